@@ -1,0 +1,125 @@
+# fastserve: Linux, macOS and the BSDs (gmake there). `make help` lists the targets.
+# CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR are yours; what the code needs is added to them.
+CFLAGS ?= -O2
+CXXFLAGS ?= $(CFLAGS)
+PREFIX ?= /usr/local
+CLANG ?= clang
+CLANG_TIDY ?= clang-tidy
+CLANG_FORMAT ?= clang-format
+CHAOS_S ?= 20
+FUZZ_S ?= 30
+ifeq ($(origin CXX),default)
+CXX := c++
+endif
+
+WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wundef
+C := -std=c11 -pthread $(WARN)
+CPP := -std=c++17 -pthread $(WARN)
+SANE := -g -O1 -fno-omit-frame-pointer
+ASAN := $(SANE) -fsanitize=address,undefined -fno-sanitize-recover=all
+TSAN := $(SANE) -fsanitize=thread
+
+TESTS := $(sort $(notdir $(basename $(wildcard tests/test_*.c))))
+SCRIPTS := $(sort $(wildcard tests/test_*.sh))
+FORMATTED := $(filter-out tests/floor%,$(wildcard fastserve.h main.c bench.c tests/*.c tests/*.cpp tests/*.h))
+LINTED := $(wildcard main.c tests/build_c.c)
+
+all: fastserve
+
+# $(call flavour,DIRECTORY,PROGRAM,COMPILE,LINK): one kind of build, of the program and of what stands in tests/.
+define flavour
+$(2): $(1)/main.o
+	$(4) $$^ $$(LDFLAGS) $$(LDLIBS) -o $$@
+$(1)/%.o: %.c Makefile
+	@mkdir -p $(1)
+	$(3) -MMD -MP -c $$< -o $$@
+$(1)/%.o: tests/%.c Makefile
+	@mkdir -p $(1)
+	$(3) -MMD -MP -c $$< -o $$@
+$(TESTS:%=$(1)/%) $(1)/chaos: $(1)/%: $(1)/%.o
+	$(4) $$< $$(LDFLAGS) $$(LDLIBS) -o $$@
+-include $(wildcard $(1)/*.d)
+endef
+$(eval $(call flavour,build,fastserve,$(CC) $(C) $(CFLAGS),$(CC) $(C) $(CFLAGS)))
+$(eval $(call flavour,build/asan,build/asan/fastserve,$(CC) $(C) $(CFLAGS) $(ASAN),$(CC) $(ASAN) -pthread))
+$(eval $(call flavour,build/tsan,build/tsan/fastserve,$(CC) $(C) $(CFLAGS) $(TSAN),$(CC) $(TSAN) -pthread))
+$(eval $(call flavour,build/cxx,build/cxx/fastserve,$(CXX) -x c++ $(CPP) $(CXXFLAGS),$(CXX) $(CXXFLAGS) -pthread))
+
+# FASTSERVE is the program that tests start when they need one.
+test: fastserve $(TESTS:%=build/%)
+	@FASTSERVE=./fastserve CC='$(CC)' CXX='$(CXX)' sh tests/run.sh $(TESTS:%=build/%) $(SCRIPTS) tests/builds.sh
+
+asan: build/asan/fastserve $(TESTS:%=build/asan/%)
+	@FASTSERVE=build/asan/fastserve TEST_WATCHDOG_S=300 UBSAN_OPTIONS=print_stacktrace=1 \
+	    sh tests/run.sh $(TESTS:%=build/asan/%) $(filter-out tests/test_readme.sh,$(SCRIPTS))
+
+tsan: build/tsan/fastserve $(TESTS:%=build/tsan/%)
+	@FASTSERVE=build/tsan/fastserve TEST_WATCHDOG_S=300 TSAN_OPTIONS=halt_on_error=1 \
+	    sh tests/run.sh $(TESTS:%=build/tsan/%) $(filter-out tests/test_readme.sh,$(SCRIPTS))
+
+cxx: build/cxx/fastserve build/cxx/chaos $(TESTS:%=build/cxx/%)
+	$(CXX) $(CPP) $(CXXFLAGS) tests/build_cpp.cpp $(LDFLAGS) $(LDLIBS) -o build/cxx/build_cpp
+
+builds:
+	@CC='$(CC)' CXX='$(CXX)' sh tests/builds.sh
+
+clients: fastserve
+	@FASTSERVE=./fastserve sh tests/clients.sh
+
+chaos: fastserve build/asan/fastserve build/chaos
+	@FASTSERVE=build/asan/fastserve sh tests/chaos.sh $(CHAOS_S)
+
+fuzz:
+	@mkdir -p build/fuzz/corpus
+	$(CLANG) $(C) -g -O1 -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	    tests/fuzz_http.c -o build/fuzz/fuzz_http
+	build/fuzz/fuzz_http -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -print_final_stats=1 build/fuzz/corpus
+
+# By hand, on a quiet machine: make beside BESIDE='--only keep,stock --rounds 3'
+beside: fastserve
+	tests/beside $(BESIDE) -- ./fastserve serve -p {port} -q
+
+lint:
+	for f in $(LINTED) $(wildcard tests/test_*.c tests/chaos.c); do \
+	    $(CLANG) $(C) -Wreserved-identifier -Wmissing-prototypes -Wstrict-prototypes -Wimplicit-fallthrough -Wvla \
+	        -Werror -fsyntax-only $$f || exit 1; done
+	for f in $(LINTED); do $(CLANG) $(C) --analyze --analyzer-output text -Xclang -analyzer-werror $$f || exit 1; done
+	$(CLANG_TIDY) --quiet $(LINTED) -- $(C)
+
+format:
+	$(CLANG_FORMAT) -i $(FORMATTED)
+
+format-check:
+	$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
+
+toc:
+	@grep -n '^// >>' fastserve.h
+
+install: fastserve
+	mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include
+	cp fastserve $(DESTDIR)$(PREFIX)/bin/fastserve
+	cp fastserve.h $(DESTDIR)$(PREFIX)/include/fastserve.h
+	chmod 755 $(DESTDIR)$(PREFIX)/bin/fastserve
+	chmod 644 $(DESTDIR)$(PREFIX)/include/fastserve.h
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/fastserve $(DESTDIR)$(PREFIX)/include/fastserve.h
+
+clean:
+	rm -rf build fastserve
+
+help:
+	@echo 'make            ./fastserve              make install   header and program under PREFIX (/usr/local)'
+	@echo 'make test       every test               make uninstall what install put there'
+	@echo 'make asan       tests under ASan, UBSan  make clean     remove what was built'
+	@echo 'make tsan       tests under TSan         make toc       the sections of fastserve.h'
+	@echo 'make cxx        everything as C++17      make format    lay the code out (clang-format)'
+	@echo 'make builds     the header in all modes  make format-check  only say what it would change'
+	@echo 'make lint       clang-tidy and analyzer  make clients   curl, wrk, ab, Node, Go ... against serve'
+	@echo 'make chaos      load with resets, ASan, CHAOS_S=20      make fuzz      libFuzzer, FUZZ_S=30'
+	@echo 'make beside     figures beside the floor servers; see tests/beside, BESIDE= its options'
+	@echo
+	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT'
+
+.PHONY: all test asan tsan cxx builds clients chaos fuzz beside lint format format-check toc install uninstall clean help
+.SECONDARY:

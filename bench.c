@@ -1,0 +1,1856 @@
+// bench.c - the load generator behind `fastserve bench`. Not a translation unit: main.c includes it after the implementation
+// of fastserve.h, whose client side it stands on, and after its own
+//
+//     static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc);
+//
+// which makes the server that a run without a URL measures. The only entry is bench_main().
+//
+//     >>bench-text >>bench-units >>bench-options >>bench-url >>bench-structs >>bench-request >>bench-conn >>bench-thread
+//     >>bench-report >>bench-connect >>bench-run
+//
+// THE MODEL   A closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next request.
+//             A thread owns its io, its share of the connections and its histogram; nothing is shared while it runs but the plan
+//             (read only) and the stop flag. An answer that comes whole costs one recv, one clock read and one send.
+// THE SUMS    A request that was started ends as exactly one of: done, failed (by kind), timed out, in flight at the end.
+//             The sums are checked after the run; a result that does not add up is not printed as if it did (exit 2).
+#ifndef FASTSERVE_IMPLEMENTED
+#error "bench.c is a part of main.c, which includes it after fastserve.h with FASTSERVE_IMPLEMENTATION"
+#endif
+#if !FSI_CLIENT
+#error "bench.c needs the client side of fastserve.h: do not define FSV_NO_CLIENT"
+#endif
+
+#include <netdb.h>
+
+#define BENCH_OK 0
+#define BENCH_USAGE 1     // also: cannot connect
+#define BENCH_UNTRUSTED 2 // connections lost, sums that do not add up
+#define BENCH_TARGET 3    // the target produced errors
+
+#define BENCH_IN_BYTES 65536   // of one receive
+#define BENCH_HEAD_BYTES 65536 // of an answer's head
+#define BENCH_TICK_NS 100000000u
+#define BENCH_READS_MAX 16 // receives of one connection in a row, then the others
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-text   A growing string, and how errors are told.
+// ---------------------------------------------------------------------------------------------------------
+
+typedef struct bench_text {
+    char *ptr;
+    size_t len, cap;
+    bool failed; // out of memory; the text is useless then
+} bench_text;
+
+static void bench_text_add(bench_text *text, const char *data, size_t len)
+{
+    if (text->failed) return;
+    if (text->len + len + 1 > text->cap) {
+        size_t cap = (text->len + len + 1) * 2;
+        char *more = (char *)realloc(text->ptr, cap);
+        if (!more) {
+            text->failed = true;
+            return;
+        }
+        text->ptr = more;
+        text->cap = cap;
+    }
+    if (len) memcpy(text->ptr + text->len, data, len);
+    text->len += len;
+    text->ptr[text->len] = 0;
+}
+
+static void bench_text_str(bench_text *text, const char *str)
+{
+    bench_text_add(text, str, strlen(str));
+}
+
+static void bench_text_free(bench_text *text)
+{
+    free(text->ptr);
+    memset(text, 0, sizeof *text);
+}
+
+// One line on stderr. Control bytes in what a user typed stay out of his terminal.
+static void bench_say(const char *format, ...) FSI_PRINTF(1, 2);
+
+static void bench_say(const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < 32 || *c == 127) *c = '?';
+    (void)fprintf(stderr, "fastserve bench: %s\n", line);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-units   Numbers as wrk's users type and read them.
+// ---------------------------------------------------------------------------------------------------------
+
+// "12", "1.5", ".5": digits * 10^-decimals; digits is UINT64_MAX when it does not fit, decimals beyond nine are dropped.
+// *rest is what follows. False: no number.
+static bool bench_decimal(const char *text, uint64_t *digits, uint32_t *decimals, const char **rest)
+{
+    bool any = false, point = false;
+    *digits = *decimals = 0;
+    for (; (*text >= '0' && *text <= '9') || (*text == '.' && !point); text++) {
+        if (*text == '.') {
+            point = true;
+            continue;
+        }
+        any = true;
+        if (*decimals == 9) continue;
+        *digits = *digits < UINT64_MAX / 100 ? *digits * 10 + (uint64_t)(*text - '0') : UINT64_MAX;
+        *decimals += point;
+    }
+    *rest = text;
+    return any;
+}
+
+typedef struct bench_suffix {
+    const char *name; // lower case
+    uint64_t times;
+} bench_suffix;
+
+// digits * 10^-decimals * times of the suffix; the remainder tells whether it was a whole number. Returns what is wrong, or NULL.
+static const char *bench_scaled(const char *text, const bench_suffix *suffixes, uint64_t *out, uint64_t *remainder)
+{
+    uint64_t digits, divisor = 1;
+    uint32_t decimals;
+    const char *rest;
+    if (!bench_decimal(text, &digits, &decimals, &rest)) return *text == '-' ? "must not be negative" : "not a number";
+    while (suffixes->name && !fsi_is(rest, strlen(rest), suffixes->name, strlen(suffixes->name))) suffixes++;
+    if (!suffixes->name) return "unknown unit";
+    if (digits >= UINT64_MAX / suffixes->times) return "too large";
+    for (; decimals; decimals--) divisor *= 10;
+    *out = digits * suffixes->times / divisor;
+    *remainder = digits * suffixes->times % divisor;
+    return NULL;
+}
+
+// "500", "10k", "1.5M" (x1000, any case), from 1 to max.
+static const char *bench_read_count(const char *text, uint64_t max, uint64_t *out)
+{
+    static const bench_suffix suffixes[] = {{"", 1}, {"k", 1000}, {"m", 1000000}, {"g", 1000000000}, {NULL, 0}};
+    uint64_t remainder = 0;
+    const char *wrong = bench_scaled(text, suffixes, out, &remainder);
+    if (wrong) return wrong;
+    if (remainder) return "not a whole number";
+    if (*out == 0) return "must be at least 1";
+    return *out > max ? "too large" : NULL;
+}
+
+// "10s", "500ms", "1.5m", "2h", "100us", "10" (seconds); more than nothing, at most 1000 hours.
+static const char *bench_read_time(const char *text, uint64_t *out_ns)
+{
+    static const bench_suffix suffixes[] = {{"", 1000000000u}, {"s", 1000000000u},  {"ms", 1000000},       {"us", 1000},
+                                            {"ns", 1},         {"m", 60000000000u}, {"h", 3600000000000u}, {NULL, 0}};
+    uint64_t remainder = 0;
+    const char *wrong = bench_scaled(text, suffixes, out_ns, &remainder);
+    if (wrong && strcmp(wrong, "unknown unit") == 0) return "unknown unit; a time is 10s, 500ms, 1.5m or 2h";
+    if (wrong) return wrong;
+    if (*out_ns == 0) return "must be more than 0";
+    return *out_ns > 3600000000000000u ? "too large" : NULL;
+}
+
+// A number with two decimals and the unit that fits: the next one takes over from 0.85 of it on (900 us is 0.90ms).
+static const char *bench_unit(char *out, size_t size, double value, double step, const char *const *names)
+{
+    for (; names[1] && value >= step * 0.85; names++) value /= step;
+    (void)snprintf(out, size, "%.2f%s", value, *names);
+    return out;
+}
+
+static const char *bench_time_text(char *out, size_t size, double us)
+{
+    static const char *const small[] = {"us", "ms", "s", NULL}, *const large[] = {"s", "m", "h", NULL};
+    return us >= 1000000 ? bench_unit(out, size, us / 1000000, 60, large) : bench_unit(out, size, us, 1000, small);
+}
+
+static const char *bench_count_text(char *out, size_t size, double value)
+{
+    static const char *const names[] = {"", "k", "M", "G", "T", "P", NULL};
+    return bench_unit(out, size, value, 1000, names);
+}
+
+static const char *bench_bytes_text(char *out, size_t size, double value)
+{
+    static const char *const names[] = {"B", "KB", "MB", "GB", "TB", "PB", NULL};
+    return bench_unit(out, size, value, 1024, names);
+}
+
+// A length of time as it would be typed: "10s", "2m", "500ms", "1.5s".
+static const char *bench_length_text(char *out, size_t size, uint64_t ns)
+{
+    static const bench_suffix suffixes[] = {{"h", 3600000000000u}, {"m", 60000000000u}, {"s", 1000000000u},
+                                            {"ms", 1000000},       {"us", 1000},        {"ns", 1}};
+    const bench_suffix *unit = suffixes;
+    while (ns % unit->times) unit++;
+    if (ns > 1000000000u && unit->times < 1000000000u)
+        (void)snprintf(out, size, "%.9g", (double)ns / 1e9);
+    else
+        (void)snprintf(out, size, "%llu", (unsigned long long)(ns / unit->times));
+    size_t len = strlen(out);
+    (void)snprintf(out + len, size - len, "%s", ns > 1000000000u && unit->times < 1000000000u ? "s" : unit->name);
+    return out;
+}
+
+// Newton's method, so that nobody needs to link a mathematics library for one figure.
+static double bench_sqrt(double x)
+{
+    double root = x > 1 ? x : 1;
+    if (!(x > 0)) return 0;
+    for (int i = 0; i < 200; i++) {
+        double next = (root + x / root) / 2;
+        if (next >= root) break;
+        root = next;
+    }
+    return root;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-options   The command line. Values may be glued (-c500, --connections=500), flags may share a dash (-Lq), the URL
+//                   may stand anywhere.
+// ---------------------------------------------------------------------------------------------------------
+
+typedef struct bench_options {
+    const char *url;      // NULL: the built-in server
+    uint64_t threads;     // 0: not said
+    uint64_t connections; // 0: not said
+    uint64_t pipeline;    // requests in flight per connection
+    uint64_t requests;    // 0: no limit
+    uint64_t duration_ns; // 0: no limit, then requests is not 0
+    uint64_t timeout_ns;
+    const char *method;      // NULL: not said
+    const char *body;        // NULL: none
+    const char *body_file;   // NULL: none
+    bench_text fields;       // of -H, "Name: value CR LF" each; bench_text_free
+    bool has_host, has_type; // among the fields
+    bool close, latency, quiet, help, version;
+} bench_options;
+
+typedef enum bench_opt {
+    BENCH_OPT_THREADS,
+    BENCH_OPT_CONNECTIONS,
+    BENCH_OPT_DURATION,
+    BENCH_OPT_HEADER,
+    BENCH_OPT_LATENCY,
+    BENCH_OPT_TIMEOUT,
+    BENCH_OPT_REQUESTS,
+    BENCH_OPT_METHOD,
+    BENCH_OPT_BODY,
+    BENCH_OPT_BODY_FILE,
+    BENCH_OPT_CLOSE,
+    BENCH_OPT_PIPELINE,
+    BENCH_OPT_QUIET,
+    BENCH_OPT_VERSION,
+    BENCH_OPT_HELP,
+    BENCH_OPT_REFUSED
+} bench_opt;
+
+typedef struct bench_opt_def {
+    char letter;      // 0: none
+    const char *name; // NULL: none
+    uint8_t opt;      // bench_opt
+    bool value;       // takes one
+    const char *why;  // of BENCH_OPT_REFUSED
+} bench_opt_def;
+
+// clang-format off
+static const bench_opt_def bench_opt_defs[] = {
+    {'t', "threads",     BENCH_OPT_THREADS,     true,  NULL},
+    {'c', "connections", BENCH_OPT_CONNECTIONS, true,  NULL},
+    {'d', "duration",    BENCH_OPT_DURATION,    true,  NULL},
+    {'z', NULL,          BENCH_OPT_DURATION,    true,  NULL},
+    {'H', "header",      BENCH_OPT_HEADER,      true,  NULL},
+    {'L', "latency",     BENCH_OPT_LATENCY,     false, NULL},
+    {0,   "timeout",     BENCH_OPT_TIMEOUT,     true,  NULL},
+    {'n', "requests",    BENCH_OPT_REQUESTS,    true,  NULL},
+    {'m', "method",      BENCH_OPT_METHOD,      true,  NULL},
+    {'b', "body",        BENCH_OPT_BODY,        true,  NULL},
+    {'f', "body-file",   BENCH_OPT_BODY_FILE,   true,  NULL},
+    {0,   "close",       BENCH_OPT_CLOSE,       false, NULL},
+    {0,   "pipeline",    BENCH_OPT_PIPELINE,    true,  NULL},
+    {'q', "quiet",       BENCH_OPT_QUIET,       false, NULL},
+    {0,   "version",     BENCH_OPT_VERSION,     false, NULL},
+    {'h', "help",        BENCH_OPT_HELP,        false, NULL},
+    {'s', "script",      BENCH_OPT_REFUSED,     false, "scripts are not supported"},
+    {'k', NULL,          BENCH_OPT_REFUSED,     false, "unknown option; connections are kept alive anyway, --close turns that off"},
+    {'R', "rate",        BENCH_OPT_REFUSED,     false, "unknown option; a constant rate is not supported"},
+    {'T', NULL,          BENCH_OPT_REFUSED,     false, "unknown option; there are --timeout and -H 'Content-Type: ...'"},
+    {'v', NULL,          BENCH_OPT_REFUSED,     false, "unknown option; there is --version"},
+};
+// clang-format on
+
+static const char bench_help[] = "Usage: fastserve bench [options] [URL]\n"
+                                 "Loads an HTTP server and reports as wrk does. Without a URL it starts and\n"
+                                 "measures the built-in server. URL: http://HOST[:PORT][/PATH] or HOST[:PORT]...\n"
+                                 "\n"
+                                 "  -c, --connections N   connections kept open (100)     N: 500 10k 1.5M\n"
+                                 "  -t, --threads N       threads (one per usable CPU)\n"
+                                 "  -d, -z, --duration T  length of the run (10s)         T: 10s 500ms 1.5m 2h\n"
+                                 "  -n, --requests N      number of requests; with -d whichever comes first\n"
+                                 "  -m, --method NAME     request method (GET; with a body POST)\n"
+                                 "  -H, --header 'K: V'   a request field; may be repeated\n"
+                                 "  -b, --body TEXT       request body       -f, --body-file FILE   the same\n"
+                                 "      --close           a new connection for each request, inside its latency\n"
+                                 "      --pipeline N      requests in flight on each connection (1)\n"
+                                 "      --timeout T       a request unanswered for so long is given up (2s)\n"
+                                 "  -L, --latency         print percentiles too\n"
+                                 "  -q, --quiet           no progress line, no notes\n"
+                                 "      --version, --help\n"
+                                 "\n"
+                                 "Exit status, the lowest that applies:  0 ok    1 usage, or cannot connect\n"
+                                 "  2 not trustworthy: connections lost, no answer, sums that do not add up\n"
+                                 "  3 errors of the target: sockets, timeouts, bad answers, status >= 400\n";
+
+// Puts one line into `error` and returns false.
+static bool bench_wrong(char *error, size_t size, const char *format, ...) FSI_PRINTF(3, 4);
+
+static bool bench_wrong(char *error, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(error, size, format, args);
+    va_end(args);
+    return false;
+}
+
+// -H "Name: value". Framing is ours: a length that does not fit the body would make every answer after it nonsense.
+static const char *bench_add_field(bench_options *options, const char *text)
+{
+    const char *at = text, *end = text + strlen(text);
+    FSI_SPAN(at, end, FSI_TCHAR);
+    size_t name_len = (size_t)(at - text);
+    if (name_len == 0 || *at != ':') return "not of the form 'Name: value'";
+    const char *value = at + 1;
+    while (*value == ' ' || *value == '\t') value++;
+    for (at = value; at < end && (fsi_class[(uint8_t)*at] & FSI_VALUE);) at++;
+    if (at != end) return "a control byte in the value";
+    if (FSI_IS(text, name_len, "content-length") || FSI_IS(text, name_len, "transfer-encoding"))
+        return "that field is written for you; give the body with -b or -f";
+    if (FSI_IS(text, name_len, "connection")) {
+        bool keep = false;
+        fsi_read_connection(value, (size_t)(end - value), &options->close, &keep);
+        if (options->close) return NULL; // the same as --close, which writes it
+    }
+    if (FSI_IS(text, name_len, "host")) {
+        if (options->has_host) return "Host is there twice";
+        options->has_host = true;
+    }
+    if (FSI_IS(text, name_len, "content-type")) options->has_type = true;
+    bench_text_add(&options->fields, text, name_len);
+    bench_text_str(&options->fields, ": ");
+    bench_text_str(&options->fields, value);
+    bench_text_str(&options->fields, "\r\n");
+    return options->fields.failed ? "out of memory" : NULL;
+}
+
+static const char *bench_set_method(bench_options *options, const char *value)
+{
+    const char *at = value, *end = value + strlen(value);
+    FSI_SPAN(at, end, FSI_TCHAR);
+    if (at != end || at == value || at - value > 32) return "not a method";
+    if (strcmp(value, "CONNECT") == 0) return "CONNECT opens a tunnel and is no request to measure";
+    options->method = value;
+    return NULL;
+}
+
+// Returns what is wrong with it, or NULL.
+static const char *bench_set(bench_options *options, bench_opt opt, const char *value)
+{
+    switch (opt) {
+    case BENCH_OPT_THREADS: return bench_read_count(value, 1024, &options->threads);
+    case BENCH_OPT_CONNECTIONS: return bench_read_count(value, 1000000, &options->connections);
+    case BENCH_OPT_DURATION: return bench_read_time(value, &options->duration_ns);
+    case BENCH_OPT_TIMEOUT: return bench_read_time(value, &options->timeout_ns);
+    case BENCH_OPT_REQUESTS: return bench_read_count(value, 1000000000000000u, &options->requests);
+    case BENCH_OPT_PIPELINE: return bench_read_count(value, 10000, &options->pipeline);
+    case BENCH_OPT_HEADER: return bench_add_field(options, value);
+    case BENCH_OPT_METHOD: return bench_set_method(options, value);
+    case BENCH_OPT_BODY: options->body = value; break;
+    case BENCH_OPT_BODY_FILE: options->body_file = value; break;
+    case BENCH_OPT_LATENCY: options->latency = true; break;
+    case BENCH_OPT_CLOSE: options->close = true; break;
+    case BENCH_OPT_QUIET: options->quiet = true; break;
+    case BENCH_OPT_VERSION: options->version = true; break;
+    case BENCH_OPT_HELP: options->help = true; break;
+    case BENCH_OPT_REFUSED: break;
+    }
+    return NULL;
+}
+
+static const bench_opt_def *bench_opt_find(char letter, const char *name, size_t len)
+{
+    for (size_t i = 0; i < sizeof bench_opt_defs / sizeof bench_opt_defs[0]; i++) {
+        const bench_opt_def *def = &bench_opt_defs[i];
+        if (name ? def->name && strlen(def->name) == len && memcmp(def->name, name, len) == 0 : def->letter == letter)
+            return def;
+    }
+    return NULL;
+}
+
+// Applies one option. shown: as it was typed; glued: its value in the same word, or NULL; *i: where the next word stands.
+static bool bench_apply(bench_options *options, const bench_opt_def *def, const char *shown, const char *glued,
+                        int argc, char **argv, int *i, char *error, size_t size)
+{
+    if (!def) return bench_wrong(error, size, "%s: unknown option; see --help", shown);
+    if (def->opt == BENCH_OPT_REFUSED) return bench_wrong(error, size, "%s: %s; see --help", shown, def->why);
+    if (!def->value && glued) return bench_wrong(error, size, "%s: takes no value", shown);
+    if (def->value && !glued) {
+        if (*i + 1 >= argc) return bench_wrong(error, size, "%s: a value is missing", shown);
+        glued = argv[++*i];
+    }
+    const char *wrong = bench_set(options, (bench_opt)def->opt, glued);
+    return wrong ? bench_wrong(error, size, "%s %s: %s", shown, glued, wrong) : true;
+}
+
+// "-c500", "-c", "-Lq". The rest of the word is the value of the first letter that takes one.
+static bool bench_letters(bench_options *options, int argc, char **argv, int *i, char *error, size_t size)
+{
+    for (const char *at = argv[*i] + 1, *stop = at + strlen(at); at < stop; at++) {
+        const bench_opt_def *def = bench_opt_find(*at, NULL, 0);
+        char shown[3] = {'-', *at, 0};
+        bool takes = def && def->value;
+        if (!bench_apply(options, def, shown, takes && at[1] ? at + 1 : NULL, argc, argv, i, error, size)) return false;
+        if (takes) break;
+    }
+    return true;
+}
+
+static bool bench_long(bench_options *options, int argc, char **argv, int *i, char *error, size_t size)
+{
+    const char *word = argv[*i], *equals = strchr(word, '=');
+    size_t len = equals ? (size_t)(equals - word) : strlen(word);
+    char shown[48];
+    (void)snprintf(shown, sizeof shown, "%.*s", (int)(len < 40 ? len : 40), word);
+    return bench_apply(options, bench_opt_find(0, word + 2, len - 2), shown, equals ? equals + 1 : NULL, argc, argv, i,
+                       error, size);
+}
+
+// What depends on more than one option.
+static bool bench_options_check(bench_options *options, char *error, size_t size)
+{
+    if (options->body && options->body_file) return bench_wrong(error, size, "-b and -f: only one body");
+    if (options->close && options->pipeline > 1)
+        return bench_wrong(error, size, "--close and --pipeline exclude each other");
+    if (options->threads && options->connections && options->threads > options->connections)
+        return bench_wrong(error, size, "-t %llu: more threads than connections (-c %llu)",
+                           (unsigned long long)options->threads, (unsigned long long)options->connections);
+    if (!options->connections) options->connections = options->threads > 100 ? options->threads : 100;
+    if (!options->duration_ns && !options->requests) options->duration_ns = 10000000000u;
+    return true;
+}
+
+// Reads the words after the command. False: *error says in one line what is wrong. The caller frees options->fields.
+static bool bench_parse(int argc, char **argv, bench_options *options, char *error, size_t size)
+{
+    bool only_urls = false;
+    memset(options, 0, sizeof *options);
+    options->pipeline = 1;
+    options->timeout_ns = 2000000000u;
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        bool fine = true;
+        if (!only_urls && strcmp(word, "--") == 0) {
+            only_urls = true;
+        } else if (only_urls || word[0] != '-') {
+            if (options->url)
+                return bench_wrong(error, size, "%s: one URL is enough, %s is there already", word, options->url);
+            options->url = word;
+        } else if (word[1] == '-') {
+            fine = bench_long(options, argc, argv, &i, error, size);
+        } else if (word[1] == 0) {
+            return bench_wrong(error, size, "-: neither an option nor a URL");
+        } else {
+            fine = bench_letters(options, argc, argv, &i, error, size);
+        }
+        if (!fine) return false;
+        if (options->help || options->version) return true;
+    }
+    return bench_options_check(options, error, size);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-url   http://host[:port][/path][?query], the scheme optional. Views into the text.
+// ---------------------------------------------------------------------------------------------------------
+
+typedef struct bench_url {
+    char host[256];    // without brackets, for the resolver
+    char port[8];      // decimal
+    fsv_str authority; // as typed: the Host field
+    fsv_str target;    // path and query; empty: "/"
+    bool literal;      // host is an address in digits
+} bench_url;
+
+// Returns what is wrong with it, or NULL.
+static const char *bench_url_host(bench_url *url, const char *text, size_t len)
+{
+    const char *host = text, *end = text + len, *colon;
+    uint64_t port = 80;
+    size_t host_len;
+    if (memchr(text, '@', len)) return "a user name in the URL is not supported; use -H 'Authorization: ...'";
+    if (len && text[0] == '[') {
+        const char *bracket = (const char *)memchr(text, ']', len);
+        if (!bracket) return "the ] is missing";
+        host++;
+        host_len = (size_t)(bracket - host);
+        colon = bracket + 1;
+        if (colon < end && *colon != ':') return "the port is malformed";
+    } else {
+        colon = (const char *)memchr(text, ':', len);
+        if (!colon) colon = end;
+        host_len = (size_t)(colon - text);
+    }
+    if (host_len == 0) return "the host is missing";
+    if (host_len >= sizeof url->host) return "the host is too long";
+    if (colon < end && (!fsi_number(colon + 1, (size_t)(end - colon - 1), &port) || port == 0 || port > 65535))
+        return "the port is not a number from 1 to 65535";
+    for (const char *at = text; at < end; at++)
+        if (!(fsi_class[(uint8_t)*at] & FSI_HOST)) return "the host has a byte that does not belong there";
+    memcpy(url->host, host, host_len);
+    url->host[host_len] = 0;
+    (void)snprintf(url->port, sizeof url->port, "%u", (unsigned)port);
+    struct in6_addr ip6;
+    struct in_addr ip4;
+    url->literal = inet_pton(AF_INET, url->host, &ip4) == 1 || inet_pton(AF_INET6, url->host, &ip6) == 1;
+    return NULL;
+}
+
+static const char *bench_url_parse(bench_url *url, const char *text)
+{
+    const char *scheme = strstr(text, "://"), *at = text;
+    memset(url, 0, sizeof *url);
+    if (strncmp(text, "unix:", 5) == 0) return "Unix-domain targets are not supported";
+    if (scheme) {
+        size_t len = (size_t)(scheme - text);
+        if (FSI_IS(text, len, "https")) return "TLS is not supported; give an http:// URL";
+        if (!FSI_IS(text, len, "http")) return "only http:// is supported";
+        at = scheme + 3;
+    }
+    size_t len = strcspn(at, "/?#");
+    url->authority.ptr = at;
+    url->authority.len = len;
+    url->target.ptr = at + len;
+    url->target.len = strcspn(at + len, "#"); // a fragment stays at home
+    const char *path = url->target.ptr, *end = path + url->target.len;
+    FSI_SPAN(path, end, FSI_TARGET);
+    if (path != end) return "a space or control byte; write %20 for a space";
+    return bench_url_host(url, at, len);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-structs   Who owns what: a bench_conn and a bench_thread belong to their thread; the plan is read only while
+//                   threads run, apart from the two words that are touched atomically.
+// ---------------------------------------------------------------------------------------------------------
+
+// How a request or a connection fails. Printed in wrk's four words: closed, reset and bad count as read.
+typedef enum bench_kind {
+    BENCH_CONNECT, // refused, unreachable, no ports, no descriptors, or not up within the timeout
+    BENCH_CLOSED,  // the peer ended the connection without saying so, or in the middle of an answer
+    BENCH_RESET,   // a read failed
+    BENCH_BAD,     // what came is no HTTP answer
+    BENCH_WRITE,   // a write failed
+    BENCH_TIMEOUT,
+    BENCH_KINDS
+} bench_kind;
+
+typedef enum bench_state {
+    BENCH_DOWN, // to be opened, now (todo) or later
+    BENCH_CONNECTING,
+    BENCH_UP,
+    BENCH_OVER // no request is left for it
+} bench_state;
+
+typedef enum bench_part { BENCH_HEAD, BENCH_LENGTH, BENCH_CHUNKED, BENCH_UNTIL_CLOSE } bench_part;
+
+typedef struct bench_conn {
+    fsi_chan chan;     // first: a channel of kind FSI_CHAN_CLIENT is its connection
+    uint8_t state;     // bench_state
+    uint8_t part;      // bench_part of the answer that comes now
+    bool last;         // the connection ends with the answer that comes now
+    bool bad_status;   // of that answer
+    bool write_failed; // read what may still come, then end
+    bool listed;       // in todo or later
+    bool ever_up;
+    bool refused;       // the last attempt to connect failed
+    uint32_t in_flight; // started and not ended
+    uint32_t oldest;    // of them, in sent
+    uint64_t *sent;     // ring of `pipeline` start times; &sent_one without pipelining
+    uint64_t sent_one;
+    uint64_t out_left;  // bytes of requests that the socket has not taken
+    uint64_t body_left; // of BENCH_LENGTH
+    char *carry;        // a head that has not come whole; NULL: none
+    uint32_t carry_len;
+    uint32_t fails; // in a row, without an answer
+    fsi_chunked chunked;
+    uint64_t since_ns; // when it began to connect
+    uint64_t due_ns;   // when it may connect again
+    struct bench_conn *next;
+} bench_conn;
+
+typedef struct bench_plan {
+    char *batch; // the request, as often as fits well
+    size_t batch_len;
+    size_t request_len;
+    bool no_body; // answers have none: HEAD
+    bool close;
+    bool progress; // publish figures for the live line
+    uint32_t pipeline;
+    uint64_t timeout_ns;
+    uint64_t start_ns;
+    uint64_t deadline_ns; // UINT64_MAX: none
+    fsi_sockaddr address;
+    fsi_io *main_io; // woken when a thread ends
+    uint32_t stop;   // atomic
+    uint32_t ended;  // atomic: threads that have ended
+} bench_plan;
+
+typedef struct bench_thread {
+    bench_plan *plan;
+    fsi_thread thread;
+    fsi_io io;
+    int cpu; // to pin it to, or -1
+    bool started_thread;
+    bench_conn *conns;
+    uint32_t conn_count;
+    uint64_t *sent;    // rings of all connections; NULL without pipelining
+    char *in;          // receive buffer, with room in front for a head that was carried over
+    bench_conn *todo;  // look at them after the batch
+    bench_conn *later; // wait until they may connect again
+    uint64_t later_ns; // the first of them, UINT64_MAX: none
+    uint64_t now_ns;   // of the last clock read
+    bool fresh;        // the clock was read since the last receive
+    bool clocked;      // the clock was read in this turn
+    uint64_t quota;    // requests that may still be started; UINT64_MAX: no limit
+    uint64_t started;
+    uint64_t failed[BENCH_KINDS]; // requests, by how they ended
+    uint64_t events[BENCH_KINDS]; // errors as reported: a connection may fail between two requests
+    uint64_t bad_status;
+    uint64_t bytes;
+    uint64_t in_flight_end;
+    uint64_t lost;                           // connections that were down at the end
+    int connect_error;                       // the first one
+    int64_t refusal;                         // the first fsi_refusal, or -1: bytes that nobody asked for
+    uint64_t tick_ns, scan_ns, scan_step_ns; // next rate sample; next look for timeouts
+    uint64_t sample_ns, sample_done;         // where the current rate sample began
+    uint64_t begin_cpu_ns, cpu_ns;
+    uint64_t end_ns;
+    char *head_seen; // the last answer's head, byte for byte, and what it meant
+    uint32_t head_seen_len;
+    fsi_answer_head head;
+    char pad0[FSV_CACHE_LINE];
+    // Written by the thread, read by the main thread while it runs: fsi_count64, fsi_peek64.
+    uint64_t done, errors, up, ever_up, p99_ns;
+    char pad1[FSV_CACHE_LINE];
+    fsi_hist latency; // ns
+    fsi_hist rate;    // requests per second, a sample every 100 ms
+} bench_thread;
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-request   Where requests begin and end: the only places that touch the sums. When a request may begin is decided
+//                   here (closed loop: when there is room), not by the connection.
+// ---------------------------------------------------------------------------------------------------------
+
+static uint64_t bench_now(bench_thread *thread)
+{
+    thread->now_ns = fsi_clock_ns();
+    thread->fresh = thread->clocked = true;
+    return thread->now_ns;
+}
+
+// Starts as many requests as the connection has room for, at now_ns. Their bytes are yet to be sent.
+static void bench_begin(bench_thread *thread, bench_conn *conn)
+{
+    uint32_t depth = thread->plan->pipeline;
+    while (conn->in_flight < depth && thread->quota) {
+        uint32_t at = conn->oldest + conn->in_flight++;
+        conn->sent[at < depth ? at : at - depth] = thread->now_ns;
+        conn->out_left += thread->plan->request_len;
+        thread->started++;
+        if (thread->quota != UINT64_MAX) thread->quota--;
+    }
+}
+
+static uint64_t bench_pop(const bench_thread *thread, bench_conn *conn)
+{
+    uint64_t sent = conn->sent[conn->oldest];
+    conn->oldest = conn->oldest + 1 < thread->plan->pipeline ? conn->oldest + 1 : 0;
+    conn->in_flight--;
+    return sent;
+}
+
+// The oldest request of the connection has its answer.
+static void bench_done(bench_thread *thread, bench_conn *conn)
+{
+    uint64_t now = thread->fresh ? thread->now_ns : bench_now(thread);
+    fsi_hist_add(&thread->latency, now - bench_pop(thread, conn), 1);
+    fsi_count64(&thread->done, 1);
+    if (FSI_UNLIKELY(conn->bad_status)) {
+        thread->bad_status++;
+        fsi_count64(&thread->errors, 1);
+    }
+    conn->fails = 0;
+}
+
+// An error of the connection: every request in flight ends with it; without one it is still an error.
+static void bench_failed(bench_thread *thread, bench_conn *conn, bench_kind kind)
+{
+    uint64_t count = conn->in_flight;
+    thread->failed[kind] += count;
+    thread->events[kind] += count ? count : 1;
+    fsi_count64(&thread->errors, count ? count : 1);
+    conn->in_flight = 0;
+    conn->fails++;
+}
+
+// Ends the requests that have waited for too long; true if there were any.
+static bool bench_expire(bench_thread *thread, bench_conn *conn)
+{
+    uint64_t before = thread->failed[BENCH_TIMEOUT];
+    while (conn->in_flight && thread->now_ns - conn->sent[conn->oldest] >= thread->plan->timeout_ns) {
+        (void)bench_pop(thread, conn);
+        thread->failed[BENCH_TIMEOUT]++;
+        thread->events[BENCH_TIMEOUT]++;
+        fsi_count64(&thread->errors, 1);
+    }
+    return thread->failed[BENCH_TIMEOUT] != before;
+}
+
+static uint64_t bench_ended(const bench_thread *thread)
+{
+    uint64_t sum = thread->done;
+    for (int kind = 0; kind < BENCH_KINDS; kind++) sum += thread->failed[kind];
+    return sum;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-conn   One connection: DOWN -> CONNECTING -> UP -> DOWN ... OVER. It is never closed and opened again within one
+//                batch of events; that waits on the todo list.
+// ---------------------------------------------------------------------------------------------------------
+
+static void bench_todo(bench_thread *thread, bench_conn *conn)
+{
+    if (conn->listed) return;
+    conn->listed = true;
+    conn->next = thread->todo;
+    thread->todo = conn;
+}
+
+// Closes what is open and opens again after the delay. Requests that are still in flight are sent again; their clock runs on.
+static void bench_reopen(bench_thread *thread, bench_conn *conn, bool reset, uint64_t delay_ns)
+{
+    if (conn->state == BENCH_UP) fsi_poke64(&thread->up, thread->up - 1);
+    fsi_io_close(&conn->chan, reset);
+    free(conn->carry);
+    conn->carry = NULL;
+    conn->carry_len = 0;
+    conn->part = BENCH_HEAD;
+    conn->write_failed = false;
+    conn->out_left = 0;
+    conn->state = BENCH_DOWN;
+    conn->due_ns = thread->now_ns + delay_ns;
+    if (delay_ns == 0 || conn->listed) {
+        bench_todo(thread, conn); // what is listed already is looked at soon, and finds its due time
+        return;
+    }
+    conn->listed = true;
+    conn->next = thread->later;
+    thread->later = conn;
+    if (conn->due_ns < thread->later_ns) thread->later_ns = conn->due_ns;
+}
+
+// Nobody answers there: 100 ms, growing to 1.6 s.
+static void bench_connect_failed(bench_thread *thread, bench_conn *conn, int error)
+{
+    if (!thread->connect_error) thread->connect_error = error;
+    if (thread->plan->close) {
+        bench_failed(thread, conn, BENCH_CONNECT); // connecting is a part of the request
+    } else {
+        thread->events[BENCH_CONNECT]++;
+        fsi_count64(&thread->errors, 1);
+        conn->fails++;
+    }
+    conn->refused = error != ECONNRESET; // it was accepted, and reset before this thread looked
+    bench_reopen(thread, conn, true, (uint64_t)BENCH_TICK_NS << (conn->fails < 5 ? conn->fails - 1 : 4));
+}
+
+// A connection that was up has failed. Opened again at once, unless ten in a row brought nothing.
+static void bench_broken(bench_thread *thread, bench_conn *conn, bench_kind kind)
+{
+    bench_failed(thread, conn, conn->write_failed ? BENCH_WRITE : kind);
+    bench_reopen(thread, conn, true, conn->fails < 10 ? 0 : 10000000);
+}
+
+static void bench_bad(bench_thread *thread, bench_conn *conn, int64_t refusal)
+{
+    if (!thread->refusal) thread->refusal = refusal;
+    bench_broken(thread, conn, BENCH_BAD);
+}
+
+static void bench_over(bench_thread *thread, bench_conn *conn)
+{
+    if (conn->state == BENCH_UP) fsi_poke64(&thread->up, thread->up - 1);
+    fsi_io_close(&conn->chan, false);
+    free(conn->carry);
+    conn->carry = NULL;
+    conn->carry_len = 0;
+    conn->state = BENCH_OVER;
+}
+
+// Sends what is to be sent. Requests are all alike, so what is left tells where in one the next byte stands.
+static void bench_send(bench_thread *thread, bench_conn *conn)
+{
+    const bench_plan *plan = thread->plan;
+    while (conn->out_left) {
+        size_t part = (size_t)(conn->out_left % plan->request_len), at = part ? plan->request_len - part : 0;
+        fsi_buf out;
+        out.ptr = plan->batch + at;
+        out.len = plan->batch_len - at < conn->out_left ? plan->batch_len - at : (size_t)conn->out_left;
+        int64_t sent = fsi_io_write(&conn->chan, &out, 1, true);
+        if (sent == FSI_PENDING) return;
+        if (sent <= 0) {
+            conn->write_failed = true; // an answer may have come before; the read side tells the end
+            conn->out_left = 0;
+            return;
+        }
+        conn->out_left -= (uint64_t)sent;
+    }
+}
+
+// After answers: the next requests, or the end of this connection.
+static void bench_refill(bench_thread *thread, bench_conn *conn)
+{
+    if (conn->write_failed) return;
+    if (!thread->plan->close) bench_begin(thread, conn);
+    if (conn->in_flight == 0)
+        bench_over(thread, conn);
+    else
+        bench_send(thread, conn);
+}
+
+// The head of an answer. Most are the last one again, byte for byte (a Date changes once a second): what it meant is known.
+static int64_t bench_read_head(bench_thread *thread, const char *data, size_t len)
+{
+    uint32_t seen = thread->head_seen_len;
+    if (FSI_LIKELY(seen && len >= seen && memcmp(data, thread->head_seen, seen) == 0)) return seen;
+    thread->head_seen_len = 0;
+    int64_t bytes = fsi_read_response(data, len, BENCH_HEAD_BYTES, &thread->head);
+    if (bytes <= 0) return bytes;
+    memcpy(thread->head_seen, data, (size_t)bytes);
+    thread->head_seen_len = (uint32_t)bytes;
+    return bytes;
+}
+
+// An answer is complete. False: the connection has ended with it.
+static bool bench_answered(bench_thread *thread, bench_conn *conn)
+{
+    bench_done(thread, conn);
+    conn->part = BENCH_HEAD;
+    bool unsent =
+        conn->out_left > conn->in_flight * (uint64_t)thread->plan->request_len; // answered before it was all sent
+    if (FSI_LIKELY(!conn->last && !unsent)) return true;
+    bench_reopen(thread, conn, unsent, 0);
+    return false;
+}
+
+// What a head says about its body (RFC 9112 6.3). True: goes on; *bare: there is none, the answer is complete.
+static void bench_frame(bench_thread *thread, bench_conn *conn, bool *bare)
+{
+    const fsi_answer_head *head = &thread->head;
+    conn->bad_status = head->status >= 400;
+    conn->last = thread->plan->close || head->wants_close || (head->minor == 0 && !head->wants_keep);
+    *bare = false;
+    if (thread->plan->no_body || head->status == 204 || head->status == 304) {
+        *bare = true;
+    } else if (head->chunked) {
+        memset(&conn->chunked, 0, sizeof conn->chunked);
+        conn->part = BENCH_CHUNKED;
+    } else if (head->has_length) {
+        conn->body_left = head->content_length;
+        conn->part = BENCH_LENGTH;
+        *bare = head->content_length == 0;
+    } else {
+        conn->part = BENCH_UNTIL_CLOSE;
+        conn->last = true;
+    }
+}
+
+static void bench_carry(bench_thread *thread, bench_conn *conn, const char *data, size_t len)
+{
+    conn->carry = (char *)malloc(len);
+    if (!conn->carry) {
+        bench_broken(thread, conn, BENCH_RESET);
+        return;
+    }
+    memcpy(conn->carry, data, len);
+    conn->carry_len = (uint32_t)len;
+}
+
+// Passes over a piece of a chunked body. Returns the bytes used, or a negative refusal.
+static int64_t bench_take_chunked(bench_conn *conn, const char *data, size_t len)
+{
+    static const fsi_limits limits = {BENCH_HEAD_BYTES, 0, 1000};
+    size_t used = 0, run;
+    do {
+        int64_t framing = fsi_read_chunked(&conn->chunked, data + used, len - used, &limits, &run);
+        if (framing < 0) return framing;
+        if (run) fsi_chunk_take(&conn->chunked, run);
+        used += (size_t)framing + run;
+    } while (run);
+    return (int64_t)used;
+}
+
+// Takes all that came. False: the connection has ended.
+static bool bench_take(bench_thread *thread, bench_conn *conn, const char *data, size_t len)
+{
+    while (len) {
+        int64_t used = 0;
+        bool complete = false;
+        switch ((bench_part)conn->part) {
+        case BENCH_HEAD:
+            used = conn->in_flight ? bench_read_head(thread, data, len) : -1;
+            if (FSI_UNLIKELY(used == 0)) {
+                bench_carry(thread, conn, data, len);
+                return conn->state == BENCH_UP;
+            }
+            if (FSI_UNLIKELY(conn->in_flight && used > 0 && thread->head.status < 200)) {
+                if (thread->head.status == 101) used = -FSI_BAD_STATUS; // nobody asked for another protocol
+                break;                                                  // an interim answer: the real one follows
+            }
+            if (FSI_LIKELY(used > 0))
+                bench_frame(thread, conn, &complete);
+            else if (!conn->in_flight)
+                used = -FSI_REFUSALS_END; // bytes that nobody asked for
+            break;
+        case BENCH_LENGTH:
+            used = (int64_t)(len < conn->body_left ? len : conn->body_left);
+            conn->body_left -= (uint64_t)used;
+            complete = conn->body_left == 0;
+            break;
+        case BENCH_CHUNKED:
+            used = bench_take_chunked(conn, data, len);
+            complete = conn->chunked.state == FSI_CHUNK_DONE;
+            break;
+        case BENCH_UNTIL_CLOSE: used = (int64_t)len; break;
+        }
+        if (FSI_UNLIKELY(used < 0)) {
+            bench_bad(thread, conn, -used);
+            return false;
+        }
+        data += used;
+        len -= (size_t)used;
+        if (complete && !bench_answered(thread, conn)) return false;
+    }
+    return true;
+}
+
+// The read side has ended, in order (got 0) or not.
+static void bench_end_of_stream(bench_thread *thread, bench_conn *conn, int64_t got)
+{
+    if (got == 0 && conn->part == BENCH_UNTIL_CLOSE) {
+        thread->fresh = false;
+        (void)bench_answered(thread, conn);
+    } else {
+        bench_broken(thread, conn, got == 0 ? BENCH_CLOSED : BENCH_RESET);
+    }
+}
+
+// Reads and answers until nothing more is there. Once the peer's end was seen nothing is sent any more: what would be sent now
+// is lost for sure, while the error is the connection's.
+static void bench_run(bench_thread *thread, bench_conn *conn)
+{
+    for (int reads = 0; reads < BENCH_READS_MAX; reads++) {
+        size_t have = conn->carry_len;
+        if (FSI_UNLIKELY(have)) memcpy(thread->in, conn->carry, have);
+        int64_t got = fsi_io_read(&conn->chan, thread->in + have, BENCH_IN_BYTES);
+        if (got == FSI_PENDING) {
+            if (FSI_UNLIKELY(conn->out_left)) bench_send(thread, conn);
+            return;
+        }
+        if (FSI_UNLIKELY(got <= 0)) {
+            bench_end_of_stream(thread, conn, got);
+            return;
+        }
+        if (FSI_UNLIKELY(have)) {
+            free(conn->carry);
+            conn->carry = NULL;
+            conn->carry_len = 0;
+        }
+        thread->bytes += (uint64_t)got;
+        thread->fresh = false;
+        if (!bench_take(thread, conn, thread->in, have + (size_t)got)) return;
+        if (FSI_LIKELY(!conn->chan.eof)) bench_refill(thread, conn);
+        if (FSI_UNLIKELY(conn->state != BENCH_UP)) return;
+    }
+    bench_todo(thread, conn);
+}
+
+static void bench_connect(bench_thread *thread, bench_conn *conn)
+{
+    int error = 0;
+    (void)bench_now(thread);
+    if (thread->plan->close) bench_begin(thread, conn); // connecting is a part of the request
+    conn->out_left = 0;
+    if (conn->in_flight == 0 && thread->quota == 0) {
+        conn->state = BENCH_OVER;
+        return;
+    }
+    conn->state = BENCH_CONNECTING;
+    conn->since_ns = thread->now_ns;
+    fsi_chan_init(&conn->chan, FSI_CHAN_CLIENT);
+    if (fsi_io_connect(&thread->io, &conn->chan, &thread->plan->address, &error) == FSI_FAILED)
+        bench_connect_failed(thread, conn, error);
+}
+
+static void bench_connected(bench_thread *thread, bench_conn *conn)
+{
+    int error = fsi_io_connected(&conn->chan);
+    if (error) {
+        bench_connect_failed(thread, conn, error);
+        return;
+    }
+    conn->state = BENCH_UP;
+    conn->refused = false;
+    if (!conn->ever_up) fsi_count64(&thread->ever_up, 1);
+    conn->ever_up = true;
+    fsi_count64(&thread->up, 1);
+    conn->out_left = conn->in_flight * (uint64_t)thread->plan->request_len;
+    if (!thread->plan->close) (void)bench_now(thread);
+    bench_refill(thread, conn);
+}
+
+// Upcall of the io.
+static void bench_ready(fsi_chan *chan, uint32_t ready)
+{
+    bench_conn *conn = (bench_conn *)(void *)chan;
+    bench_thread *thread = (bench_thread *)chan->io->user;
+    if (FSI_UNLIKELY(conn->state == BENCH_CONNECTING && (ready & FSI_READY_WRITE))) bench_connected(thread, conn);
+    if (FSI_LIKELY(conn->state == BENCH_UP)) bench_run(thread, conn);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-thread   A thread's turns.
+// ---------------------------------------------------------------------------------------------------------
+
+static uint64_t bench_cpu_ns(clockid_t clock)
+{
+    struct timespec used;
+    if (clock_gettime(clock, &used) != 0) return 0;
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+// Looks at every connection for what has waited too long.
+static void bench_scan(bench_thread *thread)
+{
+    uint64_t now = thread->now_ns;
+    for (uint32_t i = 0; i < thread->conn_count; i++) {
+        bench_conn *conn = &thread->conns[i];
+        bool late = bench_expire(thread, conn);
+        if (conn->state == BENCH_CONNECTING && now - conn->since_ns >= thread->plan->timeout_ns) {
+            if (late) {
+                conn->refused = true;
+                bench_reopen(thread, conn, true, 0);
+            } else {
+                bench_connect_failed(thread, conn, ETIMEDOUT);
+            }
+        } else if (late && conn->state == BENCH_UP) {
+            bench_reopen(thread, conn, true, 0);
+        }
+    }
+    thread->scan_ns = now + thread->scan_step_ns;
+}
+
+// Requests per second since the last sample, as wrk takes it ten times a second.
+static void bench_sample(bench_thread *thread)
+{
+    uint64_t span = thread->now_ns - thread->sample_ns, count = thread->done - thread->sample_done;
+    if (span == 0) return;
+    fsi_hist_add(&thread->rate, (uint64_t)((double)count * 1e9 / (double)span + 0.5), 1);
+    thread->sample_ns = thread->now_ns;
+    thread->sample_done = thread->done;
+    thread->tick_ns = thread->now_ns + BENCH_TICK_NS;
+    if (thread->plan->progress && thread->rate.count % 10 == 0)
+        fsi_poke64(&thread->p99_ns, fsi_hist_at(&thread->latency, 0.99));
+}
+
+// Connections that wait for nothing but their turn; and those whose time has come.
+static void bench_lists(bench_thread *thread)
+{
+    bench_conn *list = thread->todo, *next;
+    thread->todo = NULL;
+    for (; list; list = next) {
+        next = list->next;
+        list->listed = false;
+        if (list->state == BENCH_UP)
+            bench_run(thread, list);
+        else if (list->state == BENCH_DOWN && list->due_ns <= thread->now_ns)
+            bench_connect(thread, list);
+        else if (list->state == BENCH_DOWN)
+            bench_reopen(thread, list, false, list->due_ns - thread->now_ns);
+    }
+    if (thread->now_ns < thread->later_ns) return;
+    list = thread->later;
+    thread->later = NULL;
+    thread->later_ns = UINT64_MAX;
+    for (; list; list = next) {
+        next = list->next;
+        list->listed = false;
+        if (list->state != BENCH_DOWN) continue;
+        if (list->due_ns <= thread->now_ns)
+            bench_connect(thread, list);
+        else
+            bench_reopen(thread, list, false, list->due_ns - thread->now_ns);
+    }
+}
+
+// Microseconds until something is due.
+static uint64_t bench_wait_us(const bench_thread *thread)
+{
+    uint64_t due = thread->tick_ns < thread->scan_ns ? thread->tick_ns : thread->scan_ns;
+    if (thread->todo) return 0;
+    if (thread->later_ns < due) due = thread->later_ns;
+    if (thread->plan->deadline_ns < due) due = thread->plan->deadline_ns;
+    return due > thread->now_ns ? (due - thread->now_ns) / 1000 + 1 : 0;
+}
+
+static bool bench_over_all(const bench_thread *thread)
+{
+    return thread->now_ns >= thread->plan->deadline_ns || fsi_load32(&thread->plan->stop) ||
+           (thread->quota == 0 && bench_ended(thread) == thread->started);
+}
+
+static void bench_turns(bench_thread *thread)
+{
+    do {
+        (void)fsi_io_wait(&thread->io, bench_wait_us(thread));
+        thread->clocked = false;
+        fsi_io_dispatch(&thread->io);
+        if (FSI_UNLIKELY(!thread->clocked)) (void)bench_now(thread);
+        if (FSI_UNLIKELY(thread->todo || thread->now_ns >= thread->later_ns)) bench_lists(thread);
+        if (FSI_UNLIKELY(thread->now_ns >= thread->scan_ns)) bench_scan(thread);
+        if (FSI_UNLIKELY(thread->now_ns >= thread->tick_ns)) bench_sample(thread);
+    } while (!bench_over_all(thread));
+}
+
+// What is left when the run is over.
+static void bench_finish(bench_thread *thread)
+{
+    thread->end_ns = thread->now_ns;
+    if (thread->rate.count == 0) bench_sample(thread);
+    for (uint32_t i = 0; i < thread->conn_count; i++) {
+        bench_conn *conn = &thread->conns[i];
+        bool waits =
+            conn->state == BENCH_CONNECTING && (!conn->ever_up || thread->end_ns - conn->since_ns > 1000000000u);
+        thread->in_flight_end += conn->in_flight;
+        thread->lost += conn->state != BENCH_OVER && (waits || (conn->refused && conn->state != BENCH_UP));
+        fsi_io_close(&conn->chan, false);
+        free(conn->carry);
+    }
+}
+
+static void bench_thread_body(void *arg)
+{
+    bench_thread *thread = (bench_thread *)arg;
+    uint64_t now = bench_now(thread);
+#if FSI_LOCALITY
+    if (thread->cpu >= 0) (void)fsi_affinity_pin(thread->cpu); // this thread ends with the run: nothing to restore
+#endif
+    thread->begin_cpu_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+    thread->sample_ns = now;
+    thread->tick_ns = now + BENCH_TICK_NS;
+    thread->scan_step_ns = thread->plan->timeout_ns / 4 < BENCH_TICK_NS ? thread->plan->timeout_ns / 4 : BENCH_TICK_NS;
+    if (thread->scan_step_ns < 1000000) thread->scan_step_ns = 1000000;
+    thread->scan_ns = now + thread->scan_step_ns;
+    for (uint32_t i = 0; i < thread->conn_count; i++) bench_connect(thread, &thread->conns[i]);
+    if (!bench_over_all(thread)) bench_turns(thread);
+    bench_finish(thread);
+    thread->cpu_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID) - thread->begin_cpu_ns;
+    (void)fsi_add32(&thread->plan->ended, 1);
+    fsi_io_wake(thread->plan->main_io);
+}
+
+static void bench_thread_free(bench_thread *thread)
+{
+    if (!thread) return;
+    if (thread->io.fd >= 0) fsi_io_free(&thread->io);
+    free(thread->conns);
+    free(thread->sent);
+    free(thread->in);
+    free(thread->head_seen);
+    free(thread);
+}
+
+// NULL: out of memory or descriptors.
+static bench_thread *bench_thread_new(bench_plan *plan, uint32_t conn_count, uint64_t quota)
+{
+    bench_thread *thread = (bench_thread *)calloc(1, sizeof *thread);
+    if (!thread) return NULL;
+    thread->io.fd = -1;
+    thread->cpu = -1;
+    thread->plan = plan;
+    thread->conn_count = conn_count;
+    thread->quota = quota;
+    thread->later_ns = UINT64_MAX;
+    fsi_hist_init(&thread->latency);
+    fsi_hist_init(&thread->rate);
+    thread->conns = (bench_conn *)calloc(conn_count, sizeof *thread->conns);
+    thread->in = (char *)malloc(BENCH_IN_BYTES + BENCH_HEAD_BYTES);
+    thread->head_seen = (char *)malloc(BENCH_HEAD_BYTES);
+    if (plan->pipeline > 1) thread->sent = (uint64_t *)calloc((size_t)conn_count * plan->pipeline, sizeof(uint64_t));
+    if (!thread->conns || !thread->in || !thread->head_seen || (plan->pipeline > 1 && !thread->sent) ||
+        !fsi_io_init(&thread->io, NULL)) {
+        thread->io.fd = -1; // a failed fsi_io_init has freed itself
+        bench_thread_free(thread);
+        return NULL;
+    }
+    thread->io.on_client = bench_ready;
+    thread->io.user = thread;
+    for (uint32_t i = 0; i < conn_count; i++) {
+        bench_conn *conn = &thread->conns[i];
+        fsi_chan_init(&conn->chan, FSI_CHAN_CLIENT);
+        conn->sent = thread->sent ? thread->sent + (size_t)i * plan->pipeline : &conn->sent_one;
+    }
+    return thread;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-report   What is printed: wrk's layout, byte for byte, so that what parses wrk parses this. Anything of our own comes
+//                  after an empty line, and without the word that those parsers look for.
+// ---------------------------------------------------------------------------------------------------------
+
+typedef struct bench_report {
+    uint32_t threads, connections;
+    uint64_t requests, bytes, run_ns;
+    uint64_t connect, read, write, timeout, bad_status;
+    bool percentiles;
+    const fsi_hist *latency; // ns
+    const fsi_hist *rate;    // per second
+} bench_report;
+
+static void bench_moments(const fsi_hist *hist, double *mean, double *deviation)
+{
+    double n = (double)hist->count;
+    *mean = n > 0 ? hist->sum / n : 0;
+    *deviation = n > 1 ? bench_sqrt((hist->sum2 - hist->sum * *mean) / (n - 1)) : 0;
+}
+
+// A column: the number right-aligned, with two places behind it for the unit.
+static void bench_cell(FILE *out, const char *text, int width)
+{
+    size_t len = strlen(text), unit = 0;
+    while (unit < 2 && unit < len && (text[len - 1 - unit] < '0' || text[len - 1 - unit] > '9')) unit++;
+    int pad = 2 - (int)unit;
+    (void)fprintf(out, "%*s%*s", width - pad, text, pad, "");
+}
+
+static void bench_row(FILE *out, const char *name, const fsi_hist *hist, double scale,
+                      const char *(*format)(char *, size_t, double))
+{
+    char text[48];
+    double mean, deviation, max = hist->count ? (double)hist->max : 0;
+    bench_moments(hist, &mean, &deviation);
+    (void)fprintf(out, "    %-10s", name);
+    bench_cell(out, format(text, sizeof text, mean * scale), 8);
+    bench_cell(out, format(text, sizeof text, deviation * scale), 10);
+    bench_cell(out, format(text, sizeof text, max * scale), 9);
+    double band = deviation > mean / 256 ? deviation : mean / 256; // no narrower than the histogram can tell
+    (void)fprintf(out, "%8.2f%%\n", 100 * fsi_hist_share(hist, mean - band, mean + band));
+}
+
+static void bench_print_head(FILE *out, uint64_t duration_ns, uint64_t requests, const char *url, uint32_t threads,
+                             uint32_t connections)
+{
+    char text[48];
+    if (duration_ns)
+        (void)fprintf(out, "Running %s test @ %s\n", bench_length_text(text, sizeof text, duration_ns), url);
+    else
+        (void)fprintf(out, "Running %llu-request test @ %s\n", (unsigned long long)requests, url);
+    (void)fprintf(out, "  %u threads and %u connections\n", threads, connections);
+}
+
+static void bench_print_report(FILE *out, const bench_report *report)
+{
+    static const double percents[] = {50, 75, 90, 99};
+    char text[48], bytes[48];
+    double seconds = report->run_ns ? (double)report->run_ns / 1e9 : 1e-9;
+    (void)fprintf(out, "  Thread Stats%6s%11s%8s%12s\n", "Avg", "Stdev", "Max", "+/- Stdev");
+    bench_row(out, "Latency", report->latency, 0.001, bench_time_text);
+    bench_row(out, "Req/Sec", report->rate, 1, bench_count_text);
+    if (report->percentiles) {
+        (void)fprintf(out, "  Latency Distribution\n");
+        for (int i = 0; i < 4; i++) {
+            (void)fprintf(out, "%7.0f%%", percents[i]);
+            double us = (double)fsi_hist_at(report->latency, percents[i] / 100) / 1000;
+            bench_cell(out, bench_time_text(text, sizeof text, us), 10);
+            (void)fprintf(out, "\n");
+        }
+    }
+    (void)fprintf(out, "  %llu requests in %s, %s read\n", (unsigned long long)report->requests,
+                  bench_time_text(text, sizeof text, (double)report->run_ns / 1000),
+                  bench_bytes_text(bytes, sizeof bytes, (double)report->bytes));
+    if (report->connect || report->read || report->write || report->timeout)
+        (void)fprintf(out, "  Socket errors: connect %llu, read %llu, write %llu, timeout %llu\n",
+                      (unsigned long long)report->connect, (unsigned long long)report->read,
+                      (unsigned long long)report->write, (unsigned long long)report->timeout);
+    if (report->bad_status)
+        (void)fprintf(out, "  Non-2xx or 3xx responses: %llu\n", (unsigned long long)report->bad_status);
+    (void)fprintf(out, "Requests/sec: %9.2f\n", (double)report->requests / seconds);
+    (void)fprintf(out, "Transfer/sec: %11s\n", bench_bytes_text(bytes, sizeof bytes, (double)report->bytes / seconds));
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-connect   The target's address: every one that the name has is tried, the first that answers is used.
+// ---------------------------------------------------------------------------------------------------------
+
+// The one attempt of the main thread; state is what bench_probe_ready found.
+typedef struct bench_probe {
+    fsi_chan chan; // first
+    bool over;
+    int error;
+} bench_probe;
+
+static void bench_probe_ready(fsi_chan *chan, uint32_t ready)
+{
+    bench_probe *probe = (bench_probe *)(void *)chan;
+    if (!(ready & FSI_READY_WRITE)) return;
+    probe->error = fsi_io_connected(chan);
+    probe->over = true;
+}
+
+// 0, or the system's error.
+static int bench_try(fsi_io *io, const fsi_sockaddr *address, uint64_t timeout_ns, const uint32_t *stop)
+{
+    bench_probe probe;
+    memset(&probe, 0, sizeof probe);
+    fsi_chan_init(&probe.chan, FSI_CHAN_CLIENT);
+    uint64_t now = fsi_clock_ns(), due = now + timeout_ns;
+    if (fsi_io_connect(io, &probe.chan, address, &probe.error) == FSI_FAILED) return probe.error;
+    for (; !probe.over && now < due && !fsi_load32(stop); now = fsi_clock_ns()) {
+        (void)fsi_io_wait(io, (due - now) / 1000 + 1);
+        fsi_io_dispatch(io);
+    }
+    fsi_io_close(&probe.chan, false);
+    return probe.over ? probe.error : ETIMEDOUT;
+}
+
+static const char *bench_advice(int error)
+{
+    switch (error) {
+    case ECONNREFUSED: return "is the server running, and on that port?";
+    case ETIMEDOUT: return "nothing answers there; a firewall, or the wrong address?";
+    case ENETUNREACH:
+    case EHOSTUNREACH: return "there is no way to that address from here";
+    case EADDRNOTAVAIL: return "no local port is free";
+    case EMFILE:
+    case ENFILE: return "too many open files; raise the limit (ulimit -n) or lower -c";
+    default: return "check the address";
+    }
+}
+
+// Resolves and tries. False: said why. Several addresses: says which one it is.
+static bool bench_reach(const bench_url *url, const bench_options *options, bench_plan *plan)
+{
+    struct addrinfo want, *list = NULL;
+    char tried[600] = "", text[64];
+    uint32_t count = 0;
+    int error = 0;
+    memset(&want, 0, sizeof want);
+    want.ai_socktype = SOCK_STREAM;
+    int failed = getaddrinfo(url->host, url->port, &want, &list);
+    if (failed) {
+        bench_say("cannot resolve the host '%s': %s; check the spelling and the network", url->host,
+                  gai_strerror(failed));
+        return false;
+    }
+    bool found = false;
+    for (const struct addrinfo *at = list; at; at = at->ai_next, count++) {
+        if (found || at->ai_addrlen > sizeof plan->address.storage) continue;
+        memset(&plan->address, 0, sizeof plan->address);
+        memcpy(&plan->address.storage, at->ai_addr, at->ai_addrlen);
+        plan->address.len = at->ai_addrlen;
+        (void)fsi_sockaddr_text(&plan->address, text, sizeof text);
+        error = bench_try(plan->main_io, &plan->address, plan->timeout_ns, &plan->stop);
+        found = error == 0;
+        size_t len = strlen(tried);
+        if (!found) (void)snprintf(tried + len, sizeof tried - len, "%s%s: %s", len ? ", " : "", text, strerror(error));
+    }
+    freeaddrinfo(list);
+    if (!found)
+        bench_say("cannot connect to %s; %s", tried, bench_advice(error));
+    else if (count > 1 && !options->quiet)
+        bench_say("%s has %u addresses, using %s", url->host, count, text);
+    return found;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-run   Puts it together.
+// ---------------------------------------------------------------------------------------------------------
+
+typedef struct bench_job {
+    bench_options options;
+    bench_url url;
+    bench_plan plan;
+    fsi_io io; // the main thread's
+    char own_url[64];
+    const char *shown_url;
+    fsv_server *server; // NULL: a target of somebody else's
+    bench_text body;    // of -f
+    bench_thread **threads;
+    uint32_t thread_count, conn_count;
+    uint64_t server_cpu_ns, client_cpu_ns;
+    uint64_t in_flight, lost, started, ended;
+    fsi_hist latency, rate;
+    bench_report report;
+} bench_job;
+
+static bench_job *bench_signalled; // what SIGINT stops; set while a run is under way
+
+static void bench_on_signal(int number)
+{
+    int error = errno;
+    (void)number;
+    if (bench_signalled) {
+        fsi_store32(&bench_signalled->plan.stop, 1);
+        fsi_io_wake(&bench_signalled->io);
+    }
+    errno = error;
+}
+
+// Ctrl-C ends the run early and prints what there is; a second one ends the program.
+static void bench_signals(bench_job *job)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = job ? bench_on_signal : SIG_DFL;
+    action.sa_flags = (int)SA_RESETHAND;
+    sigemptyset(&action.sa_mask);
+    bench_signalled = job;
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+static bool bench_read_file(bench_text *text, const char *path)
+{
+    char data[65536];
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        bench_say("-f %s: %s", path, strerror(errno));
+        return false;
+    }
+    for (size_t got; (got = fread(data, 1, sizeof data, file)) > 0 && !text->failed;) bench_text_add(text, data, got);
+    bool fine = !ferror(file) && !text->failed;
+    if (!fine) bench_say("-f %s: %s", path, text->failed ? "out of memory" : strerror(errno));
+    (void)fclose(file);
+    return fine;
+}
+
+static bool bench_body_method(const char *method)
+{
+    return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
+}
+
+// The bytes of one request.
+static void bench_build(const bench_job *job, bench_text *out)
+{
+    const bench_options *options = &job->options;
+    bool has_body = options->body || options->body_file;
+    const char *method = options->method ? options->method : has_body ? "POST" : "GET";
+    const char *body = options->body_file ? job->body.ptr : options->body;
+    size_t body_len = options->body_file ? job->body.len : body ? strlen(body) : 0;
+    char length[64];
+    bench_text_str(out, method);
+    bench_text_str(out, " ");
+    if (job->url.target.len == 0 || job->url.target.ptr[0] != '/') bench_text_str(out, "/");
+    bench_text_add(out, job->url.target.ptr, job->url.target.len);
+    bench_text_str(out, " HTTP/1.1\r\n");
+    if (!options->has_host) {
+        bench_text_str(out, "Host: ");
+        bench_text_add(out, job->url.authority.ptr, job->url.authority.len);
+        bench_text_str(out, "\r\n");
+    }
+    if (options->fields.len) bench_text_add(out, options->fields.ptr, options->fields.len);
+    if (options->close) bench_text_str(out, "Connection: close\r\n");
+    if (has_body || bench_body_method(method)) {
+        (void)snprintf(length, sizeof length, "Content-Length: %llu\r\n", (unsigned long long)body_len);
+        bench_text_str(out, length);
+    }
+    bench_text_str(out, "\r\n");
+    if (body_len) bench_text_add(out, body, body_len);
+}
+
+// The request as often as one send may want it: up to --pipeline times, or 64 KiB.
+static bool bench_batch(bench_job *job)
+{
+    bench_text one, all;
+    memset(&one, 0, sizeof one);
+    memset(&all, 0, sizeof all);
+    bench_build(job, &one);
+    for (uint64_t i = 0; i < job->options.pipeline && !one.failed && (i == 0 || all.len + one.len <= 65536); i++)
+        bench_text_add(&all, one.ptr, one.len);
+    bool fine = !one.failed && !all.failed;
+    job->plan.request_len = one.len;
+    job->plan.batch = all.ptr; // bench_job_free
+    job->plan.batch_len = all.len;
+    job->plan.no_body = job->options.method && strcmp(job->options.method, "HEAD") == 0;
+    bench_text_free(&one);
+    return fine;
+}
+
+// Raises the soft descriptor limit as far as the run needs it. False: said why that is not possible.
+static bool bench_descriptors(const bench_job *job)
+{
+    struct rlimit limit;
+    uint64_t sides = job->options.url ? 1 : 2, need = job->conn_count * sides + 2 * (uint64_t)job->thread_count + 64;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return true;
+    if (limit.rlim_max >= need) {
+        limit.rlim_cur = need;
+        if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return true;
+    }
+    bench_say("-c %u needs %llu descriptors%s, the limit is %llu; raise it (ulimit -n) or lower -c", job->conn_count,
+              (unsigned long long)need, sides == 2 ? " (client and server)" : "", (unsigned long long)limit.rlim_max);
+    return false;
+}
+
+static bool bench_serve(bench_job *job)
+{
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.loops = FSV_LOOPS_PER_CPU;
+    desc.pin = FSI_LOCALITY;
+    if (job->conn_count > 60000) desc.conns_max = job->conn_count + 1024;
+    fsv_result result = demo_create(&job->server, &desc);
+    if (result == FSV_OK) result = fsv_server_listen(job->server, "127.0.0.1:0");
+    if (result == FSV_OK) result = fsv_server_start(job->server);
+    if (result != FSV_OK) {
+        bench_say("cannot start the built-in server: %s", fsv_result_text(result));
+        return false;
+    }
+    (void)snprintf(job->own_url, sizeof job->own_url, "http://127.0.0.1:%u/", fsv_server_port(job->server, 0));
+    return true;
+}
+
+static void bench_job_free(bench_job *job)
+{
+    if (job->server) {
+        fsv_server_stop(job->server, 0);
+        (void)fsv_server_wait(job->server);
+        (void)fsv_server_free(job->server);
+    }
+    for (uint32_t i = 0; i < job->thread_count && job->threads; i++) bench_thread_free(job->threads[i]);
+    free(job->threads);
+    free(job->plan.batch);
+    if (job->io.fd >= 0) fsi_io_free(&job->io);
+    bench_text_free(&job->options.fields);
+    bench_text_free(&job->body);
+    free(job);
+}
+
+// How many threads and connections; more connections than requests would only look on.
+static bool bench_size(bench_job *job)
+{
+    const bench_options *options = &job->options;
+    uint64_t conns = options->connections, threads = options->threads ? options->threads : fsi_cpu_usable();
+    if (options->requests && conns > options->requests) conns = options->requests;
+    if (threads > conns) threads = conns;
+    job->conn_count = (uint32_t)conns;
+    job->thread_count = (uint32_t)threads;
+    return bench_descriptors(job);
+}
+
+// Shares `all` out: the first all % parts get one more.
+static uint64_t bench_share(uint64_t all, uint32_t parts, uint32_t index)
+{
+    return all / parts + (index < all % parts);
+}
+
+static bool bench_threads_make(bench_job *job)
+{
+    int cpus[CPU_SETSIZE];
+    uint32_t cpu_count = fsi_cpus(cpus, CPU_SETSIZE);
+    job->threads = (bench_thread **)calloc(job->thread_count, sizeof(bench_thread *));
+    for (uint32_t i = 0; job->threads && i < job->thread_count; i++) {
+        uint64_t quota = job->options.requests ? bench_share(job->options.requests, job->thread_count, i) : UINT64_MAX;
+        job->threads[i] =
+            bench_thread_new(&job->plan, (uint32_t)bench_share(job->conn_count, job->thread_count, i), quota);
+        if (!job->threads[i]) break;
+        if (job->server && cpu_count) job->threads[i]->cpu = cpus[i % cpu_count]; // beside the loop that serves it
+        if (i + 1 == job->thread_count) return true;
+    }
+    bench_say("out of memory or descriptors for %u threads and %u connections", job->thread_count, job->conn_count);
+    return false;
+}
+
+// What the threads have published so far.
+typedef struct bench_glance {
+    uint64_t done, errors, up, ever_up, p99_ns;
+} bench_glance;
+
+static bench_glance bench_look(const bench_job *job)
+{
+    bench_glance sum;
+    memset(&sum, 0, sizeof sum);
+    for (uint32_t i = 0; i < job->thread_count; i++) {
+        const bench_thread *thread = job->threads[i];
+        uint64_t p99 = fsi_peek64(&thread->p99_ns);
+        sum.done += fsi_peek64(&thread->done);
+        sum.errors += fsi_peek64(&thread->errors);
+        sum.up += fsi_peek64(&thread->up);
+        sum.ever_up += fsi_peek64(&thread->ever_up);
+        if (p99 > sum.p99_ns) sum.p99_ns = p99; // the worst thread's
+    }
+    return sum;
+}
+
+static void bench_progress(const bench_job *job, const bench_glance *now, const bench_glance *before, uint64_t span_ns)
+{
+    char p99[48];
+    double seconds = (double)(fsi_clock_ns() - job->plan.start_ns) / 1e9;
+    (void)fprintf(stderr, "\r  %.1fs  %.0f req/s  p99 %s  errors %llu\033[K", seconds,
+                  (double)(now->done - before->done) * 1e9 / (double)span_ns,
+                  bench_time_text(p99, sizeof p99, (double)now->p99_ns / 1000), (unsigned long long)now->errors);
+    (void)fflush(stderr);
+}
+
+// Until the threads have ended. A target that nobody can reach ends the run: at once if it never was there, and after the timeout
+// if no duration would end it.
+static void bench_watch(bench_job *job)
+{
+    bench_glance before = bench_look(job);
+    uint64_t shown_ns = job->plan.start_ns, alive_ns = shown_ns, alive_done = 0, patience = job->plan.timeout_ns;
+    bool forwarded = false;
+    if (patience < 1000000000u) patience = 1000000000u;
+    while (fsi_load32(&job->plan.ended) < job->thread_count) {
+        (void)fsi_io_wait(&job->io, BENCH_TICK_NS / 1000);
+        fsi_io_dispatch(&job->io);
+        bench_glance now = bench_look(job);
+        uint64_t now_ns = fsi_clock_ns();
+        if (now.up || now.done != alive_done) alive_ns = now_ns;
+        alive_done = now.done;
+        if (now_ns - alive_ns > patience && (now.ever_up == 0 || !job->options.duration_ns))
+            fsi_store32(&job->plan.stop, 1);
+        if (fsi_load32(&job->plan.stop) && !forwarded) {
+            for (uint32_t i = 0; i < job->thread_count; i++) fsi_io_wake(&job->threads[i]->io);
+            forwarded = true;
+        }
+        if (!job->plan.progress || now_ns - shown_ns < 1000000000u) continue;
+        bench_progress(job, &now, &before, now_ns - shown_ns);
+        before = now;
+        shown_ns = now_ns;
+    }
+    if (job->plan.progress) (void)fprintf(stderr, "\r\033[K");
+}
+
+// Runs the load. False: a thread could not be started, and nothing was measured.
+static bool bench_measure(bench_job *job)
+{
+    uint32_t running = 0;
+    uint64_t process_ns = bench_cpu_ns(CLOCK_PROCESS_CPUTIME_ID), own_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+    job->plan.start_ns = fsi_clock_ns();
+    job->plan.deadline_ns = job->options.duration_ns ? job->plan.start_ns + job->options.duration_ns : UINT64_MAX;
+    while (running < job->thread_count &&
+           fsi_thread_start(&job->threads[running]->thread, bench_thread_body, job->threads[running], "bench"))
+        running++;
+    if (running < job->thread_count) {
+        fsi_store32(&job->plan.stop, 1);
+        for (uint32_t i = 0; i < running; i++) fsi_io_wake(&job->threads[i]->io);
+        bench_say("cannot start %u threads", job->thread_count);
+    } else {
+        bench_watch(job);
+    }
+    for (uint32_t i = 0; i < running; i++) {
+        fsi_thread_join(&job->threads[i]->thread);
+        job->client_cpu_ns += job->threads[i]->cpu_ns;
+    }
+    process_ns = bench_cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - process_ns;
+    own_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID) - own_ns;
+    uint64_t clients = job->client_cpu_ns + own_ns;
+    job->server_cpu_ns = process_ns > clients ? process_ns - clients : 0;
+    return running == job->thread_count;
+}
+
+// Adds the threads up.
+static void bench_sum(bench_job *job)
+{
+    bench_report *report = &job->report;
+    fsi_hist_init(&job->latency);
+    fsi_hist_init(&job->rate);
+    report->threads = job->thread_count;
+    report->connections = job->conn_count;
+    report->percentiles = job->options.latency;
+    report->latency = &job->latency;
+    report->rate = &job->rate;
+    for (uint32_t i = 0; i < job->thread_count; i++) {
+        const bench_thread *thread = job->threads[i];
+        fsi_hist_merge(&job->latency, &thread->latency);
+        fsi_hist_merge(&job->rate, &thread->rate);
+        report->requests += thread->done;
+        report->bytes += thread->bytes;
+        report->connect += thread->events[BENCH_CONNECT];
+        report->read += thread->events[BENCH_CLOSED] + thread->events[BENCH_RESET] + thread->events[BENCH_BAD];
+        report->write += thread->events[BENCH_WRITE];
+        report->timeout += thread->events[BENCH_TIMEOUT];
+        report->bad_status += thread->bad_status;
+        if (thread->end_ns - job->plan.start_ns > report->run_ns) report->run_ns = thread->end_ns - job->plan.start_ns;
+        job->in_flight += thread->in_flight_end;
+        job->lost += thread->lost;
+        job->started += thread->started;
+        job->ended += bench_ended(thread);
+    }
+}
+
+// What went wrong, in words, behind the layout.
+static void bench_print_details(FILE *out, const bench_job *job)
+{
+    uint64_t closed = 0, reset = 0, bad = 0;
+    int connect_error = 0;
+    int64_t refusal = 0;
+    for (uint32_t i = 0; i < job->thread_count; i++) {
+        const bench_thread *thread = job->threads[i];
+        closed += thread->events[BENCH_CLOSED];
+        reset += thread->events[BENCH_RESET];
+        bad += thread->events[BENCH_BAD];
+        if (!connect_error) connect_error = thread->connect_error;
+        if (!refusal) refusal = thread->refusal;
+    }
+    if (job->report.connect || job->report.read) (void)fprintf(out, "\n");
+    if (job->report.connect) (void)fprintf(out, "Connect errors, the first: %s\n", strerror(connect_error));
+    if (job->report.read)
+        (void)fprintf(out, "Read errors: closed unannounced %llu, reset %llu, bad responses %llu\n",
+                      (unsigned long long)closed, (unsigned long long)reset, (unsigned long long)bad);
+    if (bad)
+        (void)fprintf(out, "Bad responses, the first: %s\n",
+                      refusal == FSI_REFUSALS_END ? "bytes after the end of an answer" : fsi_refusal_text(refusal));
+}
+
+static void bench_print_cpu(FILE *out, const bench_job *job)
+{
+    double requests = job->report.requests ? (double)job->report.requests : 1;
+    (void)fprintf(out, "\nClient CPU %6.2f us/request   server CPU %6.2f us/request\n",
+                  (double)job->client_cpu_ns / 1000 / requests, (double)job->server_cpu_ns / 1000 / requests);
+    (void)fprintf(
+        out,
+        "Both share this machine's %u CPU%s; on loopback the sender's CPU time includes the receiver's softirq work.\n",
+        fsi_cpu_usable(), fsi_cpu_usable() == 1 ? "" : "s");
+    if (job->in_flight) (void)fprintf(out, "In flight at the end: %llu requests\n", (unsigned long long)job->in_flight);
+}
+
+// Judges the result; says why it is not to be trusted.
+static int bench_verdict(const bench_job *job)
+{
+    const bench_report *report = &job->report;
+    bool bad = false;
+    if (job->started != job->ended + job->in_flight || job->latency.count != report->requests) {
+        bench_say("result not trustworthy: %llu requests started, but %llu ended, %llu in flight, %llu samples",
+                  (unsigned long long)job->started, (unsigned long long)job->ended, (unsigned long long)job->in_flight,
+                  (unsigned long long)job->latency.count);
+        bad = true;
+    }
+    if (job->options.requests && !job->options.duration_ns && job->started < job->options.requests && job->lost == 0 &&
+        fsi_load32(&job->plan.stop) == 0) {
+        bench_say("result not trustworthy: only %llu of %llu requests were started", (unsigned long long)job->started,
+                  (unsigned long long)job->options.requests);
+        bad = true;
+    }
+    if (job->lost) {
+        bench_say("result not trustworthy: %llu of %u connections were lost or never opened",
+                  (unsigned long long)job->lost, job->conn_count);
+        bad = true;
+    }
+    bool errors = report->connect || report->read || report->write || report->timeout || report->bad_status;
+    if (!errors && report->requests == 0) {
+        bench_say("result not trustworthy: not one answer came in this time");
+        bad = true;
+    }
+    return bad ? BENCH_UNTRUSTED : errors ? BENCH_TARGET : BENCH_OK;
+}
+
+// Nobody ever answered: there is nothing to report.
+static int bench_never_up(const bench_job *job)
+{
+    char text[64];
+    int error = ETIMEDOUT;
+    for (uint32_t i = job->thread_count; i-- > 0;)
+        if (job->threads[i]->connect_error) error = job->threads[i]->connect_error;
+    (void)fsi_sockaddr_text(&job->plan.address, text, sizeof text);
+    bench_say("no connection to %s could be made: %s; %s", text, strerror(error), bench_advice(error));
+    return BENCH_USAGE;
+}
+
+// Everything between the options and the run: the target, the request, the threads.
+static bool bench_prepare(bench_job *job)
+{
+    const bench_options *options = &job->options;
+    if (options->body_file && !bench_read_file(&job->body, options->body_file)) return false;
+    if (!bench_size(job)) return false;
+    if (!fsi_io_init(&job->io, NULL)) {
+        job->io.fd = -1;
+        bench_say("cannot make an event queue: %s", strerror(errno));
+        return false;
+    }
+    job->io.on_client = bench_probe_ready;
+    job->plan.main_io = &job->io;
+    job->plan.close = options->close;
+    job->plan.pipeline = (uint32_t)options->pipeline;
+    job->plan.timeout_ns = options->timeout_ns;
+    job->plan.progress = !options->quiet && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
+    if (!options->url && !bench_serve(job)) return false;
+    job->shown_url = options->url ? options->url : job->own_url;
+    const char *wrong = bench_url_parse(&job->url, job->shown_url);
+    if (wrong) {
+        bench_say("%s: %s", job->shown_url, wrong);
+        return false;
+    }
+    if (!bench_batch(job)) {
+        bench_say("out of memory");
+        return false;
+    }
+    return bench_reach(&job->url, options, &job->plan) && bench_threads_make(job);
+}
+
+static int bench_perform(bench_job *job)
+{
+    if (!bench_prepare(job)) return BENCH_USAGE;
+    bench_print_head(stdout, job->options.duration_ns, job->options.requests, job->shown_url, job->thread_count,
+                     job->conn_count);
+    (void)fflush(stdout);
+    if (!bench_measure(job)) return BENCH_USAGE;
+    if (bench_look(job).ever_up == 0) return bench_never_up(job);
+    bench_sum(job);
+    bench_print_report(stdout, &job->report);
+    bench_print_details(stdout, job);
+    if (job->server) bench_print_cpu(stdout, job);
+    if (fflush(stdout) != 0) bench_say("cannot write the result: %s", strerror(errno));
+    return bench_verdict(job);
+}
+
+// `fastserve bench ...`; argv[0] is the command. Returns the exit status.
+static int bench_main(int argc, char **argv)
+{
+    char error[512];
+    bench_job *job = (bench_job *)calloc(1, sizeof *job);
+    int status = BENCH_USAGE;
+    if (!job) {
+        bench_say("out of memory");
+        return status;
+    }
+    job->io.fd = -1;
+    if (!bench_parse(argc, argv, &job->options, error, sizeof error)) {
+        bench_say("%s", error);
+    } else if (job->options.help || job->options.version) {
+        if (job->options.help)
+            (void)fputs(bench_help, stdout);
+        else
+            (void)printf("fastserve %s\n", fsv_version());
+        status = BENCH_OK;
+    } else {
+        bench_signals(job);
+        status = bench_perform(job);
+        bench_signals(NULL);
+    }
+    bench_job_free(job);
+    return status;
+}

@@ -1,0 +1,5246 @@
+/* fastserve.h - an HTTP/1.1 server for C and C++ programs, in one file. MIT or public domain.
+
+   Do this in exactly ONE C or C++ file, before its other includes:
+
+       #define FASTSERVE_IMPLEMENTATION
+       #include "fastserve.h"
+
+   and plain #include "fastserve.h" wherever else you need it. The smallest server:
+
+       static void hello(fsv_request *request, void *user)
+       {
+           (void)user;
+           fsv_respond_text(request, 200, "Hello, World!");
+       }
+
+       int main(void)
+       {
+           fsv_server *server;
+           if (fsv_server_create(&server, NULL) != FSV_OK) return 1;
+           fsv_server_route(server, "GET", "/", hello, NULL);
+           if (fsv_server_listen(server, "localhost:8080") != FSV_OK) return 1;
+           fsv_server_run(server);
+           return fsv_server_free(server);
+       }
+
+   Build: cc -O2 -pthread hello.c -o hello
+
+   TABLE OF CONTENTS   (grep -n '^// >>' fastserve.h, or: make toc)
+       What a user reads         >>manual >>config >>api
+       Implementation, bottom-up >>platform >>atomics >>structs >>memory >>queue >>thread >>time >>hist
+                                 >>log >>text >>http-read >>http-write >>sock >>io >>io-epoll >>router
+                                 >>conn >>loop >>balance >>server >>public
+   Each section uses only what stands above it. Keep the structure: new code goes into its section. */
+
+// glibc fixes its feature set at the first system header, and affinity, accept4 and the like want this one.
+#if defined(FASTSERVE_IMPLEMENTATION) && defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE
+#endif
+
+#ifndef FASTSERVE_H
+#define FASTSERVE_H
+
+// ---------------------------------------------------------------------------------------------------------
+// >>manual
+//
+// WHAT IT IS   An HTTP/1.0 and 1.1 server: keep-alive, pipelining, chunked bodies both ways, Expect:
+//              100-continue, strict framing (RFC 9112), routes, limits and timeouts on everything. Event loops
+//              over epoll; Linux so far.
+// WHAT NOT     No TLS (put a proxy in front, or a private network under it), no HTTP/2, no compression.
+//
+// LIFE         create -> route, listen (any number) -> run | start + wait | poll -> stop -> free.
+//              Three ways to drive a server; pick one per server:
+//                fsv_server_run    the calling thread becomes loop 0 and returns when the server has stopped
+//                fsv_server_start  every loop gets a thread of the library's; the call returns at once
+//                fsv_server_poll   one loop in the caller's frame: for a game or a tool with a loop of its own
+//
+// THREADS      A handler runs on the loop that owns its connection, so it must not block. With several loops
+//              handlers run at the same time on different threads: protect what they share. Calls that take a
+//              fsv_request are for the callback that was given it, on its thread, and only until it returns.
+//              fsv_server_stop, fsv_server_stats, fsv_server_port and fsv_server_address may be called from any thread. All else
+//              belongs to the thread that created the server.
+//
+// LIFETIMES    What a request accessor returns is a view: it dies when the callback returns. Copy what you need
+//              for longer. A request's address may differ from callback to callback; keep your state with
+//              fsv_request_set_user, and free it in the route's on_close.
+//
+// ANSWERS      A handler calls one fsv_respond_* function. If it returns without, the client gets a 500.
+//              HEAD is answered through the GET route, without the body. OPTIONS, 404, 405 with Allow, 501 and
+//              every framing error are answered by the library.
+//
+// ERRORS       Functions return FSV_OK or a negative FSV_ERR_*; fsv_result_text names it. Nothing in here calls
+//              exit or abort, touches a signal handler or a mask of yours, prints, or keeps global state. What
+//              happens out of sight (a descriptor limit, a failed accept) goes to desc.log.
+//
+// LIMITS       Every limit is a desc field with a default; see fsv_server_desc. A limit that a client runs into
+//              is answered (408 413 414 431 503) and counted in fsv_stats.
+//
+// CPUs         desc.loops = FSV_LOOPS_PER_CPU with desc.pin = 1 is the fast setting on a machine of its own:
+//              loop i stays on the i-th usable CPU, the kernel hands a new connection to the loop of the CPU on
+//              which its packets arrive, connections follow their packets, and a loop that drowns gives
+//              connections away. The zero desc does none of it: one loop, not pinned, nothing disturbed.
+//
+// MEMORY       An idle connection holds its struct (below 200 bytes) and no buffer. Each loop has a receive and
+//              a send buffer. Slabs grow on demand and return to the allocator in fsv_server_free.
+// ---------------------------------------------------------------------------------------------------------
+
+// ---------------------------------------------------------------------------------------------------------
+// >>config   Macros that you may define before including the header; all of them in the implementing file.
+//
+//   FASTSERVE_IMPLEMENTATION   compile the second half here (exactly one file)
+//   FASTSERVE_STATIC           make every function static: private to this one file
+//   FSV_API                    linkage of public functions; default `extern`, or `static` as above
+//   FSV_ASSERT(x)              our own mistakes only, never input or memory; default: nothing
+//   FSV_NO_UNIX                leave out Unix-domain listeners
+//   FSV_NO_LOCALITY            leave out pinning, steering, following and balancing (desc.pin is then an error)
+//   FSV_NO_CLIENT              leave out outgoing connections, response parsing and the histogram (internal
+//                              parts that the load generator bench.c stands on; a server needs none of them)
+//   FSV_NO_FILES               accepted; there is no file section to leave out yet
+//   FSV_CACHE_LINE             bytes between fields that two threads write; default 64
+//   FSV_IO_HEADER              "file.h": an >>io section of your own instead of the OS's (tests use it)
+// ---------------------------------------------------------------------------------------------------------
+
+#define FSV_VERSION_MAJOR 0
+#define FSV_VERSION_MINOR 1
+#define FSV_VERSION_PATCH 0
+#define FSV_VERSION "0.1.0"
+
+#ifndef FSV_API
+#ifdef FASTSERVE_STATIC
+#define FSV_API static
+#else
+#define FSV_API extern
+#endif
+#endif
+
+// ---------------------------------------------------------------------------------------------------------
+// >>api
+// ---------------------------------------------------------------------------------------------------------
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---- results --------------------------------------------------------------------------------------------
+
+// X(name, value, text). A negative number is a failure; functions that return int64_t give a count or one of these.
+#define FSV_RESULTS(X)                                                                                                  \
+    X(FSV_OK, 0, "ok")                                                                                                  \
+    X(FSV_ERR_ARGUMENT, -1, "an argument or desc field is missing or out of range")                                    \
+    X(FSV_ERR_MEMORY, -2, "out of memory")                                                                             \
+    X(FSV_ERR_SYSTEM, -3, "a system call failed; desc.log has the details")                                            \
+    X(FSV_ERR_ADDRESS, -4, "the address is malformed or not one of this machine's")                                    \
+    X(FSV_ERR_IN_USE, -5, "the address is in use")                                                                     \
+    X(FSV_ERR_PERMISSION, -6, "the system does not permit it")                                                         \
+    X(FSV_ERR_STATE, -7, "the call does not fit the state of its object")                                              \
+    X(FSV_ERR_LIMIT, -8, "a limit or the caller's buffer is too small")                                                \
+    X(FSV_ERR_FIELD, -9, "a field name or value has a forbidden byte, or the field is the library's to write")         \
+    X(FSV_ERR_NOT_FOUND, -10, "there is no such thing")                                                                \
+    X(FSV_ERR_CLOSED, -11, "the connection or the server has ended")                                                   \
+    X(FSV_ERR_FULL, -12, "a queue is full; try again when it has drained")                                             \
+    X(FSV_ERR_UNSUPPORTED, -13, "not supported on this system or left out of this build")
+
+typedef enum fsv_result {
+#define FSV_X(name, value, text) name = value,
+    FSV_RESULTS(FSV_X)
+#undef FSV_X
+        FSV_RESULT_FORCE_INT = 0x7fffffff
+} fsv_result;
+
+// The text of a result, never NULL. Any thread.
+FSV_API const char *fsv_result_text(fsv_result result);
+
+// FSV_VERSION of the implementation that was linked. Any thread.
+FSV_API const char *fsv_version(void);
+
+#define FSV_LENGTH_UNKNOWN UINT64_MAX // of a body: chunked; to an HTTP/1.0 client the end of the connection is its end
+
+// ---- shared types ---------------------------------------------------------------------------------------
+
+typedef struct fsv_server fsv_server;
+typedef struct fsv_request fsv_request;
+
+// A view of bytes that someone else owns; not terminated. ptr may be NULL only when len is 0.
+typedef struct fsv_str {
+    const char *ptr;
+    size_t len;
+} fsv_str;
+
+// Called on the loop that owns the request's connection; must not block.
+typedef void (*fsv_handler)(fsv_request *request, void *user);
+
+// Offers a piece of the request body, in order; a call with len 0 is the end of the body. Returns how many bytes
+// it took. Fewer than len is back-pressure: reading stops, and the rest is offered again when queued response
+// bytes have been sent (or at once, if none are queued: then it must take at least one byte).
+typedef size_t (*fsv_body_handler)(fsv_request *request, const char *data, size_t len, void *user);
+
+// Gives memory of a response body back to its owner; called exactly once, on the loop's thread.
+typedef void (*fsv_release_handler)(void *memory, void *user);
+
+// What happened, for desc.log. `item` is a stable identifier, `text` one line without a newline; both die when
+// the callback returns. May come from any thread of the server.
+typedef struct fsv_log_record {
+    uint32_t level; // 0 error: something is not served; 1 warning: served with less than was asked; 2 information
+    const char *item;
+    const char *text;
+    int64_t os_error; // errno, or 0
+} fsv_log_record;
+typedef void (*fsv_log_handler)(const fsv_log_record *record, void *user);
+
+// One answered request, for desc.on_answer; views die when the callback returns. request is NULL when its head could not be read.
+typedef struct fsv_answer {
+    uint32_t status;
+    uint32_t loop;           // index of the loop, 0 .. loops-1: enough to keep a log buffer per loop
+    uint64_t body_bytes;     // of the response, as handed to the connection
+    uint64_t duration_us;    // from reading the head to the end of the answer, with the loop's clock
+    const fsv_request *request;
+} fsv_answer;
+typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
+
+// ---- server ---------------------------------------------------------------------------------------------
+
+#define FSV_LOOPS_PER_CPU 0xffffffffu // as desc.loops: one loop per CPU that this process may use
+
+// Zero means default:  fsv_server_desc desc = {0};  in C,  = {};  in C++.  Copied by fsv_server_create.
+typedef struct fsv_server_desc {
+    uint32_t loops;             // event loops, 1 to 1024, or FSV_LOOPS_PER_CPU                 (default 1)
+    uint32_t pin;               // 1: a loop stays on its CPU, connections follow their packets (default 0)
+    uint32_t conns_max;         // open connections; more get a 503. Clamped, with a warning to
+                                // log, to what the descriptor limit allows                     (default 65536)
+    uint32_t backlog;           // of each listener; the system may clamp it                    (default 4096)
+    uint32_t head_bytes_max;    // request line + fields, 256 to 1 MiB; beyond it 431           (default 16384)
+    uint32_t target_bytes_max;  // request target; beyond it 414                                (default 8192)
+    uint32_t fields_max;        // fields of a request, also of a trailer; beyond it 431        (default 100)
+    uint64_t body_bytes_max;    // of a body that is collected whole; beyond it 413             (default 1 MiB)
+    uint32_t out_bytes_max;     // response bytes that may wait for a slow reader before
+                                // fsv_stream_write says FSV_ERR_FULL                           (default 262144)
+    uint32_t response_fields_bytes_max; // added by fsv_response_field to one response          (default 16384)
+    uint32_t head_timeout_ms;   // from the first byte of a head to its end, however slowly it
+                                // drips; beyond it 408                                         (default 10000)
+    uint32_t idle_timeout_ms;   // without a request, then the connection is closed             (default 60000)
+    uint32_t body_timeout_ms;   // window over which body_rate_min is held; beyond it 408       (default 10000)
+    uint32_t body_rate_min;     // bytes per second that a body must bring at least             (default 512)
+    uint32_t send_timeout_ms;   // a reader that takes nothing for so long is reset             (default 30000)
+    uint32_t linger_ms;         // wait for the peer to read an answer that ended the connection
+                                // while it was still sending                                   (default 1000)
+    uint32_t turn_requests_max; // pipelined requests of one connection in a row, then others   (default 64)
+    uint32_t inbox_max;         // messages that may wait for a loop, a power of two            (default 1024)
+    fsv_handler handler;        // takes what no route matches, any known method                (default NULL: 404)
+    fsv_answer_handler on_answer; // called after each answer, on its loop: an access log       (default NULL)
+    fsv_log_handler log;        // what happens out of sight                                    (default NULL)
+    void *user;                 // handed to handler, on_answer and log; never touched
+    void *(*alloc)(size_t size, void *user);               // memory aligned as malloc's; NULL on failure.
+    void (*release)(void *memory, size_t size, void *user); // both or neither; any thread      (default malloc, free)
+    void *alloc_user;           // handed to alloc and release
+} fsv_server_desc;
+
+// Makes a server with its loops; nothing listens or runs yet. desc may be NULL: all defaults.
+// FSV_ERR_ARGUMENT (the log names the field), FSV_ERR_MEMORY, FSV_ERR_SYSTEM, FSV_ERR_UNSUPPORTED (pin).
+FSV_API fsv_result fsv_server_create(fsv_server **server, const fsv_server_desc *desc);
+
+// Ends everything at once (as stop with no drain, if it still runs), joins the server's threads and returns its
+// memory. NULL is fine. FSV_ERR_STATE from inside one of its own handlers, or while fsv_server_run or _poll is on
+// another thread's stack: then nothing was freed. Owned response bodies that are still queued are released.
+FSV_API fsv_result fsv_server_free(fsv_server *server);
+
+// Binds and listens; clients queue from now on. May be called several times, before the server runs. Forms:
+//   "8080" or ":8080"     every address, IPv6 and IPv4 (one dual-stack socket where the system can)
+//   "127.0.0.1:8080"      IPv4         "[::1]:8080"  IPv6 only        port 0: the system picks one
+//   "localhost:8080"      127.0.0.1 and, if the machine has it, [::1], on the same port
+//   "unix:/path"          Unix-domain; a left-over socket that nobody serves is replaced; removed when it closes.
+//   "unix:@name"          Linux's abstract namespace
+// FSV_ERR_IN_USE also when the other one would share the port through SO_REUSEPORT. FSV_ERR_ADDRESS,
+// FSV_ERR_PERMISSION, FSV_ERR_STATE (already running), FSV_ERR_SYSTEM, FSV_ERR_MEMORY.
+FSV_API fsv_result fsv_server_listen(fsv_server *server, const char *address);
+
+// The same, but shares the port with any other socket of this user that also allows it (SO_REUSEPORT).
+FSV_API fsv_result fsv_server_listen_shared(fsv_server *server, const char *address);
+
+// Number of listening addresses so far ("localhost" counts 1 or 2). Any thread.
+FSV_API uint32_t fsv_server_listeners(const fsv_server *server);
+
+// TCP port of a listener, 0 .. fsv_server_listeners-1; 0 for a Unix-domain one or a bad index. Any thread.
+FSV_API uint32_t fsv_server_port(const fsv_server *server, uint32_t listener);
+
+// Its address as text ("127.0.0.1:8080", "[::1]:8080", "unix:/path"), terminated; returns the length, or
+// FSV_ERR_LIMIT, FSV_ERR_NOT_FOUND. 128 bytes are always enough. Any thread.
+FSV_API int64_t fsv_server_address(const fsv_server *server, uint32_t listener, char *out, size_t size);
+
+// Runs loop 0 on this thread, further loops on threads of their own, until the server was stopped and has drained.
+// With desc.pin this thread's CPU affinity is set meanwhile and restored. FSV_ERR_STATE, FSV_ERR_SYSTEM.
+FSV_API fsv_result fsv_server_run(fsv_server *server);
+
+// Runs every loop on a thread of its own and returns. FSV_ERR_STATE, FSV_ERR_SYSTEM (then nothing runs).
+FSV_API fsv_result fsv_server_start(fsv_server *server);
+
+// Waits until a started server was stopped and has drained. FSV_ERR_STATE if it was not started, or from a handler.
+FSV_API fsv_result fsv_server_wait(fsv_server *server);
+
+// One turn of the only loop: waits at most timeout_ms (0: not at all, UINT32_MAX: until something happens), serves
+// what is ready, returns. FSV_OK: call again. FSV_ERR_CLOSED: it was stopped and has drained. FSV_ERR_STATE with
+// several loops, desc.pin, from inside a handler, or when it runs in another way.
+FSV_API fsv_result fsv_server_poll(fsv_server *server, uint32_t timeout_ms);
+
+// A descriptor that polls readable when fsv_server_poll has work; put it into your own epoll, poll or select. It
+// says nothing of timeouts: also poll after fsv_server_poll_wait_ms. FSV_ERR_UNSUPPORTED where the OS has none.
+FSV_API int64_t fsv_server_descriptor(const fsv_server *server);
+
+// Milliseconds until fsv_server_poll has something to do even if the descriptor stays silent; UINT32_MAX: nothing.
+FSV_API uint32_t fsv_server_poll_wait_ms(const fsv_server *server);
+
+// Stops accepting (after what already waits in the backlogs was accepted), lets requests that have begun finish for
+// at most drain_ms, then closes the rest. Returns at once. Any thread, also a handler, and async-signal-safe.
+// A second call can only shorten the drain.
+FSV_API void fsv_server_stop(fsv_server *server, uint32_t drain_ms);
+
+// Loops that the server has (after FSV_LOOPS_PER_CPU was resolved). Any thread.
+FSV_API uint32_t fsv_server_loops(const fsv_server *server);
+
+// CPUs that this process may use: its CPU set, or its cgroup's quota rounded up if that is less. Any thread.
+FSV_API uint32_t fsv_cpu_count(void);
+
+// Counters since the server was made; each is exact, the set is not one instant.
+typedef struct fsv_stats {
+    uint64_t conns_accepted;
+    uint64_t conns_closed;
+    uint64_t conns_refused;   // beyond conns_max, answered 503
+    uint64_t requests;        // heads that were read and made sense
+    uint64_t answers_2xx, answers_3xx, answers_4xx, answers_5xx;
+    uint64_t bad_requests;    // heads or bodies that broke the framing
+    uint64_t timeouts;        // head, body, idle and send timeouts
+    uint64_t bytes_received, bytes_sent;
+    uint64_t turns;           // of the loops
+    uint64_t conns_followed;  // moved to the loop of the CPU where their packets arrive
+    uint64_t conns_balanced;  // moved away from a loop that drowned
+    uint64_t conns_rescued;   // accepted by another loop than the one that was to accept them
+    uint64_t busy_us;         // time that loops spent awake
+} fsv_stats;
+
+// Any thread. loop: an index, or UINT32_MAX for the sum over all loops.
+FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv_stats *stats);
+
+// ---- routes ---------------------------------------------------------------------------------------------
+
+// Routes are matched segment by segment: a literal beats ":name" beats "*". ":name" takes one non-empty segment; "*",
+// only as the last, takes the rest of the path, also an empty rest ("/files/*" takes "/files/", not "/files").
+// If the best match does not have the method, the next best is tried; 405 comes only when no match has it.
+// Paths are compared after percent-decoding, except that %2F stays as it was sent. Case matters, as does a slash at the end. "." and ".." are
+// not resolved.
+typedef struct fsv_route_desc {
+    const char *method;       // "GET" (also answers HEAD), any other token, or "*": every known method   (required)
+    const char *pattern;      // "/", "/users/:id", "/files/*"; at most 8 parameters                      (required)
+    fsv_handler handler;      // called when the request is complete - or, with on_body, when its head is (required)
+    fsv_body_handler on_body; // takes the body in pieces, then without a limit                           (default NULL)
+    fsv_handler on_room;      // a streamed response has room again: write more, or end it                (default NULL)
+    fsv_handler on_close;     // called once and last for a request whose handler was called, however it ended:
+                              // the place to free what fsv_request_set_user holds                        (default NULL)
+    void *user;               // handed to all of them, never touched
+    uint64_t body_bytes_max;  // 0: desc.body_bytes_max for a whole body, no limit for pieces             (default 0)
+} fsv_route_desc;
+
+// Before the server runs. The desc and its strings are copied. FSV_ERR_ARGUMENT (the log says what), FSV_ERR_STATE (running, or the
+// same method and pattern was added before), FSV_ERR_MEMORY.
+FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc *desc);
+
+// The common case: a handler that gets the whole request.
+FSV_API fsv_result fsv_server_route(fsv_server *server, const char *method, const char *pattern, fsv_handler handler, void *user);
+
+// ---- request --------------------------------------------------------------------------------------------
+// Views die when the callback returns. All of these are for the callback's own thread.
+
+FSV_API fsv_str fsv_request_method(const fsv_request *request);    // as sent: "GET", "HEAD", ...
+FSV_API fsv_str fsv_request_target(const fsv_request *request);    // raw, as it stood in the request line
+FSV_API fsv_str fsv_request_path(const fsv_request *request);      // percent-decoded (but %2F), without the query
+FSV_API fsv_str fsv_request_query(const fsv_request *request);     // raw, without the "?"; empty if there is none
+FSV_API fsv_str fsv_request_host(const fsv_request *request);      // of the absolute target, else of the Host field
+FSV_API fsv_str fsv_request_body(const fsv_request *request);      // whole body; empty with on_body
+FSV_API bool fsv_request_has_body(const fsv_request *request);     // a body was announced, even an empty one
+FSV_API uint64_t fsv_request_body_length(const fsv_request *request); // as stated; FSV_LENGTH_UNKNOWN when chunked
+FSV_API uint32_t fsv_request_version(const fsv_request *request);  // 10 or 11
+FSV_API fsv_server *fsv_request_server(const fsv_request *request);
+
+// Value of the first field of that name (any case), without white space around it. False: there is none.
+FSV_API bool fsv_request_field(const fsv_request *request, const char *name, fsv_str *value);
+
+// Fields in the order they were sent: 0 .. count-1. False: index too large.
+FSV_API uint32_t fsv_request_field_count(const fsv_request *request);
+FSV_API bool fsv_request_field_at(const fsv_request *request, uint32_t index, fsv_str *name, fsv_str *value);
+
+// What ":name" of the route took, percent-decoded (but %2F); name without the colon, "*" for the wildcard. Empty if there is none.
+FSV_API fsv_str fsv_request_param(const fsv_request *request, const char *name);
+
+// First value of that name in the query, percent-decoded, "+" as space, terminated. Returns its length;
+// FSV_ERR_NOT_FOUND, FSV_ERR_LIMIT (out too small), FSV_ERR_ARGUMENT (a broken %-sequence, or %00).
+FSV_API int64_t fsv_request_query_value(const fsv_request *request, const char *name, char *out, size_t size);
+
+// The peer's address: "127.0.0.1:50000", "[::1]:50000" or "unix:"; terminated, returns its length. FSV_ERR_LIMIT,
+// FSV_ERR_CLOSED. 64 bytes are always enough.
+FSV_API int64_t fsv_request_peer(const fsv_request *request, char *out, size_t size);
+
+// One pointer of yours that stays with the request from callback to callback. NULL at first.
+FSV_API void fsv_request_set_user(fsv_request *request, void *user);
+FSV_API void *fsv_request_user(const fsv_request *request);
+
+// ---- response -------------------------------------------------------------------------------------------
+// One answer per request; a second gives FSV_ERR_STATE. status is 200 to 599. content_type may be NULL (no field).
+// The library writes Date, Content-Length or Transfer-Encoding, and Connection where it is needed.
+
+// Adds a field to the answer that follows. Refused with FSV_ERR_FIELD: a name that is no token, CR, LF, NUL or
+// another control byte in the value, and the fields that are the library's (see above). FSV_ERR_LIMIT, FSV_ERR_STATE, FSV_ERR_MEMORY.
+FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, const char *value);
+
+// Closes the connection after this answer and says so in it. Before the answer. FSV_ERR_STATE.
+FSV_API fsv_result fsv_response_close(fsv_request *request);
+
+// Answers with a body that is copied: the caller's memory is free when this returns. 204 and 304 take no body.
+FSV_API fsv_result fsv_respond(fsv_request *request, uint32_t status, const char *content_type, const void *body, size_t len);
+
+// Answers with a terminated text, as text/plain; charset=utf-8.
+FSV_API fsv_result fsv_respond_text(fsv_request *request, uint32_t status, const char *text);
+
+// Answers with a body that is not copied: it must stay until release is called, which happens exactly once, also
+// when this call fails. release may be NULL for memory that outlives the server.
+FSV_API fsv_result fsv_respond_owned(fsv_request *request, uint32_t status, const char *content_type, const void *body,
+                                     size_t len, fsv_release_handler release, void *release_user);
+
+// Starts an answer whose body follows by fsv_stream_write, here or in on_body and on_room. Only in a route that has
+// on_body or on_room. length: Content-Length, or FSV_LENGTH_UNKNOWN.
+FSV_API fsv_result fsv_respond_stream(fsv_request *request, uint32_t status, const char *content_type, uint64_t length);
+
+// Adds bytes, copied. All or nothing: FSV_ERR_FULL when desc.out_bytes_max bytes wait already (on_room comes when they
+// are gone), FSV_ERR_LIMIT beyond the stated length, FSV_ERR_CLOSED, FSV_ERR_STATE, FSV_ERR_MEMORY (the connection then ends).
+FSV_API fsv_result fsv_stream_write(fsv_request *request, const void *data, size_t len);
+
+// How many bytes still fit before fsv_stream_write says FSV_ERR_FULL.
+FSV_API size_t fsv_stream_room(const fsv_request *request);
+
+// Ends the body. If fewer bytes were written than stated, the connection is cut, so that the client can tell:
+// FSV_ERR_STATE.
+FSV_API fsv_result fsv_stream_end(fsv_request *request);
+
+// Cuts the connection in mid-answer, so that the client sees that it is not whole.
+FSV_API void fsv_stream_abort(fsv_request *request);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // FASTSERVE_H
+
+// =========================================================================================================
+//                                        IMPLEMENTATION
+// =========================================================================================================
+
+#if defined(FASTSERVE_IMPLEMENTATION) && !defined(FASTSERVE_IMPLEMENTED)
+#define FASTSERVE_IMPLEMENTED
+
+// ---------------------------------------------------------------------------------------------------------
+// >>platform   The only tests of predefined macros. Everything after this asks 0/1 macros or has a section of its own.
+// ---------------------------------------------------------------------------------------------------------
+
+#if defined(__linux__)
+#define FSI_LINUX 1
+#else
+#error "fastserve.h: this version runs on Linux only; its sections for kqueue and IOCP are not written yet"
+#endif
+
+#ifdef FSV_IO_HEADER
+#define FSI_IO_EPOLL 0
+#else
+#define FSI_IO_EPOLL FSI_LINUX
+#endif
+
+#ifdef FSV_NO_LOCALITY
+#define FSI_LOCALITY 0
+#else
+#define FSI_LOCALITY FSI_LINUX
+#endif
+
+#ifdef FSV_NO_UNIX
+#define FSI_UNIX 0
+#else
+#define FSI_UNIX 1
+#endif
+
+#ifdef FSV_NO_CLIENT
+#define FSI_CLIENT 0
+#else
+#define FSI_CLIENT 1
+#endif
+
+#ifndef FSV_CACHE_LINE
+#define FSV_CACHE_LINE 64
+#endif
+
+#ifndef FSV_ASSERT
+#define FSV_ASSERT(x) ((void)0)
+#endif
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#if FSI_LOCALITY
+#include <linux/filter.h>
+#endif
+
+#ifndef CPU_SET
+#error "fastserve.h: include it before other headers where FASTSERVE_IMPLEMENTATION is defined, or define _GNU_SOURCE"
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define FSI_PRIVATE __attribute__((unused)) static
+#define FSI_INLINE __attribute__((unused)) static inline
+#define FSI_COLD __attribute__((unused, noinline, cold)) static
+#define FSI_PRINTF(at, first) __attribute__((format(printf, at, first)))
+#define FSI_LIKELY(x) __builtin_expect(!!(x), 1)
+#define FSI_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#pragma GCC diagnostic push
+#if defined(__clang__)
+#pragma GCC diagnostic ignored "-Wunknown-warning-option"
+#endif
+#else
+#error "fastserve.h: this version is for gcc and clang"
+#endif
+
+#ifdef __cplusplus
+#define FSI_STATIC_ASSERT(x, text) static_assert(x, text)
+#else
+#define FSI_STATIC_ASSERT(x, text) _Static_assert(x, text)
+#endif
+
+// ---------------------------------------------------------------------------------------------------------
+// >>atomics   Plain integers, touched by several threads only through these. Load acquires, store releases, read-modify-
+//             write does both; peek and poke are relaxed: for counters that one thread writes and others read.
+// ---------------------------------------------------------------------------------------------------------
+
+// clang-format off
+FSI_INLINE uint32_t fsi_load32(const uint32_t *at)                { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
+FSI_INLINE void     fsi_store32(uint32_t *at, uint32_t v)         { __atomic_store_n(at, v, __ATOMIC_RELEASE); }
+FSI_INLINE uint32_t fsi_swap32(uint32_t *at, uint32_t v)          { return __atomic_exchange_n(at, v, __ATOMIC_ACQ_REL); }
+FSI_INLINE uint32_t fsi_add32(uint32_t *at, uint32_t v)           { return __atomic_fetch_add(at, v, __ATOMIC_ACQ_REL); }
+FSI_INLINE uint64_t fsi_load64(const uint64_t *at)                { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
+FSI_INLINE void     fsi_store64(uint64_t *at, uint64_t v)         { __atomic_store_n(at, v, __ATOMIC_RELEASE); }
+FSI_INLINE uint64_t fsi_peek64(const uint64_t *at)                { return __atomic_load_n(at, __ATOMIC_RELAXED); }
+FSI_INLINE void     fsi_poke64(uint64_t *at, uint64_t v)          { __atomic_store_n(at, v, __ATOMIC_RELAXED); }
+FSI_INLINE void     fsi_count64(uint64_t *at, uint64_t more)      { fsi_poke64(at, fsi_peek64(at) + more); } // one writer
+FSI_INLINE void    *fsi_load_ptr(void *const *at)                 { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
+FSI_INLINE void     fsi_store_ptr(void **at, void *v)             { __atomic_store_n(at, v, __ATOMIC_RELEASE); }
+FSI_INLINE void     fsi_fence(void)                               { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+FSI_INLINE bool     fsi_cas64(uint64_t *at, uint64_t *seen, uint64_t v) // *seen is what stands there now when it fails
+{ return __atomic_compare_exchange_n(at, seen, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED); }
+FSI_INLINE bool     fsi_cas32(uint32_t *at, uint32_t *seen, uint32_t v)
+{ return __atomic_compare_exchange_n(at, seen, v, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); }
+// clang-format on
+
+// ---------------------------------------------------------------------------------------------------------
+// >>structs   The tables. Each field has one owner at a time; unless a comment says otherwise that is the thread of the loop
+//             that the struct belongs to. Pushing a message to a loop's inbox hands over what it points to.
+// ---------------------------------------------------------------------------------------------------------
+
+typedef struct fsi_loop fsi_loop;
+typedef struct fsi_conn fsi_conn;
+typedef struct fsi_io fsi_io;
+typedef struct fsi_thread fsi_thread;
+
+// ---- >>queue's
+
+typedef enum fsi_msg_kind { FSI_MSG_NONE, FSI_MSG_CONN } fsi_msg_kind;
+
+typedef struct fsi_msg {
+    uint32_t kind;  // fsi_msg_kind; jobs and deferred answers will be further kinds
+    uint32_t flags;
+    void *ptr; // FSI_MSG_CONN: a connection without a loop, the receiver's from now on
+} fsi_msg;
+
+typedef struct fsi_cell {
+    uint64_t seq; // == position: free; == position + 1: full
+    fsi_msg msg;
+} fsi_cell;
+
+typedef struct fsi_queue {
+    fsi_cell *cells;
+    uint64_t mask;
+    char pad0[FSV_CACHE_LINE];
+    uint64_t tail; // next position to push, any producer
+    char pad1[FSV_CACHE_LINE];
+    uint64_t head; // next position to pop, any consumer
+    char pad2[FSV_CACHE_LINE];
+} fsi_queue;
+
+// ---- >>time's
+
+typedef struct fsi_timer {
+    struct fsi_timer *next, *prev; // NULL: not in a wheel
+    uint64_t due_ms;               // may be moved later at will; the wheel looks again when it gets there
+} fsi_timer;
+
+#define FSI_WHEEL_LEVELS 5
+#define FSI_WHEEL_SLOTS 64
+
+typedef struct fsi_wheel {
+    uint64_t now_ms;                  // everything due before this has fired
+    uint64_t used[FSI_WHEEL_LEVELS];  // one bit per slot that is not empty
+    fsi_timer slots[FSI_WHEEL_LEVELS][FSI_WHEEL_SLOTS]; // list heads
+} fsi_wheel;
+
+// ---- >>io's
+
+typedef enum fsi_chan_kind {
+    FSI_CHAN_NONE, FSI_CHAN_WAKE, FSI_CHAN_LISTENER, FSI_CHAN_CONN, FSI_CHAN_CLIENT
+} fsi_chan_kind;
+
+// What fsi_chan_ready is told, as bits.
+#define FSI_READY_READ 1u
+#define FSI_READY_WRITE 2u
+
+// One socket. Belongs to one io at a time, or to none between accept and fsi_io_open.
+typedef struct fsi_chan {
+    fsi_io *io;
+    int fd;          // -1: none
+    uint8_t kind;    // fsi_chan_kind
+    bool can_read;   // nothing has said yet that a read would block
+    bool can_write;
+    bool eof;        // the peer has ended: a short read no longer means that there is nothing more
+} fsi_chan;
+
+typedef struct fsi_buf {
+    const char *ptr;
+    size_t len;
+} fsi_buf;
+
+// ---- >>http-read's
+
+typedef struct fsi_field {
+    uint32_t name, value; // offsets from the head's first byte
+    uint32_t name_len, value_len;
+} fsi_field;
+
+typedef enum fsi_method {
+    FSI_GET, FSI_HEAD, FSI_POST, FSI_PUT, FSI_DELETE, FSI_CONNECT, FSI_OPTIONS, FSI_TRACE, FSI_PATCH,
+    FSI_METHODS,              // of RFC 9110 and 5789
+    FSI_METHOD_OTHER = 31     // some other token; the router compares its text
+} fsi_method;
+
+// A request head as offsets into the bytes that it was read from: move the bytes, keep the offsets.
+typedef struct fsi_head {
+    uint32_t bytes;              // of the head, its last empty line included
+    uint32_t skipped;            // of an empty line before the request line
+    uint32_t method_len;         // the method stands at offset `skipped`
+    uint32_t target, target_len; // as sent
+    uint32_t path, path_len;     // raw; 0 long in asterisk form
+    uint32_t query, query_len;
+    uint32_t host, host_len;
+    uint32_t field_count;
+    uint64_t content_length;     // valid with has_length
+    uint8_t method;              // fsi_method
+    uint8_t minor;               // HTTP/1.minor, 0 or 1
+    bool has_length, chunked, expect_continue, wants_close, wants_keep, escaped, asterisk;
+} fsi_head;
+
+// A response head: only what a client needs to frame the body and judge it.
+typedef struct fsi_answer_head {
+    uint32_t bytes;
+    uint32_t status;
+    uint64_t content_length;
+    bool has_length, chunked, wants_close, wants_keep;
+    uint8_t minor;
+} fsi_answer_head;
+
+typedef struct fsi_limits {
+    uint32_t head_bytes, target_bytes, fields;
+} fsi_limits;
+
+// Decoder of a chunked body. All zero is the start.
+typedef struct fsi_chunked {
+    uint64_t left;        // of the chunk's data
+    uint32_t line_bytes;  // of the size line or of the trailer so far
+    uint16_t fields;      // of the trailer so far
+    uint8_t state;
+    uint8_t digits;
+} fsi_chunked;
+
+// ---- >>router's
+
+#define FSI_PARAMS_MAX 8
+#define FSI_TOKENS_MAX 20
+#define FSI_TOKEN_BYTES 33 // with its end
+
+typedef struct fsi_route {
+    struct fsi_route *next;  // of the same node
+    fsv_handler handler;
+    fsv_body_handler on_body;
+    fsv_handler on_room, on_close;
+    void *user;
+    uint64_t body_bytes_max;
+    uint8_t method;          // fsi_method, FSI_METHODS + i for the server's i-th other token, or FSI_METHOD_ANY
+    uint8_t param_count;
+    const char *param_names[FSI_PARAMS_MAX]; // terminated, behind this struct
+    size_t bytes;            // of this allocation
+} fsi_route;
+#define FSI_METHOD_ANY 255
+
+typedef struct fsi_node {
+    struct fsi_node *next;    // sibling
+    struct fsi_node *literal; // children, by length and bytes
+    struct fsi_node *param;   // child for ":name"
+    struct fsi_node *rest;    // child for "*"
+    fsi_route *routes;
+    uint32_t text_len;        // of the literal that follows this struct in memory
+    size_t bytes;
+} fsi_node;
+
+// ---- >>conn's
+
+// Response bytes that the socket has not taken, or memory that a callback releases when it has.
+typedef struct fsi_out {
+    struct fsi_out *next;
+    const char *ptr;
+    size_t len;
+    fsv_release_handler release; // NULL for bytes that were copied behind this struct
+    void *release_user;
+    size_t bytes;                // of this allocation; room for more copies is bytes - sizeof - what ptr + len reached
+    size_t end;                  // copied bytes: offset behind the last one
+} fsi_out;
+
+typedef enum fsi_resp { FSI_RESP_NONE, FSI_RESP_STREAM, FSI_RESP_DONE } fsi_resp;
+
+// A request: on the loop's scratch while its callbacks can finish in one turn, else detached into a block of its own.
+struct fsv_request {
+    fsi_loop *loop;
+    fsi_conn *conn;
+    const char *base;         // bytes of the head; every offset counts from here
+    const char *path;         // decoded; inside base if nothing was escaped
+    const fsi_route *route;
+    fsi_field *fields;
+    const char *body;         // whole body
+    size_t body_len;
+    char *collect;            // block in which a whole body is collected
+    size_t collect_cap;
+    char *more;               // block of fields that the handler added
+    uint32_t more_len, more_cap;
+    void *user;
+    uint64_t begun_us;        // for on_answer
+    uint64_t out_left;        // of a streamed response with a stated length
+    uint64_t out_bytes;       // of the body so far
+    uint32_t path_len;
+    uint32_t status;
+    uint32_t param_at[FSI_PARAMS_MAX], param_len[FSI_PARAMS_MAX]; // in path
+    fsi_head head;
+    uint8_t resp;             // fsi_resp
+    bool out_chunked, out_counted, closing, no_body;
+    bool in_head;             // the handler of a route with on_body: nothing of the body was read yet
+    size_t bytes;             // of the block, 0 on the loop's scratch
+};
+
+typedef enum fsi_conn_state {
+    FSI_CONN_HEAD,     // between requests, or in a head that is not complete
+    FSI_CONN_BODY,     // collecting a whole body
+    FSI_CONN_EXCHANGE, // a body in pieces, a streamed response, or both
+    FSI_CONN_SEND,     // everything answered; the peer has yet to take it
+    FSI_CONN_LINGER,   // answered and half closed; reading off what the peer still sends, so that no reset eats the answer
+    FSI_CONN_CLOSE,    // to be closed at the end of this turn
+    FSI_CONN_FREE
+} fsi_conn_state;
+
+struct fsi_conn {
+    fsi_chan chan;         // first: a channel of kind FSI_CHAN_CONN is its connection
+    fsi_timer timer;
+    fsi_loop *loop;        // its owner; NULL while it is in an inbox
+    fsi_conn *next;        // in one list at a time: free, run, close or move
+    char *carry;           // block with bytes that came and are not used yet
+    fsv_request *request;  // detached request in progress
+    fsi_out *out, *out_last;
+    uint64_t body_left;    // of a body with Content-Length; of a chunked one, what has come
+    uint64_t window_bytes; // of the body in the current body_timeout window
+    fsi_chunked chunked;
+    uint32_t carry_len, carry_cap;
+    uint32_t out_queued;   // bytes in `out`, saturating
+    uint32_t slot;         // in the server's table
+    uint32_t generation;   // counts the connections of this slot, so that a stale handle is seen
+    uint32_t moved_s;      // when it last moved, in seconds
+    uint8_t state;         // fsi_conn_state
+    uint8_t answers;       // since it last looked where its packets arrive
+    bool body_done, body_chunked, keep;
+    bool fresh;            // has not sent a request yet
+    bool listed;           // stands on the run list or the move list
+    bool want_100;         // the client waits for 100 Continue before it sends its body
+    bool paused;           // on_body did not take all: nothing is read until the queue has drained
+    bool more_to_come;     // the peer may still be sending when we close: linger
+    bool broken;           // the socket has failed, or memory: nothing more can be sent
+    bool balanced;         // came here because its loop drowned: does not follow its packets back into the flood
+    uint16_t move_to;      // index of the loop to move to
+};
+
+// ---- >>loop's and >>server's
+
+#define FSI_BLOCK_CLASSES 8 // 256 bytes to 32 KiB, doubling
+#define FSI_IN_BYTES 65536
+#define FSI_OUT_BYTES 65536
+#define FSI_TURN_BYTES (1u << 20) // that one connection reads or writes in a turn, about
+
+typedef struct fsi_listener {
+    fsi_chan chan;     // with a socket of this loop's own, or with one that all loops share
+    uint32_t index;    // of the server's addresses
+    bool registered;
+} fsi_listener;
+
+// Counters, written by their loop alone, read by anyone: fsi_count64 and fsi_peek64. The order is fsv_stats's.
+typedef struct fsi_counters {
+    uint64_t v[sizeof(fsv_stats) / sizeof(uint64_t)];
+} fsi_counters;
+#define FSI_COUNT(loop, field, more) \
+    fsi_count64(&(loop)->counters.v[offsetof(fsv_stats, field) / sizeof(uint64_t)], (uint64_t)(more))
+
+#define FSI_IO_EVENTS 256
+
+struct fsi_io {
+    fsi_loop *loop; // NULL for an io without a server (bench.c)
+    int fd;
+    fsi_chan wake;
+    void (*on_client)(fsi_chan *chan, uint32_t ready); // channels of kind FSI_CHAN_CLIENT
+    void *user;                                        // on_client's
+    uint32_t event_count;
+#if FSI_IO_EPOLL
+    struct epoll_event events[FSI_IO_EVENTS];
+#endif
+};
+
+struct fsi_loop {
+    fsv_server *server;
+    fsi_io io;
+    uint32_t index;
+    int cpu;                  // pinned to, or -1
+    uint64_t now_us;          // monotonic, read once a turn
+    uint64_t now_ms;
+    char *in;                 // receive buffer; what stands in [in_at, in_len) is of the connection whose turn it is
+    size_t in_size, in_at, in_len, in_new; // in_new: of the last read
+    uint32_t turn_requests;   // what the connection has had of its turn
+    uint64_t turn_bytes;
+    char *out;                // send buffer, of the same connection
+    size_t out_len;
+    fsi_field *fields;        // scratch of the head being read
+    char *path;               // scratch for a decoded path
+    fsv_request scratch;      // request whose callbacks may finish in one turn
+    fsi_wheel wheel;          // has every connection of this loop, but those that are closing
+    fsi_conn *free_conns;     // connection structs for reuse
+    uint32_t free_count;
+    fsi_conn *run_list, **run_tail; // their budget was spent; they go on in the next turn
+    fsi_conn *close_list;     // memory returns after the batch
+    fsi_conn *move_list;      // looked at after the batch
+    uint32_t conns;           // that it owns
+    bool accept_paused;       // out of descriptors: listeners sleep until accept_again_ms
+    bool stopping;            // has seen the stop
+    uint64_t accept_again_ms, drain_due_ms, fresh_due_ms;
+    void *blocks[FSI_BLOCK_CLASSES]; // free blocks by size
+    uint32_t block_count[FSI_BLOCK_CLASSES];
+    fsi_listener *listeners;  // one per address of the server
+    char date_line[40];       // "Date: ...\r\n", made anew when the second has changed
+    uint64_t date_due_us;
+    fsi_thread *thread;       // when it runs on one of the library's
+    // >>balance's own
+    uint64_t window_began_us, window_busy_us, turn_end_us, delay_ns;
+    int schedstat_fd;         // of this thread, -1: none
+    uint32_t give_count;      // connections to be given away, to loop give_to
+    uint32_t give_to;
+    fsi_counters counters;
+    char pad0[FSV_CACHE_LINE];
+    // Read and written by other threads, atomically.
+    fsi_queue inbox;
+    uint32_t woken;           // a wake is under way: no second one needed
+    uint32_t asleep;          // waits without a limit
+    uint64_t turn_began_us;   // 0 while it waits
+    uint64_t last_turn_us;
+    uint64_t busy_permille;   // of its last window
+    pthread_t self;           // valid while running is set
+    uint32_t running;
+    char pad1[FSV_CACHE_LINE];
+};
+
+typedef struct fsi_address {
+    char text[112];
+    uint32_t port;
+    bool shared;   // one socket for all loops instead of one each
+    bool unlink;   // text + 5 is a path to remove
+} fsi_address;
+
+#define FSI_SLAB_CONNS 64
+#define FSI_ADDRESSES_MAX 64
+
+typedef enum fsi_life { FSI_LIFE_NEW, FSI_LIFE_RUN, FSI_LIFE_START, FSI_LIFE_POLL, FSI_LIFE_ENDED } fsi_life;
+
+struct fsv_server {
+    fsv_server_desc desc;      // completed copy; read only once it runs
+    fsi_loop *loops;
+    uint32_t loop_count;
+    fsi_thread *threads;       // loop_count of them
+    uint32_t thread_count;     // started
+    int *cpus;                 // usable CPUs in order, when pinned; room for CPU_SETSIZE
+    uint32_t cpu_count;
+    fsi_node *root;
+    fsi_route fallback;        // desc.handler
+    uint32_t methods_used;     // bits of methods that some route has, for OPTIONS *
+    char tokens[FSI_TOKENS_MAX][FSI_TOKEN_BYTES]; // methods that are not RFC 9110's, by routes
+    uint32_t token_count;
+    fsi_address addresses[FSI_ADDRESSES_MAX];
+    uint32_t address_count;
+    void **slabs;              // table of FSI_SLAB_CONNS connections each; grows under lock, entries never move
+    uint32_t slab_count, slab_max;
+    fsi_conn *depot;           // spare structs, in chains of FSI_SLAB_CONNS, under lock
+    pthread_mutex_t lock;      // slabs and depot only, never on the way of a request
+    bool lock_made;
+    char pad0[FSV_CACHE_LINE];
+    uint32_t life;             // fsi_life
+    uint32_t inside;           // a thread is inside run or poll
+    uint32_t stop;             // 1: stopping
+    uint64_t stop_drain_ms;    // shortest drain that was asked for
+    uint32_t conns_open;       // accepted and not yet freed, over all loops
+    uint32_t loops_drained;    // loops that have emptied their listeners
+    uint32_t listeners_closed;
+    char pad1[FSV_CACHE_LINE];
+};
+
+// ---------------------------------------------------------------------------------------------------------
+// >>memory   The allocator of the desc, blocks that a loop keeps for reuse, and the server-wide table of connections.
+// ---------------------------------------------------------------------------------------------------------
+
+FSI_PRIVATE void *fsi_alloc(const fsv_server *server, size_t size)
+{
+    return server->desc.alloc ? server->desc.alloc(size, server->desc.alloc_user) : malloc(size);
+}
+
+FSI_PRIVATE void *fsi_alloc_zero(const fsv_server *server, size_t size)
+{
+    void *memory = fsi_alloc(server, size);
+    if (memory) memset(memory, 0, size);
+    return memory;
+}
+
+FSI_PRIVATE void fsi_release(const fsv_server *server, void *memory, size_t size)
+{
+    if (!memory) return;
+    if (server->desc.release) server->desc.release(memory, size, server->desc.alloc_user);
+    else free(memory);
+}
+
+// Class of a block, FSI_BLOCK_CLASSES for one that is too large to be kept.
+FSI_PRIVATE uint32_t fsi_block_class(size_t size)
+{
+    uint32_t k = 0;
+    while (k < FSI_BLOCK_CLASSES && ((size_t)256 << k) < size) k++;
+    return k;
+}
+
+// A block of at least `size` bytes; *got is its true size, to be given back with it. NULL: out of memory.
+FSI_PRIVATE void *fsi_block_get(fsi_loop *loop, size_t size, size_t *got)
+{
+    uint32_t k = fsi_block_class(size);
+    *got = k < FSI_BLOCK_CLASSES ? (size_t)256 << k : size;
+    if (k < FSI_BLOCK_CLASSES && loop->blocks[k]) {
+        void *block = loop->blocks[k];
+        memcpy(&loop->blocks[k], block, sizeof(void *));
+        loop->block_count[k]--;
+        return block;
+    }
+    return fsi_alloc(loop->server, *got);
+}
+
+// Keeps at most 128 KiB of each size, so that a burst does not stay for ever.
+FSI_PRIVATE void fsi_block_put(fsi_loop *loop, void *block, size_t size)
+{
+    if (!block) return;
+    uint32_t k = fsi_block_class(size);
+    if (k == FSI_BLOCK_CLASSES || loop->block_count[k] >= (131072u >> (8 + k))) {
+        fsi_release(loop->server, block, size);
+        return;
+    }
+    memcpy(block, &loop->blocks[k], sizeof(void *));
+    loop->blocks[k] = block;
+    loop->block_count[k]++;
+}
+
+FSI_PRIVATE void fsi_blocks_free(fsi_loop *loop)
+{
+    for (uint32_t k = 0; k < FSI_BLOCK_CLASSES; k++) {
+        while (loop->blocks[k]) {
+            void *block = loop->blocks[k];
+            memcpy(&loop->blocks[k], block, sizeof(void *));
+            fsi_release(loop->server, block, (size_t)256 << k);
+        }
+        loop->block_count[k] = 0;
+    }
+}
+
+// Adds one slab to the table and its connections to the loop's free list. Called under the lock.
+FSI_PRIVATE bool fsi_slab_add(fsv_server *server, fsi_loop *loop)
+{
+    if (server->slab_count == server->slab_max) return false;
+    fsi_conn *slab = (fsi_conn *)fsi_alloc_zero(server, sizeof(fsi_conn) * FSI_SLAB_CONNS);
+    if (!slab) return false;
+    for (uint32_t i = FSI_SLAB_CONNS; i-- > 0;) {
+        slab[i].slot = server->slab_count * FSI_SLAB_CONNS + i;
+        slab[i].state = FSI_CONN_FREE;
+        slab[i].chan.fd = -1;
+        slab[i].next = loop->free_conns;
+        loop->free_conns = &slab[i];
+    }
+    loop->free_count += FSI_SLAB_CONNS;
+    fsi_store_ptr(&server->slabs[server->slab_count], slab);
+    fsi_store32(&server->slab_count, server->slab_count + 1);
+    return true;
+}
+
+// A connection struct: from the loop's own list, else a chain from the depot, else a new slab. NULL: out of memory.
+FSI_PRIVATE fsi_conn *fsi_conn_get(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    if (!loop->free_conns) {
+        pthread_mutex_lock(&server->lock);
+        if (server->depot) {
+            loop->free_conns = server->depot;
+            loop->free_count = FSI_SLAB_CONNS;
+            memcpy(&server->depot, &server->depot->timer.next, sizeof(void *)); // chains are linked through the timer
+            loop->free_conns->timer.next = NULL;
+        } else {
+            (void)fsi_slab_add(server, loop);
+        }
+        pthread_mutex_unlock(&server->lock);
+        if (!loop->free_conns) return NULL;
+    }
+    fsi_conn *conn = loop->free_conns;
+    loop->free_conns = conn->next;
+    loop->free_count--;
+    return conn;
+}
+
+// Connections may be taken by one loop and end on another: what piles up goes to the depot, in chains.
+FSI_PRIVATE void fsi_conn_put(fsi_loop *loop, fsi_conn *conn)
+{
+    fsv_server *server = loop->server;
+    conn->generation++;
+    conn->state = FSI_CONN_FREE;
+    conn->loop = NULL;
+    conn->next = loop->free_conns;
+    loop->free_conns = conn;
+    if (++loop->free_count < 2 * FSI_SLAB_CONNS) return;
+    fsi_conn *first = loop->free_conns, *last = first;
+    for (uint32_t i = 1; i < FSI_SLAB_CONNS; i++) last = last->next;
+    loop->free_conns = last->next;
+    loop->free_count -= FSI_SLAB_CONNS;
+    last->next = NULL;
+    pthread_mutex_lock(&server->lock);
+    memcpy(&first->timer.next, &server->depot, sizeof(void *));
+    server->depot = first;
+    pthread_mutex_unlock(&server->lock);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>queue   Bounded, lock-free, many producers and many consumers (after D. Vyukov). Each cell carries a sequence number
+//           that says whose turn it is: equal to the position, a producer may fill it; one more, a consumer may take it. The
+//           number is stored after the message (release) and read before it (acquire), which is the only ordering that is
+//           needed: the positions themselves are claimed with a relaxed compare-and-swap. Order per producer is kept.
+// ---------------------------------------------------------------------------------------------------------
+
+// capacity: a power of two, at least 2. False: out of memory.
+FSI_PRIVATE bool fsi_queue_init(fsi_queue *queue, const fsv_server *server, uint32_t capacity)
+{
+    memset(queue, 0, sizeof *queue);
+    queue->cells = (fsi_cell *)fsi_alloc_zero(server, sizeof(fsi_cell) * capacity);
+    if (!queue->cells) return false;
+    queue->mask = capacity - 1;
+    for (uint32_t i = 0; i < capacity; i++) queue->cells[i].seq = i;
+    return true;
+}
+
+FSI_PRIVATE void fsi_queue_free(fsi_queue *queue, const fsv_server *server)
+{
+    if (queue->cells) fsi_release(server, queue->cells, sizeof(fsi_cell) * (size_t)(queue->mask + 1));
+    queue->cells = NULL;
+}
+
+// Any thread. False: full.
+FSI_PRIVATE bool fsi_queue_push(fsi_queue *queue, fsi_msg msg)
+{
+    uint64_t at = fsi_peek64(&queue->tail);
+    for (;;) {
+        fsi_cell *cell = &queue->cells[at & queue->mask];
+        int64_t turn = (int64_t)(fsi_load64(&cell->seq) - at);
+        if (turn == 0) {
+            if (!fsi_cas64(&queue->tail, &at, at + 1)) continue; // another producer took it; `at` was renewed
+            cell->msg = msg;
+            fsi_store64(&cell->seq, at + 1);
+            return true;
+        }
+        if (turn < 0) return false; // still holds the message of one lap ago
+        at = fsi_peek64(&queue->tail);
+    }
+}
+
+// Any thread. False: empty (or the next message is still being written).
+FSI_PRIVATE bool fsi_queue_pop(fsi_queue *queue, fsi_msg *msg)
+{
+    uint64_t at = fsi_peek64(&queue->head);
+    for (;;) {
+        fsi_cell *cell = &queue->cells[at & queue->mask];
+        int64_t turn = (int64_t)(fsi_load64(&cell->seq) - (at + 1));
+        if (turn == 0) {
+            if (!fsi_cas64(&queue->head, &at, at + 1)) continue;
+            *msg = cell->msg;
+            fsi_store64(&cell->seq, at + queue->mask + 1); // free for the producer of the next lap
+            return true;
+        }
+        if (turn < 0) return false;
+        at = fsi_peek64(&queue->head);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>thread   Threads, CPUs. Our threads block every signal, so that the host's handlers run on the host's threads.
+// ---------------------------------------------------------------------------------------------------------
+
+struct fsi_thread {
+    pthread_t id;
+    void (*body)(void *arg);
+    void *arg;
+    char name[16];
+};
+
+FSI_PRIVATE void *fsi_thread_main(void *arg)
+{
+    fsi_thread *thread = (fsi_thread *)arg;
+    (void)pthread_setname_np(pthread_self(), thread->name);
+    thread->body(thread->arg);
+    return NULL;
+}
+
+// The struct stays where it is until fsi_thread_join. False: the system refused.
+FSI_PRIVATE bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void *arg, const char *name)
+{
+    sigset_t all, before;
+    thread->body = body;
+    thread->arg = arg;
+    (void)snprintf(thread->name, sizeof thread->name, "%s", name);
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&thread->id, NULL, fsi_thread_main, thread);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed == 0;
+}
+
+FSI_PRIVATE void fsi_thread_join(fsi_thread *thread)
+{
+    (void)pthread_join(thread->id, NULL);
+}
+
+typedef struct fsi_affinity {
+    cpu_set_t set;
+    bool known;
+} fsi_affinity;
+
+FSI_PRIVATE fsi_affinity fsi_affinity_get(void)
+{
+    fsi_affinity now;
+    memset(&now, 0, sizeof now);
+    now.known = pthread_getaffinity_np(pthread_self(), sizeof now.set, &now.set) == 0;
+    return now;
+}
+
+FSI_PRIVATE void fsi_affinity_restore(const fsi_affinity *before)
+{
+    if (before->known) (void)pthread_setaffinity_np(pthread_self(), sizeof before->set, &before->set);
+}
+
+FSI_PRIVATE bool fsi_affinity_pin(int cpu)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)cpu, &one);
+    return pthread_setaffinity_np(pthread_self(), sizeof one, &one) == 0;
+}
+
+// CPUs of the process's set, in order; returns how many, at most max.
+FSI_PRIVATE uint32_t fsi_cpus(int *out, uint32_t max)
+{
+    cpu_set_t set;
+    uint32_t n = 0;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE && n < max; cpu++)
+        if (CPU_ISSET((size_t)cpu, &set)) out[n++] = cpu;
+    return n;
+}
+
+FSI_PRIVATE bool fsi_read_small(const char *path, char *out, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    ssize_t got = read(fd, out, size - 1);
+    close(fd);
+    if (got < 0) return false;
+    out[got] = 0;
+    return true;
+}
+
+// CPUs that the cgroup's quota amounts to, rounded up; 0: no quota. Containers see their own group at these paths.
+FSI_PRIVATE uint32_t fsi_cpu_quota(void)
+{
+    char text[64], period_text[64];
+    long long quota = 0, period = 0;
+    if (fsi_read_small("/sys/fs/cgroup/cpu.max", text, sizeof text)) {
+        if (sscanf(text, "%lld %lld", &quota, &period) != 2) return 0; // "max 100000"
+    } else {
+        if (!fsi_read_small("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text) ||
+            !fsi_read_small("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period_text, sizeof period_text))
+            return 0;
+        quota = atoll(text);
+        period = atoll(period_text);
+    }
+    if (quota <= 0 || period <= 0) return 0;
+    return (uint32_t)((quota + period - 1) / period);
+}
+
+FSI_PRIVATE uint32_t fsi_cpu_usable(void)
+{
+    int cpus[CPU_SETSIZE];
+    uint32_t n = fsi_cpus(cpus, CPU_SETSIZE), quota = fsi_cpu_quota();
+    if (n == 0) n = 1;
+    return quota && quota < n ? quota : n;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>time   The monotonic clock, the Date field, and the timer wheel. Time is an argument everywhere else.
+// ---------------------------------------------------------------------------------------------------------
+
+#ifndef FSV_IO_HEADER // a test's io brings its own clock
+FSI_INLINE uint64_t fsi_clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+#else
+FSI_PRIVATE uint64_t fsi_clock_ns(void);
+#endif
+
+FSI_PRIVATE int64_t fsi_clock_wall_s(void)
+{
+    return (int64_t)time(NULL);
+}
+
+// "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7): 29 bytes, no terminator. Valid for years 1970 to 9999.
+FSI_PRIVATE void fsi_date_write(char *out, int64_t seconds)
+{
+    static const char days[] = "ThuFriSatSunMonTueWed", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    char text[64];
+    int64_t day = seconds / 86400, left = seconds % 86400;
+    // Civil date from a day count, with years that begin in March, so that the leap day comes last.
+    int64_t z = day + 719468, era = z / 146097, doe = z % 146097;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+    int64_t mday = doy - (153 * mp + 2) / 5 + 1, month = mp < 10 ? mp + 3 : mp - 9;
+    int64_t year = yoe + era * 400 + (month <= 2);
+    (void)snprintf(text, sizeof text, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days + 3 * (day % 7), (unsigned)mday % 100,
+                   months + 3 * (month - 1), (unsigned)year % 10000, (unsigned)(left / 3600) % 100, (unsigned)(left / 60 % 60),
+                   (unsigned)(left % 60));
+    memcpy(out, text, 29);
+}
+
+// The wheel: level 0 has slots of 4 ms, each further level 64 times longer ones, up to two years. A timer sits in the
+// slot in which its due time falls, on the finest level that reaches so far; when the wheel gets there it looks again: due, it fires;
+// moved later in the meantime, it is put where it belongs now. So moving a timer later is one store.
+#define FSI_WHEEL_SHIFT(level) (2 + 6 * (level))
+
+FSI_PRIVATE void fsi_wheel_init(fsi_wheel *wheel, uint64_t now_ms)
+{
+    memset(wheel, 0, sizeof *wheel);
+    wheel->now_ms = now_ms;
+    for (int level = 0; level < FSI_WHEEL_LEVELS; level++)
+        for (int slot = 0; slot < FSI_WHEEL_SLOTS; slot++) {
+            fsi_timer *head = &wheel->slots[level][slot];
+            head->next = head->prev = head;
+        }
+}
+
+FSI_PRIVATE void fsi_timer_remove(fsi_timer *timer)
+{
+    if (!timer->next) return;
+    timer->prev->next = timer->next;
+    timer->next->prev = timer->prev;
+    timer->next = timer->prev = NULL; // the slot's bit stays; it is cleared when the wheel finds the slot empty
+}
+
+FSI_PRIVATE void fsi_timer_add(fsi_wheel *wheel, fsi_timer *timer, uint64_t due_ms)
+{
+    uint64_t at = due_ms > wheel->now_ms ? due_ms : wheel->now_ms;
+    int level = 0;
+    while (level < FSI_WHEEL_LEVELS - 1 &&
+           (at >> FSI_WHEEL_SHIFT(level)) - (wheel->now_ms >> FSI_WHEEL_SHIFT(level)) >= FSI_WHEEL_SLOTS)
+        level++;
+    uint64_t tick = at >> FSI_WHEEL_SHIFT(level), reach = (wheel->now_ms >> FSI_WHEEL_SHIFT(level)) + FSI_WHEEL_SLOTS - 1;
+    if (tick > reach) tick = reach; // beyond the last level: looked at again when the wheel gets there
+    uint32_t slot = (uint32_t)(tick & (FSI_WHEEL_SLOTS - 1));
+    fsi_timer *head = &wheel->slots[level][slot];
+    timer->due_ms = due_ms;
+    timer->prev = head->prev;
+    timer->next = head;
+    head->prev->next = timer;
+    head->prev = timer;
+    wheel->used[level] |= (uint64_t)1 << slot;
+}
+
+// Due earlier than before: moves it. Later: only notes it.
+FSI_PRIVATE void fsi_timer_set(fsi_wheel *wheel, fsi_timer *timer, uint64_t due_ms)
+{
+    if (timer->next && due_ms >= timer->due_ms) {
+        timer->due_ms = due_ms;
+        return;
+    }
+    fsi_timer_remove(timer);
+    fsi_timer_add(wheel, timer, due_ms);
+}
+
+// Milliseconds from now until the wheel must be turned, UINT32_MAX if it is empty. Never later than a timer's due time, rounded
+// up to the slot's end; may be earlier, when a timer has been moved or removed.
+FSI_PRIVATE uint32_t fsi_wheel_wait_ms(const fsi_wheel *wheel, uint64_t now_ms)
+{
+    uint64_t best = UINT64_MAX;
+    for (int level = 0; level < FSI_WHEEL_LEVELS; level++) {
+        uint64_t used = wheel->used[level], tick = wheel->now_ms >> FSI_WHEEL_SHIFT(level);
+        if (!used) continue;
+        uint32_t turn = (uint32_t)(tick & 63);
+        uint64_t rotated = turn ? (used >> turn) | (used << (64 - turn)) : used;
+        uint64_t at = (tick + (uint64_t)__builtin_ctzll(rotated)) << FSI_WHEEL_SHIFT(level);
+        if (level == 0) at += (1u << FSI_WHEEL_SHIFT(0)) - 1; // the end of the slot: all of it is due then
+        if (at < best) best = at;
+    }
+    if (best == UINT64_MAX) return UINT32_MAX;
+    if (best <= now_ms) return 0;
+    return best - now_ms < UINT32_MAX - 1 ? (uint32_t)(best - now_ms) : UINT32_MAX - 1;
+}
+
+// Takes the next timer that is due by now_ms out of the wheel, or NULL when there is none: call until NULL.
+FSI_PRIVATE fsi_timer *fsi_wheel_next(fsi_wheel *wheel, uint64_t now_ms)
+{
+    for (;;) {
+        // Slots that have begun are examined coarsest first, so that what they hold reaches the finer levels in time.
+        for (int level = FSI_WHEEL_LEVELS - 1; level >= 0; level--) {
+            uint64_t tick = wheel->now_ms >> FSI_WHEEL_SHIFT(level);
+            uint32_t slot = (uint32_t)(tick & 63);
+            fsi_timer *head = &wheel->slots[level][slot], *timer = head->next, *next;
+            if (!(wheel->used[level] >> slot & 1)) continue;
+            if (level == 0) {
+                for (; timer != head; timer = next) {
+                    next = timer->next;
+                    if (timer->due_ms <= now_ms) {
+                        fsi_timer_remove(timer);
+                        return timer;
+                    }
+                    if (timer->due_ms >> FSI_WHEEL_SHIFT(0) != tick) { // was moved later
+                        fsi_timer_remove(timer);
+                        fsi_timer_add(wheel, timer, timer->due_ms);
+                    }
+                }
+                if (head->next == head) wheel->used[0] &= ~((uint64_t)1 << slot);
+                continue;
+            }
+            // Everything here belongs to a finer level now, or later on.
+            wheel->used[level] &= ~((uint64_t)1 << slot);
+            fsi_timer list = *head;
+            if (timer == head) continue;
+            list.next->prev = &list;
+            list.prev->next = &list;
+            head->next = head->prev = head;
+            while (list.next != &list) {
+                timer = list.next;
+                fsi_timer_remove(timer);
+                fsi_timer_add(wheel, timer, timer->due_ms);
+            }
+        }
+        // On to the next slot that may hold something, or to now.
+        if (wheel->now_ms >= now_ms) return NULL;
+        uint64_t step = UINT64_MAX;
+        for (int level = 0; level < FSI_WHEEL_LEVELS; level++) {
+            uint64_t tick = (wheel->now_ms >> FSI_WHEEL_SHIFT(level)) + 1, used = wheel->used[level];
+            if (!used) continue;
+            uint32_t turn = (uint32_t)(tick & 63);
+            uint64_t rotated = turn ? (used >> turn) | (used << (64 - turn)) : used;
+            uint64_t at = (tick + (uint64_t)__builtin_ctzll(rotated)) << FSI_WHEEL_SHIFT(level);
+            if (at < step) step = at;
+        }
+        wheel->now_ms = step < now_ms ? step : now_ms;
+    }
+}
+
+#if FSI_CLIENT
+// ---------------------------------------------------------------------------------------------------------
+// >>hist   Log-linear histogram of unsigned 64-bit values [shared with bench.c]. Values below 256 are exact; above, each
+//          power of two is cut into 128 equal parts, so the middle of a part is at most 1/256 (0.4 %) from any value in it.
+// ---------------------------------------------------------------------------------------------------------
+
+#define FSI_HIST_BITS 7
+#define FSI_HIST_CELLS ((64 - FSI_HIST_BITS + 1) << FSI_HIST_BITS)
+
+typedef struct fsi_hist {
+    uint64_t count, min, max;
+    double sum, sum2;
+    uint64_t cells[FSI_HIST_CELLS];
+} fsi_hist;
+
+FSI_PRIVATE void fsi_hist_init(fsi_hist *hist)
+{
+    memset(hist, 0, sizeof *hist);
+    hist->min = UINT64_MAX;
+}
+
+FSI_INLINE uint32_t fsi_hist_cell(uint64_t value)
+{
+    if (value < (2u << FSI_HIST_BITS)) return (uint32_t)value;
+    uint32_t shift = 63 - FSI_HIST_BITS - (uint32_t)__builtin_clzll(value);
+    return (shift << FSI_HIST_BITS) + (uint32_t)(value >> shift);
+}
+
+// The middle of a cell.
+FSI_PRIVATE uint64_t fsi_hist_value(uint32_t cell)
+{
+    if (cell < (2u << FSI_HIST_BITS)) return cell;
+    uint32_t shift = (cell >> FSI_HIST_BITS) - 1;
+    uint64_t low = (uint64_t)((cell & ((1u << FSI_HIST_BITS) - 1)) + (1u << FSI_HIST_BITS)) << shift;
+    return low + (((uint64_t)1 << shift) >> 1);
+}
+
+FSI_INLINE void fsi_hist_add(fsi_hist *hist, uint64_t value, uint64_t times)
+{
+    hist->cells[fsi_hist_cell(value)] += times;
+    hist->count += times;
+    hist->sum += (double)value * (double)times;
+    hist->sum2 += (double)value * (double)value * (double)times;
+    if (value < hist->min) hist->min = value;
+    if (value > hist->max) hist->max = value;
+}
+
+FSI_PRIVATE void fsi_hist_merge(fsi_hist *into, const fsi_hist *from)
+{
+    for (uint32_t i = 0; i < FSI_HIST_CELLS; i++) into->cells[i] += from->cells[i];
+    into->count += from->count;
+    into->sum += from->sum;
+    into->sum2 += from->sum2;
+    if (from->min < into->min) into->min = from->min;
+    if (from->max > into->max) into->max = from->max;
+}
+
+// Smallest recorded value (to the cell's precision) that at least the share q of all values do not exceed; 0 when empty.
+FSI_PRIVATE uint64_t fsi_hist_at(const fsi_hist *hist, double q)
+{
+    if (hist->count == 0) return 0;
+    double want = q * (double)hist->count;
+    uint64_t seen = 0;
+    for (uint32_t i = 0; i < FSI_HIST_CELLS; i++) {
+        seen += hist->cells[i];
+        if (hist->cells[i] == 0 || (double)seen < want) continue;
+        uint64_t value = fsi_hist_value(i);
+        return value < hist->min ? hist->min : value > hist->max ? hist->max : value;
+    }
+    return hist->max;
+}
+
+// Share of the values within [low, high], to the cells' precision; 0 when empty.
+FSI_PRIVATE double fsi_hist_share(const fsi_hist *hist, double low, double high)
+{
+    uint64_t inside = 0;
+    if (hist->count == 0) return 0;
+    for (uint32_t i = 0; i < FSI_HIST_CELLS; i++) {
+        double value = (double)fsi_hist_value(i);
+        if (hist->cells[i] && value >= low && value <= high) inside += hist->cells[i];
+    }
+    return (double)inside / (double)hist->count;
+}
+#endif // FSI_CLIENT
+
+// ---------------------------------------------------------------------------------------------------------
+// >>log   What happens out of sight, as one line to desc.log. Never on the way of a good request.
+// ---------------------------------------------------------------------------------------------------------
+
+FSI_COLD void fsi_log(const fsv_server *server, uint32_t level, const char *item, int64_t os_error, const char *format, ...)
+    FSI_PRINTF(5, 6);
+
+FSI_COLD void fsi_log(const fsv_server *server, uint32_t level, const char *item, int64_t os_error, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    if (!server->desc.log) return;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fsv_log_record record;
+    record.level = level;
+    record.item = item;
+    record.text = text;
+    record.os_error = os_error;
+    server->desc.log(&record, server->desc.user);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>text   Byte classes, comparison without case, numbers, percent-decoding. Pure functions.
+// ---------------------------------------------------------------------------------------------------------
+
+// Bits: 1 token (RFC 9110 5.6.2), 2 field value (5.5, obs-text included), 4 request target (anything visible but "#", and
+// bytes from 0x80, which people type), 8 uri-host and port (RFC 3986 3.2.2).
+#define FSI_TCHAR 1
+#define FSI_VALUE 2
+#define FSI_TARGET 4
+#define FSI_HOST 8
+// clang-format off
+static const uint8_t fsi_class[256] = {
+     0,  0,  0,  0,  0,  0,  0,  0,  0,  2,  0,  0,  0,  0,  0,  0, // 00
+     0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0, // 10
+     2, 15,  6,  3, 15, 15, 15, 15, 14, 14, 15, 15,  6, 15, 15,  6, // 20
+    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14, 14,  6, 14,  6,  6, // 30
+     6, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, // 40
+    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14,  6, 14,  7, 15, // 50
+     7, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, // 60
+    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,  6,  7,  6, 15,  0, // 70
+     6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6, // 80
+     6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6, // 90
+     6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6, // a0
+     6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6, // b0
+     6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6, // c0
+     6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6, // d0
+     6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6, // e0
+     6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6, // f0
+};
+// clang-format on
+
+FSI_INLINE uint8_t fsi_lower(char c)
+{
+    return (uint8_t)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+}
+
+// Compares with a lower-case literal of the same length, without case.
+FSI_PRIVATE bool fsi_is(const char *text, size_t len, const char *lower, size_t lower_len)
+{
+    if (len != lower_len) return false;
+    for (size_t i = 0; i < len; i++)
+        if (fsi_lower(text[i]) != (uint8_t)lower[i]) return false;
+    return true;
+}
+#define FSI_IS(text, len, literal) fsi_is(text, len, literal, sizeof(literal) - 1)
+
+FSI_PRIVATE bool fsi_same_nocase(const char *a, const char *b, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (fsi_lower(a[i]) != fsi_lower(b[i])) return false;
+    return true;
+}
+
+FSI_PRIVATE int fsi_hex(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+// Decimal digits only, at least one, no overflow. False otherwise.
+FSI_PRIVATE bool fsi_number(const char *text, size_t len, uint64_t *out)
+{
+    uint64_t value = 0;
+    if (len == 0) return false;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9') return false;
+        uint64_t digit = (uint64_t)(text[i] - '0');
+        if (value > (UINT64_MAX - digit) / 10) return false;
+        value = value * 10 + digit;
+    }
+    *out = value;
+    return true;
+}
+
+// Writes a number in decimal, returns its length (at most 20).
+FSI_PRIVATE size_t fsi_number_write(char *out, uint64_t value)
+{
+    char digits[20];
+    size_t n = 0;
+    do digits[n++] = (char)('0' + value % 10);
+    while (value /= 10);
+    for (size_t i = 0; i < n; i++) out[i] = digits[n - 1 - i];
+    return n;
+}
+
+// Percent-decodes; keep_slash leaves %2F as it stands; plus turns "+" into a space. Returns the length (never more than
+// len), or -1 for a broken sequence or an encoded NUL.
+FSI_PRIVATE int64_t fsi_unescape(char *out, const char *text, size_t len, bool keep_slash, bool plus)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (c == '%') {
+            int high = i + 2 < len ? fsi_hex(text[i + 1]) : -1, low = i + 2 < len ? fsi_hex(text[i + 2]) : -1;
+            if (high < 0 || low < 0 || high + low == 0) return -1;
+            c = (char)(high * 16 + low);
+            if (c == '/' && keep_slash) {
+                out[n++] = '%';
+                out[n++] = '2';
+                c = text[i + 2];
+            }
+            i += 2;
+        } else if (c == '+' && plus) {
+            c = ' ';
+        }
+        out[n++] = c;
+    }
+    return (int64_t)n;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>http-read   Request and response heads, chunked bodies (RFC 9112). Pure functions of bytes: no socket, no clock, no
+//               allocation. A head that is not complete gives 0 and is read again from its start when more has come; nothing depends on
+//               how the bytes were cut. Strict: whatever two readers could understand differently is refused.
+// ---------------------------------------------------------------------------------------------------------
+
+// X(name, status, text): why a message is refused, and what the peer is told.
+// clang-format off
+#define FSI_REFUSALS(X)                                                              \
+    X(FSI_BAD_METHOD,        400, "the method is not a token")                       \
+    X(FSI_BAD_TARGET,        400, "the request target is malformed")                 \
+    X(FSI_LONG_TARGET,       414, "the request target is too long")                  \
+    X(FSI_BAD_VERSION,       400, "the HTTP version is malformed")                   \
+    X(FSI_OTHER_VERSION,     505, "only HTTP/1.0 and HTTP/1.1 are spoken here")      \
+    X(FSI_BAD_LINE_END,      400, "a line does not end with CR LF")                  \
+    X(FSI_BAD_FIELD_NAME,    400, "a field name is not a token")                     \
+    X(FSI_BAD_FIELD_VALUE,   400, "a field value has a control byte")                \
+    X(FSI_FOLDED_FIELD,      400, "a field is folded over two lines")                \
+    X(FSI_MANY_FIELDS,       431, "there are too many fields")                       \
+    X(FSI_LONG_HEAD,         431, "the head is too large")                           \
+    X(FSI_NO_HOST,           400, "the Host field is missing")                       \
+    X(FSI_BAD_HOST,          400, "the Host field is malformed or there are two")    \
+    X(FSI_BAD_LENGTH,        400, "Content-Length is not one decimal number")        \
+    X(FSI_TWO_LENGTHS,       400, "Content-Length stands there twice")               \
+    X(FSI_LENGTH_AND_CODING, 400, "both Content-Length and Transfer-Encoding")       \
+    X(FSI_BAD_CODING,        400, "Transfer-Encoding does not end in chunked once")  \
+    X(FSI_OLD_CODING,        400, "Transfer-Encoding in HTTP/1.0")                   \
+    X(FSI_OTHER_CODING,      501, "only the chunked transfer coding is known")       \
+    X(FSI_BAD_EXPECT,        417, "only 100-continue can be expected")               \
+    X(FSI_BAD_CHUNK,         400, "a chunk is malformed")                            \
+    X(FSI_LONG_CHUNK_LINE,   400, "a chunk's size line is too long")                 \
+    X(FSI_BAD_TRAILER,       400, "a trailer field is malformed")                    \
+    X(FSI_LONG_TRAILER,      431, "the trailer is too large")                        \
+    X(FSI_BAD_STATUS,        502, "the status line is malformed")                    \
+    X(FSI_BAD_ESCAPE,        400, "the path has a broken percent-encoding")
+// clang-format on
+
+typedef enum fsi_refusal {
+    FSI_REFUSED_NOTHING = 0,
+#define FSI_X(name, status, text) name,
+    FSI_REFUSALS(FSI_X)
+#undef FSI_X
+        FSI_REFUSALS_END
+} fsi_refusal;
+
+FSI_PRIVATE uint32_t fsi_refusal_status(int64_t refusal)
+{
+    static const uint16_t statuses[] = {0,
+#define FSI_X(name, status, text) status,
+                                        FSI_REFUSALS(FSI_X)
+#undef FSI_X
+    };
+    return statuses[refusal];
+}
+
+FSI_PRIVATE const char *fsi_refusal_text(int64_t refusal)
+{
+    static const char *const texts[] = {"",
+#define FSI_X(name, status, text) text,
+                                        FSI_REFUSALS(FSI_X)
+#undef FSI_X
+    };
+    return texts[refusal];
+}
+
+// Reads a number of bytes of a class.
+#define FSI_SPAN(at, end, bits) \
+    while ((at) < (end) && (fsi_class[(uint8_t) * (at)] & (bits))) (at)++
+
+// Reads one line "name: value CRLF" at data[*at]. 1: a field; 2: the empty line that ends the head; 0: not complete;
+// negative: a refusal. *at moves only past what was complete.
+FSI_INLINE int64_t fsi_read_field(const char *data, uint32_t len, uint32_t *at, fsi_field *field)
+{
+    const char *p = data + *at, *end = data + len, *name = p;
+    if (p == end) return 0;
+    if (FSI_UNLIKELY(*p == '\r')) {
+        if (p + 1 == end) return 0;
+        if (p[1] != '\n') return -FSI_BAD_LINE_END;
+        *at += 2;
+        return 2;
+    }
+    FSI_SPAN(p, end, FSI_TCHAR);
+    if (p == end) return 0;
+    if (FSI_UNLIKELY(*p != ':' || p == name)) {
+        if (*p == '\n') return -FSI_BAD_LINE_END;
+        return (*name == ' ' || *name == '\t') ? -FSI_FOLDED_FIELD : -FSI_BAD_FIELD_NAME;
+    }
+    field->name = *at;
+    field->name_len = (uint32_t)(p - name);
+    p++;
+    while (p < end && (*p == ' ' || *p == '\t')) p++;
+    const char *value = p;
+    FSI_SPAN(p, end, FSI_VALUE);
+    if (p + 1 >= end) return p < end && *p != '\r' ? (*p == '\n' ? -FSI_BAD_LINE_END : -FSI_BAD_FIELD_VALUE) : 0;
+    if (FSI_UNLIKELY(p[0] != '\r')) return *p == '\n' ? -FSI_BAD_LINE_END : -FSI_BAD_FIELD_VALUE;
+    if (FSI_UNLIKELY(p[1] != '\n')) return -FSI_BAD_LINE_END;
+    *at = (uint32_t)(p + 2 - data);
+    while (p > value && (p[-1] == ' ' || p[-1] == '\t')) p--;
+    field->value = (uint32_t)(value - data);
+    field->value_len = (uint32_t)(p - value);
+    return 1;
+}
+
+// Takes the next element of a comma-separated list (RFC 9110 5.6.1), without white space; empty elements are passed over.
+FSI_PRIVATE bool fsi_list_next(const char **at, const char *end, const char **item, size_t *len)
+{
+    const char *p = *at;
+    while (p < end && (*p == ',' || *p == ' ' || *p == '\t')) p++;
+    if (p == end) return false;
+    *item = p;
+    while (p < end && *p != ',') p++;
+    *at = p;
+    while (p > *item && (p[-1] == ' ' || p[-1] == '\t')) p--;
+    *len = (size_t)(p - *item);
+    return true;
+}
+
+FSI_PRIVATE void fsi_read_connection(const char *value, size_t len, bool *close_it, bool *keep)
+{
+    const char *at = value, *item;
+    size_t n;
+    while (fsi_list_next(&at, value + len, &item, &n)) {
+        if (FSI_IS(item, n, "close")) *close_it = true;
+        else if (FSI_IS(item, n, "keep-alive")) *keep = true;
+    }
+}
+
+// Transfer-Encoding must be exactly one "chunked" (RFC 9112 6.1). Another coding under it is understood but not known.
+FSI_PRIVATE int64_t fsi_read_coding(const char *value, size_t len, bool *chunked)
+{
+    const char *at = value, *item;
+    size_t n;
+    bool other = false;
+    while (fsi_list_next(&at, value + len, &item, &n)) {
+        if (*chunked) return -FSI_BAD_CODING; // something after chunked, or chunked twice
+        if (FSI_IS(item, n, "chunked")) *chunked = true;
+        else other = true;
+    }
+    if (!*chunked) return other ? -FSI_OTHER_CODING : -FSI_BAD_CODING;
+    return other ? -FSI_OTHER_CODING : 0;
+}
+
+FSI_PRIVATE int64_t fsi_read_length(const char *value, size_t len, bool *has, uint64_t *out)
+{
+    if (*has) return -FSI_TWO_LENGTHS;
+    if (!fsi_number(value, len, out)) return -FSI_BAD_LENGTH;
+    if (*out > INT64_MAX) return -FSI_BAD_LENGTH; // nobody has so much, and the sums stay free of overflow
+    *has = true;
+    return 0;
+}
+
+FSI_PRIVATE uint8_t fsi_read_method(const char *text, size_t len)
+{
+    // clang-format off
+    switch (len) {
+    case 3: return !memcmp(text, "GET", 3)   ? FSI_GET     : !memcmp(text, "PUT", 3)     ? FSI_PUT     : FSI_METHOD_OTHER;
+    case 4: return !memcmp(text, "POST", 4)  ? FSI_POST    : !memcmp(text, "HEAD", 4)    ? FSI_HEAD    : FSI_METHOD_OTHER;
+    case 5: return !memcmp(text, "PATCH", 5) ? FSI_PATCH   : !memcmp(text, "TRACE", 5)   ? FSI_TRACE   : FSI_METHOD_OTHER;
+    case 6: return !memcmp(text, "DELETE", 6) ? FSI_DELETE : FSI_METHOD_OTHER;
+    case 7: return !memcmp(text, "OPTIONS", 7) ? FSI_OPTIONS : !memcmp(text, "CONNECT", 7) ? FSI_CONNECT : FSI_METHOD_OTHER;
+    default: break;
+    }
+    // clang-format on
+    return FSI_METHOD_OTHER;
+}
+
+// Splits the target into path and query (RFC 9112 3.2): origin form, absolute form, "*" for OPTIONS. The authority form
+// is CONNECT's alone; it has no path, and the router answers 501.
+FSI_PRIVATE int64_t fsi_read_target(const char *data, fsi_head *head)
+{
+    const char *target = data + head->target, *end = target + head->target_len, *path = target;
+    if (FSI_UNLIKELY(*target != '/')) {
+        if (head->method == FSI_CONNECT) {
+            path = end;
+        } else if (head->target_len == 1 && *target == '*') {
+            if (head->method != FSI_OPTIONS) return -FSI_BAD_TARGET;
+            head->asterisk = true;
+            path = end;
+        } else {
+            if (head->target_len < 8 || !fsi_same_nocase(target, "http", 4)) return -FSI_BAD_TARGET;
+            const char *p = target + 4 + (fsi_lower(target[4]) == 's');
+            if (end - p < 4 || memcmp(p, "://", 3) != 0) return -FSI_BAD_TARGET;
+            const char *host = p += 3;
+            FSI_SPAN(p, end, FSI_HOST);
+            if (p == host || (p < end && *p != '/' && *p != '?')) return -FSI_BAD_TARGET; // userinfo is refused too
+            head->host = (uint32_t)(host - data);
+            head->host_len = (uint32_t)(p - host);
+            path = p;
+        }
+    }
+    const char *query = (const char *)memchr(path, '?', (size_t)(end - path));
+    const char *path_end = query ? query : end;
+    head->path = (uint32_t)(path - data);
+    head->path_len = (uint32_t)(path_end - path);
+    head->escaped = head->path_len && memchr(path, '%', head->path_len) != NULL;
+    if (query) {
+        head->query = (uint32_t)(query + 1 - data);
+        head->query_len = (uint32_t)(end - query - 1);
+    }
+    return 0;
+}
+
+// "METHOD SP target SP HTTP/1.x CRLF" at data[*at]. 1: complete; 0: not yet; negative: a refusal.
+FSI_INLINE int64_t fsi_read_request_line(const char *data, uint32_t len, const fsi_limits *limits, uint32_t *at, fsi_head *head)
+{
+    const char *p = data + *at, *end = data + len, *start = p;
+    FSI_SPAN(p, end, FSI_TCHAR);
+    if (p - start > 32) return -FSI_BAD_METHOD;
+    if (p == end) return 0;
+    if (*p != ' ' || p == start) return -FSI_BAD_METHOD;
+    head->method_len = (uint32_t)(p - start);
+    head->method = fsi_read_method(start, head->method_len);
+    const char *target = ++p;
+    FSI_SPAN(p, end, FSI_TARGET);
+    if ((size_t)(p - target) > limits->target_bytes) return -FSI_LONG_TARGET;
+    if (p == end) return 0;
+    if (*p != ' ' || p == target) return *p == '\r' && p > target ? -FSI_BAD_VERSION : -FSI_BAD_TARGET;
+    head->target = (uint32_t)(target - data);
+    head->target_len = (uint32_t)(p - target);
+    p++;
+    static const char name[] = "HTTP/";
+    for (int i = 0; i < 5; i++, p++) {
+        if (p == end) return 0;
+        if (*p != name[i]) return -FSI_BAD_VERSION;
+    }
+    if (end - p < 3) {
+        for (int i = 0; p < end; i++, p++)
+            if (i == 1 ? *p != '.' : (*p < '0' || *p > '9')) return -FSI_BAD_VERSION;
+        return 0;
+    }
+    if (p[0] < '0' || p[0] > '9' || p[1] != '.' || p[2] < '0' || p[2] > '9') return -FSI_BAD_VERSION;
+    if (end - p < 5) {
+        if (end - p == 4 && p[3] != '\r') return p[3] == '\n' ? -FSI_BAD_LINE_END : -FSI_BAD_VERSION;
+        return 0;
+    }
+    if (p[3] != '\r' || p[4] != '\n') return p[3] == '\n' || p[3] == '\r' ? -FSI_BAD_LINE_END : -FSI_BAD_VERSION;
+    if (p[0] != '1') return -FSI_OTHER_VERSION;
+    head->minor = p[2] == '0' ? 0 : 1; // a higher minor version is answered as 1.1 (RFC 9110 2.5)
+    *at = (uint32_t)(p + 5 - data);
+    int64_t result = fsi_read_target(data, head);
+    return result < 0 ? result : 1;
+}
+
+// What a field means for framing and for the connection. Length first: most fields end there.
+FSI_INLINE int64_t fsi_read_known_field(const char *data, const fsi_field *field, fsi_head *head, bool *host_seen)
+{
+    const char *name = data + field->name, *value = data + field->value;
+    switch (field->name_len) {
+    case 4:
+        if (!FSI_IS(name, 4, "host")) break;
+        if (*host_seen) return -FSI_BAD_HOST;
+        *host_seen = true;
+        for (uint32_t i = 0; i < field->value_len; i++)
+            if (!(fsi_class[(uint8_t)value[i]] & FSI_HOST)) return -FSI_BAD_HOST;
+        if (head->host_len) break; // an absolute target overrides it (RFC 9112 3.2.2)
+        head->host = field->value;
+        head->host_len = field->value_len;
+        break;
+    case 6:
+        if (!FSI_IS(name, 6, "expect") || head->minor == 0) break;
+        if (!FSI_IS(value, field->value_len, "100-continue")) return -FSI_BAD_EXPECT;
+        head->expect_continue = true;
+        break;
+    case 10:
+        if (FSI_IS(name, 10, "connection")) fsi_read_connection(value, field->value_len, &head->wants_close, &head->wants_keep);
+        break;
+    case 14:
+        if (FSI_IS(name, 14, "content-length")) return fsi_read_length(value, field->value_len, &head->has_length, &head->content_length);
+        break;
+    case 17:
+        if (FSI_IS(name, 17, "transfer-encoding")) return fsi_read_coding(value, field->value_len, &head->chunked);
+        break;
+    default: break;
+    }
+    return 0;
+}
+
+// Reads a request head from the first byte of a message. Returns its length in bytes, 0 if it is not complete, or a
+// negative fsi_refusal. fields has room for limits->fields.
+FSI_PRIVATE int64_t fsi_read_request(const char *data, size_t size, const fsi_limits *limits, fsi_head *head, fsi_field *fields)
+{
+    uint32_t len = size < limits->head_bytes ? (uint32_t)size : limits->head_bytes, at = 0;
+    bool host_seen = false;
+    int64_t result;
+    memset(head, 0, sizeof *head);
+    if (len && data[0] == '\r') { // one empty line before the request line is forgiven (RFC 9112 2.2)
+        if (len == 1) return 0;
+        if (data[1] != '\n') return -FSI_BAD_METHOD;
+        at = head->skipped = 2;
+    }
+    result = fsi_read_request_line(data, len, limits, &at, head);
+    if (result < 0) return result;
+    while (result == 1) {
+        fsi_field spare, *field = head->field_count < limits->fields ? &fields[head->field_count] : &spare;
+        result = fsi_read_field(data, len, &at, field);
+        if (result != 1) break;
+        if (field == &spare) return -FSI_MANY_FIELDS;
+        head->field_count++;
+        result = fsi_read_known_field(data, field, head, &host_seen);
+        if (FSI_UNLIKELY(result < 0)) return result;
+        result = 1;
+    }
+    if (result < 0) return result;
+    if (result == 0) return size >= limits->head_bytes ? -FSI_LONG_HEAD : 0;
+    if (head->minor == 1 && !host_seen) return -FSI_NO_HOST;
+    if (head->chunked && head->has_length) return -FSI_LENGTH_AND_CODING;
+    if (head->chunked && head->minor == 0) return -FSI_OLD_CODING;
+    head->bytes = at;
+    return at;
+}
+
+// Decoder of a chunked body (RFC 9112 7.1).
+typedef enum fsi_chunk_state {
+    FSI_CHUNK_SIZE, FSI_CHUNK_EXT, FSI_CHUNK_SIZE_LF, FSI_CHUNK_DATA, FSI_CHUNK_CR, FSI_CHUNK_LF,
+    FSI_CHUNK_TRAILER_START, FSI_CHUNK_TRAILER_NAME, FSI_CHUNK_TRAILER_VALUE, FSI_CHUNK_TRAILER_LF, FSI_CHUNK_LAST_LF, FSI_CHUNK_DONE
+} fsi_chunk_state;
+
+#define FSI_CHUNK_LINE_MAX 256
+
+// Takes one byte that is not data. 0, or a negative refusal.
+FSI_PRIVATE int64_t fsi_chunk_step(fsi_chunked *body, char c, const fsi_limits *limits)
+{
+    int digit;
+    switch ((fsi_chunk_state)body->state) {
+    case FSI_CHUNK_SIZE:
+        if (++body->line_bytes > FSI_CHUNK_LINE_MAX) return -FSI_LONG_CHUNK_LINE;
+        digit = fsi_hex(c);
+        if (digit >= 0) {
+            if (++body->digits > 15) return -FSI_BAD_CHUNK; // 60 bits: no sum can overflow
+            body->left = body->left * 16 + (uint64_t)digit;
+            return 0;
+        }
+        if (body->digits == 0) return -FSI_BAD_CHUNK;
+        if (c == '\r') body->state = FSI_CHUNK_SIZE_LF;
+        else if (c == ';') body->state = FSI_CHUNK_EXT; // white space before it is refused: RFC 9112 7.1.1's BWS is a smuggler's
+        else return -FSI_BAD_CHUNK;
+        return 0;
+    case FSI_CHUNK_EXT:
+        if (++body->line_bytes > FSI_CHUNK_LINE_MAX) return -FSI_LONG_CHUNK_LINE;
+        if (c == '\r') body->state = FSI_CHUNK_SIZE_LF;
+        else if (!(fsi_class[(uint8_t)c] & FSI_VALUE)) return -FSI_BAD_CHUNK;
+        return 0;
+    case FSI_CHUNK_SIZE_LF:
+        if (c != '\n') return -FSI_BAD_CHUNK;
+        body->line_bytes = 0;
+        body->digits = 0;
+        body->state = body->left ? FSI_CHUNK_DATA : FSI_CHUNK_TRAILER_START;
+        return 0;
+    case FSI_CHUNK_CR:
+        if (c != '\r') return -FSI_BAD_CHUNK;
+        body->state = FSI_CHUNK_LF;
+        return 0;
+    case FSI_CHUNK_LF:
+        if (c != '\n') return -FSI_BAD_CHUNK;
+        body->state = FSI_CHUNK_SIZE;
+        return 0;
+    case FSI_CHUNK_TRAILER_START:
+        if (c == '\r') {
+            body->state = FSI_CHUNK_LAST_LF;
+            return 0;
+        }
+        if (!(fsi_class[(uint8_t)c] & FSI_TCHAR)) return -FSI_BAD_TRAILER;
+        if (++body->fields > limits->fields) return -FSI_LONG_TRAILER;
+        body->line_bytes++;
+        body->state = FSI_CHUNK_TRAILER_NAME;
+        return 0;
+    case FSI_CHUNK_TRAILER_NAME:
+    case FSI_CHUNK_TRAILER_VALUE:
+        if (++body->line_bytes > limits->head_bytes) return -FSI_LONG_TRAILER; // all trailer fields together
+        if (body->state == FSI_CHUNK_TRAILER_NAME) {
+            if (c == ':') body->state = FSI_CHUNK_TRAILER_VALUE;
+            else if (!(fsi_class[(uint8_t)c] & FSI_TCHAR)) return -FSI_BAD_TRAILER;
+        } else if (c == '\r') {
+            body->state = FSI_CHUNK_TRAILER_LF;
+        } else if (!(fsi_class[(uint8_t)c] & FSI_VALUE)) {
+            return -FSI_BAD_TRAILER;
+        }
+        return 0;
+    case FSI_CHUNK_TRAILER_LF:
+        if (c != '\n') return -FSI_BAD_TRAILER;
+        body->state = FSI_CHUNK_TRAILER_START;
+        return 0;
+    case FSI_CHUNK_LAST_LF:
+        if (c != '\n') return -FSI_BAD_CHUNK;
+        body->state = FSI_CHUNK_DONE;
+        return 0;
+    case FSI_CHUNK_DATA:
+    case FSI_CHUNK_DONE: break;
+    }
+    return 0;
+}
+
+// Finds the next run of body data in data[0..len). Returns how many bytes of it were passed over (framing); the run that
+// follows them is *run bytes long and the caller takes any part of it by fsi_chunk_take. With *run == 0 everything was used, or the
+// body has ended (state FSI_CHUNK_DONE). Negative: a refusal.
+FSI_PRIVATE int64_t fsi_read_chunked(fsi_chunked *body, const char *data, size_t len, const fsi_limits *limits, size_t *run)
+{
+    size_t at = 0;
+    *run = 0;
+    while (at < len && body->state != FSI_CHUNK_DONE) {
+        if (body->state == FSI_CHUNK_DATA) {
+            *run = len - at < body->left ? len - at : (size_t)body->left;
+            return (int64_t)at;
+        }
+        int64_t result = fsi_chunk_step(body, data[at], limits);
+        if (result < 0) return result;
+        at++;
+    }
+    return (int64_t)at;
+}
+
+FSI_PRIVATE void fsi_chunk_take(fsi_chunked *body, size_t taken)
+{
+    body->left -= taken;
+    if (body->left == 0) body->state = FSI_CHUNK_CR;
+}
+
+#if FSI_CLIENT
+// Reads a response head [for bench.c]. Returns its length, 0 if it is not complete, or a negative fsi_refusal. Fields are not
+// kept. A response with both Content-Length and Transfer-Encoding, or two different lengths, is refused.
+FSI_PRIVATE int64_t fsi_read_response(const char *data, size_t size, uint32_t head_bytes_max, fsi_answer_head *head)
+{
+    uint32_t len = size < head_bytes_max ? (uint32_t)size : head_bytes_max, at = 0;
+    static const char version[] = "HTTP/1.";
+    memset(head, 0, sizeof *head);
+    for (uint32_t i = 0; i < 7 && i < len; i++)
+        if (data[i] != version[i]) return -FSI_BAD_STATUS;
+    if (len < 13) return 0;
+    const char *p = data + 7;
+    if (p[0] < '0' || p[0] > '9' || p[1] != ' ') return -FSI_BAD_STATUS;
+    for (int i = 2; i < 5; i++) {
+        if (p[i] < '0' || p[i] > '9') return -FSI_BAD_STATUS;
+        head->status = head->status * 10 + (uint32_t)(p[i] - '0');
+    }
+    if (head->status < 100 || (p[5] != ' ' && p[5] != '\r')) return -FSI_BAD_STATUS;
+    head->minor = p[0] == '0' ? 0 : 1;
+    p += 5;
+    FSI_SPAN(p, data + len, FSI_VALUE);
+    if (p + 1 >= data + len) return size >= head_bytes_max ? -FSI_LONG_HEAD : 0;
+    if (p[0] != '\r' || p[1] != '\n') return -FSI_BAD_STATUS;
+    at = (uint32_t)(p + 2 - data);
+    for (;;) {
+        fsi_field field;
+        int64_t result = fsi_read_field(data, len, &at, &field);
+        if (result == 2) break;
+        if (result == 0) return size >= head_bytes_max ? -FSI_LONG_HEAD : 0;
+        if (result < 0) return result;
+        const char *name = data + field.name, *value = data + field.value;
+        if (field.name_len == 14 && FSI_IS(name, 14, "content-length")) {
+            uint64_t before = head->content_length;
+            bool again = head->has_length;
+            head->has_length = false;
+            result = fsi_read_length(value, field.value_len, &head->has_length, &head->content_length);
+            if (result < 0) return result;
+            if (again && before != head->content_length) return -FSI_TWO_LENGTHS;
+        } else if (field.name_len == 17 && FSI_IS(name, 17, "transfer-encoding")) {
+            result = fsi_read_coding(value, field.value_len, &head->chunked);
+            if (result < 0) return result;
+        } else if (field.name_len == 10 && FSI_IS(name, 10, "connection")) {
+            fsi_read_connection(value, field.value_len, &head->wants_close, &head->wants_keep);
+        }
+    }
+    if (head->chunked && head->has_length) return -FSI_LENGTH_AND_CODING;
+    head->bytes = at;
+    return at;
+}
+#endif
+
+// ---------------------------------------------------------------------------------------------------------
+// >>http-write   Response heads and chunk frames as bytes. Pure functions; the caller has made room.
+// ---------------------------------------------------------------------------------------------------------
+
+// clang-format off
+#define FSI_STATUSES(X) \
+    X(200, "OK") X(201, "Created") X(202, "Accepted") X(203, "Non-Authoritative Information") X(204, "No Content") \
+    X(205, "Reset Content") X(206, "Partial Content") X(207, "Multi-Status") \
+    X(300, "Multiple Choices") X(301, "Moved Permanently") X(302, "Found") X(303, "See Other") X(304, "Not Modified") \
+    X(307, "Temporary Redirect") X(308, "Permanent Redirect") \
+    X(400, "Bad Request") X(401, "Unauthorized") X(402, "Payment Required") X(403, "Forbidden") X(404, "Not Found") \
+    X(405, "Method Not Allowed") X(406, "Not Acceptable") X(407, "Proxy Authentication Required") X(408, "Request Timeout") \
+    X(409, "Conflict") X(410, "Gone") X(411, "Length Required") X(412, "Precondition Failed") X(413, "Content Too Large") \
+    X(414, "URI Too Long") X(415, "Unsupported Media Type") X(416, "Range Not Satisfiable") X(417, "Expectation Failed") \
+    X(421, "Misdirected Request") X(422, "Unprocessable Content") X(425, "Too Early") X(426, "Upgrade Required") \
+    X(428, "Precondition Required") X(429, "Too Many Requests") X(431, "Request Header Fields Too Large") \
+    X(451, "Unavailable For Legal Reasons") \
+    X(500, "Internal Server Error") X(501, "Not Implemented") X(502, "Bad Gateway") X(503, "Service Unavailable") \
+    X(504, "Gateway Timeout") X(505, "HTTP Version Not Supported") X(507, "Insufficient Storage")
+// clang-format on
+
+FSI_PRIVATE const char *fsi_status_text(uint32_t status)
+{
+    switch (status) {
+#define FSI_X(number, text) \
+    case number: return text;
+        FSI_STATUSES(FSI_X)
+#undef FSI_X
+    default: return "Unknown";
+    }
+}
+
+FSI_INLINE char *fsi_put(char *at, const char *text, size_t len)
+{
+    memcpy(at, text, len);
+    return at + len;
+}
+#define FSI_PUT(at, literal) fsi_put(at, literal, sizeof(literal) - 1)
+
+// What a response head says. Bytes that the head needs at most: FSI_HEAD_ROOM + lengths of type and more.
+#define FSI_HEAD_ROOM 256
+
+typedef struct fsi_head_out {
+    uint32_t status;
+    const char *date;      // "Date: ...\r\n", 37 bytes
+    const char *type;      // or NULL
+    size_t type_len;
+    const char *more;      // further lines, each with its CR LF
+    size_t more_len;
+    uint64_t length;       // with has_length
+    bool has_length, chunked, say_close, say_keep;
+} fsi_head_out;
+
+// Writes the head with its empty line, returns the end.
+FSI_PRIVATE char *fsi_write_head(char *at, const fsi_head_out *head)
+{
+    if (FSI_LIKELY(head->status == 200)) {
+        at = FSI_PUT(at, "HTTP/1.1 200 OK\r\n");
+    } else {
+        const char *text = fsi_status_text(head->status);
+        at = FSI_PUT(at, "HTTP/1.1 ");
+        at += fsi_number_write(at, head->status);
+        *at++ = ' ';
+        at = fsi_put(at, text, strlen(text));
+        at = FSI_PUT(at, "\r\n");
+    }
+    at = fsi_put(at, head->date, 37);
+    if (head->type) {
+        at = FSI_PUT(at, "Content-Type: ");
+        at = fsi_put(at, head->type, head->type_len);
+        at = FSI_PUT(at, "\r\n");
+    }
+    if (head->has_length) {
+        at = FSI_PUT(at, "Content-Length: ");
+        at += fsi_number_write(at, head->length);
+        at = FSI_PUT(at, "\r\n");
+    }
+    if (head->chunked) at = FSI_PUT(at, "Transfer-Encoding: chunked\r\n");
+    if (head->say_close) at = FSI_PUT(at, "Connection: close\r\n");
+    else if (head->say_keep) at = FSI_PUT(at, "Connection: keep-alive\r\n");
+    if (head->more_len) at = fsi_put(at, head->more, head->more_len);
+    return FSI_PUT(at, "\r\n");
+}
+
+// Size line of a chunk, at most 18 bytes. Returns the end.
+FSI_PRIVATE char *fsi_write_chunk_size(char *at, uint64_t size)
+{
+    int shift = 60;
+    while (shift > 0 && !(size >> shift & 15)) shift -= 4;
+    for (; shift >= 0; shift -= 4) *at++ = "0123456789abcdef"[size >> shift & 15];
+    return FSI_PUT(at, "\r\n");
+}
+
+// Name is a token and value has no control byte but HTAB (RFC 9110 5.1, 5.5): no CR, LF or NUL gets into a head.
+FSI_PRIVATE bool fsi_field_is_clean(const char *name, size_t name_len, const char *value, size_t value_len)
+{
+    if (name_len == 0) return false;
+    for (size_t i = 0; i < name_len; i++)
+        if (!(fsi_class[(uint8_t)name[i]] & FSI_TCHAR)) return false;
+    for (size_t i = 0; i < value_len; i++)
+        if (!(fsi_class[(uint8_t)value[i]] & FSI_VALUE)) return false;
+    return true;
+}
+
+// Fields that decide about framing or the connection are the library's.
+FSI_PRIVATE bool fsi_field_is_ours(const char *name, size_t len)
+{
+    return FSI_IS(name, len, "content-length") || FSI_IS(name, len, "transfer-encoding") || FSI_IS(name, len, "connection") ||
+           FSI_IS(name, len, "keep-alive") || FSI_IS(name, len, "date") || FSI_IS(name, len, "trailer") || FSI_IS(name, len, "upgrade");
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>sock   Addresses and listening sockets.
+// ---------------------------------------------------------------------------------------------------------
+
+typedef struct fsi_sockaddr {
+    struct sockaddr_storage storage;
+    socklen_t len;
+} fsi_sockaddr;
+
+FSI_PRIVATE fsv_result fsi_sock_result(int error)
+{
+    switch (error) {
+    case EADDRINUSE: return FSV_ERR_IN_USE;
+    case EACCES:
+    case EPERM:
+    case EROFS: return FSV_ERR_PERMISSION;
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+    case ENOENT:
+    case ENOTDIR:
+    case EINVAL:
+    case ENAMETOOLONG: return FSV_ERR_ADDRESS;
+    case ENOMEM: return FSV_ERR_MEMORY;
+    default: return FSV_ERR_SYSTEM;
+    }
+}
+
+FSI_PRIVATE void fsi_sockaddr_v4(fsi_sockaddr *at, uint32_t host_order_ip, uint32_t port)
+{
+    struct sockaddr_in in4;
+    memset(at, 0, sizeof *at);
+    memset(&in4, 0, sizeof in4);
+    in4.sin_family = AF_INET;
+    in4.sin_port = htons((uint16_t)port);
+    in4.sin_addr.s_addr = htonl(host_order_ip);
+    memcpy(&at->storage, &in4, sizeof in4);
+    at->len = sizeof in4;
+}
+
+FSI_PRIVATE void fsi_sockaddr_v6(fsi_sockaddr *at, const struct in6_addr *ip, uint32_t port)
+{
+    struct sockaddr_in6 in6;
+    memset(at, 0, sizeof *at);
+    memset(&in6, 0, sizeof in6);
+    in6.sin6_family = AF_INET6;
+    in6.sin6_port = htons((uint16_t)port);
+    in6.sin6_addr = *ip;
+    memcpy(&at->storage, &in6, sizeof in6);
+    at->len = sizeof in6;
+}
+
+FSI_PRIVATE uint32_t fsi_sockaddr_port(const fsi_sockaddr *at)
+{
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+    if (at->storage.ss_family == AF_INET) {
+        memcpy(&in4, &at->storage, sizeof in4);
+        return ntohs(in4.sin_port);
+    }
+    if (at->storage.ss_family != AF_INET6) return 0;
+    memcpy(&in6, &at->storage, sizeof in6);
+    return ntohs(in6.sin6_port);
+}
+
+// "1.2.3.4:80", "[::1]:80" or "unix:". out has room for 64 bytes.
+FSI_PRIVATE size_t fsi_sockaddr_text(const fsi_sockaddr *at, char *out, size_t size)
+{
+    char ip[INET6_ADDRSTRLEN] = "";
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+    int n;
+    if (at->storage.ss_family == AF_INET) {
+        memcpy(&in4, &at->storage, sizeof in4);
+        (void)inet_ntop(AF_INET, &in4.sin_addr, ip, sizeof ip);
+        n = snprintf(out, size, "%s:%u", ip, ntohs(in4.sin_port));
+    } else if (at->storage.ss_family == AF_INET6) {
+        memcpy(&in6, &at->storage, sizeof in6);
+        if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) { // a v4 client on a dual-stack socket
+            (void)inet_ntop(AF_INET, &in6.sin6_addr.s6_addr[12], ip, sizeof ip);
+            n = snprintf(out, size, "%s:%u", ip, ntohs(in6.sin6_port));
+        } else {
+            (void)inet_ntop(AF_INET6, &in6.sin6_addr, ip, sizeof ip);
+            n = snprintf(out, size, "[%s]:%u", ip, ntohs(in6.sin6_port));
+        }
+    } else {
+        n = snprintf(out, size, "unix:");
+    }
+    return n > 0 ? (size_t)n : 0;
+}
+
+// "8080", ":8080", "1.2.3.4:8080", "[::1]:8080". False: malformed. A missing host gives family 0 and only the port.
+FSI_PRIVATE bool fsi_sockaddr_parse(const char *text, fsi_sockaddr *at, uint32_t *port)
+{
+    char host[64];
+    const char *colon = strrchr(text, ':'), *digits = colon ? colon + 1 : text;
+    uint64_t number;
+    struct in6_addr ip6;
+    struct in_addr ip4;
+    size_t len = colon ? (size_t)(colon - text) : 0;
+    memset(at, 0, sizeof *at);
+    if (!fsi_number(digits, strlen(digits), &number) || number > 65535) return false;
+    *port = (uint32_t)number;
+    if (len == 0) return true;
+    if (len >= sizeof host) return false;
+    memcpy(host, text, len);
+    host[len] = 0;
+    if (host[0] == '[' && host[len - 1] == ']') {
+        host[len - 1] = 0;
+        if (inet_pton(AF_INET6, host + 1, &ip6) != 1) return false;
+        fsi_sockaddr_v6(at, &ip6, *port);
+        return true;
+    }
+    if (inet_pton(AF_INET, host, &ip4) != 1) return false;
+    fsi_sockaddr_v4(at, ntohl(ip4.s_addr), *port);
+    return true;
+}
+
+// How several listeners share one address: not at all, as members of our own group, or with strangers too.
+typedef enum fsi_share { FSI_SHARE_NONE, FSI_SHARE_FIRST, FSI_SHARE_MEMBER, FSI_SHARE_ALL } fsi_share;
+
+// Binds and listens. The first socket of our group binds without SO_REUSEPORT, so that a stranger's socket on the port is an
+// error even if it would share; only then it opens the port to its own later members. Returns the descriptor or -errno.
+FSI_PRIVATE int fsi_sock_listen(const fsi_sockaddr *at, fsi_share share, bool v6_only, uint32_t backlog)
+{
+    int one = 1, zero = 0, family = at->storage.ss_family, error;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    if (family != AF_UNIX) {
+        if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0) goto fail;
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); // accepted sockets inherit it
+        if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6_only ? &one : &zero, sizeof one) != 0) goto fail;
+        if ((share == FSI_SHARE_MEMBER || share == FSI_SHARE_ALL) && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0)
+            goto fail;
+    }
+    if (bind(fd, (const struct sockaddr *)(const void *)&at->storage, at->len) != 0) goto fail;
+    if (share == FSI_SHARE_FIRST && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0) goto fail;
+    if (listen(fd, (int)backlog) != 0) goto fail;
+    return fd;
+fail:
+    error = errno;
+    close(fd);
+    return -error;
+}
+
+FSI_PRIVATE bool fsi_sock_name(int fd, fsi_sockaddr *at)
+{
+    memset(at, 0, sizeof *at);
+    at->len = sizeof at->storage;
+    return getsockname(fd, (struct sockaddr *)(void *)&at->storage, &at->len) == 0;
+}
+
+FSI_PRIVATE bool fsi_sock_peer(int fd, fsi_sockaddr *at)
+{
+    memset(at, 0, sizeof *at);
+    at->len = sizeof at->storage;
+    return getpeername(fd, (struct sockaddr *)(void *)&at->storage, &at->len) == 0;
+}
+
+#if FSI_UNIX
+// False: the path does not fit. "@name" is Linux's abstract namespace.
+FSI_PRIVATE bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
+{
+    struct sockaddr_un un;
+    size_t len = strlen(path);
+    memset(at, 0, sizeof *at);
+    memset(&un, 0, sizeof un);
+    if (len == 0 || len >= sizeof un.sun_path) return false;
+    un.sun_family = AF_UNIX;
+    memcpy(un.sun_path, path, len);
+    at->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+    if (path[0] == '@') {
+        un.sun_path[0] = 0;
+        at->len--;
+    }
+    memcpy(&at->storage, &un, sizeof un);
+    return true;
+}
+
+// A socket file that nobody serves any more? (A connect to it is refused; to a live one it succeeds or its queue is full.)
+FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
+{
+    struct stat info;
+    if (lstat(path, &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return false;
+    bool stale = connect(fd, (const struct sockaddr *)(const void *)&at->storage, at->len) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return stale;
+}
+#endif
+
+// ---------------------------------------------------------------------------------------------------------
+// >>io   The one interface under everything; one of the sections after this fills it. One socket is one channel with at most
+//        one read and one write in progress.
+//
+//   fsi_io_init(io, loop)      false: the system refused. Safe to fsi_io_free in any state that began as zeroes with fd -1.
+//   fsi_io_wait(io, us)        waits for events, at most so many microseconds (UINT64_MAX: no limit); returns how many came
+//   fsi_io_dispatch(io)        tells the owners of those channels: fsi_chan_ready, or io->on_client for FSI_CHAN_CLIENT
+//   fsi_io_wake(io)            any thread, async-signal-safe: makes the wait return
+//   fsi_io_listen(io, chan, shared)   starts telling of new connections; shared: several ios wait on this socket
+//   fsi_io_unlisten(chan)      stops telling; the socket stays open
+//   fsi_io_accept(chan)        a descriptor that belongs to no io yet, FSI_PENDING, FSI_FAILED (passing: go on) or FSI_EMPTY (no descriptors)
+//   fsi_io_open(io, chan)      chan->fd joins this io; both directions count as ready
+//   fsi_io_detach(chan)        leaves its io, stays open (only where FSI_IO_CAN_MOVE)
+//   fsi_io_connect(io, chan, address)  a new client socket; FSI_PENDING, or FSI_FAILED with the error in *os_error
+//   fsi_io_connected(chan)     after FSI_READY_WRITE of a pending connect: 0, or the system's error
+//   fsi_io_read(chan, to, n)   bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
+//   fsi_io_write(chan, bufs, count, stable)   bytes > 0, FSI_PENDING or FSI_FAILED
+//   fsi_io_shut(chan)          ends our direction; the peer reads to the end
+//   fsi_io_close(chan, reset)  starts closing; fsi_chan_closed(chan) follows, at once or later
+//
+// After FSI_PENDING the io calls fsi_chan_ready and the core simply calls again. Rules, each one a known bug elsewhere:
+//   1. Bytes of a write that is FSI_PENDING stay where they are. A call with stable == false cannot promise that: then FSI_PENDING
+//      took nothing, and the core calls again at once with the same bytes in memory that stays (on readiness systems this costs nothing).
+//   2. fsi_io_close only starts closing. Memory returns after fsi_chan_closed and after the batch of events.
+//   3. Stop only on FSI_PENDING. Who stops for another reason (budget) goes on the loop's run list, or sleeps for ever.
+//   4. A read that came back short counts as FSI_PENDING for the next one, until the peer's end was seen.
+//   5. A system's error is translated inside the section.
+// ---------------------------------------------------------------------------------------------------------
+
+#define FSI_PENDING (-1)
+#define FSI_FAILED (-2)
+#define FSI_EMPTY (-3)
+
+static void fsi_chan_ready(fsi_chan *chan, uint32_t ready); // upcall, in >>loop
+static void fsi_chan_closed(fsi_chan *chan);                // upcall, in >>conn
+
+FSI_INLINE void fsi_chan_init(fsi_chan *chan, fsi_chan_kind kind)
+{
+    memset(chan, 0, sizeof *chan);
+    chan->fd = -1;
+    chan->kind = (uint8_t)kind;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>io-epoll   Linux. A socket is registered once, edge-triggered, for its whole life; reads and writes are tried first, so a
+//              keep-alive request costs one recv and one send. Listeners are level-triggered: a bounded number of accepts a turn
+//              loses nothing. The wake is an eventfd that is never read: each write to it is an edge.
+// ---------------------------------------------------------------------------------------------------------
+
+#ifdef FSV_IO_HEADER
+#include FSV_IO_HEADER
+#elif FSI_IO_EPOLL
+#define FSI_IO_CAN_MOVE 1
+
+FSI_PRIVATE void fsi_io_free(fsi_io *io)
+{
+    if (io->wake.fd >= 0) close(io->wake.fd);
+    if (io->fd >= 0) close(io->fd);
+    io->wake.fd = io->fd = -1;
+}
+
+FSI_PRIVATE bool fsi_epoll_add(fsi_io *io, fsi_chan *chan, uint32_t events)
+{
+    struct epoll_event want;
+    memset(&want, 0, sizeof want);
+    want.events = events;
+    want.data.ptr = chan;
+    chan->io = io;
+    return epoll_ctl(io->fd, EPOLL_CTL_ADD, chan->fd, &want) == 0;
+}
+
+FSI_PRIVATE bool fsi_io_init(fsi_io *io, fsi_loop *loop)
+{
+    memset(io, 0, sizeof *io);
+    fsi_chan_init(&io->wake, FSI_CHAN_WAKE);
+    io->loop = loop;
+    io->fd = epoll_create1(EPOLL_CLOEXEC);
+    if (io->fd < 0) goto fail;
+    io->wake.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (io->wake.fd < 0) goto fail;
+    if (!fsi_epoll_add(io, &io->wake, EPOLLIN | EPOLLET)) goto fail;
+    return true;
+fail:
+    fsi_io_free(io);
+    return false;
+}
+
+FSI_PRIVATE uint32_t fsi_io_wait(fsi_io *io, uint64_t timeout_us)
+{
+    uint64_t ms = timeout_us / 1000 + (timeout_us % 1000 != 0);
+    int timeout = timeout_us == UINT64_MAX ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms;
+    int n = epoll_wait(io->fd, io->events, FSI_IO_EVENTS, timeout);
+    io->event_count = n > 0 ? (uint32_t)n : 0;
+    return io->event_count;
+}
+
+FSI_PRIVATE void fsi_io_dispatch(fsi_io *io)
+{
+    for (uint32_t i = 0; i < io->event_count; i++) {
+        fsi_chan *chan = (fsi_chan *)io->events[i].data.ptr;
+        uint32_t events = io->events[i].events, ready = 0;
+        if (chan->fd < 0 || chan->io != io) continue; // closed or moved earlier in this batch
+        if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) ready |= FSI_READY_READ;
+        if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) ready |= FSI_READY_WRITE;
+        if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) chan->eof = true;
+        if (ready & FSI_READY_READ) chan->can_read = true;
+        if (ready & FSI_READY_WRITE) chan->can_write = true;
+        if (chan->kind == FSI_CHAN_CLIENT) io->on_client(chan, ready);
+        else if (chan->kind != FSI_CHAN_WAKE) fsi_chan_ready(chan, ready);
+    }
+    io->event_count = 0;
+}
+
+FSI_PRIVATE void fsi_io_wake(fsi_io *io)
+{
+    uint64_t one = 1;
+    ssize_t sent = write(io->wake.fd, &one, sizeof one);
+    (void)sent; // full means that a wake is under way already
+}
+
+FSI_PRIVATE bool fsi_io_listen(fsi_io *io, fsi_chan *chan, bool shared)
+{
+    return fsi_epoll_add(io, chan, EPOLLIN | (shared ? (uint32_t)EPOLLEXCLUSIVE : 0));
+}
+
+FSI_PRIVATE void fsi_io_unlisten(fsi_chan *chan)
+{
+    (void)epoll_ctl(chan->io->fd, EPOLL_CTL_DEL, chan->fd, NULL);
+}
+
+FSI_PRIVATE int fsi_io_accept(const fsi_chan *chan)
+{
+    int fd = accept4(chan->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) return fd;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return FSI_PENDING;
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) return FSI_EMPTY;
+    if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK) return FSI_PENDING; // closed meanwhile
+    return FSI_FAILED; // that one connection died in the queue
+}
+
+FSI_PRIVATE bool fsi_io_open(fsi_io *io, fsi_chan *chan)
+{
+    chan->can_read = chan->can_write = true;
+    chan->eof = false;
+    return fsi_epoll_add(io, chan, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+FSI_PRIVATE void fsi_io_detach(fsi_chan *chan)
+{
+    (void)epoll_ctl(chan->io->fd, EPOLL_CTL_DEL, chan->fd, NULL);
+    chan->io = NULL;
+}
+
+FSI_INLINE int64_t fsi_io_read(fsi_chan *chan, void *to, size_t size)
+{
+    if (!chan->can_read) return FSI_PENDING;
+    ssize_t got = recv(chan->fd, to, size, 0);
+    if (got > 0) {
+        if ((size_t)got < size && !chan->eof) chan->can_read = false;
+        return got;
+    }
+    if (got == 0) return 0;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        chan->can_read = false;
+        return FSI_PENDING;
+    }
+    return errno == EINTR ? fsi_io_read(chan, to, size) : FSI_FAILED;
+}
+
+FSI_PRIVATE int64_t fsi_io_write_many(fsi_chan *chan, const fsi_buf *bufs, uint32_t count)
+{
+    struct msghdr message;
+    struct iovec parts[16];
+    memset(&message, 0, sizeof message);
+    if (count > 16) count = 16;
+    for (uint32_t i = 0; i < count; i++) {
+        parts[i].iov_base = (void *)(uintptr_t)bufs[i].ptr;
+        parts[i].iov_len = bufs[i].len;
+    }
+    message.msg_iov = parts;
+    message.msg_iovlen = count;
+    return sendmsg(chan->fd, &message, MSG_NOSIGNAL);
+}
+
+FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t count, bool stable)
+{
+    (void)stable; // nothing is kept here: the call is the system call
+    if (!chan->can_write) return FSI_PENDING;
+    ssize_t sent = count == 1 ? send(chan->fd, bufs->ptr, bufs->len, MSG_NOSIGNAL) : fsi_io_write_many(chan, bufs, count);
+    if (sent > 0) return sent;
+    if (sent < 0 && errno == EINTR) return fsi_io_write(chan, bufs, count, stable);
+    if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return FSI_FAILED;
+    chan->can_write = false;
+    return FSI_PENDING;
+}
+
+FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
+{
+    (void)shutdown(chan->fd, SHUT_WR);
+}
+
+FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
+{
+    if (chan->fd < 0) return;
+    if (reset) {
+        struct linger now;
+        now.l_onoff = 1;
+        now.l_linger = 0;
+        (void)setsockopt(chan->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    }
+    close(chan->fd);
+    chan->fd = -1;
+    if (chan->kind != FSI_CHAN_CLIENT) fsi_chan_closed(chan);
+}
+
+#if FSI_CLIENT
+// Starts to connect; chan->kind is set by the caller. Registered before the connect, so that its end is an edge.
+FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, int *os_error)
+{
+    int one = 1;
+    chan->fd = socket(to->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (chan->fd < 0) goto fail;
+    if (to->storage.ss_family != AF_UNIX) (void)setsockopt(chan->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connect(chan->fd, (const struct sockaddr *)(const void *)&to->storage, to->len) != 0 && errno != EINPROGRESS) goto fail;
+    if (!fsi_io_open(io, chan)) goto fail;
+    chan->can_read = chan->can_write = false; // the edge tells when
+    return FSI_PENDING;
+fail:
+    *os_error = errno;
+    if (chan->fd >= 0) close(chan->fd);
+    chan->fd = -1;
+    return FSI_FAILED;
+}
+
+FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(chan->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+    return error;
+}
+#endif
+#endif // >>io-epoll
+
+// ---------------------------------------------------------------------------------------------------------
+// >>router   A tree of path segments, made before the server runs and only read afterwards. Literal children are tried first, then
+//            ":name", then "*"; the walk backtracks, so that a better path without the method does not hide a worse one with it.
+// ---------------------------------------------------------------------------------------------------------
+
+#define FSI_METHODS_ANY (1u << FSI_GET | 1u << FSI_HEAD | 1u << FSI_POST | 1u << FSI_PUT | 1u << FSI_DELETE | 1u << FSI_PATCH)
+
+FSI_PRIVATE const char *fsi_method_text(const fsv_server *server, uint32_t method)
+{
+    static const char *const names[FSI_METHODS] = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+    return method < FSI_METHODS ? names[method] : server->tokens[method - FSI_METHODS];
+}
+
+// Index of a method that is none of RFC 9110's, if a route has it; FSI_METHOD_OTHER if not.
+FSI_PRIVATE uint8_t fsi_method_token(const fsv_server *server, const char *text, size_t len)
+{
+    for (uint32_t i = 0; i < server->token_count; i++)
+        if (strlen(server->tokens[i]) == len && memcmp(server->tokens[i], text, len) == 0) return (uint8_t)(FSI_METHODS + i);
+    return FSI_METHOD_OTHER;
+}
+
+// "GET, HEAD, OPTIONS" of method bits. out has room for all of them.
+#define FSI_ALLOW_BYTES 1024
+FSI_PRIVATE size_t fsi_allow_text(const fsv_server *server, uint32_t methods, char *out)
+{
+    char *at = out;
+    for (uint32_t i = 0; i < FSI_METHODS + server->token_count; i++) {
+        if (!(methods >> i & 1)) continue;
+        const char *name = fsi_method_text(server, i);
+        if (at != out) at = FSI_PUT(at, ", ");
+        at = fsi_put(at, name, strlen(name));
+    }
+    *at = 0;
+    return (size_t)(at - out);
+}
+
+FSI_PRIVATE uint32_t fsi_route_methods(const fsi_route *route)
+{
+    if (route->method == FSI_METHOD_ANY) return FSI_METHODS_ANY | 1u << FSI_OPTIONS;
+    return 1u << route->method | (route->method == FSI_GET ? 1u << FSI_HEAD : 0) | 1u << FSI_OPTIONS;
+}
+
+FSI_PRIVATE const char *fsi_node_text(const fsi_node *node)
+{
+    return (const char *)(node + 1);
+}
+
+FSI_PRIVATE fsi_node *fsi_node_new(const fsv_server *server, const char *text, size_t len)
+{
+    fsi_node *node = (fsi_node *)fsi_alloc_zero(server, sizeof(fsi_node) + len + 1);
+    if (!node) return NULL;
+    node->bytes = sizeof(fsi_node) + len + 1;
+    node->text_len = (uint32_t)len;
+    if (len) memcpy(node + 1, text, len);
+    return node;
+}
+
+// The child for one segment of a pattern, made if it is not there yet. NULL: out of memory.
+FSI_PRIVATE fsi_node *fsi_node_child(const fsv_server *server, fsi_node *node, const char *segment, size_t len)
+{
+    fsi_node **at = len && segment[0] == ':' ? &node->param : len == 1 && segment[0] == '*' ? &node->rest : NULL;
+    if (at) {
+        if (!*at) *at = fsi_node_new(server, "", 0);
+        return *at;
+    }
+    for (at = &node->literal; *at; at = &(*at)->next)
+        if ((*at)->text_len == len && memcmp(fsi_node_text(*at), segment, len) == 0) return *at;
+    return *at = fsi_node_new(server, segment, len);
+}
+
+FSI_PRIVATE void fsi_node_free(const fsv_server *server, fsi_node *node)
+{
+    if (!node) return;
+    for (fsi_node *child = node->literal, *next; child; child = next) {
+        next = child->next;
+        fsi_node_free(server, child);
+    }
+    fsi_node_free(server, node->param);
+    fsi_node_free(server, node->rest);
+    for (fsi_route *route = node->routes, *next; route; route = next) {
+        next = route->next;
+        fsi_release(server, route, route->bytes);
+    }
+    fsi_release(server, node, node->bytes);
+}
+
+typedef struct fsi_match {
+    fsv_request *request; // gets the parameters
+    const char *path;
+    uint32_t len;
+    uint8_t method;
+    uint32_t allow;       // methods of every pattern that matched
+} fsi_match;
+
+FSI_PRIVATE const fsi_route *fsi_node_route(const fsi_node *node, fsi_match *match)
+{
+    const fsi_route *get = NULL, *any = NULL;
+    for (const fsi_route *route = node->routes; route; route = route->next) {
+        match->allow |= fsi_route_methods(route);
+        if (route->method == match->method) return route;
+        if (route->method == FSI_GET) get = route;
+        if (route->method == FSI_METHOD_ANY) any = route;
+    }
+    if (match->method == FSI_HEAD && get) return get;
+    return match->method < FSI_METHODS && (FSI_METHODS_ANY >> match->method & 1) ? any : NULL;
+}
+
+// Each node is visited at most once, so the walk is bounded by the size of the tree, whatever the path.
+FSI_PRIVATE const fsi_route *fsi_node_match(const fsi_node *node, fsi_match *match, uint32_t at, uint32_t depth)
+{
+    const char *segment = match->path + at;
+    const char *slash = (const char *)memchr(segment, '/', match->len - at);
+    uint32_t len = slash ? (uint32_t)(slash - segment) : match->len - at;
+    const fsi_route *route;
+    for (const fsi_node *child = node->literal; child; child = child->next) {
+        if (child->text_len != len || memcmp(fsi_node_text(child), segment, len) != 0) continue;
+        route = slash ? fsi_node_match(child, match, at + len + 1, depth) : fsi_node_route(child, match);
+        if (route) return route;
+    }
+    if (depth >= FSI_PARAMS_MAX) return NULL;
+    if (node->param && len) {
+        route = slash ? fsi_node_match(node->param, match, at + len + 1, depth + 1) : fsi_node_route(node->param, match);
+        if (route) {
+            match->request->param_at[depth] = at;
+            match->request->param_len[depth] = len;
+            return route;
+        }
+    }
+    if (!node->rest) return NULL;
+    route = fsi_node_route(node->rest, match);
+    if (route) {
+        match->request->param_at[depth] = at;
+        match->request->param_len[depth] = match->len - at;
+    }
+    return route;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>conn   One connection: a state machine over its channel, whose bytes are read into the loop's buffer and whose answers gather in
+//          the loop's other one.
+//
+//   HEAD      reads and parses; between requests it holds nothing       -> BODY EXCHANGE SEND LINGER CLOSE
+//   BODY      collects a whole body into a block of the request         -> HEAD SEND LINGER CLOSE
+//   EXCHANGE  offers body pieces, asks for response pieces              -> HEAD SEND LINGER CLOSE
+//   SEND      answered; the peer has yet to take it                     -> HEAD LINGER CLOSE
+//   LINGER    answered and half closed; reads off what still comes      -> CLOSE
+//   CLOSE     the socket is gone; memory returns after the batch
+//
+//          A turn ends when every step says that it waits: for bytes, for room, or for the next turn because its budget is spent. Then
+//          the answers leave in one send, and what is not used yet or was not taken goes into blocks that the connection owns.
+// ---------------------------------------------------------------------------------------------------------
+
+// ---- sending
+
+FSI_PRIVATE void fsi_out_free(fsi_conn *conn, fsi_out *out)
+{
+    if (out->release) out->release((void *)(uintptr_t)(out->ptr), out->release_user);
+    fsi_block_put(conn->loop, out, out->bytes);
+}
+
+// Takes the fsi_out's memory back: for owned memory `ptr` moves while it is sent, so its start is kept in `end`.
+FSI_PRIVATE void fsi_out_drop(fsi_conn *conn)
+{
+    fsi_out *out = conn->out;
+    conn->out = out->next;
+    if (!conn->out) conn->out_last = NULL;
+    if (out->release) out->ptr -= out->end;
+    fsi_out_free(conn, out);
+}
+
+FSI_PRIVATE void fsi_conn_count_queued(fsi_conn *conn, size_t more)
+{
+    conn->out_queued = more > UINT32_MAX - conn->out_queued ? UINT32_MAX : conn->out_queued + (uint32_t)more;
+}
+
+FSI_PRIVATE fsi_out *fsi_out_append(fsi_conn *conn, size_t room)
+{
+    size_t got;
+    fsi_out *out = (fsi_out *)fsi_block_get(conn->loop, sizeof(fsi_out) + room, &got);
+    if (!out) return NULL;
+    memset(out, 0, sizeof *out);
+    out->bytes = got;
+    if (conn->out_last) conn->out_last->next = out;
+    else conn->out = out;
+    conn->out_last = out;
+    return out;
+}
+
+// Queues a copy. False: out of memory, the connection is broken.
+FSI_PRIVATE bool fsi_conn_queue_copy(fsi_conn *conn, const char *ptr, size_t len)
+{
+    fsi_out *last = conn->out_last;
+    if (len == 0) return true;
+    if (last && !last->release && last->bytes - sizeof(fsi_out) - last->end >= len) {
+        memcpy((char *)(last + 1) + last->end, ptr, len);
+        last->end += len;
+        last->len += len;
+    } else {
+        last = fsi_out_append(conn, len);
+        if (!last) {
+            conn->broken = true;
+            return false;
+        }
+        memcpy(last + 1, ptr, len);
+        last->ptr = (const char *)(last + 1);
+        last->len = last->end = len;
+    }
+    fsi_conn_count_queued(conn, len);
+    return true;
+}
+
+static void fsi_release_nothing(void *memory, void *user)
+{
+    (void)memory;
+    (void)user;
+}
+
+// Queues memory of which `sent` bytes have left already; released when the rest has, or at once if the queue cannot take it.
+FSI_PRIVATE void fsi_conn_queue_owned(fsi_conn *conn, const char *ptr, size_t len, size_t sent, fsv_release_handler release, void *user)
+{
+    fsi_out *out = sent < len && !conn->broken ? fsi_out_append(conn, 0) : NULL;
+    if (!out) {
+        if (sent < len) conn->broken = true;
+        if (release) release((void *)(uintptr_t)ptr, user);
+        return;
+    }
+    out->ptr = ptr + sent;
+    out->len = len - sent;
+    out->end = sent;
+    out->release = release ? release : fsi_release_nothing;
+    out->release_user = user;
+    fsi_conn_count_queued(conn, out->len);
+}
+
+// Sends from the queue until it is empty or the socket has enough.
+FSI_PRIVATE void fsi_conn_send_queue(fsi_conn *conn)
+{
+    while (conn->out && !conn->broken) {
+        fsi_buf bufs[8];
+        uint32_t count = 0;
+        for (fsi_out *out = conn->out; out && count < 8; out = out->next, count++) {
+            bufs[count].ptr = out->ptr;
+            bufs[count].len = out->len;
+        }
+        int64_t sent = fsi_io_write(&conn->chan, bufs, count, true);
+        if (sent == FSI_PENDING) return;
+        if (sent < 0) {
+            conn->broken = true;
+            return;
+        }
+        FSI_COUNT(conn->loop, bytes_sent, sent);
+        fsi_timer_set(&conn->loop->wheel, &conn->timer, conn->loop->now_ms + conn->loop->server->desc.send_timeout_ms);
+        for (uint64_t left = (uint64_t)sent; left;) {
+            fsi_out *out = conn->out;
+            size_t n = left < out->len ? (size_t)left : out->len;
+            out->ptr += n;
+            out->len -= n;
+            if (out->release) out->end += n;
+            left -= n;
+            conn->out_queued = conn->out_queued > n ? conn->out_queued - (uint32_t)n : 0;
+            if (out->len == 0) fsi_out_drop(conn);
+        }
+        if (!conn->out) conn->out_queued = 0;
+    }
+}
+
+// Sends what gathered in the loop's buffer and then these bytes, in one call; the rest is queued: the gathered bytes as a copy, these as
+// a copy or, with keep_ptr, as they stand (release tells the owner when).
+FSI_PRIVATE void fsi_conn_write_through(fsi_conn *conn, const char *ptr, size_t len, bool keep_ptr, fsv_release_handler release, void *user)
+{
+    fsi_loop *loop = conn->loop;
+    size_t gathered = loop->out_len, sent = 0;
+    bool was_empty = conn->out == NULL;
+    loop->out_len = 0;
+    if (was_empty && !conn->broken && gathered + len) {
+        fsi_buf bufs[2];
+        bufs[0].ptr = loop->out;
+        bufs[0].len = gathered;
+        bufs[1].ptr = ptr;
+        bufs[1].len = len;
+        int64_t result = gathered && len ? fsi_io_write(&conn->chan, bufs, 2, false)
+                         : gathered      ? fsi_io_write(&conn->chan, bufs, 1, false)
+                                         : fsi_io_write(&conn->chan, bufs + 1, 1, false);
+        if (result == FSI_FAILED) conn->broken = true;
+        if (result > 0) {
+            sent = (size_t)result;
+            FSI_COUNT(loop, bytes_sent, sent);
+        }
+    }
+    if (!conn->broken && sent < gathered) fsi_conn_queue_copy(conn, loop->out + sent, gathered - sent);
+    size_t sent_of_these = sent > gathered ? sent - gathered : 0;
+    if (keep_ptr) fsi_conn_queue_owned(conn, ptr, len, sent_of_these, release, user);
+    else if (!conn->broken && sent_of_these < len) fsi_conn_queue_copy(conn, ptr + sent_of_these, len - sent_of_these);
+    if (was_empty && conn->out && !conn->broken) {
+        fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.send_timeout_ms);
+        fsi_conn_send_queue(conn); // from memory that stays: now the io may keep it
+    }
+}
+
+FSI_PRIVATE void fsi_conn_flush(fsi_conn *conn)
+{
+    if (conn->loop->out_len) fsi_conn_write_through(conn, NULL, 0, false, NULL, NULL);
+}
+
+// Room for n more bytes in the send buffer, n <= FSI_OUT_BYTES. What gathered before leaves if it must.
+FSI_INLINE char *fsi_conn_room(fsi_conn *conn, size_t n)
+{
+    fsi_loop *loop = conn->loop;
+    if (FSI_UNLIKELY(loop->out_len + n > FSI_OUT_BYTES)) fsi_conn_flush(conn);
+    return loop->out + loop->out_len;
+}
+
+// Adds copied bytes, however many.
+FSI_INLINE void fsi_conn_put_bytes(fsi_conn *conn, const char *ptr, size_t len)
+{
+    if (len <= FSI_OUT_BYTES / 4) {
+        char *at = fsi_conn_room(conn, len);
+        if (len) memcpy(at, ptr, len);
+        conn->loop->out_len += len;
+    } else {
+        fsi_conn_write_through(conn, ptr, len, false, NULL, NULL);
+    }
+}
+
+// ---- the request's life
+
+FSI_INLINE fsv_request *fsi_conn_request(fsi_conn *conn)
+{
+    return conn->request ? conn->request : &conn->loop->scratch;
+}
+
+// Moves the request from the loop's scratch into a block of its own, so that it outlives the turn. False: out of memory.
+FSI_PRIVATE bool fsi_conn_detach_request(fsi_conn *conn)
+{
+    fsv_request *from = &conn->loop->scratch, *to;
+    size_t fields = sizeof(fsi_field) * from->head.field_count, got;
+    bool own_path = from->head.escaped;
+    if (conn->request) return true;
+    to = (fsv_request *)fsi_block_get(conn->loop, sizeof *to + fields + from->head.bytes + (own_path ? from->path_len : 0), &got);
+    if (!to) return false;
+    *to = *from;
+    to->bytes = got;
+    to->fields = (fsi_field *)(void *)(to + 1);
+    char *base = (char *)(to + 1) + fields;
+    if (fields) memcpy(to->fields, from->fields, fields);
+    memcpy(base, from->base, from->head.bytes);
+    if (own_path) memcpy(base + from->head.bytes, from->path, from->path_len);
+    to->path = own_path ? base + from->head.bytes : base + from->head.path;
+    to->base = base;
+    conn->request = to;
+    return true;
+}
+
+FSI_COLD void fsi_count_status(fsi_loop *loop, uint32_t status)
+{
+    if (status < 300) FSI_COUNT(loop, answers_2xx, 1);
+    else if (status < 400) FSI_COUNT(loop, answers_3xx, 1);
+    else if (status < 500) FSI_COUNT(loop, answers_4xx, 1);
+    else FSI_COUNT(loop, answers_5xx, 1);
+}
+
+FSI_COLD void fsi_tell_answer(fsi_loop *loop, const fsv_request *request, uint32_t status, uint64_t bytes, uint64_t begun_us)
+{
+    fsv_answer answer;
+    answer.status = status;
+    answer.loop = loop->index;
+    answer.body_bytes = bytes;
+    answer.duration_us = begun_us ? fsi_clock_ns() / 1000 - begun_us : 0;
+    answer.request = request;
+    loop->server->desc.on_answer(&answer, loop->server->desc.user);
+}
+
+// Ends the request: tells its owner, returns its memory. The connection's state is the caller's to set.
+FSI_PRIVATE void fsi_conn_end_request(fsi_conn *conn, fsv_request *request)
+{
+    fsi_loop *loop = conn->loop;
+    if (request->status && loop->server->desc.on_answer)
+        fsi_tell_answer(loop, request, request->status, request->out_bytes, request->begun_us);
+    if (request->route && request->route->on_close) request->route->on_close(request, request->route->user);
+    if (request->more) fsi_block_put(loop, request->more, request->more_cap);
+    if (request->collect) fsi_block_put(loop, request->collect, request->collect_cap);
+    request->more = request->collect = NULL;
+    request->route = NULL;
+    if (conn->request) {
+        fsi_block_put(loop, conn->request, conn->request->bytes);
+        conn->request = NULL;
+    }
+}
+
+// Closes the socket. Whatever the connection holds goes back; its struct does after the batch.
+FSI_PRIVATE void fsi_conn_close(fsi_conn *conn, bool reset)
+{
+    if (conn->state == FSI_CONN_CLOSE || conn->state == FSI_CONN_FREE) return;
+    if (conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE) {
+        conn->broken = true;
+        fsi_conn_end_request(conn, fsi_conn_request(conn));
+    }
+    conn->state = FSI_CONN_CLOSE;
+    fsi_timer_remove(&conn->timer);
+    fsi_io_close(&conn->chan, reset);
+}
+
+// Upcall of >>io: the system holds nothing of this connection any more.
+static void fsi_chan_closed(fsi_chan *chan)
+{
+    fsi_conn *conn = (fsi_conn *)(void *)chan;
+    fsi_loop *loop = conn->loop;
+    while (conn->out) fsi_out_drop(conn);
+    if (conn->carry) fsi_block_put(loop, conn->carry, conn->carry_cap);
+    conn->carry = NULL;
+    if (conn->listed) return; // the list that it stands on passes it on
+    conn->next = loop->close_list;
+    loop->close_list = conn;
+}
+
+// ---- answering
+
+// Decides whether the connection stays open after the answer that is about to be written.
+FSI_INLINE bool fsi_conn_will_keep(fsi_conn *conn, const fsv_request *request, bool whole)
+{
+    fsi_loop *loop = conn->loop;
+    if (!conn->keep || request->closing || loop->stopping) return false;
+    if (conn->body_done || !request->in_head || !whole) return true;
+    // Answered before the body was read: what has come already can be passed over, more cannot be waited for.
+    return !conn->body_chunked && conn->body_left <= loop->in_len - loop->in_at;
+}
+
+// Writes the head of an answer into the send buffer.
+FSI_INLINE void fsi_conn_put_head(fsi_conn *conn, fsv_request *request, uint32_t status, const char *type, size_t type_len, uint64_t length,
+                                  bool chunked, bool whole)
+{
+    fsi_loop *loop = conn->loop;
+    fsi_head_out head;
+    conn->keep = fsi_conn_will_keep(conn, request, whole) && (length != FSV_LENGTH_UNKNOWN || chunked || request->no_body);
+    head.status = status;
+    head.date = loop->date_line;
+    head.type = type;
+    head.type_len = type_len;
+    head.more = request->more;
+    head.more_len = request->more_len;
+    head.length = length;
+    head.has_length = length != FSV_LENGTH_UNKNOWN && status != 204 && status != 304;
+    head.chunked = chunked;
+    head.say_close = !conn->keep;
+    head.say_keep = request->head.minor == 0;
+    char *at = fsi_conn_room(conn, FSI_HEAD_ROOM + type_len + request->more_len);
+    loop->out_len = (size_t)(fsi_write_head(at, &head) - loop->out);
+    request->status = status;
+    if (FSI_LIKELY(status < 300)) FSI_COUNT(loop, answers_2xx, 1);
+    else fsi_count_status(loop, status);
+}
+
+FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t status, const char *type, size_t *type_len, uint64_t len)
+{
+    if (request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
+    if (request->conn->broken) return FSV_ERR_CLOSED;
+    if (status < 200 || status > 599) return FSV_ERR_ARGUMENT;
+    if ((status == 204 || status == 304) && len) return FSV_ERR_ARGUMENT;
+    *type_len = type ? strlen(type) : 0;
+    if (*type_len > 1024) return FSV_ERR_LIMIT;
+    if (*type_len && !fsi_field_is_clean("t", 1, type, *type_len)) return FSV_ERR_FIELD;
+    return FSV_OK;
+}
+
+// A whole answer. keep_ptr: see fsi_conn_write_through; then release is called in any case.
+FSI_PRIVATE fsv_result fsi_answer(fsv_request *request, uint32_t status, const char *type, const char *body, size_t len, bool keep_ptr,
+                                  fsv_release_handler release, void *user)
+{
+    fsi_conn *conn = request->conn;
+    size_t type_len = 0;
+    fsv_result result = fsi_answer_check(request, status, type, &type_len, len);
+    if (result == FSV_OK) {
+        fsi_conn_put_head(conn, request, status, type, type_len, len, false, true);
+        request->resp = FSI_RESP_DONE;
+        if (len && !request->no_body) {
+            request->out_bytes = len;
+            if (keep_ptr && len > FSI_OUT_BYTES / 16) {
+                fsi_conn_write_through(conn, body, len, true, release, user);
+                return conn->broken ? FSV_ERR_CLOSED : FSV_OK;
+            }
+            fsi_conn_put_bytes(conn, body, len);
+        }
+    }
+    if (release) release((void *)(uintptr_t)body, user);
+    return result;
+}
+
+// The library's own answer to a request that was understood: "404 Not Found" and the like.
+FSI_COLD void fsi_answer_plain(fsv_request *request, uint32_t status)
+{
+    char text[64];
+    int n = snprintf(text, sizeof text, "%u %s\n", status, fsi_status_text(status));
+    if (status == 204) n = 0;
+    (void)fsi_answer(request, status, n ? "text/plain; charset=utf-8" : NULL, text, (size_t)n, false, NULL, NULL);
+}
+
+// Answers what cannot be understood or is not wanted, and ends the connection. If an answer has begun, it is cut.
+FSI_COLD void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
+{
+    fsi_loop *loop = conn->loop;
+    bool in_request = conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE, no_body = false;
+    if (in_request) {
+        fsv_request *request = fsi_conn_request(conn);
+        bool begun = request->resp != FSI_RESP_NONE;
+        no_body = request->no_body;
+        if (!begun) request->status = status;
+        fsi_conn_end_request(conn, request);
+        if (begun) {
+            conn->state = FSI_CONN_SEND; // nothing left to end
+            fsi_conn_flush(conn);
+            fsi_conn_close(conn, true);
+            return;
+        }
+    } else if (loop->server->desc.on_answer) {
+        fsi_tell_answer(loop, NULL, status, 0, 0);
+    }
+    char text[160];
+    size_t n = (size_t)snprintf(text, sizeof text, "%u %s: %s\n", status, fsi_status_text(status), why);
+    fsi_head_out head;
+    memset(&head, 0, sizeof head);
+    head.status = status;
+    head.date = loop->date_line;
+    head.type = "text/plain; charset=utf-8";
+    head.type_len = strlen(head.type);
+    head.length = n;
+    head.has_length = head.say_close = true;
+    char *at = fsi_write_head(fsi_conn_room(conn, FSI_HEAD_ROOM + n), &head);
+    if (!no_body) at = fsi_put(at, text, n);
+    loop->out_len = (size_t)(at - loop->out);
+    fsi_count_status(loop, status);
+    conn->keep = false;
+    conn->more_to_come = true;
+    conn->state = FSI_CONN_SEND;
+    loop->in_at = loop->in_len = 0; // whatever else came is not looked at
+}
+
+// ---- steps of the state machine. Each returns true if it moved, false if it waits.
+
+// Gets more bytes behind in_len. True: some came. False: none now, or the connection has another state.
+FSI_PRIVATE bool fsi_conn_read(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    if (loop->in_at == loop->in_len) {
+        loop->in_at = loop->in_len = 0;
+    } else if (loop->in_at && loop->in_len == loop->in_size) {
+        memmove(loop->in, loop->in + loop->in_at, loop->in_len - loop->in_at);
+        loop->in_len -= loop->in_at;
+        loop->in_at = 0;
+    }
+    if (loop->in_len == loop->in_size) return false; // a piece that nobody takes: wait until it has gone
+    int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, loop->in_size - loop->in_len);
+    if (FSI_LIKELY(got > 0)) {
+        loop->in_len += (size_t)got;
+        loop->in_new = (size_t)got;
+        loop->turn_bytes += (uint64_t)got;
+        FSI_COUNT(loop, bytes_received, got);
+        return true;
+    }
+    if (got == FSI_PENDING) return false;
+    if (got == FSI_FAILED) conn->broken = true;
+    if (got == 0 && conn->state == FSI_CONN_HEAD && !conn->broken) {
+        conn->keep = false; // the peer has ended: let go what was answered, then close
+        conn->state = FSI_CONN_SEND;
+        loop->in_at = loop->in_len = 0;
+        return false;
+    }
+    conn->broken = true;
+    return false;
+}
+
+// The request is answered and its body has been read: next one, or the end of the connection.
+FSI_INLINE void fsi_conn_next(fsi_conn *conn)
+{
+    fsv_request *request = fsi_conn_request(conn);
+    fsi_loop *loop = conn->loop;
+    if (FSI_UNLIKELY(!conn->body_done)) { // answered without it
+        size_t here = loop->in_len - loop->in_at;
+        if (conn->keep && !conn->body_chunked && conn->body_left <= here) loop->in_at += (size_t)conn->body_left;
+        else {
+            conn->keep = false;
+            conn->more_to_come = true;
+            loop->in_at = loop->in_len = 0;
+        }
+    }
+    fsi_conn_end_request(conn, request);
+    conn->answers++;
+    conn->state = FSI_LIKELY(conn->keep) ? FSI_CONN_HEAD : FSI_CONN_SEND;
+    if (!conn->keep && loop->in_at < loop->in_len) conn->more_to_come = true;
+}
+
+// Finds the route; answers by itself where there is none.
+FSI_INLINE bool fsi_conn_route(fsi_conn *conn, fsv_request *request)
+{
+    fsv_server *server = conn->loop->server;
+    fsi_match match;
+    if (request->head.method == FSI_METHOD_OTHER)
+        request->head.method = fsi_method_token(server, request->base + request->head.skipped, request->head.method_len);
+    match.request = request;
+    match.path = request->path;
+    match.len = request->path_len;
+    match.method = request->head.method;
+    match.allow = 0;
+    if (FSI_UNLIKELY(match.method == FSI_METHOD_OTHER || match.method == FSI_CONNECT)) {
+        fsi_answer_plain(request, 501);
+        return false;
+    }
+    if (FSI_LIKELY(match.len && match.path[0] == '/')) request->route = fsi_node_match(server->root, &match, 1, 0);
+    else match.allow = request->head.asterisk ? server->methods_used | 1u << FSI_OPTIONS : 0;
+    if (FSI_LIKELY(request->route != NULL)) return true;
+    if (match.allow == 0 && server->fallback.handler) {
+        request->route = &server->fallback;
+        return true;
+    }
+    if (match.allow) {
+        char allow[FSI_ALLOW_BYTES];
+        fsi_allow_text(server, match.allow, allow);
+        (void)fsv_response_field(request, "Allow", allow);
+        fsi_answer_plain(request, match.method == FSI_OPTIONS ? 204 : 405);
+    } else {
+        fsi_answer_plain(request, 404);
+    }
+    return false;
+}
+
+// Calls the handler of a request that is complete, or of one whose body comes in pieces.
+FSI_INLINE void fsi_conn_call(fsi_conn *conn, fsv_request *request)
+{
+    const fsi_route *route = request->route;
+    route->handler(request, route->user);
+    bool body_follows = route->on_body && (request->head.has_length || request->head.chunked);
+    if (FSI_UNLIKELY(request->resp == FSI_RESP_NONE) && !body_follows && !conn->broken) fsi_answer_plain(request, 500);
+}
+
+// Tells on_body that the body has ended.
+FSI_PRIVATE void fsi_conn_body_end(fsi_conn *conn, fsv_request *request)
+{
+    (void)request->route->on_body(request, NULL, 0, request->route->user);
+    if (request->resp == FSI_RESP_NONE && !conn->broken) fsi_answer_plain(request, 500);
+}
+
+// A head has been read at in_at: routes it and calls or prepares the handler.
+FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
+{
+    fsi_loop *loop = conn->loop;
+    fsv_server *server = loop->server;
+    fsi_head *head = &request->head;
+    request->base = loop->in + loop->in_at;
+    request->fields = loop->fields;
+    request->conn = conn;
+    request->route = NULL;
+    request->body = NULL;
+    request->body_len = 0;
+    request->collect = request->more = NULL;
+    request->more_len = 0;
+    request->user = NULL;
+    request->out_bytes = 0;
+    request->status = 0;
+    request->resp = FSI_RESP_NONE;
+    request->closing = request->in_head = false;
+    request->no_body = head->method == FSI_HEAD;
+    request->begun_us = server->desc.on_answer ? fsi_clock_ns() / 1000 : 0;
+    request->path = request->base + head->path;
+    request->path_len = head->path_len;
+    if (FSI_UNLIKELY(head->path_len == 0 && !head->asterisk)) { // "http://host" means its root
+        request->path = "/";
+        request->path_len = 1;
+        head->escaped = true; // not a part of the head's bytes
+        if (loop->path) {
+            loop->path[0] = '/';
+            request->path = loop->path;
+        }
+    }
+    FSI_COUNT(loop, requests, 1);
+    loop->turn_requests++;
+    conn->fresh = false;
+    conn->body_chunked = head->chunked;
+    conn->body_left = head->chunked ? 0 : head->has_length ? head->content_length : 0;
+    conn->body_done = !head->chunked && conn->body_left == 0;
+    conn->keep = head->wants_close ? false : head->minor == 1 || head->wants_keep;
+    conn->want_100 = head->expect_continue && !conn->body_done;
+    conn->paused = false;
+    conn->window_bytes = 0;
+    loop->in_at += head->bytes;
+    conn->state = FSI_CONN_EXCHANGE; // from here on there is a request to be ended
+    if (FSI_UNLIKELY(head->escaped && request->path != loop->path)) {
+        int64_t n = fsi_unescape(loop->path, request->path, head->path_len, true, false);
+        if (n < 0) {
+            FSI_COUNT(loop, bad_requests, 1);
+            fsi_conn_refuse(conn, 400, fsi_refusal_text(FSI_BAD_ESCAPE));
+            return;
+        }
+        request->path = loop->path;
+        request->path_len = (uint32_t)n;
+    }
+    if (FSI_UNLIKELY(head->minor == 0 && !head->has_length &&
+                     (head->method == FSI_POST || head->method == FSI_PUT || head->method == FSI_PATCH))) {
+        fsi_conn_refuse(conn, 411, "a body in HTTP/1.0 needs a Content-Length");
+        return;
+    }
+    request->in_head = true;
+    if (!fsi_conn_route(conn, request)) {
+        fsi_conn_next(conn);
+        return;
+    }
+    const fsi_route *route = request->route;
+    uint64_t limit = route->body_bytes_max ? route->body_bytes_max : route->on_body ? UINT64_MAX : server->desc.body_bytes_max;
+    if (FSI_UNLIKELY(conn->body_left > limit)) {
+        request->route = NULL; // its handler is not called, so neither is on_close
+        fsi_conn_refuse(conn, 413, "the body is too large");
+        return;
+    }
+    if (FSI_UNLIKELY(conn->body_chunked)) memset(&conn->chunked, 0, sizeof conn->chunked);
+    if (FSI_UNLIKELY(route->on_body != NULL)) {
+        bool empty = conn->body_done && (head->has_length || head->chunked);
+        fsi_conn_call(conn, request);
+        request->in_head = false;
+        if (empty && request->resp != FSI_RESP_DONE) fsi_conn_body_end(conn, request);
+        if (request->resp == FSI_RESP_DONE) fsi_conn_next(conn);
+        return;
+    }
+    request->in_head = false;
+    if (FSI_UNLIKELY(!conn->body_done)) {
+        if (conn->body_chunked || conn->body_left > loop->in_len - loop->in_at) {
+            conn->state = FSI_CONN_BODY;
+            if (!fsi_conn_detach_request(conn)) {
+                request->route = NULL;
+                fsi_conn_refuse(conn, 503, "out of memory");
+            }
+            return;
+        }
+        request->body = loop->in + loop->in_at;
+        request->body_len = (size_t)conn->body_left;
+        loop->in_at += (size_t)conn->body_left;
+        conn->body_done = true;
+    }
+    fsi_conn_call(conn, request);
+    if (request->resp == FSI_RESP_DONE) fsi_conn_next(conn);
+}
+
+// -> EXCHANGE, BODY, HEAD, SEND
+FSI_INLINE bool fsi_conn_step_head(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    if (FSI_UNLIKELY(conn->out != NULL)) { // not before the peer has taken the last answers
+        conn->state = FSI_CONN_SEND;
+        return true;
+    }
+    if (loop->in_at < loop->in_len) {
+        fsi_limits limits;
+        limits.head_bytes = loop->server->desc.head_bytes_max;
+        limits.target_bytes = loop->server->desc.target_bytes_max;
+        limits.fields = loop->server->desc.fields_max;
+        int64_t n = fsi_read_request(loop->in + loop->in_at, loop->in_len - loop->in_at, &limits, &loop->scratch.head, loop->fields);
+        if (FSI_LIKELY(n > 0)) {
+            fsi_conn_begin(conn, &loop->scratch);
+            return true;
+        }
+        if (FSI_UNLIKELY(n < 0)) {
+            FSI_COUNT(loop, bad_requests, 1);
+            fsi_conn_refuse(conn, fsi_refusal_status(-n), fsi_refusal_text(-n));
+            return true;
+        }
+    }
+    // A head that drips in is looked at again when a line has ended, not for every byte of it.
+    bool in_head = loop->in_at < loop->in_len;
+    do {
+        if (!fsi_conn_read(conn)) return conn->state != FSI_CONN_HEAD;
+    } while (in_head && loop->in_len - loop->in_at < loop->server->desc.head_bytes_max &&
+             !memchr(loop->in + loop->in_len - loop->in_new, '\n', loop->in_new));
+    return true;
+}
+
+// Tells a client that waits for it to send its body, unless some of it has come already.
+FSI_PRIVATE void fsi_conn_say_continue(fsi_conn *conn)
+{
+    if (!conn->want_100) return;
+    conn->want_100 = false;
+    if (conn->loop->in_at < conn->loop->in_len) return;
+    char *at = fsi_conn_room(conn, 32);
+    at = FSI_PUT(at, "HTTP/1.1 100 Continue\r\n\r\n");
+    conn->loop->out_len = (size_t)(at - conn->loop->out);
+}
+
+// The next run of body bytes that stands in the receive buffer, behind its framing. False: a framing error, answered.
+FSI_PRIVATE bool fsi_conn_body_run(fsi_conn *conn, size_t *run)
+{
+    fsi_loop *loop = conn->loop;
+    *run = loop->in_len - loop->in_at;
+    if (!conn->body_chunked) {
+        if (conn->body_left < *run) *run = (size_t)conn->body_left;
+        return true;
+    }
+    fsi_limits limits;
+    limits.head_bytes = loop->server->desc.head_bytes_max;
+    limits.target_bytes = 0;
+    limits.fields = loop->server->desc.fields_max;
+    int64_t n = fsi_read_chunked(&conn->chunked, loop->in + loop->in_at, *run, &limits, run);
+    if (n < 0) {
+        FSI_COUNT(loop, bad_requests, 1);
+        fsi_conn_refuse(conn, fsi_refusal_status(-n), fsi_refusal_text(-n));
+        return false;
+    }
+    loop->in_at += (size_t)n;
+    if (conn->chunked.state == FSI_CHUNK_DONE) conn->body_done = true;
+    return true;
+}
+
+FSI_PRIVATE void fsi_conn_body_taken(fsi_conn *conn, size_t n)
+{
+    conn->loop->in_at += n;
+    conn->window_bytes += n;
+    if (conn->body_chunked) {
+        conn->body_left += n; // counts up here
+        if (n) fsi_chunk_take(&conn->chunked, n);
+        return;
+    }
+    conn->body_left -= n;
+    if (conn->body_left == 0) conn->body_done = true;
+}
+
+// Grows the block of a whole body with what has come, so that a stated length alone costs nothing. False: answered.
+FSI_PRIVATE bool fsi_conn_collect(fsi_conn *conn, fsv_request *request, size_t run)
+{
+    fsi_loop *loop = conn->loop;
+    uint64_t limit = request->route->body_bytes_max ? request->route->body_bytes_max : loop->server->desc.body_bytes_max;
+    if (run > limit - request->body_len) {
+        request->route = NULL;
+        fsi_conn_refuse(conn, 413, "the body is too large");
+        return false;
+    }
+    if (request->body_len + run > request->collect_cap || !request->collect) {
+        size_t want = (request->body_len + run) * 2, got;
+        if (!conn->body_chunked && want > request->body_len + conn->body_left) want = request->body_len + (size_t)conn->body_left;
+        char *more = (char *)fsi_block_get(loop, want, &got);
+        if (!more) {
+            request->route = NULL;
+            fsi_conn_refuse(conn, 503, "out of memory");
+            return false;
+        }
+        if (request->body_len) memcpy(more, request->collect, request->body_len);
+        fsi_block_put(loop, request->collect, request->collect_cap);
+        request->collect = more;
+        request->collect_cap = got;
+    }
+    memcpy(request->collect + request->body_len, loop->in + loop->in_at, run);
+    request->body_len += run;
+    fsi_conn_body_taken(conn, run);
+    return true;
+}
+
+// -> HEAD, SEND (by fsi_conn_next)
+FSI_PRIVATE bool fsi_conn_step_body(fsi_conn *conn)
+{
+    fsv_request *request = conn->request;
+    size_t run;
+    if (conn->loop->in_at < conn->loop->in_len) {
+        if (!fsi_conn_body_run(conn, &run)) return true;
+        if (run && !fsi_conn_collect(conn, request, run)) return true;
+    }
+    if (conn->body_done) {
+        request->body = request->collect;
+        fsi_conn_call(conn, request);
+        if (request->resp == FSI_RESP_DONE) fsi_conn_next(conn);
+        else conn->state = FSI_CONN_EXCHANGE;
+        return true;
+    }
+    if (conn->loop->in_at < conn->loop->in_len) return true;
+    fsi_conn_say_continue(conn);
+    return fsi_conn_read(conn) || conn->broken;
+}
+
+// Offers what stands in the receive buffer to on_body. True: it moved.
+FSI_PRIVATE bool fsi_conn_offer(fsi_conn *conn, fsv_request *request)
+{
+    fsi_loop *loop = conn->loop;
+    const fsi_route *route = request->route;
+    size_t run, before = loop->in_at;
+    if (!fsi_conn_body_run(conn, &run)) return true;
+    if (run) {
+        size_t taken = route->on_body(request, loop->in + loop->in_at, run, route->user);
+        if (taken > run) taken = run;
+        fsi_conn_body_taken(conn, taken);
+        if (route->body_bytes_max && conn->body_chunked && conn->body_left > route->body_bytes_max) {
+            fsi_conn_refuse(conn, 413, "the body is too large");
+            return true;
+        }
+        if (taken < run) {
+            if (!conn->out && loop->out_len == 0 && taken == 0) conn->broken = true; // it could never go on
+            conn->paused = true;
+        }
+    }
+    return loop->in_at != before || conn->body_done;
+}
+
+// A body in pieces, a response in pieces, or both at once. -> HEAD, SEND
+FSI_PRIVATE bool fsi_conn_step_exchange(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    fsv_request *request = fsi_conn_request(conn);
+    const fsi_route *route = request->route;
+    bool moved = false;
+    if (conn->paused && !conn->out) {
+        fsi_conn_flush(conn);
+        conn->paused = conn->out != NULL;
+    }
+    if (!conn->body_done && !conn->paused) {
+        if (loop->in_at == loop->in_len) {
+            fsi_conn_say_continue(conn);
+            if (!fsi_conn_detach_request(conn)) conn->broken = true;
+            else moved = fsi_conn_read(conn);
+            request = fsi_conn_request(conn);
+        }
+        if (loop->in_at < loop->in_len && !conn->broken) moved |= fsi_conn_offer(conn, request);
+        if (conn->state != FSI_CONN_EXCHANGE || conn->broken) return true;
+        if (conn->body_done) fsi_conn_body_end(conn, request);
+    }
+    if (request->resp == FSI_RESP_STREAM && route->on_room && !conn->broken) {
+        uint64_t before = request->out_bytes;
+        if (loop->out_len >= FSI_OUT_BYTES / 2) fsi_conn_flush(conn);
+        if (!conn->out && !conn->broken) route->on_room(request, route->user);
+        loop->turn_bytes += request->out_bytes - before;
+        moved |= request->out_bytes != before;
+    }
+    if (request->resp == FSI_RESP_DONE && !conn->broken) {
+        fsi_conn_next(conn);
+        return true;
+    }
+    return moved || conn->broken;
+}
+
+// -> HEAD, LINGER, CLOSE
+FSI_PRIVATE bool fsi_conn_step_send(fsi_conn *conn)
+{
+    fsi_conn_flush(conn);
+    if (conn->out) fsi_conn_send_queue(conn);
+    if (conn->broken) return true;
+    if (conn->out) return false;
+    if (conn->keep) {
+        conn->state = FSI_CONN_HEAD;
+        return true;
+    }
+    if (!conn->more_to_come && !conn->chan.can_read) {
+        fsi_conn_close(conn, false);
+        return false;
+    }
+    // The peer may still be sending; closing now would answer that with a reset, and a reset discards what it has not read yet.
+    if (conn->chan.eof && !conn->more_to_come) {
+        fsi_conn_close(conn, false);
+        return false;
+    }
+    fsi_io_shut(&conn->chan);
+    conn->state = FSI_CONN_LINGER;
+    fsi_timer_set(&conn->loop->wheel, &conn->timer, conn->loop->now_ms + conn->loop->server->desc.linger_ms);
+    return true;
+}
+
+// -> CLOSE
+FSI_PRIVATE bool fsi_conn_step_linger(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    loop->in_at = loop->in_len = 0;
+    int64_t got = fsi_io_read(&conn->chan, loop->in, loop->in_size);
+    if (got == FSI_PENDING) return false;
+    if (got > 0) {
+        FSI_COUNT(loop, bytes_received, got);
+        loop->turn_bytes += (uint64_t)got;
+        return true;
+    }
+    fsi_conn_close(conn, false);
+    return false;
+}
+
+// ---- a turn
+
+// Bytes of earlier turns come first.
+FSI_INLINE void fsi_conn_load(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    loop->in_at = loop->in_len = loop->out_len = 0;
+    loop->turn_requests = 0;
+    loop->turn_bytes = 0;
+    if (FSI_LIKELY(!conn->carry)) return;
+    memcpy(loop->in, conn->carry, conn->carry_len);
+    loop->in_len = conn->carry_len;
+    fsi_block_put(loop, conn->carry, conn->carry_cap);
+    conn->carry = NULL;
+    conn->carry_len = 0;
+}
+
+// Bytes that are not used yet go into a block of the connection's.
+FSI_PRIVATE bool fsi_conn_store(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    size_t n = loop->in_len - loop->in_at, got;
+    conn->carry = (char *)fsi_block_get(loop, n, &got);
+    if (!conn->carry) return false;
+    memcpy(conn->carry, loop->in + loop->in_at, n);
+    conn->carry_len = (uint32_t)n;
+    conn->carry_cap = (uint32_t)got;
+    return true;
+}
+
+FSI_INLINE void fsi_conn_run_later(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    if (conn->listed) return;
+    conn->listed = true;
+    conn->next = NULL;
+    *loop->run_tail = conn;
+    loop->run_tail = &conn->next;
+}
+
+// What the connection waits for decides when it has waited long enough.
+FSI_INLINE void fsi_conn_set_timer(fsi_conn *conn, bool had_carry)
+{
+    fsi_loop *loop = conn->loop;
+    const fsv_server_desc *desc = &loop->server->desc;
+    if (FSI_UNLIKELY(conn->out != NULL)) return; // send_timeout, set when bytes moved
+    switch ((fsi_conn_state)conn->state) {
+    case FSI_CONN_HEAD:
+        if (FSI_LIKELY(!conn->carry)) fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->idle_timeout_ms);
+        else if (!had_carry) fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->head_timeout_ms); // absolute
+        break;
+    case FSI_CONN_BODY:
+    case FSI_CONN_EXCHANGE:
+        if (conn->window_bytes == 0 || conn->timer.due_ms > loop->now_ms + desc->body_timeout_ms)
+            fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->body_timeout_ms);
+        break;
+    default: break;
+    }
+}
+
+static void fsi_balance_answered(fsi_conn *conn); // upcall, in >>balance: it may want to move
+
+// Runs the connection until it waits for someone else.
+FSI_PRIVATE void fsi_conn_run(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    const uint32_t requests_max = loop->server->desc.turn_requests_max;
+    bool moved = true, had_carry = conn->carry != NULL;
+    if (FSI_UNLIKELY(conn->state >= FSI_CONN_CLOSE)) return;
+    fsi_conn_load(conn);
+    while (moved && loop->turn_requests < requests_max && loop->turn_bytes < FSI_TURN_BYTES && !conn->broken) {
+        switch ((fsi_conn_state)conn->state) {
+        case FSI_CONN_HEAD: moved = fsi_conn_step_head(conn); break;
+        case FSI_CONN_BODY: moved = fsi_conn_step_body(conn); break;
+        case FSI_CONN_EXCHANGE:
+            if (conn->out) fsi_conn_send_queue(conn);
+            moved = fsi_conn_step_exchange(conn);
+            break;
+        case FSI_CONN_SEND: moved = fsi_conn_step_send(conn); break;
+        case FSI_CONN_LINGER: moved = fsi_conn_step_linger(conn); break;
+        case FSI_CONN_CLOSE:
+        case FSI_CONN_FREE: return;
+        }
+    }
+    if (FSI_LIKELY(loop->out_len)) fsi_conn_flush(conn);
+    if (FSI_UNLIKELY(conn->state >= FSI_CONN_CLOSE)) return;
+    if (FSI_UNLIKELY(loop->in_at < loop->in_len) && !conn->broken && !fsi_conn_store(conn)) conn->broken = true;
+    if (FSI_UNLIKELY(conn->state == FSI_CONN_EXCHANGE) && !conn->request && !conn->broken && !fsi_conn_detach_request(conn)) conn->broken = true;
+    if (FSI_UNLIKELY(conn->broken)) {
+        fsi_conn_close(conn, true);
+        return;
+    }
+    if (FSI_UNLIKELY(moved)) fsi_conn_run_later(conn); // the budget is spent
+    fsi_conn_set_timer(conn, had_carry && loop->turn_requests == 0);
+    if (FSI_UNLIKELY(conn->answers >= 64)) fsi_balance_answered(conn);
+}
+
+// It has waited for too long.
+FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    const fsv_server_desc *desc = &loop->server->desc;
+    bool reading = conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE;
+    if (reading && !conn->out && !conn->body_done && conn->window_bytes >= (uint64_t)desc->body_rate_min * desc->body_timeout_ms / 1000) {
+        conn->window_bytes = 0;
+        fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + desc->body_timeout_ms);
+        return;
+    }
+    if (conn->state != FSI_CONN_LINGER) FSI_COUNT(loop, timeouts, 1);
+    if (!conn->out && ((conn->state == FSI_CONN_HEAD && conn->carry) || (reading && !conn->body_done))) {
+        fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + desc->linger_ms);
+        loop->in_at = loop->in_len = loop->out_len = 0;
+        fsi_conn_refuse(conn, 408, conn->state == FSI_CONN_HEAD ? "the head took too long" : "the body came too slowly");
+        if (conn->state != FSI_CONN_CLOSE) {
+            if (conn->carry) fsi_block_put(loop, conn->carry, conn->carry_cap);
+            conn->carry = NULL;
+            fsi_conn_flush(conn);
+            fsi_conn_run(conn);
+        }
+        return;
+    }
+    fsi_conn_close(conn, conn->out != NULL);
+}
+
+// >>loop   A turn: wait, then connections that are ready, those whose budget was spent, the inbox, timers, moves; then memory of what
+//          was closed returns. A turn is a function; only its wait blocks.
+// ---------------------------------------------------------------------------------------------------------
+
+FSI_PRIVATE void fsi_loop_wake(fsi_loop *loop)
+{
+    if (fsi_swap32(&loop->woken, 1) == 0) fsi_io_wake(&loop->io);
+}
+
+FSI_PRIVATE void fsi_loop_clock(fsi_loop *loop)
+{
+    loop->now_us = fsi_clock_ns() / 1000;
+    loop->now_ms = loop->now_us / 1000;
+    if (loop->now_us < loop->date_due_us) return;
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    memcpy(loop->date_line, "Date: ", 6);
+    fsi_date_write(loop->date_line + 6, wall.tv_sec > 0 ? wall.tv_sec : 0);
+    memcpy(loop->date_line + 35, "\r\n", 2);
+    loop->date_due_us = loop->now_us + 1000000 - (uint64_t)wall.tv_nsec / 1000; // when the second changes
+}
+
+// Makes a connection of an accepted socket; the loop owns it from now on.
+FSI_PRIVATE bool fsi_loop_adopt(fsi_loop *loop, int fd)
+{
+    fsi_conn *conn = fsi_conn_get(loop);
+    if (!conn) return false;
+    uint32_t slot = conn->slot, generation = conn->generation;
+    memset(conn, 0, sizeof *conn);
+    conn->slot = slot;
+    conn->generation = generation;
+    fsi_chan_init(&conn->chan, FSI_CHAN_CONN);
+    conn->chan.fd = fd;
+    conn->loop = loop;
+    conn->fresh = conn->keep = true;
+    if (!fsi_io_open(&loop->io, &conn->chan)) {
+        conn->chan.fd = -1;
+        fsi_conn_put(loop, conn);
+        return false;
+    }
+    loop->conns++;
+    FSI_COUNT(loop, conns_accepted, 1);
+    fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.idle_timeout_ms);
+    return true;
+}
+
+// One connection too many: says so, as far as the socket takes it at once, and closes.
+FSI_COLD void fsi_loop_turn_away(fsi_loop *loop, int fd)
+{
+    char text[FSI_HEAD_ROOM + 64];
+    fsi_head_out head;
+    fsi_chan chan;
+    fsi_buf buf;
+    memset(&head, 0, sizeof head);
+    head.status = 503;
+    head.date = loop->date_line;
+    head.more = "Retry-After: 1\r\n";
+    head.more_len = strlen(head.more);
+    head.has_length = head.say_close = true;
+    fsi_chan_init(&chan, FSI_CHAN_CLIENT);
+    chan.fd = fd;
+    chan.can_write = true;
+    buf.ptr = text;
+    buf.len = (size_t)(fsi_write_head(text, &head) - text);
+    (void)fsi_io_write(&chan, &buf, 1, false);
+    fsi_io_shut(&chan);
+    fsi_io_close(&chan, false);
+    FSI_COUNT(loop, conns_refused, 1);
+    fsi_count_status(loop, 503);
+}
+
+FSI_COLD void fsi_loop_accept_pause(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    fsi_log(server, 1, "accept_paused", 0, "out of descriptors or memory: no new connections for 100 ms, %u are open", fsi_load32(&server->conns_open));
+    for (uint32_t i = 0; i < server->address_count; i++) {
+        if (loop->listeners[i].registered) fsi_io_unlisten(&loop->listeners[i].chan);
+        loop->listeners[i].registered = false;
+    }
+    loop->accept_paused = true;
+    loop->accept_again_ms = loop->now_ms + 100;
+}
+
+FSI_PRIVATE void fsi_loop_listen(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    for (uint32_t i = 0; i < server->address_count; i++) {
+        fsi_listener *listener = &loop->listeners[i];
+        if (!listener->registered && listener->chan.fd >= 0)
+            listener->registered = fsi_io_listen(&loop->io, &listener->chan, server->addresses[i].shared);
+    }
+    loop->accept_paused = false;
+}
+
+// Accepts at most max connections from a listener, its own or another loop's. Returns how many.
+FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, uint32_t max)
+{
+    fsv_server *server = loop->server;
+    uint32_t n = 0;
+    while (n < max) {
+        int fd = fsi_io_accept(listener);
+        if (fd == FSI_PENDING) break;
+        if (fd == FSI_EMPTY) {
+            fsi_loop_accept_pause(loop);
+            break;
+        }
+        n++;
+        if (fd < 0) continue;
+        if (fsi_add32(&server->conns_open, 1) >= server->desc.conns_max) {
+            fsi_loop_turn_away(loop, fd);
+            fsi_add32(&server->conns_open, (uint32_t)-1);
+        } else if (!fsi_loop_adopt(loop, fd)) {
+            fsi_add32(&server->conns_open, (uint32_t)-1);
+            close(fd);
+            fsi_log(server, 0, "accept_failed", errno, "no memory for a connection, it was closed");
+        }
+    }
+    return n;
+}
+
+// Upcall of >>io.
+static void fsi_chan_ready(fsi_chan *chan, uint32_t ready)
+{
+    (void)ready;
+    if (chan->kind == FSI_CHAN_CONN) fsi_conn_run((fsi_conn *)(void *)chan);
+    else if (!chan->io->loop->accept_paused) (void)fsi_loop_accept(chan->io->loop, chan, 64);
+}
+
+FSI_PRIVATE void fsi_loop_run_list(fsi_loop *loop)
+{
+    fsi_conn *conn = loop->run_list, *next;
+    loop->run_list = NULL;
+    loop->run_tail = &loop->run_list;
+    for (; conn; conn = next) {
+        next = conn->next;
+        conn->listed = false;
+        if (conn->state == FSI_CONN_CLOSE) {
+            conn->next = loop->close_list;
+            loop->close_list = conn;
+        } else {
+            fsi_conn_run(conn);
+        }
+    }
+}
+
+// Takes over a connection that another loop has given away.
+FSI_PRIVATE void fsi_loop_take(fsi_loop *loop, fsi_conn *conn)
+{
+    conn->loop = loop;
+    loop->conns++;
+    conn->listed = false;
+    if (!fsi_io_open(&loop->io, &conn->chan)) {
+        conn->broken = true;
+        fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms);
+        conn->chan.io = &loop->io;
+        fsi_conn_close(conn, true);
+        return;
+    }
+    fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.idle_timeout_ms);
+    fsi_conn_run(conn); // what came meanwhile
+}
+
+FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
+{
+    fsi_msg msg;
+    if (fsi_load32(&loop->woken) == 0) return;
+    (void)fsi_swap32(&loop->woken, 0); // before looking: a push after this one wakes again
+    fsi_fence();
+    while (fsi_queue_pop(&loop->inbox, &msg))
+        if (msg.kind == FSI_MSG_CONN) fsi_loop_take(loop, (fsi_conn *)msg.ptr);
+}
+
+FSI_PRIVATE void fsi_loop_timers(fsi_loop *loop)
+{
+    fsi_timer *timer;
+    while ((timer = fsi_wheel_next(&loop->wheel, loop->now_ms)) != NULL)
+        fsi_conn_timeout((fsi_conn *)(void *)((char *)timer - offsetof(fsi_conn, timer)));
+    if (loop->accept_paused && loop->now_ms >= loop->accept_again_ms && !loop->stopping) fsi_loop_listen(loop);
+}
+
+static void fsi_balance_moves(fsi_loop *loop); // upcall, in >>balance
+
+// Memory of closed connections returns.
+FSI_PRIVATE void fsi_loop_bury(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    while (loop->close_list) {
+        fsi_conn *conn = loop->close_list;
+        loop->close_list = conn->next;
+        fsi_conn_put(loop, conn);
+        loop->conns--;
+        FSI_COUNT(loop, conns_closed, 1);
+        if (fsi_add32(&server->conns_open, (uint32_t)-1) == 1 && fsi_load32(&server->stop))
+            for (uint32_t i = 0; i < server->loop_count; i++) fsi_loop_wake(&server->loops[i]);
+    }
+}
+
+// Closes connections of this loop: all of them, or those between requests (fresh ones only with `fresh`).
+FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
+{
+    for (int level = 0; level < FSI_WHEEL_LEVELS; level++)
+        for (int slot = 0; slot < FSI_WHEEL_SLOTS; slot++) {
+            fsi_timer *head = &loop->wheel.slots[level][slot], *next;
+            for (fsi_timer *timer = head->next; timer != head; timer = next) {
+                next = timer->next;
+                fsi_conn *conn = (fsi_conn *)(void *)((char *)timer - offsetof(fsi_conn, timer));
+                bool idle = conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out;
+                if (all || (idle && (fresh || !conn->fresh))) fsi_conn_close(conn, all && !idle);
+            }
+        }
+}
+
+// Fresh connections that were accepted as the server began to stop get this long for their first request.
+#define FSI_DRAIN_FRESH_MS 500
+
+// First look at a stop: accepts what waits, and the last loop to do so closes every listener; they close together, since closing one
+// member of a group alone resets its clients and renumbers the others.
+FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    uint64_t drain = fsi_load64(&server->stop_drain_ms);
+    loop->stopping = true;
+    loop->drain_due_ms = loop->now_ms + drain;
+    loop->fresh_due_ms = loop->now_ms + (drain < FSI_DRAIN_FRESH_MS ? drain : FSI_DRAIN_FRESH_MS);
+    for (uint32_t i = 0; i < server->address_count; i++)
+        if (loop->listeners[i].chan.fd >= 0) (void)fsi_loop_accept(loop, &loop->listeners[i].chan, UINT32_MAX);
+    if (fsi_add32(&server->loops_drained, 1) + 1 < server->loop_count) return;
+    for (uint32_t k = 0; k < server->loop_count; k++)
+        for (uint32_t i = 0; i < server->address_count; i++)
+            if (server->loops[k].listeners[i].chan.fd >= 0) (void)fsi_loop_accept(loop, &server->loops[k].listeners[i].chan, UINT32_MAX);
+    for (uint32_t k = 0; k < server->loop_count; k++)
+        for (uint32_t i = 0; i < server->address_count; i++) {
+            fsi_chan *chan = &server->loops[k].listeners[i].chan;
+            if (chan->fd >= 0 && (k == 0 || !server->addresses[i].shared)) close(chan->fd);
+            chan->fd = -1;
+        }
+    fsi_store32(&server->listeners_closed, 1);
+    for (uint32_t k = 0; k < server->loop_count; k++) fsi_loop_wake(&server->loops[k]);
+}
+
+// True: the loop has ended.
+FSI_PRIVATE bool fsi_loop_stop(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    uint64_t due;
+    if (!loop->stopping) {
+        fsi_loop_begin_stop(loop);
+        fsi_loop_close_conns(loop, false, false);
+    }
+    due = loop->drain_due_ms;
+    uint64_t shorter = loop->now_ms + fsi_load64(&server->stop_drain_ms);
+    if (shorter < due) due = loop->drain_due_ms = shorter;
+    if (loop->now_ms >= loop->fresh_due_ms) {
+        fsi_loop_close_conns(loop, false, true);
+        loop->fresh_due_ms = UINT64_MAX;
+    }
+    if (loop->now_ms >= due) fsi_loop_close_conns(loop, true, true);
+    fsi_loop_run_list(loop); // passes closed ones on
+    fsi_balance_moves(loop);
+    fsi_loop_bury(loop);
+    return fsi_load32(&server->listeners_closed) && fsi_load32(&server->conns_open) == 0;
+}
+
+static uint64_t fsi_balance_wait_us(fsi_loop *loop); // upcalls, in >>balance
+static void fsi_balance_turn_begins(fsi_loop *loop);
+static void fsi_balance_turn_ends(fsi_loop *loop);
+
+// How long the loop may sleep, in microseconds.
+FSI_PRIVATE uint64_t fsi_loop_wait_us(fsi_loop *loop)
+{
+    if (loop->run_list || fsi_load32(&loop->woken)) return 0;
+    uint64_t now = loop->now_ms, until = UINT64_MAX, rest;
+    uint32_t wait = fsi_wheel_wait_ms(&loop->wheel, now);
+    if (wait != UINT32_MAX) until = now + wait;
+    if (loop->accept_paused && !loop->stopping && loop->accept_again_ms < until) until = loop->accept_again_ms;
+    if (loop->stopping && loop->drain_due_ms < until) until = loop->drain_due_ms;
+    if (loop->stopping && loop->fresh_due_ms < until) until = loop->fresh_due_ms;
+    if (until == UINT64_MAX) return UINT64_MAX;
+    rest = until > now ? until - now : 0;
+    return rest * 1000;
+}
+
+// One turn. False: stopped, drained, nothing left.
+FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
+{
+    uint64_t wait = fsi_loop_wait_us(loop), cap;
+    if (timeout_us < wait) wait = timeout_us;
+    if (wait && (cap = fsi_balance_wait_us(loop)) < wait) wait = cap;
+    (void)fsi_io_wait(&loop->io, wait);
+    fsi_loop_clock(loop);
+    fsi_balance_turn_begins(loop);
+    FSI_COUNT(loop, turns, 1);
+    fsi_conn *spent = loop->run_list; // only what was there before this turn
+    fsi_io_dispatch(&loop->io);
+    if (spent) fsi_loop_run_list(loop);
+    fsi_loop_inbox(loop);
+    fsi_loop_timers(loop);
+    fsi_balance_moves(loop);
+    fsi_loop_bury(loop);
+    bool ended = fsi_load32(&loop->server->stop) && fsi_loop_stop(loop);
+    fsi_balance_turn_ends(loop);
+    return !ended;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>balance   Which loop should own a connection, when several loops are pinned. Two forces, both weak, since a move costs more than
+//             many requests: a connection follows its packets (every 64 answers it asks on which CPU the last one came in), and a loop
+//             that drowns gives connections to one that idles. Load overrides locality. And an idle loop accepts for one that is stuck in
+//             a long turn. Moves happen after the batch, at most one a second for each connection, never with a request under way.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_LOCALITY && FSI_IO_CAN_MOVE
+
+#define FSI_WINDOW_US 100000   // over which a loop's load is taken
+#define FSI_DROWNS 900         // permille of its window
+#define FSI_IDLES 500
+#define FSI_WATCH_US 1000000   // a loop watches the others for so long after their last turn
+#define FSI_OVERDUE_US 20000   // a turn that takes longer keeps new connections waiting
+
+FSI_PRIVATE bool fsi_balances(const fsi_loop *loop)
+{
+    return loop->server->desc.pin && loop->server->loop_count > 1;
+}
+
+// The loop that is pinned to a CPU; loop_count if there is none.
+FSI_PRIVATE uint32_t fsi_balance_loop_of(const fsv_server *server, int cpu)
+{
+    for (uint32_t i = 0; i < server->loop_count && i < server->cpu_count; i++)
+        if (server->cpus[i] == cpu) return i;
+    return server->loop_count;
+}
+
+FSI_PRIVATE bool fsi_balance_may_move(const fsi_conn *conn)
+{
+    return conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out && !conn->listed && !conn->broken && !conn->chan.eof;
+}
+
+FSI_PRIVATE void fsi_balance_mark(fsi_conn *conn, uint32_t to)
+{
+    fsi_loop *loop = conn->loop;
+    conn->move_to = (uint16_t)to;
+    conn->listed = true;
+    conn->moved_s = (uint32_t)(loop->now_ms / 1000);
+    conn->next = loop->move_list;
+    loop->move_list = conn;
+}
+
+// It has answered 64 times since it was last asked where it belongs.
+static void fsi_balance_answered(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    fsv_server *server = loop->server;
+    conn->answers = 0;
+    if (!fsi_balances(loop) || loop->stopping || !fsi_balance_may_move(conn)) return;
+    if (conn->moved_s == (uint32_t)(loop->now_ms / 1000)) return;
+    if (loop->give_count) {
+        loop->give_count--;
+        conn->balanced = true;
+        fsi_balance_mark(conn, loop->give_to);
+        FSI_COUNT(loop, conns_balanced, 1);
+        return;
+    }
+    int cpu = -1;
+    socklen_t size = sizeof cpu;
+    if (getsockopt(conn->chan.fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &size) != 0 || cpu < 0) return;
+    uint32_t to = fsi_balance_loop_of(server, cpu);
+    if (to == server->loop_count || to == loop->index) return;
+    if (conn->balanced && fsi_peek64(&server->loops[to].busy_permille) > FSI_IDLES) return;
+    conn->balanced = false;
+    fsi_balance_mark(conn, to);
+    FSI_COUNT(loop, conns_followed, 1);
+}
+
+// Hands the marked connections over. A full inbox keeps them here.
+static void fsi_balance_moves(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    while (loop->move_list) {
+        fsi_conn *conn = loop->move_list;
+        loop->move_list = conn->next;
+        conn->listed = false;
+        if (conn->state == FSI_CONN_CLOSE) {
+            conn->next = loop->close_list;
+            loop->close_list = conn;
+            continue;
+        }
+        if (loop->stopping || !fsi_balance_may_move(conn)) continue;
+        fsi_loop *to = &server->loops[conn->move_to];
+        fsi_msg msg;
+        msg.kind = FSI_MSG_CONN;
+        msg.flags = 0;
+        msg.ptr = conn;
+        fsi_io_detach(&conn->chan);
+        fsi_timer_remove(&conn->timer);
+        conn->loop = NULL;
+        if (fsi_queue_push(&to->inbox, msg)) { // from here on it is the other loop's
+            loop->conns--;
+            fsi_loop_wake(to);
+        } else {
+            loop->conns--;
+            fsi_loop_take(loop, conn);
+        }
+    }
+}
+
+// Accepts for loops whose turn takes too long.
+FSI_PRIVATE void fsi_balance_rescue(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    if (loop->accept_paused || fsi_load32(&server->stop)) return;
+    for (uint32_t k = 0; k < server->loop_count; k++) {
+        fsi_loop *other = &server->loops[k];
+        uint64_t began = fsi_load64(&other->turn_began_us);
+        if (other == loop || began == 0 || began + FSI_OVERDUE_US > loop->now_us) continue;
+        for (uint32_t i = 0; i < server->address_count; i++) {
+            if (server->addresses[i].shared) continue;
+            uint32_t n = fsi_loop_accept(loop, &other->listeners[i].chan, 64);
+            if (n) FSI_COUNT(loop, conns_rescued, n);
+        }
+    }
+}
+
+// How long the loop may wait: it keeps watch while others are active, and sleeps without a limit when they are not.
+static uint64_t fsi_balance_wait_us(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    uint64_t cap = UINT64_MAX;
+    if (!fsi_balances(loop) || loop->stopping) return cap;
+    for (uint32_t k = 0; k < server->loop_count; k++) {
+        const fsi_loop *other = &server->loops[k];
+        if (other == loop) continue;
+        uint64_t began = fsi_load64(&other->turn_began_us), last = fsi_load64(&other->last_turn_us);
+        if (began && began + FSI_OVERDUE_US < loop->now_us) return 5000;
+        if (last + FSI_WATCH_US > loop->now_us) cap = FSI_OVERDUE_US;
+    }
+    if (cap == UINT64_MAX) fsi_store32(&loop->asleep, 1);
+    return cap;
+}
+
+static void fsi_balance_turn_begins(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    if (!fsi_balances(loop)) return;
+    uint64_t last = fsi_peek64(&loop->last_turn_us);
+    bool worked = loop->io.event_count != 0;
+    fsi_store32(&loop->asleep, 0);
+    if (worked) {
+        fsi_store64(&loop->turn_began_us, loop->now_us);
+        fsi_store64(&loop->last_turn_us, loop->now_us);
+    } else {
+        fsi_balance_rescue(loop);
+    }
+    if (!worked || last + FSI_WATCH_US / 2 > loop->now_us) return;
+    for (uint32_t k = 1; k < server->loop_count; k++) { // after a rest: one of the sleepers is to keep watch
+        fsi_loop *other = &server->loops[(loop->index + k) % server->loop_count];
+        if (!fsi_load32(&other->asleep)) continue;
+        fsi_loop_wake(other);
+        return;
+    }
+}
+
+// A window has ended: how busy was this loop, and is there another that could help?
+FSI_PRIVATE void fsi_balance_window(fsi_loop *loop, uint64_t now_us)
+{
+    fsv_server *server = loop->server;
+    uint64_t length = now_us - loop->window_began_us, busy, least = FSI_IDLES, to = server->loop_count;
+    busy = length ? loop->window_busy_us * 1000 / length : 0;
+    loop->window_began_us = now_us;
+    loop->window_busy_us = 0;
+    loop->give_count = 0;
+    fsi_poke64(&loop->busy_permille, busy);
+    if (busy < FSI_DROWNS || length > 10 * FSI_WINDOW_US) return;
+    for (uint32_t k = 0; k < server->loop_count; k++) {
+        const fsi_loop *other = &server->loops[k];
+        bool quiet = fsi_load64(&other->last_turn_us) + 2 * FSI_WINDOW_US < now_us;
+        uint64_t theirs = quiet ? 0 : fsi_peek64(&other->busy_permille);
+        if (other == loop || theirs >= least) continue;
+        least = theirs;
+        to = k;
+    }
+    if (to == server->loop_count) return;
+    loop->give_to = (uint32_t)to;
+    loop->give_count = (uint32_t)(loop->conns * (busy - least) / busy / 2);
+}
+
+static void fsi_balance_turn_ends(fsi_loop *loop)
+{
+    if (!fsi_balances(loop)) return;
+    uint64_t began = fsi_peek64(&loop->turn_began_us);
+    if (!began) return;
+    uint64_t now_us = fsi_clock_ns() / 1000;
+    fsi_store64(&loop->turn_began_us, 0);
+    loop->window_busy_us += now_us - began;
+    FSI_COUNT(loop, busy_us, now_us - began);
+    if (now_us - loop->window_began_us >= FSI_WINDOW_US) fsi_balance_window(loop, now_us);
+}
+
+#else
+static void fsi_balance_answered(fsi_conn *conn)
+{
+    conn->answers = 0;
+}
+static void fsi_balance_moves(fsi_loop *loop)
+{
+    (void)loop;
+}
+static uint64_t fsi_balance_wait_us(fsi_loop *loop)
+{
+    (void)loop;
+    return UINT64_MAX;
+}
+static void fsi_balance_turn_begins(fsi_loop *loop)
+{
+    (void)loop;
+}
+static void fsi_balance_turn_ends(fsi_loop *loop)
+{
+    (void)loop;
+}
+#endif
+
+// ---------------------------------------------------------------------------------------------------------
+// >>server   Completing the desc, listeners, threads, the end.
+// ---------------------------------------------------------------------------------------------------------
+
+FSI_PRIVATE fsv_result fsi_desc_bad(const fsv_server *server, const char *field, const char *rule)
+{
+    fsi_log(server, 0, "desc", 0, "fsv_server_desc.%s %s", field, rule);
+    return FSV_ERR_ARGUMENT;
+}
+
+FSI_PRIVATE void fsi_desc_complete(fsv_server_desc *desc)
+{
+    // clang-format off
+#define FSI_DEFAULT(field, value) if (desc->field == 0) desc->field = value
+    FSI_DEFAULT(loops, 1);
+    FSI_DEFAULT(conns_max, 65536);
+    FSI_DEFAULT(backlog, 4096);
+    FSI_DEFAULT(head_bytes_max, 16384);
+    FSI_DEFAULT(target_bytes_max, 8192);
+    FSI_DEFAULT(fields_max, 100);
+    FSI_DEFAULT(body_bytes_max, 1048576);
+    FSI_DEFAULT(out_bytes_max, 262144);
+    FSI_DEFAULT(response_fields_bytes_max, 16384);
+    FSI_DEFAULT(head_timeout_ms, 10000);
+    FSI_DEFAULT(idle_timeout_ms, 60000);
+    FSI_DEFAULT(body_timeout_ms, 10000);
+    FSI_DEFAULT(body_rate_min, 512);
+    FSI_DEFAULT(send_timeout_ms, 30000);
+    FSI_DEFAULT(linger_ms, 1000);
+    FSI_DEFAULT(turn_requests_max, 64);
+    FSI_DEFAULT(inbox_max, 1024);
+#undef FSI_DEFAULT
+    // clang-format on
+}
+
+FSI_PRIVATE fsv_result fsi_desc_check(const fsv_server *server)
+{
+    const fsv_server_desc *desc = &server->desc;
+    if (desc->loops > 1024 && desc->loops != FSV_LOOPS_PER_CPU) return fsi_desc_bad(server, "loops", "must be 1 to 1024 or FSV_LOOPS_PER_CPU");
+    if (desc->pin > 1) return fsi_desc_bad(server, "pin", "must be 0 or 1");
+    if (desc->head_bytes_max < 256 || desc->head_bytes_max > 1048576) return fsi_desc_bad(server, "head_bytes_max", "must be 256 to 1048576");
+    if (desc->fields_max > 10000) return fsi_desc_bad(server, "fields_max", "must be 1 to 10000");
+    if (desc->conns_max > 0x7fffffff) return fsi_desc_bad(server, "conns_max", "must be below 2^31");
+    if (desc->response_fields_bytes_max > 32768) return fsi_desc_bad(server, "response_fields_bytes_max", "must be at most 32768");
+    if (desc->inbox_max < 2 || (desc->inbox_max & (desc->inbox_max - 1))) return fsi_desc_bad(server, "inbox_max", "must be a power of two");
+    if (desc->body_bytes_max > SIZE_MAX / 4) return fsi_desc_bad(server, "body_bytes_max", "is more than memory can hold");
+    if (!desc->alloc != !desc->release) return fsi_desc_bad(server, "alloc", "and release come both or not at all");
+    return FSV_OK;
+}
+
+// conns_max cannot exceed what the descriptor limit leaves.
+FSI_PRIVATE void fsi_server_clamp_conns(fsv_server *server)
+{
+    struct rlimit limit;
+    uint64_t reserve = 32 + (uint64_t)server->loop_count * 8, room;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+    room = limit.rlim_cur > reserve + 1 ? limit.rlim_cur - reserve : 1;
+    if (server->desc.conns_max <= room) return;
+    fsi_log(server, 1, "conns_clamped", 0, "conns_max is %u instead of %u: the descriptor limit is %llu", (uint32_t)room,
+            server->desc.conns_max, (unsigned long long)limit.rlim_cur);
+    server->desc.conns_max = (uint32_t)room;
+}
+
+FSI_PRIVATE bool fsi_loop_init(fsi_loop *loop, fsv_server *server, uint32_t index)
+{
+    const fsv_server_desc *desc = &server->desc;
+    loop->server = server;
+    loop->index = index;
+    loop->cpu = -1;
+    loop->schedstat_fd = -1;
+    loop->run_tail = &loop->run_list;
+    loop->in_size = FSI_IN_BYTES > desc->head_bytes_max + 4096 ? FSI_IN_BYTES : desc->head_bytes_max + 4096;
+    loop->in = (char *)fsi_alloc(server, loop->in_size);
+    loop->out = (char *)fsi_alloc(server, FSI_OUT_BYTES);
+    loop->fields = (fsi_field *)fsi_alloc(server, sizeof(fsi_field) * desc->fields_max);
+    loop->path = (char *)fsi_alloc(server, desc->head_bytes_max + 1);
+    loop->listeners = (fsi_listener *)fsi_alloc_zero(server, sizeof(fsi_listener) * FSI_ADDRESSES_MAX);
+    if (!loop->in || !loop->out || !loop->fields || !loop->path || !loop->listeners) return false;
+    for (uint32_t i = 0; i < FSI_ADDRESSES_MAX; i++) fsi_chan_init(&loop->listeners[i].chan, FSI_CHAN_LISTENER);
+    loop->scratch.loop = loop;
+    fsi_loop_clock(loop);
+    fsi_wheel_init(&loop->wheel, loop->now_ms);
+    return fsi_queue_init(&loop->inbox, server, desc->inbox_max);
+}
+
+// Closes what the loop still has and returns its memory. Safe on a half-built one.
+FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    fsi_msg msg;
+    if (!server) return;
+    if (loop->inbox.cells)
+        while (fsi_queue_pop(&loop->inbox, &msg))
+            if (msg.kind == FSI_MSG_CONN) fsi_loop_take(loop, (fsi_conn *)msg.ptr);
+    if (loop->wheel.slots[0][0].next) fsi_loop_close_conns(loop, true, true);
+    fsi_loop_run_list(loop);
+    fsi_balance_moves(loop);
+    fsi_loop_bury(loop);
+    fsi_io_free(&loop->io);
+    fsi_blocks_free(loop);
+    fsi_queue_free(&loop->inbox, server);
+    fsi_release(server, loop->listeners, sizeof(fsi_listener) * FSI_ADDRESSES_MAX);
+    fsi_release(server, loop->path, server->desc.head_bytes_max + 1);
+    fsi_release(server, loop->fields, sizeof(fsi_field) * server->desc.fields_max);
+    fsi_release(server, loop->out, FSI_OUT_BYTES);
+    fsi_release(server, loop->in, loop->in_size);
+}
+
+FSI_PRIVATE void fsi_server_close_listeners(fsv_server *server)
+{
+    for (uint32_t i = 0; i < server->address_count; i++) {
+        fsi_address *address = &server->addresses[i];
+        for (uint32_t k = 0; k < server->loop_count; k++) {
+            fsi_chan *chan = &server->loops[k].listeners[i].chan;
+            if (chan->fd >= 0 && (k == 0 || !address->shared)) close(chan->fd);
+            chan->fd = -1;
+        }
+        if (address->unlink) (void)unlink(address->text + 5);
+        address->unlink = false;
+    }
+}
+
+FSI_PRIVATE void fsi_server_release(fsv_server *server)
+{
+    if (server->loops) {
+        fsi_server_close_listeners(server);
+        for (uint32_t i = 0; i < server->loop_count; i++) fsi_loop_free(&server->loops[i]);
+        fsi_release(server, server->loops, sizeof(fsi_loop) * server->loop_count);
+    }
+    for (uint32_t i = 0; i < server->slab_count; i++) fsi_release(server, server->slabs[i], sizeof(fsi_conn) * FSI_SLAB_CONNS);
+    fsi_release(server, server->slabs, sizeof(void *) * server->slab_max);
+    fsi_release(server, server->threads, sizeof(fsi_thread) * server->loop_count);
+    fsi_release(server, server->cpus, sizeof(int) * CPU_SETSIZE);
+    fsi_node_free(server, server->root);
+    if (server->lock_made) (void)pthread_mutex_destroy(&server->lock);
+    fsv_server_desc desc = server->desc; // the allocator outlives its struct
+    if (desc.release) desc.release(server, sizeof *server, desc.alloc_user);
+    else free(server);
+}
+
+FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
+{
+    fsv_server_desc *desc = &server->desc;
+    server->loop_count = desc->loops == FSV_LOOPS_PER_CPU ? fsi_cpu_usable() : desc->loops;
+    if (server->loop_count > 1024) server->loop_count = 1024;
+    desc->loops = server->loop_count;
+    if (desc->pin && !FSI_LOCALITY) return FSV_ERR_UNSUPPORTED;
+    fsi_server_clamp_conns(server);
+    server->slab_max = (uint32_t)(((uint64_t)desc->conns_max + (uint64_t)server->loop_count * 2 * FSI_SLAB_CONNS) / FSI_SLAB_CONNS + 2);
+    server->loops = (fsi_loop *)fsi_alloc_zero(server, sizeof(fsi_loop) * server->loop_count);
+    if (!server->loops) return FSV_ERR_MEMORY;
+    for (uint32_t i = 0; i < server->loop_count; i++) server->loops[i].io.fd = server->loops[i].io.wake.fd = -1;
+    server->threads = (fsi_thread *)fsi_alloc_zero(server, sizeof(fsi_thread) * server->loop_count);
+    server->cpus = (int *)fsi_alloc_zero(server, sizeof(int) * CPU_SETSIZE);
+    server->slabs = (void **)fsi_alloc_zero(server, sizeof(void *) * server->slab_max);
+    server->root = fsi_node_new(server, "", 0);
+    if (!server->threads || !server->cpus || !server->slabs || !server->root) return FSV_ERR_MEMORY;
+    if (pthread_mutex_init(&server->lock, NULL) != 0) return FSV_ERR_SYSTEM;
+    server->lock_made = true;
+    if (desc->pin) server->cpu_count = fsi_cpus(server->cpus, CPU_SETSIZE);
+    for (uint32_t i = 0; i < server->loop_count; i++) {
+        if (!fsi_loop_init(&server->loops[i], server, i)) return FSV_ERR_MEMORY;
+        if (server->cpu_count) server->loops[i].cpu = server->cpus[i % server->cpu_count];
+    }
+    for (uint32_t i = 0; i < server->loop_count; i++) {
+        if (fsi_io_init(&server->loops[i].io, &server->loops[i])) continue;
+        fsi_log(server, 0, "io_init", errno, "no event queue for loop %u", i);
+        return FSV_ERR_SYSTEM;
+    }
+    server->fallback.handler = desc->handler;
+    server->fallback.user = desc->user;
+    server->fallback.method = FSI_METHOD_ANY;
+    return FSV_OK;
+}
+
+#if FSI_LOCALITY
+// Lets the kernel give a connection to the listener of the loop on whose CPU its first packet arrived. Sockets of the group are
+// numbered in the order in which they began to listen, which is the loops'. Where it is not allowed the kernel spreads by hash.
+FSI_PRIVATE void fsi_server_steer(fsv_server *server, int fd)
+{
+    struct sock_filter code[2 * 256 + 3];
+    struct sock_fprog program;
+    uint16_t n = 0;
+    uint32_t cpus = server->cpu_count < 256 ? server->cpu_count : 256;
+    bool plain = server->loop_count == cpus;
+    for (uint32_t i = 0; i < cpus; i++) plain = plain && server->cpus[i] == (int)i;
+    memset(code, 0, sizeof code);
+    code[n].code = BPF_LD | BPF_W | BPF_ABS;
+    code[n++].k = (uint32_t)(SKF_AD_OFF + SKF_AD_CPU);
+    for (uint32_t i = 0; !plain && i < cpus; i++) { // CPU numbers with gaps, or fewer loops than CPUs
+        code[n].code = BPF_JMP | BPF_JEQ | BPF_K;
+        code[n].jf = 1;
+        code[n++].k = (uint32_t)server->cpus[i];
+        code[n].code = BPF_RET | BPF_K;
+        code[n++].k = i % server->loop_count;
+    }
+    code[n].code = BPF_ALU | BPF_MOD | BPF_K; // a CPU that was not there before
+    code[n++].k = server->loop_count;
+    code[n++].code = BPF_RET | BPF_A;
+    program.len = n;
+    program.filter = code;
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) != 0)
+        fsi_log(server, 2, "steering_off", errno, "connections are spread over the loops by hash");
+}
+#endif
+
+// Opens one address for every loop. want: port 0 is filled in by the system. Returns FSV_OK or an error; nothing stays open then.
+FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *want, const char *path, bool v6_only, bool with_others)
+{
+    uint32_t index = server->address_count, opened = 0;
+    fsi_address *address = &server->addresses[index];
+    if (index == FSI_ADDRESSES_MAX) return FSV_ERR_LIMIT;
+    memset(address, 0, sizeof *address);
+    address->shared = path != NULL;
+    for (uint32_t k = 0; k < server->loop_count; k++) {
+        fsi_listener *listener = &server->loops[k].listeners[index];
+        fsi_share share = with_others ? FSI_SHARE_ALL : server->loop_count == 1 ? FSI_SHARE_NONE : k ? FSI_SHARE_MEMBER : FSI_SHARE_FIRST;
+        if (address->shared && k) {
+            listener->chan.fd = server->loops[0].listeners[index].chan.fd;
+            continue;
+        }
+        int fd = fsi_sock_listen(want, address->shared ? FSI_SHARE_NONE : share, v6_only, server->desc.backlog);
+        if (fd == -ENOPROTOOPT && k == 0 && !with_others) { // no SO_REUSEPORT here: one socket for all
+            address->shared = true;
+            fd = fsi_sock_listen(want, FSI_SHARE_NONE, v6_only, server->desc.backlog);
+        }
+        if (fd < 0) {
+            while (opened-- > 0) {
+                close(server->loops[opened].listeners[index].chan.fd);
+                server->loops[opened].listeners[index].chan.fd = -1;
+            }
+            if (fd != -EADDRINUSE || !path) errno = -fd;
+            return fsi_sock_result(-fd);
+        }
+        listener->chan.fd = fd;
+        listener->index = index;
+        opened++;
+        if (k == 0) (void)fsi_sock_name(fd, want); // the port that the system picked is the port of the whole group
+    }
+    if (path) {
+        (void)snprintf(address->text, sizeof address->text, "unix:%s", path);
+        address->unlink = path[0] != '@';
+    } else {
+        (void)fsi_sockaddr_text(want, address->text, sizeof address->text);
+        address->port = fsi_sockaddr_port(want);
+    }
+#if FSI_LOCALITY
+    if (server->desc.pin && server->loop_count > 1 && !address->shared) fsi_server_steer(server, server->loops[0].listeners[index].chan.fd);
+#endif
+    fsi_store32(&server->address_count, index + 1);
+    return FSV_OK;
+}
+
+FSI_PRIVATE void fsi_server_unlisten_last(fsv_server *server)
+{
+    uint32_t index = server->address_count - 1;
+    for (uint32_t k = 0; k < server->loop_count; k++) {
+        fsi_chan *chan = &server->loops[k].listeners[index].chan;
+        if (chan->fd >= 0 && (k == 0 || !server->addresses[index].shared)) close(chan->fd);
+        chan->fd = -1;
+    }
+    fsi_store32(&server->address_count, index);
+}
+
+// 127.0.0.1 and [::1] on one port. Without IPv6, or with the port taken there by a system's choice for v4, it tries again or goes without.
+FSI_PRIVATE fsv_result fsi_server_listen_localhost(fsv_server *server, uint32_t port, bool with_others)
+{
+    fsv_result result = FSV_ERR_IN_USE;
+    for (int tries = 0; tries < 16; tries++) {
+        fsi_sockaddr v4, v6;
+        struct in6_addr one;
+        fsi_sockaddr_v4(&v4, 0x7f000001, port);
+        result = fsi_server_listen_at(server, &v4, NULL, true, with_others);
+        if (result != FSV_OK) return result;
+        memset(&one, 0, sizeof one);
+        one.s6_addr[15] = 1;
+        fsi_sockaddr_v6(&v6, &one, fsi_sockaddr_port(&v4));
+        result = fsi_server_listen_at(server, &v6, NULL, true, with_others);
+        if (result == FSV_OK || result == FSV_ERR_ADDRESS || result == FSV_ERR_SYSTEM) return FSV_OK; // no IPv6 here
+        fsi_server_unlisten_last(server);
+        if (port) return result;
+    }
+    return result;
+}
+
+#if FSI_UNIX
+FSI_PRIVATE fsv_result fsi_server_listen_unix(fsv_server *server, const char *path)
+{
+    fsi_sockaddr at;
+    if (!fsi_sockaddr_unix(&at, path)) return FSV_ERR_ADDRESS;
+    if (path[0] != '@' && fsi_unix_is_stale(&at, path)) (void)unlink(path);
+    return fsi_server_listen_at(server, &at, path, false, false);
+}
+#endif
+
+FSI_PRIVATE fsv_result fsi_server_listen_text(fsv_server *server, const char *text, bool with_others)
+{
+    fsi_sockaddr at;
+    uint32_t port;
+    fsv_result result;
+    if (strncmp(text, "localhost:", 10) == 0) {
+        if (!fsi_sockaddr_parse(text + 10, &at, &port) || at.len || strchr(text + 10, ':')) return FSV_ERR_ADDRESS;
+        return fsi_server_listen_localhost(server, port, with_others);
+    }
+    if (strncmp(text, "unix:", 5) == 0) {
+#if FSI_UNIX
+        return fsi_server_listen_unix(server, text + 5);
+#else
+        return FSV_ERR_UNSUPPORTED;
+#endif
+    }
+    if (!fsi_sockaddr_parse(text, &at, &port)) return FSV_ERR_ADDRESS;
+    if (at.len) return fsi_server_listen_at(server, &at, NULL, true, with_others);
+    fsi_sockaddr_v6(&at, &in6addr_any, port); // every address: dual stack, or IPv4 alone
+    result = fsi_server_listen_at(server, &at, NULL, false, with_others);
+    if (result == FSV_OK || result == FSV_ERR_IN_USE || result == FSV_ERR_PERMISSION || result == FSV_ERR_MEMORY) return result;
+    fsi_sockaddr_v4(&at, 0, port);
+    return fsi_server_listen_at(server, &at, NULL, false, with_others);
+}
+
+// Body of a loop's thread.
+FSI_PRIVATE void fsi_loop_main(void *arg)
+{
+    fsi_loop *loop = (fsi_loop *)arg;
+    loop->self = pthread_self();
+    fsi_store32(&loop->running, 1);
+    if (loop->cpu >= 0 && !fsi_affinity_pin(loop->cpu))
+        fsi_log(loop->server, 1, "pin_failed", errno, "loop %u is not pinned to CPU %d", loop->index, loop->cpu);
+    fsi_loop_clock(loop);
+    fsi_loop_listen(loop);
+    while (fsi_loop_turn(loop, UINT64_MAX)) continue;
+    fsi_store32(&loop->running, 0);
+}
+
+FSI_PRIVATE void fsi_server_join(fsv_server *server)
+{
+    while (server->thread_count > 0) fsi_thread_join(&server->threads[--server->thread_count]);
+}
+
+// Starts threads for loops first .. loop_count-1. False: none of them runs.
+FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
+{
+    for (uint32_t i = first; i < server->loop_count; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "fsv-loop-%u", i % 10000);
+        if (fsi_thread_start(&server->threads[server->thread_count], fsi_loop_main, &server->loops[i], name)) {
+            server->thread_count++;
+            continue;
+        }
+        fsi_log(server, 0, "thread_failed", errno, "no thread for loop %u", i);
+        // The missing loops count as drained, and this thread stands in for them, so that those that run can end.
+        fsi_add32(&server->loops_drained, server->loop_count - server->thread_count);
+        fsi_store32(&server->listeners_closed, 1);
+        fsv_server_stop(server, 0);
+        fsi_server_join(server);
+        return false;
+    }
+    return true;
+}
+
+// A thread of the server's own, that is, inside a handler?
+FSI_PRIVATE bool fsi_server_is_mine(const fsv_server *server)
+{
+    for (uint32_t i = 0; i < server->loop_count; i++)
+        if (fsi_load32(&server->loops[i].running) && pthread_equal(server->loops[i].self, pthread_self())) return true;
+    return false;
+}
+
+FSI_PRIVATE bool fsi_server_enter(fsv_server *server, fsi_life life)
+{
+    uint32_t fresh = FSI_LIFE_NEW;
+    return fsi_cas32(&server->life, &fresh, (uint32_t)life);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>public   Thin: check, then call.
+// ---------------------------------------------------------------------------------------------------------
+
+FSV_API const char *fsv_result_text(fsv_result result)
+{
+    switch (result) {
+#define FSV_X(name, value, text) \
+    case name: return text;
+        FSV_RESULTS(FSV_X)
+#undef FSV_X
+    default: return "unknown result";
+    }
+}
+
+FSV_API const char *fsv_version(void)
+{
+    return FSV_VERSION;
+}
+
+FSV_API uint32_t fsv_cpu_count(void)
+{
+    return fsi_cpu_usable();
+}
+
+FSV_API fsv_result fsv_server_create(fsv_server **server, const fsv_server_desc *desc)
+{
+    fsv_server_desc full;
+    if (!server) return FSV_ERR_ARGUMENT;
+    *server = NULL;
+    memset(&full, 0, sizeof full);
+    if (desc) full = *desc;
+    fsi_desc_complete(&full);
+    bool own = full.alloc && full.release;
+    fsv_server *made = (fsv_server *)(own ? full.alloc(sizeof *made, full.alloc_user) : malloc(sizeof *made));
+    if (!made) return FSV_ERR_MEMORY;
+    memset(made, 0, sizeof *made);
+    made->desc = full;
+    made->stop_drain_ms = UINT64_MAX;
+    fsv_result result = fsi_desc_check(made);
+    if (result != FSV_OK && !own) made->desc.release = NULL;
+    if (result == FSV_OK) result = fsi_server_build(made);
+    if (result != FSV_OK) {
+        fsi_server_release(made);
+        return result;
+    }
+    *server = made;
+    return FSV_OK;
+}
+
+FSV_API fsv_result fsv_server_free(fsv_server *server)
+{
+    if (!server) return FSV_OK;
+    if (fsi_server_is_mine(server) || fsi_load32(&server->inside)) return FSV_ERR_STATE;
+    if (server->thread_count) {
+        fsv_server_stop(server, 0);
+        fsi_server_join(server);
+    }
+    fsi_server_release(server);
+    return FSV_OK;
+}
+
+FSI_PRIVATE fsv_result fsi_server_listen_checked(fsv_server *server, const char *address, bool with_others)
+{
+    if (!server || !address) return FSV_ERR_ARGUMENT;
+    if (fsi_load32(&server->life) != FSI_LIFE_NEW) return FSV_ERR_STATE;
+    fsv_result result = fsi_server_listen_text(server, address, with_others);
+    if (result != FSV_OK) fsi_log(server, 0, "listen", result == FSV_ERR_ADDRESS ? 0 : errno, "cannot listen on %s: %s", address, fsv_result_text(result));
+    return result;
+}
+
+FSV_API fsv_result fsv_server_listen(fsv_server *server, const char *address)
+{
+    return fsi_server_listen_checked(server, address, false);
+}
+
+FSV_API fsv_result fsv_server_listen_shared(fsv_server *server, const char *address)
+{
+    return fsi_server_listen_checked(server, address, true);
+}
+
+FSV_API uint32_t fsv_server_listeners(const fsv_server *server)
+{
+    return server ? fsi_load32(&server->address_count) : 0;
+}
+
+FSV_API uint32_t fsv_server_port(const fsv_server *server, uint32_t listener)
+{
+    return listener < fsv_server_listeners(server) ? server->addresses[listener].port : 0;
+}
+
+// Copies a text out, terminated. Its length, or FSV_ERR_LIMIT.
+FSI_PRIVATE int64_t fsi_copy_out(char *out, size_t size, const char *text, size_t len)
+{
+    if (!out || size <= len) return FSV_ERR_LIMIT;
+    memcpy(out, text, len);
+    out[len] = 0;
+    return (int64_t)len;
+}
+
+FSV_API int64_t fsv_server_address(const fsv_server *server, uint32_t listener, char *out, size_t size)
+{
+    if (listener >= fsv_server_listeners(server)) return FSV_ERR_NOT_FOUND;
+    const char *text = server->addresses[listener].text;
+    return fsi_copy_out(out, size, text, strlen(text));
+}
+
+FSV_API fsv_result fsv_server_run(fsv_server *server)
+{
+    if (!server) return FSV_ERR_ARGUMENT;
+    if (!fsi_server_enter(server, FSI_LIFE_RUN)) return FSV_ERR_STATE;
+    fsi_store32(&server->inside, 1);
+    fsi_affinity before = fsi_affinity_get();
+    bool spawned = fsi_server_spawn(server, 1);
+    if (spawned) {
+        fsi_loop_main(&server->loops[0]);
+        fsi_server_join(server);
+        if (server->loops[0].cpu >= 0) fsi_affinity_restore(&before);
+    }
+    fsi_server_close_listeners(server);
+    fsi_store32(&server->life, FSI_LIFE_ENDED);
+    fsi_store32(&server->inside, 0);
+    return spawned ? FSV_OK : FSV_ERR_SYSTEM;
+}
+
+FSV_API fsv_result fsv_server_start(fsv_server *server)
+{
+    if (!server) return FSV_ERR_ARGUMENT;
+    if (!fsi_server_enter(server, FSI_LIFE_START)) return FSV_ERR_STATE;
+    if (fsi_server_spawn(server, 0)) return FSV_OK;
+    fsi_store32(&server->life, FSI_LIFE_ENDED);
+    return FSV_ERR_SYSTEM;
+}
+
+FSV_API fsv_result fsv_server_wait(fsv_server *server)
+{
+    if (!server) return FSV_ERR_ARGUMENT;
+    if (fsi_load32(&server->life) != FSI_LIFE_START || fsi_server_is_mine(server)) return FSV_ERR_STATE;
+    fsi_server_join(server);
+    fsi_server_close_listeners(server);
+    fsi_store32(&server->life, FSI_LIFE_ENDED);
+    return FSV_OK;
+}
+
+FSV_API fsv_result fsv_server_poll(fsv_server *server, uint32_t timeout_ms)
+{
+    if (!server) return FSV_ERR_ARGUMENT;
+    if (server->loop_count != 1 || server->desc.pin) return FSV_ERR_STATE;
+    bool first = fsi_server_enter(server, FSI_LIFE_POLL);
+    uint32_t life = fsi_load32(&server->life);
+    if (life == FSI_LIFE_ENDED) return FSV_ERR_CLOSED;
+    if (life != FSI_LIFE_POLL || fsi_swap32(&server->inside, 1)) return FSV_ERR_STATE;
+    fsi_loop *loop = &server->loops[0];
+    fsi_loop_clock(loop);
+    if (first) fsi_loop_listen(loop);
+    bool lives = fsi_loop_turn(loop, timeout_ms == UINT32_MAX ? UINT64_MAX : (uint64_t)timeout_ms * 1000);
+    if (!lives) {
+        fsi_server_close_listeners(server);
+        fsi_store32(&server->life, FSI_LIFE_ENDED);
+    }
+    fsi_store32(&server->inside, 0);
+    return lives ? FSV_OK : FSV_ERR_CLOSED;
+}
+
+FSV_API int64_t fsv_server_descriptor(const fsv_server *server)
+{
+    return server ? (int64_t)server->loops[0].io.fd : (int64_t)FSV_ERR_ARGUMENT;
+}
+
+FSV_API uint32_t fsv_server_poll_wait_ms(const fsv_server *server)
+{
+    if (!server) return UINT32_MAX;
+    const fsi_loop *loop = &server->loops[0];
+    uint64_t now = fsi_clock_ns() / 1000000, before = loop->now_ms;
+    if (fsi_load32(&server->life) == FSI_LIFE_NEW) return 0;
+    uint64_t wait = fsi_loop_wait_us((fsi_loop *)(uintptr_t)loop);
+    if (wait == UINT64_MAX) return UINT32_MAX;
+    wait = (wait + 999) / 1000;
+    uint64_t gone = now > before ? now - before : 0;
+    wait = wait > gone ? wait - gone : 0;
+    return wait < UINT32_MAX - 1 ? (uint32_t)wait : UINT32_MAX - 1;
+}
+
+FSV_API void fsv_server_stop(fsv_server *server, uint32_t drain_ms)
+{
+    if (!server) return;
+    uint64_t seen = fsi_load64(&server->stop_drain_ms);
+    while (drain_ms < seen && !fsi_cas64(&server->stop_drain_ms, &seen, drain_ms)) continue;
+    fsi_store32(&server->stop, 1);
+    for (uint32_t i = 0; i < server->loop_count; i++) {
+        fsi_store32(&server->loops[i].woken, 1);
+        fsi_io_wake(&server->loops[i].io);
+    }
+}
+
+FSV_API uint32_t fsv_server_loops(const fsv_server *server)
+{
+    return server ? server->loop_count : 0;
+}
+
+FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv_stats *stats)
+{
+    uint64_t sum[sizeof(fsv_stats) / sizeof(uint64_t)];
+    FSI_STATIC_ASSERT(sizeof sum == sizeof(fsv_stats), "fsv_stats is counters only");
+    if (!server || !stats) return FSV_ERR_ARGUMENT;
+    if (loop != UINT32_MAX && loop >= server->loop_count) return FSV_ERR_NOT_FOUND;
+    memset(sum, 0, sizeof sum);
+    for (uint32_t i = 0; i < server->loop_count; i++)
+        for (size_t k = 0; k < sizeof sum / sizeof sum[0]; k++)
+            if (loop == UINT32_MAX || loop == i) sum[k] += fsi_peek64(&server->loops[i].counters.v[k]);
+    memcpy(stats, sum, sizeof sum);
+    return FSV_OK;
+}
+
+// ---- routes
+
+FSI_PRIVATE fsv_result fsi_route_bad(const fsv_server *server, const fsv_route_desc *desc, const char *why)
+{
+    fsi_log(server, 0, "route", 0, "route %s %s: %s", desc->method ? desc->method : "?", desc->pattern ? desc->pattern : "?", why);
+    return FSV_ERR_ARGUMENT;
+}
+
+// Index of the route's method, made for a token that is not known yet. False: malformed, or too many.
+FSI_PRIVATE bool fsi_route_method(fsv_server *server, const char *text, uint8_t *method)
+{
+    size_t len = strlen(text);
+    if (len == 1 && *text == '*') {
+        *method = FSI_METHOD_ANY;
+        return true;
+    }
+    if (len == 0 || len >= FSI_TOKEN_BYTES || !fsi_field_is_clean(text, len, "", 0)) return false;
+    *method = fsi_read_method(text, len);
+    if (*method == FSI_METHOD_OTHER) *method = fsi_method_token(server, text, len);
+    if (*method == FSI_CONNECT) return false;
+    if (*method != FSI_METHOD_OTHER) return true;
+    if (server->token_count == FSI_TOKENS_MAX) return false;
+    memcpy(server->tokens[server->token_count], text, len + 1);
+    *method = (uint8_t)(FSI_METHODS + server->token_count++);
+    return true;
+}
+
+FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc *desc)
+{
+    const char *segment, *slash;
+    uint8_t method;
+    if (!server || !desc) return FSV_ERR_ARGUMENT;
+    if (fsi_load32(&server->life) != FSI_LIFE_NEW) return FSV_ERR_STATE;
+    if (!desc->method || !desc->handler || !desc->pattern) return fsi_route_bad(server, desc, "method, pattern and handler are required");
+    if (desc->pattern[0] != '/') return fsi_route_bad(server, desc, "the pattern must begin with a slash");
+    if (!fsi_route_method(server, desc->method, &method)) return fsi_route_bad(server, desc, "the method is no token, or there are too many others");
+    size_t pattern_len = strlen(desc->pattern);
+    fsi_route *route = (fsi_route *)fsi_alloc_zero(server, sizeof(fsi_route) + pattern_len + 1);
+    if (!route) return FSV_ERR_MEMORY;
+    route->bytes = sizeof(fsi_route) + pattern_len + 1;
+    char *names = (char *)(route + 1); // the pattern again, cut into its parameters' names
+    fsi_node *node = server->root;
+    fsv_result result = FSV_OK;
+    for (segment = desc->pattern + 1; node && result == FSV_OK; segment = slash + 1) {
+        slash = strchr(segment, '/');
+        size_t len = slash ? (size_t)(slash - segment) : strlen(segment);
+        bool named = len && segment[0] == ':', rest = len == 1 && segment[0] == '*';
+        if (rest && slash) result = fsi_route_bad(server, desc, "\"*\" must be the last segment");
+        else if (named && len == 1) result = fsi_route_bad(server, desc, "a parameter needs a name");
+        else if ((named || rest) && route->param_count == FSI_PARAMS_MAX) result = fsi_route_bad(server, desc, "there are more than 8 parameters");
+        if (result != FSV_OK) break;
+        if (named || rest) {
+            size_t from = named ? 1 : 0;
+            memcpy(names, segment + from, len - from);
+            route->param_names[route->param_count++] = names;
+            names += len - from;
+            *names++ = 0;
+        }
+        node = fsi_node_child(server, node, segment, len);
+        if (!slash) break;
+    }
+    if (!node) result = FSV_ERR_MEMORY;
+    if (result == FSV_OK) {
+        for (const fsi_route *other = node->routes; other; other = other->next)
+            if (other->method == method) result = FSV_ERR_STATE;
+    }
+    if (result != FSV_OK) {
+        fsi_release(server, route, route->bytes);
+        return result;
+    }
+    route->method = method;
+    route->handler = desc->handler;
+    route->on_body = desc->on_body;
+    route->on_room = desc->on_room;
+    route->on_close = desc->on_close;
+    route->user = desc->user;
+    route->body_bytes_max = desc->body_bytes_max;
+    route->next = node->routes;
+    node->routes = route;
+    server->methods_used |= fsi_route_methods(route);
+    return FSV_OK;
+}
+
+FSV_API fsv_result fsv_server_route(fsv_server *server, const char *method, const char *pattern, fsv_handler handler, void *user)
+{
+    fsv_route_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.method = method;
+    desc.pattern = pattern;
+    desc.handler = handler;
+    desc.user = user;
+    return fsv_server_route_add(server, &desc);
+}
+
+// ---- request
+
+FSI_INLINE fsv_str fsi_view(const char *ptr, size_t len)
+{
+    fsv_str view;
+    view.ptr = ptr;
+    view.len = len;
+    return view;
+}
+
+FSV_API fsv_str fsv_request_method(const fsv_request *request)
+{
+    return fsi_view(request->base + request->head.skipped, request->head.method_len);
+}
+
+FSV_API fsv_str fsv_request_target(const fsv_request *request)
+{
+    return fsi_view(request->base + request->head.target, request->head.target_len);
+}
+
+FSV_API fsv_str fsv_request_path(const fsv_request *request)
+{
+    return fsi_view(request->path, request->path_len);
+}
+
+FSV_API fsv_str fsv_request_query(const fsv_request *request)
+{
+    return fsi_view(request->base + request->head.query, request->head.query_len);
+}
+
+FSV_API fsv_str fsv_request_host(const fsv_request *request)
+{
+    return fsi_view(request->base + request->head.host, request->head.host_len);
+}
+
+FSV_API fsv_str fsv_request_body(const fsv_request *request)
+{
+    return fsi_view(request->body, request->body_len);
+}
+
+FSV_API bool fsv_request_has_body(const fsv_request *request)
+{
+    return request->head.has_length || request->head.chunked;
+}
+
+FSV_API uint64_t fsv_request_body_length(const fsv_request *request)
+{
+    return request->head.chunked ? FSV_LENGTH_UNKNOWN : request->head.has_length ? request->head.content_length : 0;
+}
+
+FSV_API uint32_t fsv_request_version(const fsv_request *request)
+{
+    return 10u + request->head.minor;
+}
+
+FSV_API fsv_server *fsv_request_server(const fsv_request *request)
+{
+    return request->loop->server;
+}
+
+FSV_API bool fsv_request_field(const fsv_request *request, const char *name, fsv_str *value)
+{
+    size_t len = strlen(name);
+    for (uint32_t i = 0; i < request->head.field_count; i++) {
+        const fsi_field *field = &request->fields[i];
+        if (field->name_len != len || !fsi_same_nocase(request->base + field->name, name, len)) continue;
+        *value = fsi_view(request->base + field->value, field->value_len);
+        return true;
+    }
+    *value = fsi_view("", 0);
+    return false;
+}
+
+FSV_API uint32_t fsv_request_field_count(const fsv_request *request)
+{
+    return request->head.field_count;
+}
+
+FSV_API bool fsv_request_field_at(const fsv_request *request, uint32_t index, fsv_str *name, fsv_str *value)
+{
+    if (index >= request->head.field_count) return false;
+    const fsi_field *field = &request->fields[index];
+    *name = fsi_view(request->base + field->name, field->name_len);
+    *value = fsi_view(request->base + field->value, field->value_len);
+    return true;
+}
+
+FSV_API fsv_str fsv_request_param(const fsv_request *request, const char *name)
+{
+    if (request->route)
+        for (uint32_t i = 0; i < request->route->param_count; i++)
+            if (strcmp(request->route->param_names[i], name) == 0) return fsi_view(request->path + request->param_at[i], request->param_len[i]);
+    return fsi_view("", 0);
+}
+
+FSV_API int64_t fsv_request_query_value(const fsv_request *request, const char *name, char *out, size_t size)
+{
+    const char *at = request->base + request->head.query, *end = at + request->head.query_len;
+    size_t name_len = strlen(name);
+    char plain[256];
+    for (; at < end; at++) {
+        const char *amp = (const char *)memchr(at, '&', (size_t)(end - at)), *stop = amp ? amp : end;
+        const char *equals = (const char *)memchr(at, '=', (size_t)(stop - at)), *key_end = equals ? equals : stop;
+        size_t key_len = (size_t)(key_end - at);
+        int64_t n = key_len <= sizeof plain ? fsi_unescape(plain, at, key_len, false, true) : -1;
+        if (n >= 0 && (size_t)n == name_len && memcmp(plain, name, name_len) == 0) {
+            const char *value = equals ? equals + 1 : stop;
+            size_t len = (size_t)(stop - value), need = len;
+            for (size_t i = 0; i + 2 < len + 0u; i++)
+                if (value[i] == '%') need -= 2, i += 2;
+            if (size == 0 || need >= size) return FSV_ERR_LIMIT;
+            n = fsi_unescape(out, value, len, false, true);
+            if (n < 0) return FSV_ERR_ARGUMENT;
+            out[n] = 0;
+            return n;
+        }
+        at = stop;
+    }
+    return FSV_ERR_NOT_FOUND;
+}
+
+FSV_API int64_t fsv_request_peer(const fsv_request *request, char *out, size_t size)
+{
+    fsi_sockaddr at;
+    char text[80];
+    if (!request->conn || request->conn->chan.fd < 0 || !fsi_sock_peer(request->conn->chan.fd, &at)) return FSV_ERR_CLOSED;
+    size_t len = fsi_sockaddr_text(&at, text, sizeof text);
+    return fsi_copy_out(out, size, text, len);
+}
+
+FSV_API void fsv_request_set_user(fsv_request *request, void *user)
+{
+    request->user = user;
+}
+
+FSV_API void *fsv_request_user(const fsv_request *request)
+{
+    return request->user;
+}
+
+// ---- response
+
+FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, const char *value)
+{
+    if (!request || !name || !value) return FSV_ERR_ARGUMENT;
+    if (request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
+    size_t name_len = strlen(name), value_len = strlen(value), need = name_len + value_len + 4, got;
+    if (!fsi_field_is_clean(name, name_len, value, value_len) || fsi_field_is_ours(name, name_len)) return FSV_ERR_FIELD;
+    if (request->more_len + need > request->loop->server->desc.response_fields_bytes_max) return FSV_ERR_LIMIT;
+    if (!request->more || request->more_len + need > request->more_cap) {
+        char *more = (char *)fsi_block_get(request->loop, (request->more_len + need) * 2, &got);
+        if (!more) return FSV_ERR_MEMORY;
+        if (request->more) {
+            memcpy(more, request->more, request->more_len);
+            fsi_block_put(request->loop, request->more, request->more_cap);
+        }
+        request->more = more;
+        request->more_cap = (uint32_t)got;
+    }
+    char *at = request->more + request->more_len;
+    at = fsi_put(at, name, name_len);
+    at = FSI_PUT(at, ": ");
+    at = fsi_put(at, value, value_len);
+    (void)FSI_PUT(at, "\r\n");
+    request->more_len += (uint32_t)need;
+    return FSV_OK;
+}
+
+FSV_API fsv_result fsv_response_close(fsv_request *request)
+{
+    if (!request) return FSV_ERR_ARGUMENT;
+    if (request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
+    request->closing = true;
+    return FSV_OK;
+}
+
+FSV_API fsv_result fsv_respond(fsv_request *request, uint32_t status, const char *content_type, const void *body, size_t len)
+{
+    if (!request || (len && !body)) return FSV_ERR_ARGUMENT;
+    return fsi_answer(request, status, content_type, (const char *)body, len, false, NULL, NULL);
+}
+
+FSV_API fsv_result fsv_respond_text(fsv_request *request, uint32_t status, const char *text)
+{
+    if (!request || !text) return FSV_ERR_ARGUMENT;
+    return fsi_answer(request, status, "text/plain; charset=utf-8", text, strlen(text), false, NULL, NULL);
+}
+
+FSV_API fsv_result fsv_respond_owned(fsv_request *request, uint32_t status, const char *content_type, const void *body, size_t len,
+                                     fsv_release_handler release, void *release_user)
+{
+    if (!request || (len && !body)) {
+        if (release) release((void *)(uintptr_t)body, release_user);
+        return FSV_ERR_ARGUMENT;
+    }
+    return fsi_answer(request, status, content_type, (const char *)body, len, true, release, release_user);
+}
+
+FSV_API fsv_result fsv_respond_stream(fsv_request *request, uint32_t status, const char *content_type, uint64_t length)
+{
+    size_t type_len = 0;
+    if (!request) return FSV_ERR_ARGUMENT;
+    if (!request->route || (!request->route->on_body && !request->route->on_room)) return FSV_ERR_STATE;
+    fsv_result result = fsi_answer_check(request, status, content_type, &type_len, length == FSV_LENGTH_UNKNOWN ? 0 : length);
+    if (result != FSV_OK) return result;
+    bool bare = status == 204 || status == 304;
+    request->out_chunked = length == FSV_LENGTH_UNKNOWN && request->head.minor == 1 && !bare;
+    request->out_counted = length != FSV_LENGTH_UNKNOWN;
+    request->out_left = length;
+    request->no_body = request->no_body || bare;
+    fsi_conn_put_head(request->conn, request, status, content_type, type_len, length, request->out_chunked, false);
+    request->resp = FSI_RESP_STREAM;
+    return FSV_OK;
+}
+
+FSV_API fsv_result fsv_stream_write(fsv_request *request, const void *data, size_t len)
+{
+    if (!request || (len && !data)) return FSV_ERR_ARGUMENT;
+    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
+    fsi_conn *conn = request->conn;
+    if (conn->broken) return FSV_ERR_CLOSED;
+    if (request->out_counted && len > request->out_left) return FSV_ERR_LIMIT;
+    if (len == 0) return FSV_OK; // an empty chunk would end the body
+    if (!request->no_body && fsv_stream_room(request) == 0) return FSV_ERR_FULL;
+    request->out_bytes += len;
+    if (request->out_counted) request->out_left -= len;
+    if (request->no_body) return FSV_OK;
+    if (request->out_chunked) {
+        char *at = fsi_conn_room(conn, 20);
+        conn->loop->out_len = (size_t)(fsi_write_chunk_size(at, len) - conn->loop->out);
+    }
+    fsi_conn_put_bytes(conn, (const char *)data, len);
+    if (request->out_chunked) fsi_conn_put_bytes(conn, "\r\n", 2);
+    if (!conn->broken) return FSV_OK;
+    return FSV_ERR_CLOSED;
+}
+
+FSV_API size_t fsv_stream_room(const fsv_request *request)
+{
+    if (!request || request->resp != FSI_RESP_STREAM) return 0;
+    size_t max = request->loop->server->desc.out_bytes_max, waits = request->conn->out_queued;
+    if (request->conn->out) waits += request->loop->out_len;
+    return waits < max ? max - waits : 0;
+}
+
+FSV_API fsv_result fsv_stream_end(fsv_request *request)
+{
+    if (!request) return FSV_ERR_ARGUMENT;
+    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
+    request->resp = FSI_RESP_DONE;
+    if (request->conn->broken) return FSV_ERR_CLOSED;
+    if (request->no_body) return FSV_OK;
+    if (request->out_counted && request->out_left) {
+        request->conn->broken = true;
+        return FSV_ERR_STATE;
+    }
+    if (request->out_chunked) fsi_conn_put_bytes(request->conn, "0\r\n\r\n", 5);
+    return FSV_OK;
+}
+
+FSV_API void fsv_stream_abort(fsv_request *request)
+{
+    if (!request || request->resp != FSI_RESP_STREAM) return;
+    fsi_conn_flush(request->conn); // what was written before is the peer's
+    request->conn->broken = true;
+}
+
+#pragma GCC diagnostic pop
+#endif // FASTSERVE_IMPLEMENTATION
+
+/*
+   This software is available under 2 licenses: choose whichever you prefer.
+
+   ------------------------------------------------------------------------------
+   ALTERNATIVE A - MIT License
+
+   Copyright (c) 2026 fastserve authors
+
+   Permission is hereby granted, free of charge, to any person obtaining a copy of
+   this software and associated documentation files (the "Software"), to deal in
+   the Software without restriction, including without limitation the rights to
+   use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies
+   of the Software, and to permit persons to whom the Software is furnished to do
+   so, subject to the following conditions:
+
+   The above copyright notice and this permission notice shall be included in all
+   copies or substantial portions of the Software.
+
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+   FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+   AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+   LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+   OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+   SOFTWARE.
+
+   ------------------------------------------------------------------------------
+   ALTERNATIVE B - Public Domain (www.unlicense.org)
+
+   This is free and unencumbered software released into the public domain.
+
+   Anyone is free to copy, modify, publish, use, compile, sell, or distribute this
+   software, either in source code form or as a compiled binary, for any purpose,
+   commercial or non-commercial, and by any means.
+
+   In jurisdictions that recognize copyright laws, the author or authors of this
+   software dedicate any and all copyright interest in the software to the public
+   domain. We make this dedication for the benefit of the public at large and to
+   the detriment of our heirs and successors. We intend this dedication to be an
+   overt act of relinquishment in perpetuity of all present and future rights to
+   this software under copyright law.
+
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+   FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+   AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN
+   ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION
+   WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+*/

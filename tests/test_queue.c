@@ -1,0 +1,240 @@
+// test_queue.c: >>queue. First alone, against a plain ring; then with eight threads, where every value must come out once.
+#define FASTSERVE_IMPLEMENTATION
+#include "test.h"
+#include "../fastserve.h"
+
+static fsv_server server; // all zero: malloc and free
+static fsi_queue queue;
+
+static fsi_msg message(uint32_t kind, uint32_t flags, uintptr_t value)
+{
+    fsi_msg msg;
+    msg.kind = kind;
+    msg.flags = flags;
+    msg.ptr = (void *)value;
+    return msg;
+}
+
+// Goal: a queue is empty at first and again after the last message; a failed pop leaves the caller's message alone.
+TEST(queue_empty)
+{
+    REQUIRE(fsi_queue_init(&queue, &server, 4));
+    for (int lap = 0; lap < 10; lap++) {
+        fsi_msg msg = message(77, 88, 99);
+        CHECK(!fsi_queue_pop(&queue, &msg));
+        CHECK(msg.kind == 77 && msg.flags == 88 && (uintptr_t)msg.ptr == 99);
+        CHECK(fsi_queue_push(&queue, message(1, 2, 3)));
+        CHECK(fsi_queue_pop(&queue, &msg));
+        CHECK(msg.kind == 1 && msg.flags == 2 && (uintptr_t)msg.ptr == 3); // all of it came over
+    }
+    fsi_queue_free(&queue, &server);
+    CHECK(queue.cells == NULL);
+    fsi_queue_free(&queue, &server); // twice is nothing
+}
+
+// Goal: it takes exactly its capacity, refuses the next one without harm, and one pop makes room for one push.
+TEST(queue_full)
+{
+    static const uint32_t capacities[] = {2, 4, 8, 1024};
+    for (size_t c = 0; c < sizeof capacities / sizeof capacities[0]; c++) {
+        uint32_t capacity = capacities[c];
+        fsi_msg msg;
+        REQUIRE(fsi_queue_init(&queue, &server, capacity));
+        for (uint32_t lap = 0; lap < 5; lap++) { // each begins at another cell
+            ROW("capacity %u lap %u", capacity, lap);
+            for (uint32_t i = 0; i < capacity; i++) CHECK(fsi_queue_push(&queue, message(0, lap, i)));
+            CHECK(!fsi_queue_push(&queue, message(0, lap, 1000000)));
+            CHECK(!fsi_queue_push(&queue, message(0, lap, 1000000)));
+            CHECK(fsi_queue_pop(&queue, &msg) && (uintptr_t)msg.ptr == 0 && msg.flags == lap);
+            CHECK(fsi_queue_push(&queue, message(0, lap, capacity)));
+            CHECK(!fsi_queue_push(&queue, message(0, lap, 1000000)));
+            for (uint32_t i = 1; i <= capacity; i++) CHECK(fsi_queue_pop(&queue, &msg) && (uintptr_t)msg.ptr == i);
+            CHECK(!fsi_queue_pop(&queue, &msg));
+            CHECK(fsi_queue_push(&queue, message(0, lap, 5)) && fsi_queue_pop(&queue, &msg)); // shifts the next lap
+        }
+        fsi_queue_free(&queue, &server);
+    }
+}
+
+// Goal: any mix of pushes and pops, over thousands of laps, gives what a counter of first and last gives.
+TEST(queue_against_a_ring)
+{
+    static const uint32_t capacities[] = {2, 8, 64};
+    uint32_t state = 1;
+    for (size_t c = 0; c < sizeof capacities / sizeof capacities[0]; c++) {
+        uintptr_t first = 0, last = 0; // values in the queue: [first, last)
+        REQUIRE(fsi_queue_init(&queue, &server, capacities[c]));
+        for (int i = 0; i < 200000; i++) {
+            fsi_msg msg;
+            state = state * 1664525u + 1013904223u;
+            ROW("capacity %u step %d", capacities[c], i);
+            if (state >> 31) {
+                bool want = last - first < capacities[c];
+                CHECK_EQ(fsi_queue_push(&queue, message(0, 0, last)), want);
+                last += want;
+            } else {
+                bool want = first != last;
+                CHECK_EQ(fsi_queue_pop(&queue, &msg), want);
+                if (want) CHECK_EQ((uintptr_t)msg.ptr, first);
+                first += want;
+            }
+        }
+        fsi_queue_free(&queue, &server);
+    }
+}
+
+// Goal: positions that overflow 64 bits are only numbers: full and empty are still told apart.
+TEST(queue_positions_overflow)
+{
+    const uint64_t begin = UINT64_MAX - 5;
+    fsi_msg msg;
+    REQUIRE(fsi_queue_init(&queue, &server, 4));
+    for (uint64_t at = begin; at != begin + 4; at++) queue.cells[at & queue.mask].seq = at;
+    queue.head = queue.tail = begin;
+    for (uintptr_t i = 0; i < 40; i++) {
+        ROW("%d", (int)i);
+        CHECK(!fsi_queue_pop(&queue, &msg));
+        for (uintptr_t k = 0; k < 4; k++) CHECK(fsi_queue_push(&queue, message(0, 0, i * 4 + k)));
+        CHECK(!fsi_queue_push(&queue, message(0, 0, 0)));
+        for (uintptr_t k = 0; k < 4; k++) CHECK(fsi_queue_pop(&queue, &msg) && (uintptr_t)msg.ptr == i * 4 + k);
+    }
+    fsi_queue_free(&queue, &server);
+}
+
+static void *no_memory(size_t size, void *user)
+{
+    (void)size;
+    (void)user;
+    return NULL;
+}
+
+static void no_release(void *memory, size_t size, void *user)
+{
+    (void)size;
+    (void)user;
+    CHECK(memory == NULL); // nothing was given out
+}
+
+// Goal: a queue that got no memory says so and can still be freed.
+TEST(queue_out_of_memory)
+{
+    static fsv_server poor;
+    poor.desc.alloc = no_memory;
+    poor.desc.release = no_release;
+    CHECK(!fsi_queue_init(&queue, &poor, 8));
+    fsi_queue_free(&queue, &poor);
+    CHECK(queue.cells == NULL);
+}
+
+// ---- many threads
+
+enum { PRODUCERS = 4, CONSUMERS = 4, VALUES = 20000, STOP = 99 };
+
+typedef struct worker {
+    pthread_t thread;
+    uint32_t id;
+    uint32_t out_of_order, wrong; // consumers
+    uint64_t popped;
+} worker;
+
+static uint8_t times[CONSUMERS][PRODUCERS][VALUES]; // how often a consumer got a value
+static uint32_t gate;                               // workers wait here until all are there
+
+static void at_the_gate(void)
+{
+    fsi_add32(&gate, 1);
+    while (fsi_load32(&gate) < PRODUCERS + CONSUMERS) sched_yield();
+}
+
+static void *produce(void *arg)
+{
+    worker *self = (worker *)arg;
+    at_the_gate();
+    for (uint32_t i = 0; i < VALUES; i++)
+        while (!fsi_queue_push(&queue, message(self->id, ~i, i))) sched_yield();
+    return NULL;
+}
+
+static void *consume(void *arg)
+{
+    worker *self = (worker *)arg;
+    int64_t last[PRODUCERS] = {-1, -1, -1, -1};
+    at_the_gate();
+    for (;;) {
+        fsi_msg msg;
+        if (!fsi_queue_pop(&queue, &msg)) {
+            sched_yield();
+            continue;
+        }
+        if (msg.kind == STOP) return NULL;
+        uint32_t value = (uint32_t)(uintptr_t)msg.ptr;
+        if (msg.kind >= PRODUCERS || value >= VALUES || msg.flags != ~value) { // parts of two messages
+            self->wrong++;
+            continue;
+        }
+        if ((int64_t)value <= last[msg.kind]) self->out_of_order++;
+        last[msg.kind] = value;
+        times[self->id][msg.kind][value]++;
+        self->popped++;
+    }
+}
+
+static void many_threads(uint32_t capacity)
+{
+    static worker producers[PRODUCERS], consumers[CONSUMERS];
+    uint64_t popped = 0;
+    memset(times, 0, sizeof times);
+    memset(producers, 0, sizeof producers);
+    memset(consumers, 0, sizeof consumers);
+    gate = 0;
+    ROW("capacity %u", capacity);
+    REQUIRE(fsi_queue_init(&queue, &server, capacity));
+    for (uint32_t i = 0; i < PRODUCERS; i++) {
+        producers[i].id = consumers[i].id = i;
+        REQUIRE(pthread_create(&consumers[i].thread, NULL, consume, &consumers[i]) == 0);
+        REQUIRE(pthread_create(&producers[i].thread, NULL, produce, &producers[i]) == 0);
+    }
+    for (uint32_t i = 0; i < PRODUCERS; i++) pthread_join(producers[i].thread, NULL);
+    for (uint32_t i = 0; i < CONSUMERS; i++)
+        while (!fsi_queue_push(&queue, message(STOP, 0, 0))) sched_yield();
+    for (uint32_t i = 0; i < CONSUMERS; i++) {
+        pthread_join(consumers[i].thread, NULL);
+        CHECK_EQ(consumers[i].out_of_order, 0);
+        CHECK_EQ(consumers[i].wrong, 0);
+        popped += consumers[i].popped;
+    }
+    CHECK_EQ(popped, (uint64_t)PRODUCERS * VALUES);
+    for (uint32_t p = 0; p < PRODUCERS; p++)
+        for (uint32_t v = 0; v < VALUES; v++) {
+            uint32_t sum = 0;
+            for (uint32_t c = 0; c < CONSUMERS; c++) sum += times[c][p][v];
+            ROW("capacity %u producer %u value %u", capacity, p, v);
+            CHECK_EQ(sum, 1);
+        }
+    fsi_msg msg;
+    CHECK(!fsi_queue_pop(&queue, &msg));
+    fsi_queue_free(&queue, &server);
+}
+
+// Goal: four producers and four consumers: nothing is lost, doubled or torn, and what one producer sent in an order
+// reaches each consumer in that order.
+TEST(queue_four_by_four)
+{
+    many_threads(1024);
+}
+
+// Goal: the same when the queue is nearly always full or empty, so that laps meet.
+TEST(queue_four_by_four_crowded)
+{
+    many_threads(8);
+}
+
+// Goal: the same at the smallest size, where a cell's next lap is two positions away.
+TEST(queue_four_by_four_tiny)
+{
+    many_threads(2);
+}
+
+TEST_MAIN(CASE(queue_empty), CASE(queue_full), CASE(queue_against_a_ring), CASE(queue_positions_overflow),
+          CASE(queue_out_of_memory), CASE(queue_four_by_four), CASE(queue_four_by_four_crowded),
+          CASE(queue_four_by_four_tiny))
