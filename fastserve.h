@@ -886,6 +886,7 @@ typedef struct fsi_address {
 } fsi_address;
 
 #define FSI_SLAB_CONNS 64
+#define FSI_SPARE_CONNS 64 // beyond conns_max, to tell that many peers at a time that there are too many
 #define FSI_ADDRESSES_MAX 64
 
 typedef enum fsi_life { FSI_LIFE_NEW, FSI_LIFE_RUN, FSI_LIFE_START, FSI_LIFE_POLL, FSI_LIFE_ENDED } fsi_life;
@@ -3019,6 +3020,7 @@ FSI_PRIVATE void fsi_conn_end_request(fsi_conn *conn, fsv_request *request)
 FSI_PRIVATE void fsi_conn_close(fsi_conn *conn, bool reset)
 {
     if (conn->state == FSI_CONN_CLOSE || conn->state == FSI_CONN_FREE) return;
+    if (conn->state == FSI_CONN_BODY) fsi_conn_request(conn)->route = NULL; // its handler was not called, so neither is on_close
     if (conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE) {
         conn->broken = true;
         fsi_conn_end_request(conn, fsi_conn_request(conn));
@@ -3131,6 +3133,7 @@ FSI_COLD void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
         fsv_request *request = fsi_conn_request(conn);
         bool begun = request->resp != FSI_RESP_NONE;
         no_body = request->no_body;
+        if (conn->state == FSI_CONN_BODY) request->route = NULL; // as in fsi_conn_close
         if (!begun) request->status = status;
         fsi_conn_end_request(conn, request);
         if (begun) {
@@ -3152,6 +3155,8 @@ FSI_COLD void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
     head.type_len = strlen(head.type);
     head.length = n;
     head.has_length = head.say_close = true;
+    head.more = status == 503 ? "Retry-After: 1\r\n" : "";
+    head.more_len = strlen(head.more);
     char *at = fsi_write_head(fsi_conn_room(conn, FSI_HEAD_ROOM + n), &head);
     if (!no_body) at = fsi_put(at, text, n);
     loop->out_len = (size_t)(at - loop->out);
@@ -3651,7 +3656,8 @@ FSI_INLINE void fsi_conn_set_timer(fsi_conn *conn, bool had_carry)
         break;
     case FSI_CONN_BODY:
     case FSI_CONN_EXCHANGE:
-        if (conn->window_bytes == 0 || conn->timer.due_ms > loop->now_ms + desc->body_timeout_ms)
+        if (conn->body_done || conn->paused) fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->send_timeout_ms);
+        else if (conn->window_bytes == 0 || conn->timer.due_ms > loop->now_ms + desc->body_timeout_ms)
             fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->body_timeout_ms);
         break;
     default: break;
@@ -3744,11 +3750,11 @@ FSI_PRIVATE void fsi_loop_clock(fsi_loop *loop)
     loop->date_due_us = loop->now_us + 1000000 - (uint64_t)wall.tv_nsec / 1000; // when the second changes
 }
 
-// Makes a connection of an accepted socket; the loop owns it from now on.
-FSI_PRIVATE bool fsi_loop_adopt(fsi_loop *loop, int fd)
+// Makes a connection of an accepted socket; the loop owns it from now on. NULL: out of memory, the socket is the caller's.
+FSI_PRIVATE fsi_conn *fsi_loop_adopt(fsi_loop *loop, int fd)
 {
     fsi_conn *conn = fsi_conn_get(loop);
-    if (!conn) return false;
+    if (!conn) return NULL;
     uint32_t slot = conn->slot, generation = conn->generation;
     memset(conn, 0, sizeof *conn);
     conn->slot = slot;
@@ -3760,37 +3766,28 @@ FSI_PRIVATE bool fsi_loop_adopt(fsi_loop *loop, int fd)
     if (!fsi_io_open(&loop->io, &conn->chan)) {
         conn->chan.fd = -1;
         fsi_conn_put(loop, conn);
-        return false;
+        return NULL;
     }
     loop->conns++;
     FSI_COUNT(loop, conns_accepted, 1);
     fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.idle_timeout_ms);
-    return true;
+    return conn;
 }
 
-// One connection too many: says so, as far as the socket takes it at once, and closes.
-FSI_COLD void fsi_loop_turn_away(fsi_loop *loop, int fd)
+// One connection too many: it gets a 503 and lingers until the peer has read it. Beyond FSI_SPARE_CONNS of those it is dropped.
+FSI_COLD void fsi_loop_turn_away(fsi_loop *loop, int fd, bool drop)
 {
-    char text[FSI_HEAD_ROOM + 64];
-    fsi_head_out head;
-    fsi_chan chan;
-    fsi_buf buf;
-    memset(&head, 0, sizeof head);
-    head.status = 503;
-    head.date = loop->date_line;
-    head.more = "Retry-After: 1\r\n";
-    head.more_len = strlen(head.more);
-    head.has_length = head.say_close = true;
-    fsi_chan_init(&chan, FSI_CHAN_CLIENT);
-    chan.fd = fd;
-    chan.can_write = true;
-    buf.ptr = text;
-    buf.len = (size_t)(fsi_write_head(text, &head) - text);
-    (void)fsi_io_write(&chan, &buf, 1, false);
-    fsi_io_shut(&chan);
-    fsi_io_close(&chan, false);
+    fsi_conn *conn = drop ? NULL : fsi_loop_adopt(loop, fd);
     FSI_COUNT(loop, conns_refused, 1);
-    fsi_count_status(loop, 503);
+    if (!conn) {
+        fsi_add32(&loop->server->conns_open, (uint32_t)-1);
+        close(fd);
+        return;
+    }
+    loop->in_at = loop->in_len = loop->out_len = 0;
+    fsi_conn_refuse(conn, 503, "too many connections");
+    fsi_conn_flush(conn);
+    fsi_conn_run(conn);
 }
 
 FSI_COLD void fsi_loop_accept_pause(fsi_loop *loop)
@@ -3830,9 +3827,9 @@ FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, u
         }
         n++;
         if (fd < 0) continue;
-        if (fsi_add32(&server->conns_open, 1) >= server->desc.conns_max) {
-            fsi_loop_turn_away(loop, fd);
-            fsi_add32(&server->conns_open, (uint32_t)-1);
+        uint32_t open = fsi_add32(&server->conns_open, 1);
+        if (open >= server->desc.conns_max) {
+            fsi_loop_turn_away(loop, fd, open >= server->desc.conns_max + FSI_SPARE_CONNS);
         } else if (!fsi_loop_adopt(loop, fd)) {
             fsi_add32(&server->conns_open, (uint32_t)-1);
             close(fd);
@@ -4144,20 +4141,31 @@ FSI_PRIVATE void fsi_balance_rescue(fsi_loop *loop)
     }
 }
 
-// How long the loop may wait: it keeps watch while others are active, and sleeps without a limit when they are not.
-static uint64_t fsi_balance_wait_us(fsi_loop *loop)
+// How long the loop may wait before it looks at the others again; UINT64_MAX: they rest.
+FSI_PRIVATE uint64_t fsi_balance_watch_us(const fsi_loop *loop)
 {
     fsv_server *server = loop->server;
     uint64_t cap = UINT64_MAX;
-    if (!fsi_balances(loop) || loop->stopping) return cap;
     for (uint32_t k = 0; k < server->loop_count; k++) {
         const fsi_loop *other = &server->loops[k];
         if (other == loop) continue;
         uint64_t began = fsi_load64(&other->turn_began_us), last = fsi_load64(&other->last_turn_us);
-        if (began && began + FSI_OVERDUE_US < loop->now_us) return 5000;
+        if (began && began + FSI_OVERDUE_US < loop->now_us) return FSI_OVERDUE_US / 4;
         if (last + FSI_WATCH_US > loop->now_us) cap = FSI_OVERDUE_US;
     }
-    if (cap == UINT64_MAX) fsi_store32(&loop->asleep, 1);
+    return cap;
+}
+
+// It keeps watch while others are active, and sleeps without a limit when they are not.
+static uint64_t fsi_balance_wait_us(fsi_loop *loop)
+{
+    if (!fsi_balances(loop) || loop->stopping) return UINT64_MAX;
+    uint64_t cap = fsi_balance_watch_us(loop);
+    if (cap != UINT64_MAX) return cap;
+    fsi_store32(&loop->asleep, 1);
+    fsi_fence(); // either we see that another has begun a turn, or it sees that we sleep
+    cap = fsi_balance_watch_us(loop);
+    if (cap != UINT64_MAX) fsi_store32(&loop->asleep, 0);
     return cap;
 }
 
@@ -4175,6 +4183,7 @@ static void fsi_balance_turn_begins(fsi_loop *loop)
         fsi_balance_rescue(loop);
     }
     if (!worked || last + FSI_WATCH_US / 2 > loop->now_us) return;
+    fsi_fence();
     for (uint32_t k = 1; k < server->loop_count; k++) { // after a rest: one of the sleepers is to keep watch
         fsi_loop *other = &server->loops[(loop->index + k) % server->loop_count];
         if (!fsi_load32(&other->asleep)) continue;
@@ -4297,7 +4306,7 @@ FSI_PRIVATE fsv_result fsi_desc_check(const fsv_server *server)
 FSI_PRIVATE void fsi_server_clamp_conns(fsv_server *server)
 {
     struct rlimit limit;
-    uint64_t reserve = 32 + (uint64_t)server->loop_count * 8, room;
+    uint64_t reserve = 32 + FSI_SPARE_CONNS + (uint64_t)server->loop_count * 8, room;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
     room = limit.rlim_cur > reserve + 1 ? limit.rlim_cur - reserve : 1;
     if (server->desc.conns_max <= room) return;
@@ -4332,11 +4341,7 @@ FSI_PRIVATE bool fsi_loop_init(fsi_loop *loop, fsv_server *server, uint32_t inde
 FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
-    fsi_msg msg;
-    if (!server) return;
-    if (loop->inbox.cells)
-        while (fsi_queue_pop(&loop->inbox, &msg))
-            if (msg.kind == FSI_MSG_CONN) fsi_loop_take(loop, (fsi_conn *)msg.ptr);
+    if (!server) return; // the inbox is empty: a loop ends only when no connection is open, moving ones included
     if (loop->wheel.slots[0][0].next) fsi_loop_close_conns(loop, true, true);
     fsi_loop_run_list(loop);
     fsi_balance_moves(loop);
@@ -4391,7 +4396,7 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     desc->loops = server->loop_count;
     if (desc->pin && !FSI_LOCALITY) return FSV_ERR_UNSUPPORTED;
     fsi_server_clamp_conns(server);
-    server->slab_max = (uint32_t)(((uint64_t)desc->conns_max + (uint64_t)server->loop_count * 2 * FSI_SLAB_CONNS) / FSI_SLAB_CONNS + 2);
+    server->slab_max = (uint32_t)(((uint64_t)desc->conns_max + FSI_SPARE_CONNS + (uint64_t)server->loop_count * 3 * FSI_SLAB_CONNS) / FSI_SLAB_CONNS + 2);
     server->loops = (fsi_loop *)fsi_alloc_zero(server, sizeof(fsi_loop) * server->loop_count);
     if (!server->loops) return FSV_ERR_MEMORY;
     for (uint32_t i = 0; i < server->loop_count; i++) server->loops[i].io.fd = server->loops[i].io.wake.fd = -1;
