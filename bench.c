@@ -185,16 +185,15 @@ static const char *bench_bytes_text(char *out, size_t size, double value)
 // A length of time as it would be typed: "10s", "2m", "500ms", "1.5s".
 static const char *bench_length_text(char *out, size_t size, uint64_t ns)
 {
-    static const bench_suffix suffixes[] = {{"h", 3600000000000u}, {"m", 60000000000u}, {"s", 1000000000u},
-                                            {"ms", 1000000},       {"us", 1000},        {"ns", 1}};
-    const bench_suffix *unit = suffixes;
-    while (ns % unit->times) unit++;
-    if (ns > 1000000000u && unit->times < 1000000000u)
-        (void)snprintf(out, size, "%.9g", (double)ns / 1e9);
-    else
-        (void)snprintf(out, size, "%llu", (unsigned long long)(ns / unit->times));
-    size_t len = strlen(out);
-    (void)snprintf(out + len, size - len, "%s", ns > 1000000000u && unit->times < 1000000000u ? "s" : unit->name);
+    static const bench_suffix units[] = {
+        {"h", 3600000000000u}, {"m", 60000000000u}, {"s", 1000000000u}, {"ms", 1000000}, {"us", 1000}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        uint64_t count = ns / units[i].times;
+        if (ns % units[i].times || (count >= 1000 && units[i].times < 1000000000u)) continue;
+        (void)snprintf(out, size, "%llu%s", (unsigned long long)count, units[i].name);
+        return out;
+    }
+    (void)snprintf(out, size, "%.9gs", (double)ns / 1e9);
     return out;
 }
 
@@ -1571,13 +1570,16 @@ static bool bench_threads_make(bench_job *job)
 {
     int cpus[CPU_SETSIZE];
     uint32_t cpu_count = fsi_cpus(cpus, CPU_SETSIZE);
+    // A thread for every CPU stays on its own, beside the loop that serves it there; left alone, threads crowd on one CPU and every
+    // connection with them. Fewer threads are better placed by the system, which sees what else runs.
+    bool every_cpu = cpu_count && job->thread_count >= cpu_count;
     job->threads = (bench_thread **)calloc(job->thread_count, sizeof(bench_thread *));
     for (uint32_t i = 0; job->threads && i < job->thread_count; i++) {
         uint64_t quota = job->options.requests ? bench_share(job->options.requests, job->thread_count, i) : UINT64_MAX;
         job->threads[i] =
             bench_thread_new(&job->plan, (uint32_t)bench_share(job->conn_count, job->thread_count, i), quota);
         if (!job->threads[i]) break;
-        if (job->server && cpu_count) job->threads[i]->cpu = cpus[i % cpu_count]; // beside the loop that serves it
+        if (every_cpu) job->threads[i]->cpu = cpus[i % cpu_count];
         if (i + 1 == job->thread_count) return true;
     }
     bench_say("out of memory or descriptors for %u threads and %u connections", job->thread_count, job->conn_count);

@@ -57,8 +57,8 @@
 // THREADS      A handler runs on the loop that owns its connection, so it must not block. With several loops
 //              handlers run at the same time on different threads: protect what they share. Calls that take a
 //              fsv_request are for the callback that was given it, on its thread, and only until it returns.
-//              fsv_server_stop, fsv_server_stats, fsv_server_port and fsv_server_address may be called from any thread. All else
-//              belongs to the thread that created the server.
+//              fsv_server_stop, fsv_server_stats, fsv_server_port and fsv_server_address may be called from any
+//              thread. All else belongs to the thread that created the server.
 //
 // LIFETIMES    What a request accessor returns is a view: it dies when the callback returns. Copy what you need
 //              for longer. A request's address may differ from callback to callback; keep your state with
@@ -128,20 +128,20 @@ extern "C" {
 // ---- results --------------------------------------------------------------------------------------------
 
 // X(name, value, text). A negative number is a failure; functions that return int64_t give a count or one of these.
-#define FSV_RESULTS(X)                                                                                                  \
-    X(FSV_OK, 0, "ok")                                                                                                  \
-    X(FSV_ERR_ARGUMENT, -1, "an argument or desc field is missing or out of range")                                    \
-    X(FSV_ERR_MEMORY, -2, "out of memory")                                                                             \
-    X(FSV_ERR_SYSTEM, -3, "a system call failed; desc.log has the details")                                            \
-    X(FSV_ERR_ADDRESS, -4, "the address is malformed or not one of this machine's")                                    \
-    X(FSV_ERR_IN_USE, -5, "the address is in use")                                                                     \
-    X(FSV_ERR_PERMISSION, -6, "the system does not permit it")                                                         \
-    X(FSV_ERR_STATE, -7, "the call does not fit the state of its object")                                              \
-    X(FSV_ERR_LIMIT, -8, "a limit or the caller's buffer is too small")                                                \
-    X(FSV_ERR_FIELD, -9, "a field name or value has a forbidden byte, or the field is the library's to write")         \
-    X(FSV_ERR_NOT_FOUND, -10, "there is no such thing")                                                                \
-    X(FSV_ERR_CLOSED, -11, "the connection or the server has ended")                                                   \
-    X(FSV_ERR_FULL, -12, "a queue is full; try again when it has drained")                                             \
+#define FSV_RESULTS(X)                                                                                         \
+    X(FSV_OK, 0, "ok")                                                                                         \
+    X(FSV_ERR_ARGUMENT, -1, "an argument or desc field is missing or out of range")                            \
+    X(FSV_ERR_MEMORY, -2, "out of memory")                                                                     \
+    X(FSV_ERR_SYSTEM, -3, "a system call failed; desc.log has the details")                                    \
+    X(FSV_ERR_ADDRESS, -4, "the address is malformed or not one of this machine's")                            \
+    X(FSV_ERR_IN_USE, -5, "the address is in use")                                                             \
+    X(FSV_ERR_PERMISSION, -6, "the system does not permit it")                                                 \
+    X(FSV_ERR_STATE, -7, "the call does not fit the state of its object")                                      \
+    X(FSV_ERR_LIMIT, -8, "a limit or the caller's buffer is too small")                                        \
+    X(FSV_ERR_FIELD, -9, "a field name or value has a forbidden byte, or the field is the library's to write") \
+    X(FSV_ERR_NOT_FOUND, -10, "there is no such thing")                                                        \
+    X(FSV_ERR_CLOSED, -11, "the connection or the server has ended")                                           \
+    X(FSV_ERR_FULL, -12, "a queue is full; try again when it has drained")                                     \
     X(FSV_ERR_UNSUPPORTED, -13, "not supported on this system or left out of this build")
 
 typedef enum fsv_result {
@@ -191,12 +191,13 @@ typedef struct fsv_log_record {
 } fsv_log_record;
 typedef void (*fsv_log_handler)(const fsv_log_record *record, void *user);
 
-// One answered request, for desc.on_answer; views die when the callback returns. request is NULL when its head could not be read.
+// One answered request, for desc.on_answer; views die when the callback returns. request is NULL when its head could
+// not be read.
 typedef struct fsv_answer {
     uint32_t status;
-    uint32_t loop;           // index of the loop, 0 .. loops-1: enough to keep a log buffer per loop
-    uint64_t body_bytes;     // of the response, as handed to the connection
-    uint64_t duration_us;    // from reading the head to the end of the answer, with the loop's clock
+    uint32_t loop;        // index of the loop, 0 .. loops-1: enough to keep a log buffer per loop
+    uint64_t body_bytes;  // of the response, as handed to the connection
+    uint64_t duration_us; // from reading the head to the end of the answer, with the loop's clock
     const fsv_request *request;
 } fsv_answer;
 typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
@@ -207,35 +208,35 @@ typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
 
 // Zero means default:  fsv_server_desc desc = {0};  in C,  = {};  in C++.  Copied by fsv_server_create.
 typedef struct fsv_server_desc {
-    uint32_t loops;             // event loops, 1 to 1024, or FSV_LOOPS_PER_CPU                 (default 1)
-    uint32_t pin;               // 1: a loop stays on its CPU, connections follow their packets (default 0)
-    uint32_t conns_max;         // open connections; more get a 503. Clamped, with a warning to
-                                // log, to what the descriptor limit allows                     (default 65536)
-    uint32_t backlog;           // of each listener; the system may clamp it                    (default 4096)
-    uint32_t head_bytes_max;    // request line + fields, 256 to 1 MiB; beyond it 431           (default 16384)
-    uint32_t target_bytes_max;  // request target; beyond it 414                                (default 8192)
-    uint32_t fields_max;        // fields of a request, also of a trailer; beyond it 431        (default 100)
-    uint64_t body_bytes_max;    // of a body that is collected whole; beyond it 413             (default 1 MiB)
-    uint32_t out_bytes_max;     // response bytes that may wait for a slow reader before
-                                // fsv_stream_write says FSV_ERR_FULL                           (default 262144)
+    uint32_t loops;                     // event loops, 1 to 1024, or FSV_LOOPS_PER_CPU                 (default 1)
+    uint32_t pin;                       // 1: a loop stays on its CPU, connections follow their packets (default 0)
+    uint32_t conns_max;                 // open connections; more get a 503. Clamped, with a warning to
+                                        // log, to what the descriptor limit allows                     (default 65536)
+    uint32_t backlog;                   // of each listener; the system may clamp it                    (default 4096)
+    uint32_t head_bytes_max;            // request line + fields, 256 to 1 MiB; beyond it 431           (default 16384)
+    uint32_t target_bytes_max;          // request target; beyond it 414                                (default 8192)
+    uint32_t fields_max;                // fields of a request, also of a trailer; beyond it 431        (default 100)
+    uint64_t body_bytes_max;            // of a body that is collected whole; beyond it 413             (default 1 MiB)
+    uint32_t out_bytes_max;             // response bytes that may wait for a slow reader before
+                                        // fsv_stream_write says FSV_ERR_FULL                           (default 262144)
     uint32_t response_fields_bytes_max; // added by fsv_response_field to one response          (default 16384)
-    uint32_t head_timeout_ms;   // from the first byte of a head to its end, however slowly it
-                                // drips; beyond it 408                                         (default 10000)
-    uint32_t idle_timeout_ms;   // without a request, then the connection is closed             (default 60000)
-    uint32_t body_timeout_ms;   // window over which body_rate_min is held; beyond it 408       (default 10000)
-    uint32_t body_rate_min;     // bytes per second that a body must bring at least             (default 512)
-    uint32_t send_timeout_ms;   // a reader that takes nothing for so long is reset             (default 30000)
-    uint32_t linger_ms;         // wait for the peer to read an answer that ended the connection
-                                // while it was still sending                                   (default 1000)
-    uint32_t turn_requests_max; // pipelined requests of one connection in a row, then others   (default 64)
-    uint32_t inbox_max;         // messages that may wait for a loop, a power of two            (default 1024)
-    fsv_handler handler;        // takes what no route matches, any known method                (default NULL: 404)
+    uint32_t head_timeout_ms;           // from the first byte of a head to its end, however slowly it
+                                        // drips; beyond it 408                                         (default 10000)
+    uint32_t idle_timeout_ms;           // without a request, then the connection is closed             (default 60000)
+    uint32_t body_timeout_ms;           // window over which body_rate_min is held; beyond it 408       (default 10000)
+    uint32_t body_rate_min;             // bytes per second that a body must bring at least             (default 512)
+    uint32_t send_timeout_ms;           // a reader that takes nothing for so long is reset             (default 30000)
+    uint32_t linger_ms;                 // wait for the peer to read an answer that ended the connection
+                                        // while it was still sending                                   (default 1000)
+    uint32_t turn_requests_max;         // pipelined requests of one connection in a row, then others   (default 64)
+    uint32_t inbox_max;                 // messages that may wait for a loop, a power of two            (default 1024)
+    fsv_handler handler;          // takes what no route matches, any known method                (default NULL: 404)
     fsv_answer_handler on_answer; // called after each answer, on its loop: an access log       (default NULL)
-    fsv_log_handler log;        // what happens out of sight                                    (default NULL)
-    void *user;                 // handed to handler, on_answer and log; never touched
-    void *(*alloc)(size_t size, void *user);               // memory aligned as malloc's; NULL on failure.
+    fsv_log_handler log;          // what happens out of sight                                    (default NULL)
+    void *user;                   // handed to handler, on_answer and log; never touched
+    void *(*alloc)(size_t size, void *user);                // memory aligned as malloc's; NULL on failure.
     void (*release)(void *memory, size_t size, void *user); // both or neither; any thread      (default malloc, free)
-    void *alloc_user;           // handed to alloc and release
+    void *alloc_user;                                       // handed to alloc and release
 } fsv_server_desc;
 
 // Makes a server with its loops; nothing listens or runs yet. desc may be NULL: all defaults.
@@ -307,17 +308,17 @@ FSV_API uint32_t fsv_cpu_count(void);
 typedef struct fsv_stats {
     uint64_t conns_accepted;
     uint64_t conns_closed;
-    uint64_t conns_refused;   // beyond conns_max, answered 503
-    uint64_t requests;        // heads that were read and made sense
+    uint64_t conns_refused; // beyond conns_max, answered 503
+    uint64_t requests;      // heads that were read and made sense
     uint64_t answers_2xx, answers_3xx, answers_4xx, answers_5xx;
-    uint64_t bad_requests;    // heads or bodies that broke the framing
-    uint64_t timeouts;        // head, body, idle and send timeouts
+    uint64_t bad_requests; // heads or bodies that broke the framing
+    uint64_t timeouts;     // head, body, idle and send timeouts
     uint64_t bytes_received, bytes_sent;
-    uint64_t turns;           // of the loops
-    uint64_t conns_followed;  // moved to the loop of the CPU where their packets arrive
-    uint64_t conns_balanced;  // moved away from a loop that drowned
-    uint64_t conns_rescued;   // accepted by another loop than the one that was to accept them
-    uint64_t busy_us;         // time that loops spent awake
+    uint64_t turns;          // of the loops
+    uint64_t conns_followed; // moved to the loop of the CPU where their packets arrive
+    uint64_t conns_balanced; // moved away from a loop that drowned
+    uint64_t conns_rescued;  // accepted by another loop than the one that was to accept them
+    uint64_t busy_us;        // time that loops spent awake
 } fsv_stats;
 
 // Any thread. loop: an index, or UINT32_MAX for the sum over all loops.
@@ -326,10 +327,10 @@ FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv
 // ---- routes ---------------------------------------------------------------------------------------------
 
 // Routes are matched segment by segment: a literal beats ":name" beats "*". ":name" takes one non-empty segment; "*",
-// only as the last, takes the rest of the path, also an empty rest ("/files/*" takes "/files/", not "/files").
-// If the best match does not have the method, the next best is tried; 405 comes only when no match has it.
-// Paths are compared after percent-decoding, except that %2F stays as it was sent. Case matters, as does a slash at the end. "." and ".." are
-// not resolved.
+// only as the last, takes the rest of the path, also an empty rest ("/files/*" takes "/files/", not "/files"). If the
+// best match does not have the method, the next best is tried; 405 comes only when no match has it. Paths are
+// compared after percent-decoding, except that %2F stays as it was sent. Case matters, as does a slash at the end.
+// "." and ".." are not resolved.
 typedef struct fsv_route_desc {
     const char *method;       // "GET" (also answers HEAD), any other token, or "*": every known method   (required)
     const char *pattern;      // "/", "/users/:id", "/files/*"; at most 8 parameters                      (required)
@@ -342,25 +343,26 @@ typedef struct fsv_route_desc {
     uint64_t body_bytes_max;  // 0: desc.body_bytes_max for a whole body, no limit for pieces             (default 0)
 } fsv_route_desc;
 
-// Before the server runs. The desc and its strings are copied. FSV_ERR_ARGUMENT (the log says what), FSV_ERR_STATE (running, or the
-// same method and pattern was added before), FSV_ERR_MEMORY.
+// Before the server runs. The desc and its strings are copied. FSV_ERR_ARGUMENT (the log says what), FSV_ERR_STATE
+// (running, or the same method and pattern was added before), FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc *desc);
 
 // The common case: a handler that gets the whole request.
-FSV_API fsv_result fsv_server_route(fsv_server *server, const char *method, const char *pattern, fsv_handler handler, void *user);
+FSV_API fsv_result fsv_server_route(fsv_server *server, const char *method, const char *pattern, fsv_handler handler,
+                                    void *user);
 
 // ---- request --------------------------------------------------------------------------------------------
 // Views die when the callback returns. All of these are for the callback's own thread.
 
-FSV_API fsv_str fsv_request_method(const fsv_request *request);    // as sent: "GET", "HEAD", ...
-FSV_API fsv_str fsv_request_target(const fsv_request *request);    // raw, as it stood in the request line
-FSV_API fsv_str fsv_request_path(const fsv_request *request);      // percent-decoded (but %2F), without the query
-FSV_API fsv_str fsv_request_query(const fsv_request *request);     // raw, without the "?"; empty if there is none
-FSV_API fsv_str fsv_request_host(const fsv_request *request);      // of the absolute target, else of the Host field
-FSV_API fsv_str fsv_request_body(const fsv_request *request);      // whole body; empty with on_body
-FSV_API bool fsv_request_has_body(const fsv_request *request);     // a body was announced, even an empty one
+FSV_API fsv_str fsv_request_method(const fsv_request *request);       // as sent: "GET", "HEAD", ...
+FSV_API fsv_str fsv_request_target(const fsv_request *request);       // raw, as it stood in the request line
+FSV_API fsv_str fsv_request_path(const fsv_request *request);         // percent-decoded (but %2F), without the query
+FSV_API fsv_str fsv_request_query(const fsv_request *request);        // raw, without the "?"; empty if there is none
+FSV_API fsv_str fsv_request_host(const fsv_request *request);         // of the absolute target, else of the Host field
+FSV_API fsv_str fsv_request_body(const fsv_request *request);         // whole body; empty with on_body
+FSV_API bool fsv_request_has_body(const fsv_request *request);        // a body was announced, even an empty one
 FSV_API uint64_t fsv_request_body_length(const fsv_request *request); // as stated; FSV_LENGTH_UNKNOWN when chunked
-FSV_API uint32_t fsv_request_version(const fsv_request *request);  // 10 or 11
+FSV_API uint32_t fsv_request_version(const fsv_request *request);     // 10 or 11
 FSV_API fsv_server *fsv_request_server(const fsv_request *request);
 
 // Value of the first field of that name (any case), without white space around it. False: there is none.
@@ -370,7 +372,8 @@ FSV_API bool fsv_request_field(const fsv_request *request, const char *name, fsv
 FSV_API uint32_t fsv_request_field_count(const fsv_request *request);
 FSV_API bool fsv_request_field_at(const fsv_request *request, uint32_t index, fsv_str *name, fsv_str *value);
 
-// What ":name" of the route took, percent-decoded (but %2F); name without the colon, "*" for the wildcard. Empty if there is none.
+// What ":name" of the route took, percent-decoded (but %2F); name without the colon, "*" for the wildcard. Empty if
+// there is none.
 FSV_API fsv_str fsv_request_param(const fsv_request *request, const char *name);
 
 // First value of that name in the query, percent-decoded, "+" as space, terminated. Returns its length;
@@ -390,14 +393,16 @@ FSV_API void *fsv_request_user(const fsv_request *request);
 // The library writes Date, Content-Length or Transfer-Encoding, and Connection where it is needed.
 
 // Adds a field to the answer that follows. Refused with FSV_ERR_FIELD: a name that is no token, CR, LF, NUL or
-// another control byte in the value, and the fields that are the library's (see above). FSV_ERR_LIMIT, FSV_ERR_STATE, FSV_ERR_MEMORY.
+// another control byte in the value, and the fields that are the library's (see above). FSV_ERR_LIMIT, FSV_ERR_STATE,
+// FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, const char *value);
 
 // Closes the connection after this answer and says so in it. Before the answer. FSV_ERR_STATE.
 FSV_API fsv_result fsv_response_close(fsv_request *request);
 
 // Answers with a body that is copied: the caller's memory is free when this returns. 204 and 304 take no body.
-FSV_API fsv_result fsv_respond(fsv_request *request, uint32_t status, const char *content_type, const void *body, size_t len);
+FSV_API fsv_result fsv_respond(fsv_request *request, uint32_t status, const char *content_type, const void *body,
+                               size_t len);
 
 // Answers with a terminated text, as text/plain; charset=utf-8.
 FSV_API fsv_result fsv_respond_text(fsv_request *request, uint32_t status, const char *text);
@@ -411,8 +416,9 @@ FSV_API fsv_result fsv_respond_owned(fsv_request *request, uint32_t status, cons
 // on_body or on_room. length: Content-Length, or FSV_LENGTH_UNKNOWN.
 FSV_API fsv_result fsv_respond_stream(fsv_request *request, uint32_t status, const char *content_type, uint64_t length);
 
-// Adds bytes, copied. All or nothing: FSV_ERR_FULL when desc.out_bytes_max bytes wait already (on_room comes when they
-// are gone), FSV_ERR_LIMIT beyond the stated length, FSV_ERR_CLOSED, FSV_ERR_STATE, FSV_ERR_MEMORY (the connection then ends).
+// Adds bytes, copied. All or nothing: FSV_ERR_FULL when desc.out_bytes_max bytes wait already (on_room comes when
+// they are gone), FSV_ERR_LIMIT beyond the stated length, FSV_ERR_CLOSED, FSV_ERR_STATE, FSV_ERR_MEMORY (the
+// connection then ends).
 FSV_API fsv_result fsv_stream_write(fsv_request *request, const void *data, size_t len);
 
 // How many bytes still fit before fsv_stream_write says FSV_ERR_FULL.
@@ -531,8 +537,9 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 #endif
 
 // ---------------------------------------------------------------------------------------------------------
-// >>atomics   Plain integers, touched by several threads only through these. Load acquires, store releases, read-modify-
-//             write does both; peek and poke are relaxed: for counters that one thread writes and others read.
+// >>atomics   Plain integers, touched by several threads only through these. Load acquires, store releases,
+//             read-modify- write does both; peek and poke are relaxed: for counters that one thread writes and others
+//             read.
 // ---------------------------------------------------------------------------------------------------------
 
 // clang-format off
@@ -555,8 +562,8 @@ FSI_INLINE bool     fsi_cas32(uint32_t *at, uint32_t *seen, uint32_t v)
 // clang-format on
 
 // ---------------------------------------------------------------------------------------------------------
-// >>structs   The tables. Each field has one owner at a time; unless a comment says otherwise that is the thread of the loop
-//             that the struct belongs to. Pushing a message to a loop's inbox hands over what it points to.
+// >>structs   The tables. Each field has one owner at a time; unless a comment says otherwise that is the thread of
+//             the loop that the struct belongs to. Pushing a message to a loop's inbox hands over what it points to.
 // ---------------------------------------------------------------------------------------------------------
 
 typedef struct fsi_loop fsi_loop;
@@ -569,7 +576,7 @@ typedef struct fsi_thread fsi_thread;
 typedef enum fsi_msg_kind { FSI_MSG_NONE, FSI_MSG_CONN } fsi_msg_kind;
 
 typedef struct fsi_msg {
-    uint32_t kind;  // fsi_msg_kind; jobs and deferred answers will be further kinds
+    uint32_t kind; // fsi_msg_kind; jobs and deferred answers will be further kinds
     uint32_t flags;
     void *ptr; // FSI_MSG_CONN: a connection without a loop, the receiver's from now on
 } fsi_msg;
@@ -600,15 +607,19 @@ typedef struct fsi_timer {
 #define FSI_WHEEL_SLOTS 64
 
 typedef struct fsi_wheel {
-    uint64_t now_ms;                  // everything due before this has fired
-    uint64_t used[FSI_WHEEL_LEVELS];  // one bit per slot that is not empty
+    uint64_t now_ms;                                    // everything due before this has fired
+    uint64_t used[FSI_WHEEL_LEVELS];                    // one bit per slot that is not empty
     fsi_timer slots[FSI_WHEEL_LEVELS][FSI_WHEEL_SLOTS]; // list heads
 } fsi_wheel;
 
 // ---- >>io's
 
 typedef enum fsi_chan_kind {
-    FSI_CHAN_NONE, FSI_CHAN_WAKE, FSI_CHAN_LISTENER, FSI_CHAN_CONN, FSI_CHAN_CLIENT
+    FSI_CHAN_NONE,
+    FSI_CHAN_WAKE,
+    FSI_CHAN_LISTENER,
+    FSI_CHAN_CONN,
+    FSI_CHAN_CLIENT
 } fsi_chan_kind;
 
 // What fsi_chan_ready is told, as bits.
@@ -618,11 +629,11 @@ typedef enum fsi_chan_kind {
 // One socket. Belongs to one io at a time, or to none between accept and fsi_io_open.
 typedef struct fsi_chan {
     fsi_io *io;
-    int fd;          // -1: none
-    uint8_t kind;    // fsi_chan_kind
-    bool can_read;   // nothing has said yet that a read would block
+    int fd;        // -1: none
+    uint8_t kind;  // fsi_chan_kind
+    bool can_read; // nothing has said yet that a read would block
     bool can_write;
-    bool eof;        // the peer has ended: a short read no longer means that there is nothing more
+    bool eof; // the peer has ended: a short read no longer means that there is nothing more
 } fsi_chan;
 
 typedef struct fsi_buf {
@@ -638,9 +649,17 @@ typedef struct fsi_field {
 } fsi_field;
 
 typedef enum fsi_method {
-    FSI_GET, FSI_HEAD, FSI_POST, FSI_PUT, FSI_DELETE, FSI_CONNECT, FSI_OPTIONS, FSI_TRACE, FSI_PATCH,
-    FSI_METHODS,              // of RFC 9110 and 5789
-    FSI_METHOD_OTHER = 31     // some other token; the router compares its text
+    FSI_GET,
+    FSI_HEAD,
+    FSI_POST,
+    FSI_PUT,
+    FSI_DELETE,
+    FSI_CONNECT,
+    FSI_OPTIONS,
+    FSI_TRACE,
+    FSI_PATCH,
+    FSI_METHODS,          // of RFC 9110 and 5789
+    FSI_METHOD_OTHER = 31 // some other token; the router compares its text
 } fsi_method;
 
 // A request head as offsets into the bytes that it was read from: move the bytes, keep the offsets.
@@ -653,9 +672,9 @@ typedef struct fsi_head {
     uint32_t query, query_len;
     uint32_t host, host_len;
     uint32_t field_count;
-    uint64_t content_length;     // valid with has_length
-    uint8_t method;              // fsi_method
-    uint8_t minor;               // HTTP/1.minor, 0 or 1
+    uint64_t content_length; // valid with has_length
+    uint8_t method;          // fsi_method
+    uint8_t minor;           // HTTP/1.minor, 0 or 1
     bool has_length, chunked, expect_continue, wants_close, wants_keep, escaped, asterisk;
 } fsi_head;
 
@@ -674,9 +693,9 @@ typedef struct fsi_limits {
 
 // Decoder of a chunked body. All zero is the start.
 typedef struct fsi_chunked {
-    uint64_t left;        // of the chunk's data
-    uint32_t line_bytes;  // of the size line or of the trailer so far
-    uint16_t fields;      // of the trailer so far
+    uint64_t left;       // of the chunk's data
+    uint32_t line_bytes; // of the size line or of the trailer so far
+    uint16_t fields;     // of the trailer so far
     uint8_t state;
     uint8_t digits;
 } fsi_chunked;
@@ -688,16 +707,16 @@ typedef struct fsi_chunked {
 #define FSI_TOKEN_BYTES 33 // with its end
 
 typedef struct fsi_route {
-    struct fsi_route *next;  // of the same node
+    struct fsi_route *next; // of the same node
     fsv_handler handler;
     fsv_body_handler on_body;
     fsv_handler on_room, on_close;
     void *user;
     uint64_t body_bytes_max;
-    uint8_t method;          // fsi_method, FSI_METHODS + i for the server's i-th other token, or FSI_METHOD_ANY
+    uint8_t method; // fsi_method, FSI_METHODS + i for the server's i-th other token, or FSI_METHOD_ANY
     uint8_t param_count;
     const char *param_names[FSI_PARAMS_MAX]; // terminated, behind this struct
-    size_t bytes;            // of this allocation
+    size_t bytes;                            // of this allocation
 } fsi_route;
 #define FSI_METHOD_ANY 255
 
@@ -707,7 +726,7 @@ typedef struct fsi_node {
     struct fsi_node *param;   // child for ":name"
     struct fsi_node *rest;    // child for "*"
     fsi_route *routes;
-    uint32_t text_len;        // of the literal that follows this struct in memory
+    uint32_t text_len; // of the literal that follows this struct in memory
     size_t bytes;
 } fsi_node;
 
@@ -720,8 +739,8 @@ typedef struct fsi_out {
     size_t len;
     fsv_release_handler release; // NULL for bytes that were copied behind this struct
     void *release_user;
-    size_t bytes;                // of this allocation; room for more copies is bytes - sizeof - what ptr + len reached
-    size_t end;                  // copied bytes: offset behind the last one
+    size_t bytes; // of this allocation; room for more copies is bytes - sizeof - what ptr + len reached
+    size_t end;   // copied bytes: offset behind the last one
 } fsi_out;
 
 typedef enum fsi_resp { FSI_RESP_NONE, FSI_RESP_STREAM, FSI_RESP_DONE } fsi_resp;
@@ -730,28 +749,28 @@ typedef enum fsi_resp { FSI_RESP_NONE, FSI_RESP_STREAM, FSI_RESP_DONE } fsi_resp
 struct fsv_request {
     fsi_loop *loop;
     fsi_conn *conn;
-    const char *base;         // bytes of the head; every offset counts from here
-    const char *path;         // decoded; inside base if nothing was escaped
+    const char *base; // bytes of the head; every offset counts from here
+    const char *path; // decoded; inside base if nothing was escaped
     const fsi_route *route;
     fsi_field *fields;
-    const char *body;         // whole body
+    const char *body; // whole body
     size_t body_len;
-    char *collect;            // block in which a whole body is collected
+    char *collect; // block in which a whole body is collected
     size_t collect_cap;
-    char *more;               // block of fields that the handler added
+    char *more; // block of fields that the handler added
     uint32_t more_len, more_cap;
     void *user;
-    uint64_t begun_us;        // for on_answer
-    uint64_t out_left;        // of a streamed response with a stated length
-    uint64_t out_bytes;       // of the body so far
+    uint64_t begun_us;  // for on_answer
+    uint64_t out_left;  // of a streamed response with a stated length
+    uint64_t out_bytes; // of the body so far
     uint32_t path_len;
     uint32_t status;
     uint32_t param_at[FSI_PARAMS_MAX], param_len[FSI_PARAMS_MAX]; // in path
     fsi_head head;
-    uint8_t resp;             // fsi_resp
+    uint8_t resp; // fsi_resp
     bool out_chunked, out_counted, closing, no_body;
-    bool in_head;             // the handler of a route with on_body: nothing of the body was read yet
-    size_t bytes;             // of the block, 0 on the loop's scratch
+    bool in_head; // the handler of a route with on_body: nothing of the body was read yet
+    size_t bytes; // of the block, 0 on the loop's scratch
 };
 
 typedef enum fsi_conn_state {
@@ -759,38 +778,38 @@ typedef enum fsi_conn_state {
     FSI_CONN_BODY,     // collecting a whole body
     FSI_CONN_EXCHANGE, // a body in pieces, a streamed response, or both
     FSI_CONN_SEND,     // everything answered; the peer has yet to take it
-    FSI_CONN_LINGER,   // answered and half closed; reading off what the peer still sends, so that no reset eats the answer
-    FSI_CONN_CLOSE,    // to be closed at the end of this turn
+    FSI_CONN_LINGER, // answered and half closed; reading off what the peer still sends, so that no reset eats the answer
+    FSI_CONN_CLOSE,  // to be closed at the end of this turn
     FSI_CONN_FREE
 } fsi_conn_state;
 
 struct fsi_conn {
-    fsi_chan chan;         // first: a channel of kind FSI_CHAN_CONN is its connection
+    fsi_chan chan; // first: a channel of kind FSI_CHAN_CONN is its connection
     fsi_timer timer;
-    fsi_loop *loop;        // its owner; NULL while it is in an inbox
-    fsi_conn *next;        // in one list at a time: free, run, close or move
-    char *carry;           // block with bytes that came and are not used yet
-    fsv_request *request;  // detached request in progress
+    fsi_loop *loop;       // its owner; NULL while it is in an inbox
+    fsi_conn *next;       // in one list at a time: free, run, close or move
+    char *carry;          // block with bytes that came and are not used yet
+    fsv_request *request; // detached request in progress
     fsi_out *out, *out_last;
     uint64_t body_left;    // of a body with Content-Length; of a chunked one, what has come
     uint64_t window_bytes; // of the body in the current body_timeout window
     fsi_chunked chunked;
     uint32_t carry_len, carry_cap;
-    uint32_t out_queued;   // bytes in `out`, saturating
-    uint32_t slot;         // in the server's table
-    uint32_t generation;   // counts the connections of this slot, so that a stale handle is seen
-    uint32_t moved_s;      // when it last moved, in seconds
-    uint8_t state;         // fsi_conn_state
-    uint8_t answers;       // since it last looked where its packets arrive
+    uint32_t out_queued; // bytes in `out`, saturating
+    uint32_t slot;       // in the server's table
+    uint32_t generation; // counts the connections of this slot, so that a stale handle is seen
+    uint32_t moved_s;    // when it last moved, in seconds
+    uint8_t state;       // fsi_conn_state
+    uint8_t answers;     // since it last looked where its packets arrive
     bool body_done, body_chunked, keep;
-    bool fresh;            // has not sent a request yet
-    bool listed;           // stands on the run list or the move list
-    bool want_100;         // the client waits for 100 Continue before it sends its body
-    bool paused;           // on_body did not take all: nothing is read until the queue has drained
-    bool more_to_come;     // the peer may still be sending when we close: linger
-    bool broken;           // the socket has failed, or memory: nothing more can be sent
-    bool balanced;         // came here because its loop drowned: does not follow its packets back into the flood
-    uint16_t move_to;      // index of the loop to move to
+    bool fresh;        // has not sent a request yet
+    bool listed;       // stands on the run list or the move list
+    bool want_100;     // the client waits for 100 Continue before it sends its body
+    bool paused;       // on_body did not take all: nothing is read until the queue has drained
+    bool more_to_come; // the peer may still be sending when we close: linger
+    bool broken;       // the socket has failed, or memory: nothing more can be sent
+    bool balanced;     // came here because its loop drowned: does not follow its packets back into the flood
+    uint16_t move_to;  // index of the loop to move to
 };
 
 // ---- >>loop's and >>server's
@@ -801,8 +820,8 @@ struct fsi_conn {
 #define FSI_TURN_BYTES (1u << 20) // that one connection reads or writes in a turn, about
 
 typedef struct fsi_listener {
-    fsi_chan chan;     // with a socket of this loop's own, or with one that all loops share
-    uint32_t index;    // of the server's addresses
+    fsi_chan chan;  // with a socket of this loop's own, or with one that all loops share
+    uint32_t index; // of the server's addresses
     bool registered;
 } fsi_listener;
 
@@ -831,49 +850,49 @@ struct fsi_loop {
     fsv_server *server;
     fsi_io io;
     uint32_t index;
-    int cpu;                  // pinned to, or -1
-    uint64_t now_us;          // monotonic, read once a turn
+    int cpu;         // pinned to, or -1
+    uint64_t now_us; // monotonic, read once a turn
     uint64_t now_ms;
-    char *in;                 // receive buffer; what stands in [in_at, in_len) is of the connection whose turn it is
+    char *in; // receive buffer; what stands in [in_at, in_len) is of the connection whose turn it is
     size_t in_size, in_at, in_len, in_new; // in_new: of the last read
-    uint32_t turn_requests;   // what the connection has had of its turn
+    uint32_t turn_requests;                // what the connection has had of its turn
     uint64_t turn_bytes;
-    char *out;                // send buffer, of the same connection
+    char *out; // send buffer, of the same connection
     size_t out_len;
-    fsi_field *fields;        // scratch of the head being read
-    char *path;               // scratch for a decoded path
-    fsv_request scratch;      // request whose callbacks may finish in one turn
-    fsi_wheel wheel;          // has every connection of this loop, but those that are closing
-    fsi_conn *free_conns;     // connection structs for reuse
+    fsi_field *fields;    // scratch of the head being read
+    char *path;           // scratch for a decoded path
+    fsv_request scratch;  // request whose callbacks may finish in one turn
+    fsi_wheel wheel;      // has every connection of this loop, but those that are closing
+    fsi_conn *free_conns; // connection structs for reuse
     uint32_t free_count;
     fsi_conn *run_list, **run_tail; // their budget was spent; they go on in the next turn
-    fsi_conn *close_list;     // memory returns after the batch
-    fsi_conn *move_list;      // looked at after the batch
-    uint32_t conns;           // that it owns
-    bool accept_paused;       // out of descriptors: listeners sleep until accept_again_ms
-    bool stopping;            // has seen the stop
+    fsi_conn *close_list;           // memory returns after the batch
+    fsi_conn *move_list;            // looked at after the batch
+    uint32_t conns;                 // that it owns
+    bool accept_paused;             // out of descriptors: listeners sleep until accept_again_ms
+    bool stopping;                  // has seen the stop
     uint64_t accept_again_ms, drain_due_ms, fresh_due_ms;
     void *blocks[FSI_BLOCK_CLASSES]; // free blocks by size
     uint32_t block_count[FSI_BLOCK_CLASSES];
-    fsi_listener *listeners;  // one per address of the server
-    char date_line[40];       // "Date: ...\r\n", made anew when the second has changed
+    fsi_listener *listeners; // one per address of the server
+    char date_line[40];      // "Date: ...\r\n", made anew when the second has changed
     uint64_t date_due_us;
-    fsi_thread *thread;       // when it runs on one of the library's
+    fsi_thread *thread; // when it runs on one of the library's
     // >>balance's own
     uint64_t window_began_us, window_busy_us, turn_end_us, delay_ns;
-    int schedstat_fd;         // of this thread, -1: none
-    uint32_t give_count;      // connections to be given away, to loop give_to
+    int schedstat_fd;    // of this thread, -1: none
+    uint32_t give_count; // connections to be given away, to loop give_to
     uint32_t give_to;
     fsi_counters counters;
     char pad0[FSV_CACHE_LINE];
     // Read and written by other threads, atomically.
     fsi_queue inbox;
-    uint32_t woken;           // a wake is under way: no second one needed
-    uint32_t asleep;          // waits without a limit
-    uint64_t turn_began_us;   // 0 while it waits
+    uint32_t woken;         // a wake is under way: no second one needed
+    uint32_t asleep;        // waits without a limit
+    uint64_t turn_began_us; // 0 while it waits
     uint64_t last_turn_us;
-    uint64_t busy_permille;   // of its last window
-    pthread_t self;           // valid while running is set
+    uint64_t busy_permille; // of its last window
+    pthread_t self;         // valid while running is set
     uint32_t running;
     char pad1[FSV_CACHE_LINE];
 };
@@ -881,8 +900,8 @@ struct fsi_loop {
 typedef struct fsi_address {
     char text[112];
     uint32_t port;
-    bool shared;   // one socket for all loops instead of one each
-    bool unlink;   // text + 5 is a path to remove
+    bool shared; // one socket for all loops instead of one each
+    bool unlink; // text + 5 is a path to remove
 } fsi_address;
 
 #define FSI_SLAB_CONNS 64
@@ -892,32 +911,32 @@ typedef struct fsi_address {
 typedef enum fsi_life { FSI_LIFE_NEW, FSI_LIFE_RUN, FSI_LIFE_START, FSI_LIFE_POLL, FSI_LIFE_ENDED } fsi_life;
 
 struct fsv_server {
-    fsv_server_desc desc;      // completed copy; read only once it runs
+    fsv_server_desc desc; // completed copy; read only once it runs
     fsi_loop *loops;
     uint32_t loop_count;
-    fsi_thread *threads;       // loop_count of them
-    uint32_t thread_count;     // started
-    int *cpus;                 // usable CPUs in order, when pinned; room for CPU_SETSIZE
+    fsi_thread *threads;   // loop_count of them
+    uint32_t thread_count; // started
+    int *cpus;             // usable CPUs in order, when pinned; room for CPU_SETSIZE
     uint32_t cpu_count;
     fsi_node *root;
-    fsi_route fallback;        // desc.handler
-    uint32_t methods_used;     // bits of methods that some route has, for OPTIONS *
+    fsi_route fallback;                           // desc.handler
+    uint32_t methods_used;                        // bits of methods that some route has, for OPTIONS *
     char tokens[FSI_TOKENS_MAX][FSI_TOKEN_BYTES]; // methods that are not RFC 9110's, by routes
     uint32_t token_count;
     fsi_address addresses[FSI_ADDRESSES_MAX];
     uint32_t address_count;
-    void **slabs;              // table of FSI_SLAB_CONNS connections each; grows under lock, entries never move
+    void **slabs; // table of FSI_SLAB_CONNS connections each; grows under lock, entries never move
     uint32_t slab_count, slab_max;
-    fsi_conn *depot;           // spare structs, in chains of FSI_SLAB_CONNS, under lock
-    pthread_mutex_t lock;      // slabs and depot only, never on the way of a request
+    fsi_conn *depot;      // spare structs, in chains of FSI_SLAB_CONNS, under lock
+    pthread_mutex_t lock; // slabs and depot only, never on the way of a request
     bool lock_made;
     char pad0[FSV_CACHE_LINE];
-    uint32_t life;             // fsi_life
-    uint32_t inside;           // a thread is inside run or poll
-    uint32_t stop;             // 1: stopping
-    uint64_t stop_drain_ms;    // shortest drain that was asked for
-    uint32_t conns_open;       // accepted and not yet freed, over all loops
-    uint32_t loops_drained;    // loops that have emptied their listeners
+    uint32_t life;          // fsi_life
+    uint32_t inside;        // a thread is inside run or poll
+    uint32_t stop;          // 1: stopping
+    uint64_t stop_drain_ms; // shortest drain that was asked for
+    uint32_t conns_open;    // accepted and not yet freed, over all loops
+    uint32_t loops_drained; // loops that have emptied their listeners
     uint32_t listeners_closed;
     char pad1[FSV_CACHE_LINE];
 };
@@ -941,8 +960,10 @@ FSI_PRIVATE void *fsi_alloc_zero(const fsv_server *server, size_t size)
 FSI_PRIVATE void fsi_release(const fsv_server *server, void *memory, size_t size)
 {
     if (!memory) return;
-    if (server->desc.release) server->desc.release(memory, size, server->desc.alloc_user);
-    else free(memory);
+    if (server->desc.release)
+        server->desc.release(memory, size, server->desc.alloc_user);
+    else
+        free(memory);
 }
 
 // Class of a block, FSI_BLOCK_CLASSES for one that is too large to be kept.
@@ -1057,10 +1078,11 @@ FSI_PRIVATE void fsi_conn_put(fsi_loop *loop, fsi_conn *conn)
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// >>queue   Bounded, lock-free, many producers and many consumers (after D. Vyukov). Each cell carries a sequence number
-//           that says whose turn it is: equal to the position, a producer may fill it; one more, a consumer may take it. The
-//           number is stored after the message (release) and read before it (acquire), which is the only ordering that is
-//           needed: the positions themselves are claimed with a relaxed compare-and-swap. Order per producer is kept.
+// >>queue   Bounded, lock-free, many producers and many consumers (after D. Vyukov). Each cell carries a sequence
+//           number that says whose turn it is: equal to the position, a producer may fill it; one more, a consumer
+//           may take it. The number is stored after the message (release) and read before it (acquire), which is the
+//           only ordering that is needed: the positions themselves are claimed with a relaxed compare-and-swap. Order
+//           per producer is kept.
 // ---------------------------------------------------------------------------------------------------------
 
 // capacity: a power of two, at least 2. False: out of memory.
@@ -1261,15 +1283,16 @@ FSI_PRIVATE void fsi_date_write(char *out, int64_t seconds)
     int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
     int64_t mday = doy - (153 * mp + 2) / 5 + 1, month = mp < 10 ? mp + 3 : mp - 9;
     int64_t year = yoe + era * 400 + (month <= 2);
-    (void)snprintf(text, sizeof text, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days + 3 * (day % 7), (unsigned)mday % 100,
-                   months + 3 * (month - 1), (unsigned)year % 10000, (unsigned)(left / 3600) % 100, (unsigned)(left / 60 % 60),
-                   (unsigned)(left % 60));
+    (void)snprintf(text, sizeof text, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days + 3 * (day % 7),
+                   (unsigned)mday % 100, months + 3 * (month - 1), (unsigned)year % 10000,
+                   (unsigned)(left / 3600) % 100, (unsigned)(left / 60 % 60), (unsigned)(left % 60));
     memcpy(out, text, 29);
 }
 
 // The wheel: level 0 has slots of 4 ms, each further level 64 times longer ones, up to two years. A timer sits in the
-// slot in which its due time falls, on the finest level that reaches so far; when the wheel gets there it looks again: due, it fires;
-// moved later in the meantime, it is put where it belongs now. So moving a timer later is one store.
+// slot in which its due time falls, on the finest level that reaches so far; when the wheel gets there it looks
+// again: due, it fires; moved later in the meantime, it is put where it belongs now. So moving a timer later is one
+// store.
 #define FSI_WHEEL_SHIFT(level) (2 + 6 * (level))
 
 FSI_PRIVATE void fsi_wheel_init(fsi_wheel *wheel, uint64_t now_ms)
@@ -1298,7 +1321,8 @@ FSI_PRIVATE void fsi_timer_add(fsi_wheel *wheel, fsi_timer *timer, uint64_t due_
     while (level < FSI_WHEEL_LEVELS - 1 &&
            (at >> FSI_WHEEL_SHIFT(level)) - (wheel->now_ms >> FSI_WHEEL_SHIFT(level)) >= FSI_WHEEL_SLOTS)
         level++;
-    uint64_t tick = at >> FSI_WHEEL_SHIFT(level), reach = (wheel->now_ms >> FSI_WHEEL_SHIFT(level)) + FSI_WHEEL_SLOTS - 1;
+    uint64_t tick = at >> FSI_WHEEL_SHIFT(level),
+             reach = (wheel->now_ms >> FSI_WHEEL_SHIFT(level)) + FSI_WHEEL_SLOTS - 1;
     if (tick > reach) tick = reach; // beyond the last level: looked at again when the wheel gets there
     uint32_t slot = (uint32_t)(tick & (FSI_WHEEL_SLOTS - 1));
     fsi_timer *head = &wheel->slots[level][slot];
@@ -1321,8 +1345,8 @@ FSI_PRIVATE void fsi_timer_set(fsi_wheel *wheel, fsi_timer *timer, uint64_t due_
     fsi_timer_add(wheel, timer, due_ms);
 }
 
-// Milliseconds from now until the wheel must be turned, UINT32_MAX if it is empty. Never later than a timer's due time, rounded
-// up to the slot's end; may be earlier, when a timer has been moved or removed.
+// Milliseconds from now until the wheel must be turned, UINT32_MAX if it is empty. Never later than a timer's due
+// time, rounded up to the slot's end; may be earlier, when a timer has been moved or removed.
 FSI_PRIVATE uint32_t fsi_wheel_wait_ms(const fsi_wheel *wheel, uint64_t now_ms)
 {
     uint64_t best = UINT64_MAX;
@@ -1395,8 +1419,9 @@ FSI_PRIVATE fsi_timer *fsi_wheel_next(fsi_wheel *wheel, uint64_t now_ms)
 
 #if FSI_CLIENT
 // ---------------------------------------------------------------------------------------------------------
-// >>hist   Log-linear histogram of unsigned 64-bit values [shared with bench.c]. Values below 256 are exact; above, each
-//          power of two is cut into 128 equal parts, so the middle of a part is at most 1/256 (0.4 %) from any value in it.
+// >>hist   Log-linear histogram of unsigned 64-bit values [shared with bench.c]. Values below 256 are exact; above,
+//          each power of two is cut into 128 equal parts, so the middle of a part is at most 1/256 (0.4 %) from any
+//          value in it.
 // ---------------------------------------------------------------------------------------------------------
 
 #define FSI_HIST_BITS 7
@@ -1450,7 +1475,8 @@ FSI_PRIVATE void fsi_hist_merge(fsi_hist *into, const fsi_hist *from)
     if (from->max > into->max) into->max = from->max;
 }
 
-// Smallest recorded value (to the cell's precision) that at least the share q of all values do not exceed; 0 when empty.
+// Smallest recorded value (to the cell's precision) that at least the share q of all values do not exceed; 0 when
+// empty.
 FSI_PRIVATE uint64_t fsi_hist_at(const fsi_hist *hist, double q)
 {
     if (hist->count == 0) return 0;
@@ -1482,10 +1508,11 @@ FSI_PRIVATE double fsi_hist_share(const fsi_hist *hist, double low, double high)
 // >>log   What happens out of sight, as one line to desc.log. Never on the way of a good request.
 // ---------------------------------------------------------------------------------------------------------
 
-FSI_COLD void fsi_log(const fsv_server *server, uint32_t level, const char *item, int64_t os_error, const char *format, ...)
-    FSI_PRINTF(5, 6);
+FSI_COLD void fsi_log(const fsv_server *server, uint32_t level, const char *item, int64_t os_error, const char *format,
+                      ...) FSI_PRINTF(5, 6);
 
-FSI_COLD void fsi_log(const fsv_server *server, uint32_t level, const char *item, int64_t os_error, const char *format, ...)
+FSI_COLD void fsi_log(const fsv_server *server, uint32_t level, const char *item, int64_t os_error, const char *format,
+                      ...)
 {
     char text[256];
     va_list args;
@@ -1505,8 +1532,8 @@ FSI_COLD void fsi_log(const fsv_server *server, uint32_t level, const char *item
 // >>text   Byte classes, comparison without case, numbers, percent-decoding. Pure functions.
 // ---------------------------------------------------------------------------------------------------------
 
-// Bits: 1 token (RFC 9110 5.6.2), 2 field value (5.5, obs-text included), 4 request target (anything visible but "#", and
-// bytes from 0x80, which people type), 8 uri-host and port (RFC 3986 3.2.2).
+// Bits: 1 token (RFC 9110 5.6.2), 2 field value (5.5, obs-text included), 4 request target (anything visible but "#",
+// and bytes from 0x80, which people type), 8 uri-host and port (RFC 3986 3.2.2).
 #define FSI_TCHAR 1
 #define FSI_VALUE 2
 #define FSI_TARGET 4
@@ -1614,9 +1641,10 @@ FSI_PRIVATE int64_t fsi_unescape(char *out, const char *text, size_t len, bool k
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// >>http-read   Request and response heads, chunked bodies (RFC 9112). Pure functions of bytes: no socket, no clock, no
-//               allocation. A head that is not complete gives 0 and is read again from its start when more has come; nothing depends on
-//               how the bytes were cut. Strict: whatever two readers could understand differently is refused.
+// >>http-read   Request and response heads, chunked bodies (RFC 9112). Pure functions of bytes: no socket, no clock,
+//               no allocation. A head that is not complete gives 0 and is read again from its start when more has
+//               come; nothing depends on how the bytes were cut. Strict: whatever two readers could understand
+//               differently is refused.
 // ---------------------------------------------------------------------------------------------------------
 
 // X(name, status, text): why a message is refused, and what the peer is told.
@@ -1716,7 +1744,8 @@ FSI_INLINE int64_t fsi_read_field(const char *data, uint32_t len, uint32_t *at, 
     return 1;
 }
 
-// Takes the next element of a comma-separated list (RFC 9110 5.6.1), without white space; empty elements are passed over.
+// Takes the next element of a comma-separated list (RFC 9110 5.6.1), without white space; empty elements are passed
+// over.
 FSI_PRIVATE bool fsi_list_next(const char **at, const char *end, const char **item, size_t *len)
 {
     const char *p = *at;
@@ -1735,8 +1764,10 @@ FSI_PRIVATE void fsi_read_connection(const char *value, size_t len, bool *close_
     const char *at = value, *item;
     size_t n;
     while (fsi_list_next(&at, value + len, &item, &n)) {
-        if (FSI_IS(item, n, "close")) *close_it = true;
-        else if (FSI_IS(item, n, "keep-alive")) *keep = true;
+        if (FSI_IS(item, n, "close"))
+            *close_it = true;
+        else if (FSI_IS(item, n, "keep-alive"))
+            *keep = true;
     }
 }
 
@@ -1748,8 +1779,10 @@ FSI_PRIVATE int64_t fsi_read_coding(const char *value, size_t len, bool *chunked
     bool other = false;
     while (fsi_list_next(&at, value + len, &item, &n)) {
         if (*chunked) return -FSI_BAD_CODING; // something after chunked, or chunked twice
-        if (FSI_IS(item, n, "chunked")) *chunked = true;
-        else other = true;
+        if (FSI_IS(item, n, "chunked"))
+            *chunked = true;
+        else
+            other = true;
     }
     if (!*chunked) return other ? -FSI_OTHER_CODING : -FSI_BAD_CODING;
     return other ? -FSI_OTHER_CODING : 0;
@@ -1816,7 +1849,8 @@ FSI_PRIVATE int64_t fsi_read_target(const char *data, fsi_head *head)
 }
 
 // "METHOD SP target SP HTTP/1.x CRLF" at data[*at]. 1: complete; 0: not yet; negative: a refusal.
-FSI_INLINE int64_t fsi_read_request_line(const char *data, uint32_t len, const fsi_limits *limits, uint32_t *at, fsi_head *head)
+FSI_INLINE int64_t fsi_read_request_line(const char *data, uint32_t len, const fsi_limits *limits, uint32_t *at,
+                                         fsi_head *head)
 {
     const char *p = data + *at, *end = data + len, *start = p;
     FSI_SPAN(p, end, FSI_TCHAR);
@@ -1877,10 +1911,12 @@ FSI_INLINE int64_t fsi_read_known_field(const char *data, const fsi_field *field
         head->expect_continue = true;
         break;
     case 10:
-        if (FSI_IS(name, 10, "connection")) fsi_read_connection(value, field->value_len, &head->wants_close, &head->wants_keep);
+        if (FSI_IS(name, 10, "connection"))
+            fsi_read_connection(value, field->value_len, &head->wants_close, &head->wants_keep);
         break;
     case 14:
-        if (FSI_IS(name, 14, "content-length")) return fsi_read_length(value, field->value_len, &head->has_length, &head->content_length);
+        if (FSI_IS(name, 14, "content-length"))
+            return fsi_read_length(value, field->value_len, &head->has_length, &head->content_length);
         break;
     case 17:
         if (FSI_IS(name, 17, "transfer-encoding")) return fsi_read_coding(value, field->value_len, &head->chunked);
@@ -1892,7 +1928,8 @@ FSI_INLINE int64_t fsi_read_known_field(const char *data, const fsi_field *field
 
 // Reads a request head from the first byte of a message. Returns its length in bytes, 0 if it is not complete, or a
 // negative fsi_refusal. fields has room for limits->fields.
-FSI_PRIVATE int64_t fsi_read_request(const char *data, size_t size, const fsi_limits *limits, fsi_head *head, fsi_field *fields)
+FSI_PRIVATE int64_t fsi_read_request(const char *data, size_t size, const fsi_limits *limits, fsi_head *head,
+                                     fsi_field *fields)
 {
     uint32_t len = size < limits->head_bytes ? (uint32_t)size : limits->head_bytes, at = 0;
     bool host_seen = false;
@@ -1926,8 +1963,18 @@ FSI_PRIVATE int64_t fsi_read_request(const char *data, size_t size, const fsi_li
 
 // Decoder of a chunked body (RFC 9112 7.1).
 typedef enum fsi_chunk_state {
-    FSI_CHUNK_SIZE, FSI_CHUNK_EXT, FSI_CHUNK_SIZE_LF, FSI_CHUNK_DATA, FSI_CHUNK_CR, FSI_CHUNK_LF,
-    FSI_CHUNK_TRAILER_START, FSI_CHUNK_TRAILER_NAME, FSI_CHUNK_TRAILER_VALUE, FSI_CHUNK_TRAILER_LF, FSI_CHUNK_LAST_LF, FSI_CHUNK_DONE
+    FSI_CHUNK_SIZE,
+    FSI_CHUNK_EXT,
+    FSI_CHUNK_SIZE_LF,
+    FSI_CHUNK_DATA,
+    FSI_CHUNK_CR,
+    FSI_CHUNK_LF,
+    FSI_CHUNK_TRAILER_START,
+    FSI_CHUNK_TRAILER_NAME,
+    FSI_CHUNK_TRAILER_VALUE,
+    FSI_CHUNK_TRAILER_LF,
+    FSI_CHUNK_LAST_LF,
+    FSI_CHUNK_DONE
 } fsi_chunk_state;
 
 #define FSI_CHUNK_LINE_MAX 256
@@ -1946,14 +1993,19 @@ FSI_PRIVATE int64_t fsi_chunk_step(fsi_chunked *body, char c, const fsi_limits *
             return 0;
         }
         if (body->digits == 0) return -FSI_BAD_CHUNK;
-        if (c == '\r') body->state = FSI_CHUNK_SIZE_LF;
-        else if (c == ';') body->state = FSI_CHUNK_EXT; // white space before it is refused: RFC 9112 7.1.1's BWS is a smuggler's
-        else return -FSI_BAD_CHUNK;
+        if (c == '\r')
+            body->state = FSI_CHUNK_SIZE_LF;
+        else if (c == ';')
+            body->state = FSI_CHUNK_EXT; // white space before it is refused: RFC 9112 7.1.1's BWS is a smuggler's
+        else
+            return -FSI_BAD_CHUNK;
         return 0;
     case FSI_CHUNK_EXT:
         if (++body->line_bytes > FSI_CHUNK_LINE_MAX) return -FSI_LONG_CHUNK_LINE;
-        if (c == '\r') body->state = FSI_CHUNK_SIZE_LF;
-        else if (!(fsi_class[(uint8_t)c] & FSI_VALUE)) return -FSI_BAD_CHUNK;
+        if (c == '\r')
+            body->state = FSI_CHUNK_SIZE_LF;
+        else if (!(fsi_class[(uint8_t)c] & FSI_VALUE))
+            return -FSI_BAD_CHUNK;
         return 0;
     case FSI_CHUNK_SIZE_LF:
         if (c != '\n') return -FSI_BAD_CHUNK;
@@ -1983,8 +2035,10 @@ FSI_PRIVATE int64_t fsi_chunk_step(fsi_chunked *body, char c, const fsi_limits *
     case FSI_CHUNK_TRAILER_VALUE:
         if (++body->line_bytes > limits->head_bytes) return -FSI_LONG_TRAILER; // all trailer fields together
         if (body->state == FSI_CHUNK_TRAILER_NAME) {
-            if (c == ':') body->state = FSI_CHUNK_TRAILER_VALUE;
-            else if (!(fsi_class[(uint8_t)c] & FSI_TCHAR)) return -FSI_BAD_TRAILER;
+            if (c == ':')
+                body->state = FSI_CHUNK_TRAILER_VALUE;
+            else if (!(fsi_class[(uint8_t)c] & FSI_TCHAR))
+                return -FSI_BAD_TRAILER;
         } else if (c == '\r') {
             body->state = FSI_CHUNK_TRAILER_LF;
         } else if (!(fsi_class[(uint8_t)c] & FSI_VALUE)) {
@@ -2005,10 +2059,11 @@ FSI_PRIVATE int64_t fsi_chunk_step(fsi_chunked *body, char c, const fsi_limits *
     return 0;
 }
 
-// Finds the next run of body data in data[0..len). Returns how many bytes of it were passed over (framing); the run that
-// follows them is *run bytes long and the caller takes any part of it by fsi_chunk_take. With *run == 0 everything was used, or the
-// body has ended (state FSI_CHUNK_DONE). Negative: a refusal.
-FSI_PRIVATE int64_t fsi_read_chunked(fsi_chunked *body, const char *data, size_t len, const fsi_limits *limits, size_t *run)
+// Finds the next run of body data in data[0..len). Returns how many bytes of it were passed over (framing); the run
+// that follows them is *run bytes long and the caller takes any part of it by fsi_chunk_take. With *run == 0
+// everything was used, or the body has ended (state FSI_CHUNK_DONE). Negative: a refusal.
+FSI_PRIVATE int64_t fsi_read_chunked(fsi_chunked *body, const char *data, size_t len, const fsi_limits *limits,
+                                     size_t *run)
 {
     size_t at = 0;
     *run = 0;
@@ -2031,8 +2086,8 @@ FSI_PRIVATE void fsi_chunk_take(fsi_chunked *body, size_t taken)
 }
 
 #if FSI_CLIENT
-// Reads a response head [for bench.c]. Returns its length, 0 if it is not complete, or a negative fsi_refusal. Fields are not
-// kept. A response with both Content-Length and Transfer-Encoding, or two different lengths, is refused.
+// Reads a response head [for bench.c]. Returns its length, 0 if it is not complete, or a negative fsi_refusal. Fields
+// are not kept. A response with both Content-Length and Transfer-Encoding, or two different lengths, is refused.
 FSI_PRIVATE int64_t fsi_read_response(const char *data, size_t size, uint32_t head_bytes_max, fsi_answer_head *head)
 {
     uint32_t len = size < head_bytes_max ? (uint32_t)size : head_bytes_max, at = 0;
@@ -2125,12 +2180,12 @@ FSI_INLINE char *fsi_put(char *at, const char *text, size_t len)
 
 typedef struct fsi_head_out {
     uint32_t status;
-    const char *date;      // "Date: ...\r\n", 37 bytes
-    const char *type;      // or NULL
+    const char *date; // "Date: ...\r\n", 37 bytes
+    const char *type; // or NULL
     size_t type_len;
-    const char *more;      // further lines, each with its CR LF
+    const char *more; // further lines, each with its CR LF
     size_t more_len;
-    uint64_t length;       // with has_length
+    uint64_t length; // with has_length
     bool has_length, chunked, say_close, say_keep;
 } fsi_head_out;
 
@@ -2159,8 +2214,10 @@ FSI_PRIVATE char *fsi_write_head(char *at, const fsi_head_out *head)
         at = FSI_PUT(at, "\r\n");
     }
     if (head->chunked) at = FSI_PUT(at, "Transfer-Encoding: chunked\r\n");
-    if (head->say_close) at = FSI_PUT(at, "Connection: close\r\n");
-    else if (head->say_keep) at = FSI_PUT(at, "Connection: keep-alive\r\n");
+    if (head->say_close)
+        at = FSI_PUT(at, "Connection: close\r\n");
+    else if (head->say_keep)
+        at = FSI_PUT(at, "Connection: keep-alive\r\n");
     if (head->more_len) at = fsi_put(at, head->more, head->more_len);
     return FSI_PUT(at, "\r\n");
 }
@@ -2188,8 +2245,9 @@ FSI_PRIVATE bool fsi_field_is_clean(const char *name, size_t name_len, const cha
 // Fields that decide about framing or the connection are the library's.
 FSI_PRIVATE bool fsi_field_is_ours(const char *name, size_t len)
 {
-    return FSI_IS(name, len, "content-length") || FSI_IS(name, len, "transfer-encoding") || FSI_IS(name, len, "connection") ||
-           FSI_IS(name, len, "keep-alive") || FSI_IS(name, len, "date") || FSI_IS(name, len, "trailer") || FSI_IS(name, len, "upgrade");
+    return FSI_IS(name, len, "content-length") || FSI_IS(name, len, "transfer-encoding") ||
+           FSI_IS(name, len, "connection") || FSI_IS(name, len, "keep-alive") || FSI_IS(name, len, "date") ||
+           FSI_IS(name, len, "trailer") || FSI_IS(name, len, "upgrade");
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -2312,8 +2370,9 @@ FSI_PRIVATE bool fsi_sockaddr_parse(const char *text, fsi_sockaddr *at, uint32_t
 // How several listeners share one address: not at all, as members of our own group, or with strangers too.
 typedef enum fsi_share { FSI_SHARE_NONE, FSI_SHARE_FIRST, FSI_SHARE_MEMBER, FSI_SHARE_ALL } fsi_share;
 
-// Binds and listens. The first socket of our group binds without SO_REUSEPORT, so that a stranger's socket on the port is an
-// error even if it would share; only then it opens the port to its own later members. Returns the descriptor or -errno.
+// Binds and listens. The first socket of our group binds without SO_REUSEPORT, so that a stranger's socket on the
+// port is an error even if it would share; only then it opens the port to its own later members. Returns the
+// descriptor or -errno.
 FSI_PRIVATE int fsi_sock_listen(const fsi_sockaddr *at, fsi_share share, bool v6_only, uint32_t backlog)
 {
     int one = 1, zero = 0, family = at->storage.ss_family, error;
@@ -2322,8 +2381,10 @@ FSI_PRIVATE int fsi_sock_listen(const fsi_sockaddr *at, fsi_share share, bool v6
     if (family != AF_UNIX) {
         if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0) goto fail;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); // accepted sockets inherit it
-        if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6_only ? &one : &zero, sizeof one) != 0) goto fail;
-        if ((share == FSI_SHARE_MEMBER || share == FSI_SHARE_ALL) && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0)
+        if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6_only ? &one : &zero, sizeof one) != 0)
+            goto fail;
+        if ((share == FSI_SHARE_MEMBER || share == FSI_SHARE_ALL) &&
+            setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0)
             goto fail;
     }
     if (bind(fd, (const struct sockaddr *)(const void *)&at->storage, at->len) != 0) goto fail;
@@ -2370,42 +2431,45 @@ FSI_PRIVATE bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
     return true;
 }
 
-// A socket file that nobody serves any more? (A connect to it is refused; to a live one it succeeds or its queue is full.)
+// A socket file that nobody serves any more? (A connect to it is refused; to a live one it succeeds or its queue is
+// full.)
 FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
 {
     struct stat info;
     if (lstat(path, &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return false;
-    bool stale = connect(fd, (const struct sockaddr *)(const void *)&at->storage, at->len) != 0 && errno == ECONNREFUSED;
+    bool stale =
+        connect(fd, (const struct sockaddr *)(const void *)&at->storage, at->len) != 0 && errno == ECONNREFUSED;
     close(fd);
     return stale;
 }
 #endif
 
 // ---------------------------------------------------------------------------------------------------------
-// >>io   The one interface under everything; one of the sections after this fills it. One socket is one channel with at most
-//        one read and one write in progress.
+// >>io   The one interface under everything; one of the sections after this fills it. One socket is one channel with
+//        at most one read and one write in progress.
 //
-//   fsi_io_init(io, loop)      false: the system refused. Safe to fsi_io_free in any state that began as zeroes with fd -1.
-//   fsi_io_wait(io, us)        waits for events, at most so many microseconds (UINT64_MAX: no limit); returns how many came
-//   fsi_io_dispatch(io)        tells the owners of those channels: fsi_chan_ready, or io->on_client for FSI_CHAN_CLIENT
-//   fsi_io_wake(io)            any thread, async-signal-safe: makes the wait return
-//   fsi_io_listen(io, chan, shared)   starts telling of new connections; shared: several ios wait on this socket
-//   fsi_io_unlisten(chan)      stops telling; the socket stays open
-//   fsi_io_accept(chan)        a descriptor that belongs to no io yet, FSI_PENDING, FSI_FAILED (passing: go on) or FSI_EMPTY (no descriptors)
-//   fsi_io_open(io, chan)      chan->fd joins this io; both directions count as ready
-//   fsi_io_detach(chan)        leaves its io, stays open (only where FSI_IO_CAN_MOVE)
-//   fsi_io_connect(io, chan, address)  a new client socket; FSI_PENDING, or FSI_FAILED with the error in *os_error
-//   fsi_io_connected(chan)     after FSI_READY_WRITE of a pending connect: 0, or the system's error
-//   fsi_io_read(chan, to, n)   bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
-//   fsi_io_write(chan, bufs, count, stable)   bytes > 0, FSI_PENDING or FSI_FAILED
-//   fsi_io_shut(chan)          ends our direction; the peer reads to the end
-//   fsi_io_close(chan, reset)  starts closing; fsi_chan_closed(chan) follows, at once or later
+//   fsi_io_init(io, loop)      false: the system refused. Safe to fsi_io_free in any state that began as zeroes with
+//   fd -1. fsi_io_wait(io, us)        waits for events, at most so many microseconds (UINT64_MAX: no limit); returns
+//   how many came fsi_io_dispatch(io)        tells the owners of those channels: fsi_chan_ready, or io->on_client for
+//   FSI_CHAN_CLIENT fsi_io_wake(io)            any thread, async-signal-safe: makes the wait return fsi_io_listen(io,
+//   chan, shared)   starts telling of new connections; shared: several ios wait on this socket fsi_io_unlisten(chan)
+//   stops telling; the socket stays open fsi_io_accept(chan)        a descriptor that belongs to no io yet,
+//   FSI_PENDING, FSI_FAILED (passing: go on) or FSI_EMPTY (no descriptors) fsi_io_open(io, chan)      chan->fd joins
+//   this io; both directions count as ready fsi_io_detach(chan)        leaves its io, stays open (only where
+//   FSI_IO_CAN_MOVE) fsi_io_connect(io, chan, address)  a new client socket; FSI_PENDING, or FSI_FAILED with the
+//   error in *os_error fsi_io_connected(chan)     after FSI_READY_WRITE of a pending connect: 0, or the system's
+//   error fsi_io_read(chan, to, n)   bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
+//   fsi_io_write(chan, bufs, count, stable)   bytes > 0, FSI_PENDING or FSI_FAILED fsi_io_shut(chan)          ends
+//   our direction; the peer reads to the end fsi_io_close(chan, reset)  starts closing; fsi_chan_closed(chan)
+//   follows, at once or later
 //
 // After FSI_PENDING the io calls fsi_chan_ready and the core simply calls again. Rules, each one a known bug elsewhere:
-//   1. Bytes of a write that is FSI_PENDING stay where they are. A call with stable == false cannot promise that: then FSI_PENDING
-//      took nothing, and the core calls again at once with the same bytes in memory that stays (on readiness systems this costs nothing).
+//   1. Bytes of a write that is FSI_PENDING stay where they are. A call with stable == false cannot promise that:
+//   then FSI_PENDING
+//      took nothing, and the core calls again at once with the same bytes in memory that stays (on readiness systems
+//      this costs nothing).
 //   2. fsi_io_close only starts closing. Memory returns after fsi_chan_closed and after the batch of events.
 //   3. Stop only on FSI_PENDING. Who stops for another reason (budget) goes on the loop's run list, or sleeps for ever.
 //   4. A read that came back short counts as FSI_PENDING for the next one, until the peer's end was seen.
@@ -2427,9 +2491,10 @@ FSI_INLINE void fsi_chan_init(fsi_chan *chan, fsi_chan_kind kind)
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// >>io-epoll   Linux. A socket is registered once, edge-triggered, for its whole life; reads and writes are tried first, so a
-//              keep-alive request costs one recv and one send. Listeners are level-triggered: a bounded number of accepts a turn
-//              loses nothing. The wake is an eventfd that is never read: each write to it is an edge.
+// >>io-epoll   Linux. A socket is registered once, edge-triggered, for its whole life; reads and writes are tried
+//              first, so a keep-alive request costs one recv and one send. Listeners are level-triggered: a bounded
+//              number of accepts a turn loses nothing. The wake is an eventfd that is never read: each write to it is
+//              an edge.
 // ---------------------------------------------------------------------------------------------------------
 
 #ifdef FSV_IO_HEADER
@@ -2490,8 +2555,10 @@ FSI_PRIVATE void fsi_io_dispatch(fsi_io *io)
         if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) chan->eof = true;
         if (ready & FSI_READY_READ) chan->can_read = true;
         if (ready & FSI_READY_WRITE) chan->can_write = true;
-        if (chan->kind == FSI_CHAN_CLIENT) io->on_client(chan, ready);
-        else if (chan->kind != FSI_CHAN_WAKE) fsi_chan_ready(chan, ready);
+        if (chan->kind == FSI_CHAN_CLIENT)
+            io->on_client(chan, ready);
+        else if (chan->kind != FSI_CHAN_WAKE)
+            fsi_chan_ready(chan, ready);
     }
     io->event_count = 0;
 }
@@ -2571,7 +2638,8 @@ FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t co
 {
     (void)stable; // nothing is kept here: the call is the system call
     if (!chan->can_write) return FSI_PENDING;
-    ssize_t sent = count == 1 ? send(chan->fd, bufs->ptr, bufs->len, MSG_NOSIGNAL) : fsi_io_write_many(chan, bufs, count);
+    ssize_t sent =
+        count == 1 ? send(chan->fd, bufs->ptr, bufs->len, MSG_NOSIGNAL) : fsi_io_write_many(chan, bufs, count);
     if (sent > 0) return sent;
     if (sent < 0 && errno == EINTR) return fsi_io_write(chan, bufs, count, stable);
     if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return FSI_FAILED;
@@ -2606,7 +2674,8 @@ FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *t
     chan->fd = socket(to->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (chan->fd < 0) goto fail;
     if (to->storage.ss_family != AF_UNIX) (void)setsockopt(chan->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(chan->fd, (const struct sockaddr *)(const void *)&to->storage, to->len) != 0 && errno != EINPROGRESS) goto fail;
+    if (connect(chan->fd, (const struct sockaddr *)(const void *)&to->storage, to->len) != 0 && errno != EINPROGRESS)
+        goto fail;
     if (!fsi_io_open(io, chan)) goto fail;
     chan->can_read = chan->can_write = false; // the edge tells when
     return FSI_PENDING;
@@ -2628,15 +2697,18 @@ FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
 #endif // >>io-epoll
 
 // ---------------------------------------------------------------------------------------------------------
-// >>router   A tree of path segments, made before the server runs and only read afterwards. Literal children are tried first, then
-//            ":name", then "*"; the walk backtracks, so that a better path without the method does not hide a worse one with it.
+// >>router   A tree of path segments, made before the server runs and only read afterwards. Literal children are
+//            tried first, then ":name", then "*"; the walk backtracks, so that a better path without the method does
+//            not hide a worse one with it.
 // ---------------------------------------------------------------------------------------------------------
 
-#define FSI_METHODS_ANY (1u << FSI_GET | 1u << FSI_HEAD | 1u << FSI_POST | 1u << FSI_PUT | 1u << FSI_DELETE | 1u << FSI_PATCH)
+#define FSI_METHODS_ANY \
+    (1u << FSI_GET | 1u << FSI_HEAD | 1u << FSI_POST | 1u << FSI_PUT | 1u << FSI_DELETE | 1u << FSI_PATCH)
 
 FSI_PRIVATE const char *fsi_method_text(const fsv_server *server, uint32_t method)
 {
-    static const char *const names[FSI_METHODS] = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+    static const char *const names[FSI_METHODS] = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
+                                                   "CONNECT", "OPTIONS", "TRACE", "PATCH"};
     return method < FSI_METHODS ? names[method] : server->tokens[method - FSI_METHODS];
 }
 
@@ -2644,7 +2716,8 @@ FSI_PRIVATE const char *fsi_method_text(const fsv_server *server, uint32_t metho
 FSI_PRIVATE uint8_t fsi_method_token(const fsv_server *server, const char *text, size_t len)
 {
     for (uint32_t i = 0; i < server->token_count; i++)
-        if (strlen(server->tokens[i]) == len && memcmp(server->tokens[i], text, len) == 0) return (uint8_t)(FSI_METHODS + i);
+        if (strlen(server->tokens[i]) == len && memcmp(server->tokens[i], text, len) == 0)
+            return (uint8_t)(FSI_METHODS + i);
     return FSI_METHOD_OTHER;
 }
 
@@ -2718,7 +2791,7 @@ typedef struct fsi_match {
     const char *path;
     uint32_t len;
     uint8_t method;
-    uint32_t allow;       // methods of every pattern that matched
+    uint32_t allow; // methods of every pattern that matched
 } fsi_match;
 
 FSI_PRIVATE const fsi_route *fsi_node_route(const fsi_node *node, fsi_match *match)
@@ -2748,7 +2821,8 @@ FSI_PRIVATE const fsi_route *fsi_node_match(const fsi_node *node, fsi_match *mat
     }
     if (depth >= FSI_PARAMS_MAX) return NULL;
     if (node->param && len) {
-        route = slash ? fsi_node_match(node->param, match, at + len + 1, depth + 1) : fsi_node_route(node->param, match);
+        route =
+            slash ? fsi_node_match(node->param, match, at + len + 1, depth + 1) : fsi_node_route(node->param, match);
         if (route) {
             match->request->param_at[depth] = at;
             match->request->param_len[depth] = len;
@@ -2765,8 +2839,8 @@ FSI_PRIVATE const fsi_route *fsi_node_match(const fsi_node *node, fsi_match *mat
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// >>conn   One connection: a state machine over its channel, whose bytes are read into the loop's buffer and whose answers gather in
-//          the loop's other one.
+// >>conn   One connection: a state machine over its channel, whose bytes are read into the loop's buffer and whose
+//          answers gather in the loop's other one.
 //
 //   HEAD      reads and parses; between requests it holds nothing       -> BODY EXCHANGE SEND LINGER CLOSE
 //   BODY      collects a whole body into a block of the request         -> HEAD SEND LINGER CLOSE
@@ -2775,8 +2849,9 @@ FSI_PRIVATE const fsi_route *fsi_node_match(const fsi_node *node, fsi_match *mat
 //   LINGER    answered and half closed; reads off what still comes      -> CLOSE
 //   CLOSE     the socket is gone; memory returns after the batch
 //
-//          A turn ends when every step says that it waits: for bytes, for room, or for the next turn because its budget is spent. Then
-//          the answers leave in one send, and what is not used yet or was not taken goes into blocks that the connection owns.
+//          A turn ends when every step says that it waits: for bytes, for room, or for the next turn because its
+//          budget is spent. Then the answers leave in one send, and what is not used yet or was not taken goes into
+//          blocks that the connection owns.
 // ---------------------------------------------------------------------------------------------------------
 
 // ---- sending
@@ -2809,8 +2884,10 @@ FSI_PRIVATE fsi_out *fsi_out_append(fsi_conn *conn, size_t room)
     if (!out) return NULL;
     memset(out, 0, sizeof *out);
     out->bytes = got;
-    if (conn->out_last) conn->out_last->next = out;
-    else conn->out = out;
+    if (conn->out_last)
+        conn->out_last->next = out;
+    else
+        conn->out = out;
     conn->out_last = out;
     return out;
 }
@@ -2844,8 +2921,10 @@ static void fsi_release_nothing(void *memory, void *user)
     (void)user;
 }
 
-// Queues memory of which `sent` bytes have left already; released when the rest has, or at once if the queue cannot take it.
-FSI_PRIVATE void fsi_conn_queue_owned(fsi_conn *conn, const char *ptr, size_t len, size_t sent, fsv_release_handler release, void *user)
+// Queues memory of which `sent` bytes have left already; released when the rest has, or at once if the queue cannot
+// take it.
+FSI_PRIVATE void fsi_conn_queue_owned(fsi_conn *conn, const char *ptr, size_t len, size_t sent,
+                                      fsv_release_handler release, void *user)
 {
     fsi_out *out = sent < len && !conn->broken ? fsi_out_append(conn, 0) : NULL;
     if (!out) {
@@ -2893,9 +2972,10 @@ FSI_PRIVATE void fsi_conn_send_queue(fsi_conn *conn)
     }
 }
 
-// Sends what gathered in the loop's buffer and then these bytes, in one call; the rest is queued: the gathered bytes as a copy, these as
-// a copy or, with keep_ptr, as they stand (release tells the owner when).
-FSI_PRIVATE void fsi_conn_write_through(fsi_conn *conn, const char *ptr, size_t len, bool keep_ptr, fsv_release_handler release, void *user)
+// Sends what gathered in the loop's buffer and then these bytes, in one call; the rest is queued: the gathered bytes
+// as a copy, these as a copy or, with keep_ptr, as they stand (release tells the owner when).
+FSI_PRIVATE void fsi_conn_write_through(fsi_conn *conn, const char *ptr, size_t len, bool keep_ptr,
+                                        fsv_release_handler release, void *user)
 {
     fsi_loop *loop = conn->loop;
     size_t gathered = loop->out_len, sent = 0;
@@ -2918,8 +2998,10 @@ FSI_PRIVATE void fsi_conn_write_through(fsi_conn *conn, const char *ptr, size_t 
     }
     if (!conn->broken && sent < gathered) fsi_conn_queue_copy(conn, loop->out + sent, gathered - sent);
     size_t sent_of_these = sent > gathered ? sent - gathered : 0;
-    if (keep_ptr) fsi_conn_queue_owned(conn, ptr, len, sent_of_these, release, user);
-    else if (!conn->broken && sent_of_these < len) fsi_conn_queue_copy(conn, ptr + sent_of_these, len - sent_of_these);
+    if (keep_ptr)
+        fsi_conn_queue_owned(conn, ptr, len, sent_of_these, release, user);
+    else if (!conn->broken && sent_of_these < len)
+        fsi_conn_queue_copy(conn, ptr + sent_of_these, len - sent_of_these);
     if (was_empty && conn->out && !conn->broken) {
         fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.send_timeout_ms);
         fsi_conn_send_queue(conn); // from memory that stays: now the io may keep it
@@ -2958,14 +3040,16 @@ FSI_INLINE fsv_request *fsi_conn_request(fsi_conn *conn)
     return conn->request ? conn->request : &conn->loop->scratch;
 }
 
-// Moves the request from the loop's scratch into a block of its own, so that it outlives the turn. False: out of memory.
+// Moves the request from the loop's scratch into a block of its own, so that it outlives the turn. False: out of
+// memory.
 FSI_PRIVATE bool fsi_conn_detach_request(fsi_conn *conn)
 {
     fsv_request *from = &conn->loop->scratch, *to;
     size_t fields = sizeof(fsi_field) * from->head.field_count, got;
     bool own_path = from->head.escaped;
     if (conn->request) return true;
-    to = (fsv_request *)fsi_block_get(conn->loop, sizeof *to + fields + from->head.bytes + (own_path ? from->path_len : 0), &got);
+    to = (fsv_request *)fsi_block_get(conn->loop,
+                                      sizeof *to + fields + from->head.bytes + (own_path ? from->path_len : 0), &got);
     if (!to) return false;
     *to = *from;
     to->bytes = got;
@@ -2982,13 +3066,18 @@ FSI_PRIVATE bool fsi_conn_detach_request(fsi_conn *conn)
 
 FSI_COLD void fsi_count_status(fsi_loop *loop, uint32_t status)
 {
-    if (status < 300) FSI_COUNT(loop, answers_2xx, 1);
-    else if (status < 400) FSI_COUNT(loop, answers_3xx, 1);
-    else if (status < 500) FSI_COUNT(loop, answers_4xx, 1);
-    else FSI_COUNT(loop, answers_5xx, 1);
+    if (status < 300)
+        FSI_COUNT(loop, answers_2xx, 1);
+    else if (status < 400)
+        FSI_COUNT(loop, answers_3xx, 1);
+    else if (status < 500)
+        FSI_COUNT(loop, answers_4xx, 1);
+    else
+        FSI_COUNT(loop, answers_5xx, 1);
 }
 
-FSI_COLD void fsi_tell_answer(fsi_loop *loop, const fsv_request *request, uint32_t status, uint64_t bytes, uint64_t begun_us)
+FSI_COLD void fsi_tell_answer(fsi_loop *loop, const fsv_request *request, uint32_t status, uint64_t bytes,
+                              uint64_t begun_us)
 {
     fsv_answer answer;
     answer.status = status;
@@ -3020,7 +3109,8 @@ FSI_PRIVATE void fsi_conn_end_request(fsi_conn *conn, fsv_request *request)
 FSI_PRIVATE void fsi_conn_close(fsi_conn *conn, bool reset)
 {
     if (conn->state == FSI_CONN_CLOSE || conn->state == FSI_CONN_FREE) return;
-    if (conn->state == FSI_CONN_BODY) fsi_conn_request(conn)->route = NULL; // its handler was not called, so neither is on_close
+    if (conn->state == FSI_CONN_BODY)
+        fsi_conn_request(conn)->route = NULL; // its handler was not called, so neither is on_close
     if (conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE) {
         conn->broken = true;
         fsi_conn_end_request(conn, fsi_conn_request(conn));
@@ -3056,12 +3146,13 @@ FSI_INLINE bool fsi_conn_will_keep(fsi_conn *conn, const fsv_request *request, b
 }
 
 // Writes the head of an answer into the send buffer.
-FSI_INLINE void fsi_conn_put_head(fsi_conn *conn, fsv_request *request, uint32_t status, const char *type, size_t type_len, uint64_t length,
-                                  bool chunked, bool whole)
+FSI_INLINE void fsi_conn_put_head(fsi_conn *conn, fsv_request *request, uint32_t status, const char *type,
+                                  size_t type_len, uint64_t length, bool chunked, bool whole)
 {
     fsi_loop *loop = conn->loop;
     fsi_head_out head;
-    conn->keep = fsi_conn_will_keep(conn, request, whole) && (length != FSV_LENGTH_UNKNOWN || chunked || request->no_body);
+    conn->keep =
+        fsi_conn_will_keep(conn, request, whole) && (length != FSV_LENGTH_UNKNOWN || chunked || request->no_body);
     head.status = status;
     head.date = loop->date_line;
     head.type = type;
@@ -3076,11 +3167,14 @@ FSI_INLINE void fsi_conn_put_head(fsi_conn *conn, fsv_request *request, uint32_t
     char *at = fsi_conn_room(conn, FSI_HEAD_ROOM + type_len + request->more_len);
     loop->out_len = (size_t)(fsi_write_head(at, &head) - loop->out);
     request->status = status;
-    if (FSI_LIKELY(status < 300)) FSI_COUNT(loop, answers_2xx, 1);
-    else fsi_count_status(loop, status);
+    if (FSI_LIKELY(status < 300))
+        FSI_COUNT(loop, answers_2xx, 1);
+    else
+        fsi_count_status(loop, status);
 }
 
-FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t status, const char *type, size_t *type_len, uint64_t len)
+FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t status, const char *type, size_t *type_len,
+                                        uint64_t len)
 {
     if (request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     if (request->conn->broken) return FSV_ERR_CLOSED;
@@ -3093,8 +3187,8 @@ FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t sta
 }
 
 // A whole answer. keep_ptr: see fsi_conn_write_through; then release is called in any case.
-FSI_PRIVATE fsv_result fsi_answer(fsv_request *request, uint32_t status, const char *type, const char *body, size_t len, bool keep_ptr,
-                                  fsv_release_handler release, void *user)
+FSI_PRIVATE fsv_result fsi_answer(fsv_request *request, uint32_t status, const char *type, const char *body, size_t len,
+                                  bool keep_ptr, fsv_release_handler release, void *user)
 {
     fsi_conn *conn = request->conn;
     size_t type_len = 0;
@@ -3208,7 +3302,8 @@ FSI_INLINE void fsi_conn_next(fsi_conn *conn)
     fsi_loop *loop = conn->loop;
     if (FSI_UNLIKELY(!conn->body_done)) { // answered without it
         size_t here = loop->in_len - loop->in_at;
-        if (conn->keep && !conn->body_chunked && conn->body_left <= here) loop->in_at += (size_t)conn->body_left;
+        if (conn->keep && !conn->body_chunked && conn->body_left <= here)
+            loop->in_at += (size_t)conn->body_left;
         else {
             conn->keep = false;
             conn->more_to_come = true;
@@ -3227,7 +3322,8 @@ FSI_INLINE bool fsi_conn_route(fsi_conn *conn, fsv_request *request)
     fsv_server *server = conn->loop->server;
     fsi_match match;
     if (request->head.method == FSI_METHOD_OTHER)
-        request->head.method = fsi_method_token(server, request->base + request->head.skipped, request->head.method_len);
+        request->head.method =
+            fsi_method_token(server, request->base + request->head.skipped, request->head.method_len);
     match.request = request;
     match.path = request->path;
     match.len = request->path_len;
@@ -3237,8 +3333,10 @@ FSI_INLINE bool fsi_conn_route(fsi_conn *conn, fsv_request *request)
         fsi_answer_plain(request, 501);
         return false;
     }
-    if (FSI_LIKELY(match.len && match.path[0] == '/')) request->route = fsi_node_match(server->root, &match, 1, 0);
-    else match.allow = request->head.asterisk ? server->methods_used | 1u << FSI_OPTIONS : 0;
+    if (FSI_LIKELY(match.len && match.path[0] == '/'))
+        request->route = fsi_node_match(server->root, &match, 1, 0);
+    else
+        match.allow = request->head.asterisk ? server->methods_used | 1u << FSI_OPTIONS : 0;
     if (FSI_LIKELY(request->route != NULL)) return true;
     if (match.allow == 0 && server->fallback.handler) {
         request->route = &server->fallback;
@@ -3336,7 +3434,9 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
         return;
     }
     const fsi_route *route = request->route;
-    uint64_t limit = route->body_bytes_max ? route->body_bytes_max : route->on_body ? UINT64_MAX : server->desc.body_bytes_max;
+    uint64_t limit = route->body_bytes_max ? route->body_bytes_max
+                     : route->on_body      ? UINT64_MAX
+                                           : server->desc.body_bytes_max;
     if (FSI_UNLIKELY(conn->body_left > limit)) {
         request->route = NULL; // its handler is not called, so neither is on_close
         fsi_conn_refuse(conn, 413, "the body is too large");
@@ -3383,7 +3483,8 @@ FSI_INLINE bool fsi_conn_step_head(fsi_conn *conn)
         limits.head_bytes = loop->server->desc.head_bytes_max;
         limits.target_bytes = loop->server->desc.target_bytes_max;
         limits.fields = loop->server->desc.fields_max;
-        int64_t n = fsi_read_request(loop->in + loop->in_at, loop->in_len - loop->in_at, &limits, &loop->scratch.head, loop->fields);
+        int64_t n = fsi_read_request(loop->in + loop->in_at, loop->in_len - loop->in_at, &limits, &loop->scratch.head,
+                                     loop->fields);
         if (FSI_LIKELY(n > 0)) {
             fsi_conn_begin(conn, &loop->scratch);
             return true;
@@ -3455,7 +3556,8 @@ FSI_PRIVATE void fsi_conn_body_taken(fsi_conn *conn, size_t n)
 FSI_PRIVATE bool fsi_conn_collect(fsi_conn *conn, fsv_request *request, size_t run)
 {
     fsi_loop *loop = conn->loop;
-    uint64_t limit = request->route->body_bytes_max ? request->route->body_bytes_max : loop->server->desc.body_bytes_max;
+    uint64_t limit =
+        request->route->body_bytes_max ? request->route->body_bytes_max : loop->server->desc.body_bytes_max;
     if (run > limit - request->body_len) {
         request->route = NULL;
         fsi_conn_refuse(conn, 413, "the body is too large");
@@ -3463,7 +3565,8 @@ FSI_PRIVATE bool fsi_conn_collect(fsi_conn *conn, fsv_request *request, size_t r
     }
     if (request->body_len + run > request->collect_cap || !request->collect) {
         size_t want = (request->body_len + run) * 2, got;
-        if (!conn->body_chunked && want > request->body_len + conn->body_left) want = request->body_len + (size_t)conn->body_left;
+        if (!conn->body_chunked && want > request->body_len + conn->body_left)
+            want = request->body_len + (size_t)conn->body_left;
         char *more = (char *)fsi_block_get(loop, want, &got);
         if (!more) {
             request->route = NULL;
@@ -3493,8 +3596,10 @@ FSI_PRIVATE bool fsi_conn_step_body(fsi_conn *conn)
     if (conn->body_done) {
         request->body = request->collect;
         fsi_conn_call(conn, request);
-        if (request->resp == FSI_RESP_DONE) fsi_conn_next(conn);
-        else conn->state = FSI_CONN_EXCHANGE;
+        if (request->resp == FSI_RESP_DONE)
+            fsi_conn_next(conn);
+        else
+            conn->state = FSI_CONN_EXCHANGE;
         return true;
     }
     if (conn->loop->in_at < conn->loop->in_len) return true;
@@ -3539,8 +3644,10 @@ FSI_PRIVATE bool fsi_conn_step_exchange(fsi_conn *conn)
     if (!conn->body_done && !conn->paused) {
         if (loop->in_at == loop->in_len) {
             fsi_conn_say_continue(conn);
-            if (!fsi_conn_detach_request(conn)) conn->broken = true;
-            else moved = fsi_conn_read(conn);
+            if (!fsi_conn_detach_request(conn))
+                conn->broken = true;
+            else
+                moved = fsi_conn_read(conn);
             request = fsi_conn_request(conn);
         }
         if (loop->in_at < loop->in_len && !conn->broken) moved |= fsi_conn_offer(conn, request);
@@ -3576,7 +3683,8 @@ FSI_PRIVATE bool fsi_conn_step_send(fsi_conn *conn)
         fsi_conn_close(conn, false);
         return false;
     }
-    // The peer may still be sending; closing now would answer that with a reset, and a reset discards what it has not read yet.
+    // The peer may still be sending; closing now would answer that with a reset, and a reset discards what it has not
+    // read yet.
     if (conn->chan.eof && !conn->more_to_come) {
         fsi_conn_close(conn, false);
         return false;
@@ -3651,12 +3759,15 @@ FSI_INLINE void fsi_conn_set_timer(fsi_conn *conn, bool had_carry)
     if (FSI_UNLIKELY(conn->out != NULL)) return; // send_timeout, set when bytes moved
     switch ((fsi_conn_state)conn->state) {
     case FSI_CONN_HEAD:
-        if (FSI_LIKELY(!conn->carry)) fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->idle_timeout_ms);
-        else if (!had_carry) fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->head_timeout_ms); // absolute
+        if (FSI_LIKELY(!conn->carry))
+            fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->idle_timeout_ms);
+        else if (!had_carry)
+            fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->head_timeout_ms); // absolute
         break;
     case FSI_CONN_BODY:
     case FSI_CONN_EXCHANGE:
-        if (conn->body_done || conn->paused) fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->send_timeout_ms);
+        if (conn->body_done || conn->paused)
+            fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->send_timeout_ms);
         else if (conn->window_bytes == 0 || conn->timer.due_ms > loop->now_ms + desc->body_timeout_ms)
             fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->body_timeout_ms);
         break;
@@ -3691,7 +3802,9 @@ FSI_PRIVATE void fsi_conn_run(fsi_conn *conn)
     if (FSI_LIKELY(loop->out_len)) fsi_conn_flush(conn);
     if (FSI_UNLIKELY(conn->state >= FSI_CONN_CLOSE)) return;
     if (FSI_UNLIKELY(loop->in_at < loop->in_len) && !conn->broken && !fsi_conn_store(conn)) conn->broken = true;
-    if (FSI_UNLIKELY(conn->state == FSI_CONN_EXCHANGE) && !conn->request && !conn->broken && !fsi_conn_detach_request(conn)) conn->broken = true;
+    if (FSI_UNLIKELY(conn->state == FSI_CONN_EXCHANGE) && !conn->request && !conn->broken &&
+        !fsi_conn_detach_request(conn))
+        conn->broken = true;
     if (FSI_UNLIKELY(conn->broken)) {
         fsi_conn_close(conn, true);
         return;
@@ -3707,7 +3820,8 @@ FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
     fsi_loop *loop = conn->loop;
     const fsv_server_desc *desc = &loop->server->desc;
     bool reading = conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE;
-    if (reading && !conn->out && !conn->body_done && conn->window_bytes >= (uint64_t)desc->body_rate_min * desc->body_timeout_ms / 1000) {
+    if (reading && !conn->out && !conn->body_done &&
+        conn->window_bytes >= (uint64_t)desc->body_rate_min * desc->body_timeout_ms / 1000) {
         conn->window_bytes = 0;
         fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + desc->body_timeout_ms);
         return;
@@ -3716,7 +3830,8 @@ FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
     if (!conn->out && ((conn->state == FSI_CONN_HEAD && conn->carry) || (reading && !conn->body_done))) {
         fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + desc->linger_ms);
         loop->in_at = loop->in_len = loop->out_len = 0;
-        fsi_conn_refuse(conn, 408, conn->state == FSI_CONN_HEAD ? "the head took too long" : "the body came too slowly");
+        fsi_conn_refuse(conn, 408,
+                        conn->state == FSI_CONN_HEAD ? "the head took too long" : "the body came too slowly");
         if (conn->state != FSI_CONN_CLOSE) {
             if (conn->carry) fsi_block_put(loop, conn->carry, conn->carry_cap);
             conn->carry = NULL;
@@ -3728,8 +3843,8 @@ FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
     fsi_conn_close(conn, conn->out != NULL);
 }
 
-// >>loop   A turn: wait, then connections that are ready, those whose budget was spent, the inbox, timers, moves; then memory of what
-//          was closed returns. A turn is a function; only its wait blocks.
+// >>loop   A turn: wait, then connections that are ready, those whose budget was spent, the inbox, timers, moves;
+//          then memory of what was closed returns. A turn is a function; only its wait blocks.
 // ---------------------------------------------------------------------------------------------------------
 
 FSI_PRIVATE void fsi_loop_wake(fsi_loop *loop)
@@ -3750,7 +3865,8 @@ FSI_PRIVATE void fsi_loop_clock(fsi_loop *loop)
     loop->date_due_us = loop->now_us + 1000000 - (uint64_t)wall.tv_nsec / 1000; // when the second changes
 }
 
-// Makes a connection of an accepted socket; the loop owns it from now on. NULL: out of memory, the socket is the caller's.
+// Makes a connection of an accepted socket; the loop owns it from now on. NULL: out of memory, the socket is the
+// caller's.
 FSI_PRIVATE fsi_conn *fsi_loop_adopt(fsi_loop *loop, int fd)
 {
     fsi_conn *conn = fsi_conn_get(loop);
@@ -3774,7 +3890,8 @@ FSI_PRIVATE fsi_conn *fsi_loop_adopt(fsi_loop *loop, int fd)
     return conn;
 }
 
-// One connection too many: it gets a 503 and lingers until the peer has read it. Beyond FSI_SPARE_CONNS of those it is dropped.
+// One connection too many: it gets a 503 and lingers until the peer has read it. Beyond FSI_SPARE_CONNS of those it
+// is dropped.
 FSI_COLD void fsi_loop_turn_away(fsi_loop *loop, int fd, bool drop)
 {
     fsi_conn *conn = drop ? NULL : fsi_loop_adopt(loop, fd);
@@ -3793,7 +3910,8 @@ FSI_COLD void fsi_loop_turn_away(fsi_loop *loop, int fd, bool drop)
 FSI_COLD void fsi_loop_accept_pause(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
-    fsi_log(server, 1, "accept_paused", 0, "out of descriptors or memory: no new connections for 100 ms, %u are open", fsi_load32(&server->conns_open));
+    fsi_log(server, 1, "accept_paused", 0, "out of descriptors or memory: no new connections for 100 ms, %u are open",
+            fsi_load32(&server->conns_open));
     for (uint32_t i = 0; i < server->address_count; i++) {
         if (loop->listeners[i].registered) fsi_io_unlisten(&loop->listeners[i].chan);
         loop->listeners[i].registered = false;
@@ -3843,8 +3961,10 @@ FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, u
 static void fsi_chan_ready(fsi_chan *chan, uint32_t ready)
 {
     (void)ready;
-    if (chan->kind == FSI_CHAN_CONN) fsi_conn_run((fsi_conn *)(void *)chan);
-    else if (!chan->io->loop->accept_paused) (void)fsi_loop_accept(chan->io->loop, chan, 64);
+    if (chan->kind == FSI_CHAN_CONN)
+        fsi_conn_run((fsi_conn *)(void *)chan);
+    else if (!chan->io->loop->accept_paused)
+        (void)fsi_loop_accept(chan->io->loop, chan, 64);
 }
 
 FSI_PRIVATE void fsi_loop_run_list(fsi_loop *loop)
@@ -3934,8 +4054,8 @@ FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
 // Fresh connections that were accepted as the server began to stop get this long for their first request.
 #define FSI_DRAIN_FRESH_MS 500
 
-// First look at a stop: accepts what waits, and the last loop to do so closes every listener; they close together, since closing one
-// member of a group alone resets its clients and renumbers the others.
+// First look at a stop: accepts what waits, and the last loop to do so closes every listener; they close together,
+// since closing one member of a group alone resets its clients and renumbers the others.
 FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
@@ -3948,7 +4068,8 @@ FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
     if (fsi_add32(&server->loops_drained, 1) + 1 < server->loop_count) return;
     for (uint32_t k = 0; k < server->loop_count; k++)
         for (uint32_t i = 0; i < server->address_count; i++)
-            if (server->loops[k].listeners[i].chan.fd >= 0) (void)fsi_loop_accept(loop, &server->loops[k].listeners[i].chan, UINT32_MAX);
+            if (server->loops[k].listeners[i].chan.fd >= 0)
+                (void)fsi_loop_accept(loop, &server->loops[k].listeners[i].chan, UINT32_MAX);
     for (uint32_t k = 0; k < server->loop_count; k++)
         for (uint32_t i = 0; i < server->address_count; i++) {
             fsi_chan *chan = &server->loops[k].listeners[i].chan;
@@ -4024,19 +4145,20 @@ FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// >>balance   Which loop should own a connection, when several loops are pinned. Two forces, both weak, since a move costs more than
-//             many requests: a connection follows its packets (every 64 answers it asks on which CPU the last one came in), and a loop
-//             that drowns gives connections to one that idles. Load overrides locality. And an idle loop accepts for one that is stuck in
-//             a long turn. Moves happen after the batch, at most one a second for each connection, never with a request under way.
+// >>balance   Which loop should own a connection, when several loops are pinned. Two forces, both weak, since a move
+//             costs more than many requests: a connection follows its packets (every 64 answers it asks on which CPU
+//             the last one came in), and a loop that drowns gives connections to one that idles. Load overrides
+//             locality. And an idle loop accepts for one that is stuck in a long turn. Moves happen after the batch,
+//             at most one a second for each connection, never with a request under way.
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_LOCALITY && FSI_IO_CAN_MOVE
 
-#define FSI_WINDOW_US 100000   // over which a loop's load is taken
-#define FSI_DROWNS 900         // permille of its window
+#define FSI_WINDOW_US 100000 // over which a loop's load is taken
+#define FSI_DROWNS 900       // permille of its window
 #define FSI_IDLES 500
-#define FSI_WATCH_US 1000000   // a loop watches the others for so long after their last turn
-#define FSI_OVERDUE_US 20000   // a turn that takes longer keeps new connections waiting
+#define FSI_WATCH_US 1000000 // a loop watches the others for so long after their last turn
+#define FSI_OVERDUE_US 20000 // a turn that takes longer keeps new connections waiting
 
 FSI_PRIVATE bool fsi_balances(const fsi_loop *loop)
 {
@@ -4053,7 +4175,8 @@ FSI_PRIVATE uint32_t fsi_balance_loop_of(const fsv_server *server, int cpu)
 
 FSI_PRIVATE bool fsi_balance_may_move(const fsi_conn *conn)
 {
-    return conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out && !conn->listed && !conn->broken && !conn->chan.eof;
+    return conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out && !conn->listed && !conn->broken &&
+           !conn->chan.eof;
 }
 
 FSI_PRIVATE void fsi_balance_mark(fsi_conn *conn, uint32_t to)
@@ -4290,14 +4413,19 @@ FSI_PRIVATE void fsi_desc_complete(fsv_server_desc *desc)
 FSI_PRIVATE fsv_result fsi_desc_check(const fsv_server *server)
 {
     const fsv_server_desc *desc = &server->desc;
-    if (desc->loops > 1024 && desc->loops != FSV_LOOPS_PER_CPU) return fsi_desc_bad(server, "loops", "must be 1 to 1024 or FSV_LOOPS_PER_CPU");
+    if (desc->loops > 1024 && desc->loops != FSV_LOOPS_PER_CPU)
+        return fsi_desc_bad(server, "loops", "must be 1 to 1024 or FSV_LOOPS_PER_CPU");
     if (desc->pin > 1) return fsi_desc_bad(server, "pin", "must be 0 or 1");
-    if (desc->head_bytes_max < 256 || desc->head_bytes_max > 1048576) return fsi_desc_bad(server, "head_bytes_max", "must be 256 to 1048576");
+    if (desc->head_bytes_max < 256 || desc->head_bytes_max > 1048576)
+        return fsi_desc_bad(server, "head_bytes_max", "must be 256 to 1048576");
     if (desc->fields_max > 10000) return fsi_desc_bad(server, "fields_max", "must be 1 to 10000");
     if (desc->conns_max > 0x7fffffff) return fsi_desc_bad(server, "conns_max", "must be below 2^31");
-    if (desc->response_fields_bytes_max > 32768) return fsi_desc_bad(server, "response_fields_bytes_max", "must be at most 32768");
-    if (desc->inbox_max < 2 || (desc->inbox_max & (desc->inbox_max - 1))) return fsi_desc_bad(server, "inbox_max", "must be a power of two");
-    if (desc->body_bytes_max > SIZE_MAX / 4) return fsi_desc_bad(server, "body_bytes_max", "is more than memory can hold");
+    if (desc->response_fields_bytes_max > 32768)
+        return fsi_desc_bad(server, "response_fields_bytes_max", "must be at most 32768");
+    if (desc->inbox_max < 2 || (desc->inbox_max & (desc->inbox_max - 1)))
+        return fsi_desc_bad(server, "inbox_max", "must be a power of two");
+    if (desc->body_bytes_max > SIZE_MAX / 4)
+        return fsi_desc_bad(server, "body_bytes_max", "is more than memory can hold");
     if (!desc->alloc != !desc->release) return fsi_desc_bad(server, "alloc", "and release come both or not at all");
     return FSV_OK;
 }
@@ -4310,8 +4438,8 @@ FSI_PRIVATE void fsi_server_clamp_conns(fsv_server *server)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
     room = limit.rlim_cur > reserve + 1 ? limit.rlim_cur - reserve : 1;
     if (server->desc.conns_max <= room) return;
-    fsi_log(server, 1, "conns_clamped", 0, "conns_max is %u instead of %u: the descriptor limit is %llu", (uint32_t)room,
-            server->desc.conns_max, (unsigned long long)limit.rlim_cur);
+    fsi_log(server, 1, "conns_clamped", 0, "conns_max is %u instead of %u: the descriptor limit is %llu",
+            (uint32_t)room, server->desc.conns_max, (unsigned long long)limit.rlim_cur);
     server->desc.conns_max = (uint32_t)room;
 }
 
@@ -4377,15 +4505,18 @@ FSI_PRIVATE void fsi_server_release(fsv_server *server)
         for (uint32_t i = 0; i < server->loop_count; i++) fsi_loop_free(&server->loops[i]);
         fsi_release(server, server->loops, sizeof(fsi_loop) * server->loop_count);
     }
-    for (uint32_t i = 0; i < server->slab_count; i++) fsi_release(server, server->slabs[i], sizeof(fsi_conn) * FSI_SLAB_CONNS);
+    for (uint32_t i = 0; i < server->slab_count; i++)
+        fsi_release(server, server->slabs[i], sizeof(fsi_conn) * FSI_SLAB_CONNS);
     fsi_release(server, server->slabs, sizeof(void *) * server->slab_max);
     fsi_release(server, server->threads, sizeof(fsi_thread) * server->loop_count);
     fsi_release(server, server->cpus, sizeof(int) * CPU_SETSIZE);
     fsi_node_free(server, server->root);
     if (server->lock_made) (void)pthread_mutex_destroy(&server->lock);
     fsv_server_desc desc = server->desc; // the allocator outlives its struct
-    if (desc.release) desc.release(server, sizeof *server, desc.alloc_user);
-    else free(server);
+    if (desc.release)
+        desc.release(server, sizeof *server, desc.alloc_user);
+    else
+        free(server);
 }
 
 FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
@@ -4396,7 +4527,10 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     desc->loops = server->loop_count;
     if (desc->pin && !FSI_LOCALITY) return FSV_ERR_UNSUPPORTED;
     fsi_server_clamp_conns(server);
-    server->slab_max = (uint32_t)(((uint64_t)desc->conns_max + FSI_SPARE_CONNS + (uint64_t)server->loop_count * 3 * FSI_SLAB_CONNS) / FSI_SLAB_CONNS + 2);
+    server->slab_max =
+        (uint32_t)(((uint64_t)desc->conns_max + FSI_SPARE_CONNS + (uint64_t)server->loop_count * 3 * FSI_SLAB_CONNS) /
+                       FSI_SLAB_CONNS +
+                   2);
     server->loops = (fsi_loop *)fsi_alloc_zero(server, sizeof(fsi_loop) * server->loop_count);
     if (!server->loops) return FSV_ERR_MEMORY;
     for (uint32_t i = 0; i < server->loop_count; i++) server->loops[i].io.fd = server->loops[i].io.wake.fd = -1;
@@ -4424,8 +4558,9 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
 }
 
 #if FSI_LOCALITY
-// Lets the kernel give a connection to the listener of the loop on whose CPU its first packet arrived. Sockets of the group are
-// numbered in the order in which they began to listen, which is the loops'. Where it is not allowed the kernel spreads by hash.
+// Lets the kernel give a connection to the listener of the loop on whose CPU its first packet arrived. Sockets of the
+// group are numbered in the order in which they began to listen, which is the loops'. Where it is not allowed the
+// kernel spreads by hash.
 FSI_PRIVATE void fsi_server_steer(fsv_server *server, int fd)
 {
     struct sock_filter code[2 * 256 + 3];
@@ -4454,8 +4589,10 @@ FSI_PRIVATE void fsi_server_steer(fsv_server *server, int fd)
 }
 #endif
 
-// Opens one address for every loop. want: port 0 is filled in by the system. Returns FSV_OK or an error; nothing stays open then.
-FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *want, const char *path, bool v6_only, bool with_others)
+// Opens one address for every loop. want: port 0 is filled in by the system. Returns FSV_OK or an error; nothing
+// stays open then.
+FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *want, const char *path, bool v6_only,
+                                            bool with_others)
 {
     uint32_t index = server->address_count, opened = 0;
     fsi_address *address = &server->addresses[index];
@@ -4464,7 +4601,10 @@ FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *wa
     address->shared = path != NULL;
     for (uint32_t k = 0; k < server->loop_count; k++) {
         fsi_listener *listener = &server->loops[k].listeners[index];
-        fsi_share share = with_others ? FSI_SHARE_ALL : server->loop_count == 1 ? FSI_SHARE_NONE : k ? FSI_SHARE_MEMBER : FSI_SHARE_FIRST;
+        fsi_share share = with_others               ? FSI_SHARE_ALL
+                          : server->loop_count == 1 ? FSI_SHARE_NONE
+                          : k                       ? FSI_SHARE_MEMBER
+                                                    : FSI_SHARE_FIRST;
         if (address->shared && k) {
             listener->chan.fd = server->loops[0].listeners[index].chan.fd;
             continue;
@@ -4495,7 +4635,8 @@ FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *wa
         address->port = fsi_sockaddr_port(want);
     }
 #if FSI_LOCALITY
-    if (server->desc.pin && server->loop_count > 1 && !address->shared) fsi_server_steer(server, server->loops[0].listeners[index].chan.fd);
+    if (server->desc.pin && server->loop_count > 1 && !address->shared)
+        fsi_server_steer(server, server->loops[0].listeners[index].chan.fd);
 #endif
     fsi_store32(&server->address_count, index + 1);
     return FSV_OK;
@@ -4512,7 +4653,8 @@ FSI_PRIVATE void fsi_server_unlisten_last(fsv_server *server)
     fsi_store32(&server->address_count, index);
 }
 
-// 127.0.0.1 and [::1] on one port. Without IPv6, or with the port taken there by a system's choice for v4, it tries again or goes without.
+// 127.0.0.1 and [::1] on one port. Without IPv6, or with the port taken there by a system's choice for v4, it tries
+// again or goes without.
 FSI_PRIVATE fsv_result fsi_server_listen_localhost(fsv_server *server, uint32_t port, bool with_others)
 {
     fsv_result result = FSV_ERR_IN_USE;
@@ -4563,7 +4705,8 @@ FSI_PRIVATE fsv_result fsi_server_listen_text(fsv_server *server, const char *te
     if (at.len) return fsi_server_listen_at(server, &at, NULL, true, with_others);
     fsi_sockaddr_v6(&at, &in6addr_any, port); // every address: dual stack, or IPv4 alone
     result = fsi_server_listen_at(server, &at, NULL, false, with_others);
-    if (result == FSV_OK || result == FSV_ERR_IN_USE || result == FSV_ERR_PERMISSION || result == FSV_ERR_MEMORY) return result;
+    if (result == FSV_OK || result == FSV_ERR_IN_USE || result == FSV_ERR_PERMISSION || result == FSV_ERR_MEMORY)
+        return result;
     fsi_sockaddr_v4(&at, 0, port);
     return fsi_server_listen_at(server, &at, NULL, false, with_others);
 }
@@ -4689,7 +4832,9 @@ FSI_PRIVATE fsv_result fsi_server_listen_checked(fsv_server *server, const char 
     if (!server || !address) return FSV_ERR_ARGUMENT;
     if (fsi_load32(&server->life) != FSI_LIFE_NEW) return FSV_ERR_STATE;
     fsv_result result = fsi_server_listen_text(server, address, with_others);
-    if (result != FSV_OK) fsi_log(server, 0, "listen", result == FSV_ERR_ADDRESS ? 0 : errno, "cannot listen on %s: %s", address, fsv_result_text(result));
+    if (result != FSV_OK)
+        fsi_log(server, 0, "listen", result == FSV_ERR_ADDRESS ? 0 : errno, "cannot listen on %s: %s", address,
+                fsv_result_text(result));
     return result;
 }
 
@@ -4840,7 +4985,8 @@ FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv
 
 FSI_PRIVATE fsv_result fsi_route_bad(const fsv_server *server, const fsv_route_desc *desc, const char *why)
 {
-    fsi_log(server, 0, "route", 0, "route %s %s: %s", desc->method ? desc->method : "?", desc->pattern ? desc->pattern : "?", why);
+    fsi_log(server, 0, "route", 0, "route %s %s: %s", desc->method ? desc->method : "?",
+            desc->pattern ? desc->pattern : "?", why);
     return FSV_ERR_ARGUMENT;
 }
 
@@ -4869,9 +5015,11 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
     uint8_t method;
     if (!server || !desc) return FSV_ERR_ARGUMENT;
     if (fsi_load32(&server->life) != FSI_LIFE_NEW) return FSV_ERR_STATE;
-    if (!desc->method || !desc->handler || !desc->pattern) return fsi_route_bad(server, desc, "method, pattern and handler are required");
+    if (!desc->method || !desc->handler || !desc->pattern)
+        return fsi_route_bad(server, desc, "method, pattern and handler are required");
     if (desc->pattern[0] != '/') return fsi_route_bad(server, desc, "the pattern must begin with a slash");
-    if (!fsi_route_method(server, desc->method, &method)) return fsi_route_bad(server, desc, "the method is no token, or there are too many others");
+    if (!fsi_route_method(server, desc->method, &method))
+        return fsi_route_bad(server, desc, "the method is no token, or there are too many others");
     size_t pattern_len = strlen(desc->pattern);
     fsi_route *route = (fsi_route *)fsi_alloc_zero(server, sizeof(fsi_route) + pattern_len + 1);
     if (!route) return FSV_ERR_MEMORY;
@@ -4883,9 +5031,12 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
         slash = strchr(segment, '/');
         size_t len = slash ? (size_t)(slash - segment) : strlen(segment);
         bool named = len && segment[0] == ':', rest = len == 1 && segment[0] == '*';
-        if (rest && slash) result = fsi_route_bad(server, desc, "\"*\" must be the last segment");
-        else if (named && len == 1) result = fsi_route_bad(server, desc, "a parameter needs a name");
-        else if ((named || rest) && route->param_count == FSI_PARAMS_MAX) result = fsi_route_bad(server, desc, "there are more than 8 parameters");
+        if (rest && slash)
+            result = fsi_route_bad(server, desc, "\"*\" must be the last segment");
+        else if (named && len == 1)
+            result = fsi_route_bad(server, desc, "a parameter needs a name");
+        else if ((named || rest) && route->param_count == FSI_PARAMS_MAX)
+            result = fsi_route_bad(server, desc, "there are more than 8 parameters");
         if (result != FSV_OK) break;
         if (named || rest) {
             size_t from = named ? 1 : 0;
@@ -4919,7 +5070,8 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
     return FSV_OK;
 }
 
-FSV_API fsv_result fsv_server_route(fsv_server *server, const char *method, const char *pattern, fsv_handler handler, void *user)
+FSV_API fsv_result fsv_server_route(fsv_server *server, const char *method, const char *pattern, fsv_handler handler,
+                                    void *user)
 {
     fsv_route_desc desc;
     memset(&desc, 0, sizeof desc);
@@ -5021,7 +5173,8 @@ FSV_API fsv_str fsv_request_param(const fsv_request *request, const char *name)
 {
     if (request->route)
         for (uint32_t i = 0; i < request->route->param_count; i++)
-            if (strcmp(request->route->param_names[i], name) == 0) return fsi_view(request->path + request->param_at[i], request->param_len[i]);
+            if (strcmp(request->route->param_names[i], name) == 0)
+                return fsi_view(request->path + request->param_at[i], request->param_len[i]);
     return fsi_view("", 0);
 }
 
@@ -5055,7 +5208,8 @@ FSV_API int64_t fsv_request_peer(const fsv_request *request, char *out, size_t s
 {
     fsi_sockaddr at;
     char text[80];
-    if (!request->conn || request->conn->chan.fd < 0 || !fsi_sock_peer(request->conn->chan.fd, &at)) return FSV_ERR_CLOSED;
+    if (!request->conn || request->conn->chan.fd < 0 || !fsi_sock_peer(request->conn->chan.fd, &at))
+        return FSV_ERR_CLOSED;
     size_t len = fsi_sockaddr_text(&at, text, sizeof text);
     return fsi_copy_out(out, size, text, len);
 }
@@ -5077,7 +5231,8 @@ FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, co
     if (!request || !name || !value) return FSV_ERR_ARGUMENT;
     if (request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     size_t name_len = strlen(name), value_len = strlen(value), need = name_len + value_len + 4, got;
-    if (!fsi_field_is_clean(name, name_len, value, value_len) || fsi_field_is_ours(name, name_len)) return FSV_ERR_FIELD;
+    if (!fsi_field_is_clean(name, name_len, value, value_len) || fsi_field_is_ours(name, name_len))
+        return FSV_ERR_FIELD;
     if (request->more_len + need > request->loop->server->desc.response_fields_bytes_max) return FSV_ERR_LIMIT;
     if (!request->more || request->more_len + need > request->more_cap) {
         char *more = (char *)fsi_block_get(request->loop, (request->more_len + need) * 2, &got);
@@ -5106,7 +5261,8 @@ FSV_API fsv_result fsv_response_close(fsv_request *request)
     return FSV_OK;
 }
 
-FSV_API fsv_result fsv_respond(fsv_request *request, uint32_t status, const char *content_type, const void *body, size_t len)
+FSV_API fsv_result fsv_respond(fsv_request *request, uint32_t status, const char *content_type, const void *body,
+                               size_t len)
 {
     if (!request || (len && !body)) return FSV_ERR_ARGUMENT;
     return fsi_answer(request, status, content_type, (const char *)body, len, false, NULL, NULL);
@@ -5118,8 +5274,8 @@ FSV_API fsv_result fsv_respond_text(fsv_request *request, uint32_t status, const
     return fsi_answer(request, status, "text/plain; charset=utf-8", text, strlen(text), false, NULL, NULL);
 }
 
-FSV_API fsv_result fsv_respond_owned(fsv_request *request, uint32_t status, const char *content_type, const void *body, size_t len,
-                                     fsv_release_handler release, void *release_user)
+FSV_API fsv_result fsv_respond_owned(fsv_request *request, uint32_t status, const char *content_type, const void *body,
+                                     size_t len, fsv_release_handler release, void *release_user)
 {
     if (!request || (len && !body)) {
         if (release) release((void *)(uintptr_t)body, release_user);
@@ -5133,7 +5289,8 @@ FSV_API fsv_result fsv_respond_stream(fsv_request *request, uint32_t status, con
     size_t type_len = 0;
     if (!request) return FSV_ERR_ARGUMENT;
     if (!request->route || (!request->route->on_body && !request->route->on_room)) return FSV_ERR_STATE;
-    fsv_result result = fsi_answer_check(request, status, content_type, &type_len, length == FSV_LENGTH_UNKNOWN ? 0 : length);
+    fsv_result result =
+        fsi_answer_check(request, status, content_type, &type_len, length == FSV_LENGTH_UNKNOWN ? 0 : length);
     if (result != FSV_OK) return result;
     bool bare = status == 204 || status == 304;
     request->out_chunked = length == FSV_LENGTH_UNKNOWN && request->head.minor == 1 && !bare;

@@ -1,5 +1,5 @@
-// The program: `fastserve serve` runs the built-in demo server, `fastserve bench` measures any server. Options, then the library.
-// One translation unit: cc -O2 -pthread main.c -o fastserve
+// The program: `fastserve serve` runs the built-in demo server, `fastserve bench` measures any server. Options, then
+// the library. One translation unit: cc -O2 -pthread main.c -o fastserve
 #define FASTSERVE_IMPLEMENTATION
 #include "fastserve.h"
 
@@ -36,8 +36,10 @@ static size_t demo_echo_body(fsv_request *request, const char *data, size_t len,
 static void demo_root(fsv_request *request, void *user)
 {
     (void)user;
-    if (fsv_request_has_body(request)) demo_echo_begin(request);
-    else demo_hello(request);
+    if (fsv_request_has_body(request))
+        demo_echo_begin(request);
+    else
+        demo_hello(request);
 }
 
 // GET /echo shows the request's fields.
@@ -53,7 +55,8 @@ static void demo_echo(fsv_request *request, void *user)
     }
     for (uint32_t i = 0; fsv_request_field_at(request, i, &name, &value); i++) {
         if (at + name.len + value.len + 4 > sizeof text) break;
-        at += (size_t)snprintf(text + at, sizeof text - at, "%.*s: %.*s\n", (int)name.len, name.ptr, (int)value.len, value.ptr);
+        at += (size_t)snprintf(text + at, sizeof text - at, "%.*s: %.*s\n", (int)name.len, name.ptr, (int)value.len,
+                               value.ptr);
     }
     fsv_respond(request, 200, "text/plain; charset=utf-8", text, at);
 }
@@ -91,7 +94,8 @@ static void demo_stream_begin(fsv_request *request, void *user)
 {
     uint64_t chunks, size;
     (void)user;
-    if (!demo_number(request, "chunks", 10, UINT64_MAX, &chunks) || !demo_number(request, "size", 1024, 1048576, &size)) return;
+    if (!demo_number(request, "chunks", 10, UINT64_MAX, &chunks) || !demo_number(request, "size", 1024, 1048576, &size))
+        return;
     demo_stream *stream = (demo_stream *)calloc(1, sizeof *stream + size);
     if (!stream) {
         fsv_respond_text(request, 503, "out of memory\n");
@@ -108,8 +112,10 @@ static void demo_stream_room(fsv_request *request, void *user)
 {
     demo_stream *stream = (demo_stream *)fsv_request_user(request);
     (void)user;
-    if (stream->left == 0) fsv_stream_end(request);
-    else if (fsv_stream_write(request, stream + 1, stream->size) == FSV_OK) stream->left--;
+    if (stream->left == 0)
+        fsv_stream_end(request);
+    else if (fsv_stream_write(request, stream + 1, stream->size) == FSV_OK)
+        stream->left--;
 }
 
 static void demo_stream_close(fsv_request *request, void *user)
@@ -134,8 +140,10 @@ static void demo_stats(fsv_request *request, void *user)
     fsv_stats stats;
     (void)user;
     fsv_server_stats(fsv_request_server(request), UINT32_MAX, &stats);
-    size_t at = (size_t)snprintf(text, sizeof text, "{\"version\": \"%s\", \"loops\": %u", fsv_version(), fsv_server_loops(fsv_request_server(request)));
-#define X(name, help) at += (size_t)snprintf(text + at, sizeof text - at, ",\n \"" #name "\": %llu", (unsigned long long)stats.name);
+    size_t at = (size_t)snprintf(text, sizeof text, "{\"version\": \"%s\", \"loops\": %u", fsv_version(),
+                                 fsv_server_loops(fsv_request_server(request)));
+#define X(name, help) \
+    at += (size_t)snprintf(text + at, sizeof text - at, ",\n \"" #name "\": %llu", (unsigned long long)stats.name);
     DEMO_STATS(X)
 #undef X
     at += (size_t)snprintf(text + at, sizeof text - at, "}\n");
@@ -149,8 +157,11 @@ static void demo_metrics(fsv_request *request, void *user)
     fsv_stats stats;
     (void)user;
     fsv_server_stats(fsv_request_server(request), UINT32_MAX, &stats);
-#define X(name, help) \
-    at += (size_t)snprintf(text + at, sizeof text - at, "# HELP fastserve_" #name "_total " help "\n# TYPE fastserve_" #name "_total counter\nfastserve_" #name "_total %llu\n", (unsigned long long)stats.name);
+#define X(name, help)                                                                           \
+    at += (size_t)snprintf(text + at, sizeof text - at,                                         \
+                           "# HELP fastserve_" #name "_total " help "\n# TYPE fastserve_" #name \
+                           "_total counter\nfastserve_" #name "_total %llu\n",                  \
+                           (unsigned long long)stats.name);
     DEMO_STATS(X)
 #undef X
     fsv_respond(request, 200, "text/plain; version=0.0.4", text, at);
@@ -228,7 +239,8 @@ static void serve_log_write(void *arg)
         log->lost = 0;
         pthread_mutex_unlock(&log->lock);
         if (len) fwrite(lines, 1, len, log->file);
-        if (lost) fprintf(log->file, "# %llu lines were lost: the log is slower than the server\n", (unsigned long long)lost);
+        if (lost)
+            fprintf(log->file, "# %llu lines were lost: the log is slower than the server\n", (unsigned long long)lost);
         fflush(log->file);
         free(lines);
         if (!ending) usleep(20000); // a batch, not a write per line
@@ -262,8 +274,10 @@ static size_t serve_escape(char *out, size_t size, fsv_str text)
     size_t n = 0;
     for (size_t i = 0; i < text.len && n + 5 < size; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
-        if (c < 32 || c > 126 || c == '"' || c == '\\') n += (size_t)snprintf(out + n, size - n, "\\x%02x", c);
-        else out[n++] = (char)c;
+        if (c < 32 || c > 126 || c == '"' || c == '\\')
+            n += (size_t)snprintf(out + n, size - n, "\\x%02x", c);
+        else
+            out[n++] = (char)c;
     }
     out[n] = 0;
     return n;
@@ -315,29 +329,28 @@ static void serve_log_close(void)
 
 // ---- serve
 
-static const char serve_help[] =
-    "Usage: fastserve serve [options]\n"
-    "Serves the demo: / hello, /echo, /stream?chunks=N&size=M, /spin?us=N, /stats,\n"
-    "/metrics. Ctrl-C lets running requests finish; a second one ends at once.\n"
-    "\n"
-    "  -b, --bind ADDR      address, may be repeated; 0.0.0.0 or :: for everyone\n"
-    "                       (localhost: 127.0.0.1 and ::1, this machine only)\n"
-    "  -p, --port PORT      0 picks a free one                             (8080)\n"
-    "      --unix PATH      listen on a Unix-domain socket instead, or as well with -b\n"
-    "  -t, --threads N      event loops                     (one per usable CPU)\n"
-    "      --no-pin         let the system move loops between CPUs\n"
-    "      --max-conns N    open connections                              (65536)\n"
-    "      --max-head BYTES request line and fields                       (16384)\n"
-    "      --max-body BYTES bodies on every route                      (no limit)\n"
-    "      --head-timeout T from a request's first byte to its head's end   (10s)\n"
-    "      --idle-timeout T between requests                                (60s)\n"
-    "      --log FILE|-     access log, Common Log Format and microseconds\n"
-    "      --reuseport      share the port with other processes\n"
-    "  -q, --quiet          say nothing but errors\n"
-    "      --help, --version\n"
-    "\n"
-    "BYTES and N take k, M, G (1024 for BYTES); T takes ms, s, m, h.\n"
-    "Exit: 0 stopped by a signal and drained, 1 wrong usage or cannot listen.\n";
+static const char serve_help[] = "Usage: fastserve serve [options]\n"
+                                 "Serves the demo: / hello, /echo, /stream?chunks=N&size=M, /spin?us=N, /stats,\n"
+                                 "/metrics. Ctrl-C lets running requests finish; a second one ends at once.\n"
+                                 "\n"
+                                 "  -b, --bind ADDR      address, may be repeated; 0.0.0.0 or :: for everyone\n"
+                                 "                       (localhost: 127.0.0.1 and ::1, this machine only)\n"
+                                 "  -p, --port PORT      0 picks a free one                             (8080)\n"
+                                 "      --unix PATH      listen on a Unix-domain socket instead, or as well with -b\n"
+                                 "  -t, --threads N      event loops                     (one per usable CPU)\n"
+                                 "      --no-pin         let the system move loops between CPUs\n"
+                                 "      --max-conns N    open connections                              (65536)\n"
+                                 "      --max-head BYTES request line and fields                       (16384)\n"
+                                 "      --max-body BYTES bodies on every route                      (no limit)\n"
+                                 "      --head-timeout T from a request's first byte to its head's end   (10s)\n"
+                                 "      --idle-timeout T between requests                                (60s)\n"
+                                 "      --log FILE|-     access log, Common Log Format and microseconds\n"
+                                 "      --reuseport      share the port with other processes\n"
+                                 "  -q, --quiet          say nothing but errors\n"
+                                 "      --help, --version\n"
+                                 "\n"
+                                 "BYTES and N take k, M, G (1024 for BYTES); T takes ms, s, m, h.\n"
+                                 "Exit: 0 stopped by a signal and drained, 1 wrong usage or cannot listen.\n";
 
 typedef struct serve_options {
     const char *binds[16], *unix_path, *log;
@@ -405,7 +418,8 @@ static int serve_option(serve_options *o, const char *name, const char *value)
         if (!serve_count(value, 1024, &n) || n == 0) return serve_bad(name, "wants a number of loops, 1 to 1024");
         o->desc.loops = (uint32_t)n;
     } else if (!strcmp(name, "--max-conns")) {
-        if (!serve_count(value, 0x7fffffff, &n) || n == 0) return serve_bad(name, "wants a number of connections, at least 1");
+        if (!serve_count(value, 0x7fffffff, &n) || n == 0)
+            return serve_bad(name, "wants a number of connections, at least 1");
         o->desc.conns_max = (uint32_t)n;
     } else if (!strcmp(name, "--max-head")) {
         if (!serve_bytes(value, 1048576, &n) || n < 256) return serve_bad(name, "wants 256 bytes to 1M");
@@ -415,8 +429,10 @@ static int serve_option(serve_options *o, const char *name, const char *value)
         serve_body_max = n;
     } else if (!strcmp(name, "--head-timeout") || !strcmp(name, "--idle-timeout")) {
         if (!serve_time_ms(value, &n)) return serve_bad(name, "wants a time such as 500ms, 10s or 1m");
-        if (name[2] == 'h') o->desc.head_timeout_ms = (uint32_t)n;
-        else o->desc.idle_timeout_ms = (uint32_t)n;
+        if (name[2] == 'h')
+            o->desc.head_timeout_ms = (uint32_t)n;
+        else
+            o->desc.idle_timeout_ms = (uint32_t)n;
     } else if (!strcmp(name, "--log")) {
         o->log = value;
     }
@@ -425,8 +441,10 @@ static int serve_option(serve_options *o, const char *name, const char *value)
 
 static int serve_parse(serve_options *o, int argc, char **argv)
 {
-    static const char *const with_value[] = {"-b", "--bind", "-l", "--listen", "-p", "--port", "--unix", "-t", "--threads", "--max-conns",
-                                             "--max-head", "--max-body", "--head-timeout", "--idle-timeout", "--log", NULL};
+    static const char *const with_value[] = {
+        "-b",    "--bind",    "-l",          "--listen",   "-p",         "--port",         "--unix",
+        "-t",    "--threads", "--max-conns", "--max-head", "--max-body", "--head-timeout", "--idle-timeout",
+        "--log", NULL};
     for (int i = 1; i < argc; i++) {
         char *arg = argv[i], *equals = arg[0] == '-' && arg[1] == '-' ? strchr(arg, '=') : NULL;
         char name[32];
@@ -440,10 +458,14 @@ static int serve_parse(serve_options *o, int argc, char **argv)
             printf("fastserve %s\n", fsv_version());
             return 0;
         }
-        if (!strcmp(arg, "-q") || !strcmp(arg, "--quiet")) o->quiet = true;
-        else if (!strcmp(arg, "--no-pin")) o->no_pin = true;
-        else if (!strcmp(arg, "--reuseport")) o->reuseport = true;
-        else if (arg[0] != '-') return serve_bad(arg, "serving a folder is not built yet; without one the demo is served");
+        if (!strcmp(arg, "-q") || !strcmp(arg, "--quiet"))
+            o->quiet = true;
+        else if (!strcmp(arg, "--no-pin"))
+            o->no_pin = true;
+        else if (!strcmp(arg, "--reuseport"))
+            o->reuseport = true;
+        else if (arg[0] != '-')
+            return serve_bad(arg, "serving a folder is not built yet; without one the demo is served");
         else {
             size_t len = equals ? (size_t)(equals - arg) : arg[1] == '-' ? strlen(arg) : 2; // -p8080 is -p 8080
             if (len >= sizeof name) return serve_bad(arg, "unknown option");
@@ -474,8 +496,8 @@ static void serve_on_log(const fsv_log_record *record, void *user)
 {
     const serve_options *o = (const serve_options *)user;
     if (o->quiet || record->level == 2 || !strcmp(record->item, "listen")) return; // serve says it in its own words
-    fprintf(stderr, "fastserve serve: %s: %s%s%s\n", record->level ? "warning" : "error", record->text, record->os_error ? ": " : "",
-            record->os_error ? strerror((int)record->os_error) : "");
+    fprintf(stderr, "fastserve serve: %s: %s%s%s\n", record->level ? "warning" : "error", record->text,
+            record->os_error ? ": " : "", record->os_error ? strerror((int)record->os_error) : "");
 }
 
 // Listens on one address. -1: fine, else the exit code.
@@ -488,12 +510,20 @@ static int serve_listen(fsv_server *server, const serve_options *o, const char *
     fsv_result result = o->reuseport ? fsv_server_listen_shared(server, address) : fsv_server_listen(server, address);
     if (result == FSV_OK) return -1;
     if (result == FSV_ERR_IN_USE)
-        fprintf(stderr, "fastserve serve: port %u on %s is in use by another program; choose another with -p, or -p 0 for a free one\n", o->port, bind);
+        fprintf(stderr,
+                "fastserve serve: port %u on %s is in use by another program; choose another with -p, or -p 0 for a "
+                "free one\n",
+                o->port, bind);
     else if (result == FSV_ERR_PERMISSION)
-        fprintf(stderr, "fastserve serve: port %u on %s is not permitted to this user; choose one above 1023 with -p\n", o->port, bind);
+        fprintf(stderr, "fastserve serve: port %u on %s is not permitted to this user; choose one above 1023 with -p\n",
+                o->port, bind);
     else if (result == FSV_ERR_ADDRESS)
-        fprintf(stderr, "fastserve serve: %s is not an address of this machine; -b takes an IPv4 or IPv6 address or localhost\n", bind);
-    else fprintf(stderr, "fastserve serve: cannot listen on %s: %s\n", address, fsv_result_text(result));
+        fprintf(
+            stderr,
+            "fastserve serve: %s is not an address of this machine; -b takes an IPv4 or IPv6 address or localhost\n",
+            bind);
+    else
+        fprintf(stderr, "fastserve serve: cannot listen on %s: %s\n", address, fsv_result_text(result));
     return 1;
 }
 
@@ -514,14 +544,18 @@ static void serve_announce(const fsv_server *server, const serve_options *o)
     for (uint32_t i = 0; i < fsv_server_listeners(server); i++) {
         fsv_server_address(server, i, address, sizeof address);
         if (o->bind_count == 0 && i > 0 && strncmp(address, "[::1]", 5) == 0) continue; // one line for localhost
-        if (strncmp(address, "unix:", 5) == 0) printf("fastserve %s: serving the demo at %s\n", fsv_version(), address);
+        if (strncmp(address, "unix:", 5) == 0)
+            printf("fastserve %s: serving the demo at %s\n", fsv_version(), address);
         else if (strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0)
-            printf("fastserve %s: serving the demo at http://localhost:%u/, and to the network on port %u\n", fsv_version(),
-                   fsv_server_port(server, i), fsv_server_port(server, i));
-        else printf("fastserve %s: serving the demo at http://%s/\n", fsv_version(), address);
-        if (strncmp(address, "127.", 4) != 0 && strncmp(address, "[::1]", 5) != 0 && strncmp(address, "unix:", 5) != 0) local = false;
+            printf("fastserve %s: serving the demo at http://localhost:%u/, and to the network on port %u\n",
+                   fsv_version(), fsv_server_port(server, i), fsv_server_port(server, i));
+        else
+            printf("fastserve %s: serving the demo at http://%s/\n", fsv_version(), address);
+        if (strncmp(address, "127.", 4) != 0 && strncmp(address, "[::1]", 5) != 0 && strncmp(address, "unix:", 5) != 0)
+            local = false;
     }
-    if (local && fsv_server_port(server, 0)) printf("Only this machine can reach it; -b 0.0.0.0 opens it to the network. Ctrl-C ends it.\n");
+    if (local && fsv_server_port(server, 0))
+        printf("Only this machine can reach it; -b 0.0.0.0 opens it to the network. Ctrl-C ends it.\n");
     fflush(stdout);
 }
 
@@ -575,9 +609,10 @@ static int serve_main(int argc, char **argv)
     return code;
 }
 
-static const char main_help[] = "Usage: fastserve serve [options]         run the built-in demo server\n"
-                                "       fastserve bench [options] [URL]   measure a server; without URL, the built-in one\n"
-                                "       fastserve serve --help, fastserve bench --help, fastserve --version\n";
+static const char main_help[] =
+    "Usage: fastserve serve [options]         run the built-in demo server\n"
+    "       fastserve bench [options] [URL]   measure a server; without URL, the built-in one\n"
+    "       fastserve serve --help, fastserve bench --help, fastserve --version\n";
 
 int main(int argc, char **argv)
 {

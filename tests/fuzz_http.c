@@ -26,7 +26,8 @@ static void broken(int line, const char *what)
 {
     fprintf(stderr, "fuzz_http.c:%d: %s\ninput of %zu bytes: \"", line, what, input_size);
     for (size_t i = 0; i < input_size; i++)
-        fprintf(stderr, input[i] < 32 || input[i] > 126 || input[i] == '"' || input[i] == '\\' ? "\\%03o" : "%c", input[i]);
+        fprintf(stderr, input[i] < 32 || input[i] > 126 || input[i] == '"' || input[i] == '\\' ? "\\%03o" : "%c",
+                input[i]);
     fprintf(stderr, "\"\n");
     abort();
 }
@@ -61,8 +62,10 @@ static void parse(parsed *out, bool request, const uint8_t *data, size_t size, c
 {
     char *copy = exact_copy(data, size);
     memset(out, 0, sizeof *out);
-    if (request) out->result = fsi_read_request(copy, size, limits, &out->head, out->fields);
-    else out->result = fsi_read_response(copy, size, limits->head_bytes, &out->answer);
+    if (request)
+        out->result = fsi_read_request(copy, size, limits, &out->head, out->fields);
+    else
+        out->result = fsi_read_response(copy, size, limits->head_bytes, &out->answer);
     MUST(out->result <= (int64_t)size);
     MUST(out->result <= (int64_t)limits->head_bytes);
     MUST(out->result > -(int64_t)FSI_REFUSALS_END);
@@ -87,9 +90,12 @@ static void check_lines(const parsed *p, const char *data, bool request)
     size_t size = (size_t)p->result, hosts = 0, lengths = 0, codings = 0, lines = 0;
     for (size_t i = 0; i < size; i++) {
         uint8_t c = (uint8_t)data[i];
-        if (c == '\r') MUST(i + 1 < size && data[i + 1] == '\n');
-        else if (c == '\n') MUST(i > 0 && data[i - 1] == '\r');
-        else MUST(c == '\t' || (c >= 32 && c != 127));
+        if (c == '\r')
+            MUST(i + 1 < size && data[i + 1] == '\n');
+        else if (c == '\n')
+            MUST(i > 0 && data[i - 1] == '\r');
+        else
+            MUST(c == '\t' || (c >= 32 && c != 127));
         if (c != '\n' || i + 1 == size) continue;
         const char *line = data + i + 1;
         MUST(*line != ' ' && *line != '\t');
@@ -107,7 +113,8 @@ static void check_lines(const parsed *p, const char *data, bool request)
     MUST(hosts <= 1 && lengths <= 1);
     MUST(hosts == 1 || p->head.minor == 0);
     MUST(p->head.has_length == (lengths == 1) && p->head.chunked == (codings > 0));
-    MUST(lines == p->head.field_count + (p->head.skipped ? 1u : 0u)); // behind an empty line the request line counts too
+    MUST(lines ==
+         p->head.field_count + (p->head.skipped ? 1u : 0u)); // behind an empty line the request line counts too
 }
 
 static void check_accepted(const parsed *p, const char *data, const fsi_limits *limits)
@@ -116,7 +123,8 @@ static void check_accepted(const parsed *p, const char *data, const fsi_limits *
     MUST(head->bytes == p->result);
     MUST(head->field_count <= limits->fields);
     MUST(head->target_len <= limits->target_bytes);
-    MUST(head->method_len > 0 && within(p, head->skipped, head->method_len) && within(p, head->target, head->target_len));
+    MUST(head->method_len > 0 && within(p, head->skipped, head->method_len) &&
+         within(p, head->target, head->target_len));
     MUST(within(p, head->host, head->host_len));
     uint32_t target_end = head->target + head->target_len;
     MUST(head->path >= head->target && head->path + head->path_len <= target_end);
@@ -140,8 +148,10 @@ static void try_heads(const uint8_t *data, size_t size, bool request, const fsi_
     if (whole.result > 0) {
         char *copy = exact_copy(data, size);
         check_lines(&whole, copy, request);
-        if (request) check_accepted(&whole, copy, limits);
-        else MUST(whole.answer.bytes == whole.result && whole.answer.status >= 100 && whole.answer.status <= 999);
+        if (request)
+            check_accepted(&whole, copy, limits);
+        else
+            MUST(whole.answer.bytes == whole.result && whole.answer.status >= 100 && whole.answer.status <= 999);
         free(copy);
         for (int off = -1; off <= 0; off++) { // one byte less is not enough, and no more is needed
             parse(&part, request, data, (size_t)(whole.result + off), limits);
@@ -154,8 +164,10 @@ static void try_heads(const uint8_t *data, size_t size, bool request, const fsi_
     bool refused = false;
     for (size_t cut = 0; cut < size; cut = next_cut(cut, size)) {
         parse(&part, request, data, cut, limits);
-        if (whole.result > 0) MUST(part.result == ((int64_t)cut < whole.result ? 0 : whole.result));
-        else MUST(part.result == whole.result || (part.result == 0 && !refused));
+        if (whole.result > 0)
+            MUST(part.result == ((int64_t)cut < whole.result ? 0 : whole.result));
+        else
+            MUST(part.result == whole.result || (part.result == 0 && !refused));
         refused = part.result < 0;
     }
 }
@@ -183,8 +195,10 @@ static void feed(decoded *it, const uint8_t *data, size_t size, const fsi_limits
         at += (size_t)passed;
         if (run > take_max) run = take_max;
         for (size_t i = 0; i < run; i++) it->sum = it->sum * 31 + (uint8_t)piece[at + i] + 1;
-        if (run) fsi_chunk_take(&it->body, run);
-        else MUST(at == size || it->body.state == FSI_CHUNK_DONE);
+        if (run)
+            fsi_chunk_take(&it->body, run);
+        else
+            MUST(at == size || it->body.state == FSI_CHUNK_DONE);
         at += run;
         it->len += run;
     }
@@ -214,7 +228,8 @@ static void try_chunked(const uint8_t *data, size_t size, const fsi_limits *limi
 #ifdef __cplusplus
 extern "C"
 #endif
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+    int
+    LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -243,9 +258,31 @@ static const char *const seeds[] = {
 };
 
 // Pieces that mean something to a parser; bytes at random seldom spell them.
-static const char *const words[] = {"\r\n", "\r", "\n", "\r\n\r\n", ":", " ", "\t", ",", ";", "0", "5", "f", "+", "\x80",
-                                    "Host: b\r\n", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "chunked",
-                                    "HTTP/1.1", "18446744073709551621", "ffffffffffffffff", "\r\n ", "http://", "?", "#"};
+static const char *const words[] = {"\r\n",
+                                    "\r",
+                                    "\n",
+                                    "\r\n\r\n",
+                                    ":",
+                                    " ",
+                                    "\t",
+                                    ",",
+                                    ";",
+                                    "0",
+                                    "5",
+                                    "f",
+                                    "+",
+                                    "\x80",
+                                    "Host: b\r\n",
+                                    "Content-Length: 5\r\n",
+                                    "Transfer-Encoding: chunked\r\n",
+                                    "chunked",
+                                    "HTTP/1.1",
+                                    "18446744073709551621",
+                                    "ffffffffffffffff",
+                                    "\r\n ",
+                                    "http://",
+                                    "?",
+                                    "#"};
 
 static uint64_t state = 1;
 

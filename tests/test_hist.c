@@ -216,7 +216,7 @@ TEST(hist_share)
         double low, high;
         int percent;
     } rows[] = {
-        {1, 100, 100}, {0, 1e30, 100}, {1, 1, 1},    {100, 100, 1},   {11, 20, 10},      {0, 0.5, 0},
+        {1, 100, 100}, {0, 1e30, 100}, {1, 1, 1},   {100, 100, 1},   {11, 20, 10},     {0, 0.5, 0},
         {101, 1e9, 0}, {-5, 50, 50},   {20, 11, 0}, {50.5, 100, 50}, {50.5, 50.75, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -226,5 +226,6 @@ TEST(hist_share)
 }
 
 TEST_MAIN(CASE(hist_error_at_powers), CASE(hist_error_anywhere), CASE(hist_is_exact_below_256),
-          CASE(hist_cells_are_in_order), CASE(hist_empty), CASE(hist_of_one_value), CASE(hist_percentiles_against_sorted),
-          CASE(hist_percentiles_grow), CASE(hist_merge_is_recording_into_one), CASE(hist_times), CASE(hist_share))
+          CASE(hist_cells_are_in_order), CASE(hist_empty), CASE(hist_of_one_value),
+          CASE(hist_percentiles_against_sorted), CASE(hist_percentiles_grow), CASE(hist_merge_is_recording_into_one),
+          CASE(hist_times), CASE(hist_share))

@@ -53,8 +53,7 @@ static const char *result_name(int64_t result)
 
 static const char *method_name(uint8_t method)
 {
-    static const char *const names[] = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
-                                        "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
     return method < FSI_METHODS ? names[method] : method == FSI_METHOD_OTHER ? "other" : "?";
 }
 
@@ -118,7 +117,8 @@ static const good_row good_heads[] = {
     {S("GET /\xc3\xa4\"<>\\^`{|} HTTP/1.1\r\n" H "\r\n"), "GET 1.1 path=/\xc3\xa4\"<>\\^`{|} host=h [Host=h]"},
     {S("OPTIONS * HTTP/1.1\r\n" H "\r\n"), "OPTIONS 1.1 path= host=h asterisk [Host=h]"},
     {S("CONNECT a.b:443 HTTP/1.1\r\nHost: a.b:443\r\n\r\n"), "CONNECT 1.1 path= host=a.b:443 [Host=a.b:443]"},
-    {S("GET http://a.b:80/c?d HTTP/1.1\r\n" H "\r\n"), "GET 1.1 path=/c query=d host=a.b:80 [Host=h]"}, // RFC 9112 3.2.2
+    {S("GET http://a.b:80/c?d HTTP/1.1\r\n" H "\r\n"),
+     "GET 1.1 path=/c query=d host=a.b:80 [Host=h]"}, // RFC 9112 3.2.2
     {S("GET HTTP://A HTTP/1.1\r\n" H "\r\n"), "GET 1.1 path= host=A [Host=h]"},
     {S("GET http://a?b HTTP/1.1\r\n" H "\r\n"), "GET 1.1 path= query=b host=a [Host=h]"},
     {S("GET hTTps://[::1]:8/x HTTP/1.1\r\n" H "\r\n"), "GET 1.1 path=/x host=[::1]:8 [Host=h]"},
@@ -152,7 +152,8 @@ static const good_row good_heads[] = {
     {S(R "Host: [2001:db8::1]:80\r\n\r\n"), "GET 1.1 path=/ host=[2001:db8::1]:80 [Host=[2001:db8::1]:80]"},
     {S(R "Hos: x\r\n" H "Hosts: y\r\n\r\n"), "GET 1.1 path=/ host=h [Hos=x] [Host=h] [Hosts=y]"},
     // framing
-    {S("POST / HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\n"), "POST 1.1 path=/ host=h len=5 [Host=h] [Content-Length=5]"},
+    {S("POST / HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\n"),
+     "POST 1.1 path=/ host=h len=5 [Host=h] [Content-Length=5]"},
     {S("POST / HTTP/1.1\r\n" H "content-LENGTH:0\r\n\r\n"), "POST 1.1 path=/ host=h len=0 [Host=h] [content-LENGTH=0]"},
     {S("POST / HTTP/1.0\r\nContent-Length: 007 \r\n\r\n"), "POST 1.0 path=/ len=7 [Content-Length=007]"},
     {S("POST / HTTP/1.1\r\n" H "Content-Length: 9223372036854775807\r\n\r\n"),
@@ -168,7 +169,8 @@ static const good_row good_heads[] = {
     {S(R H "Connection: closed\r\n\r\n"), "GET 1.1 path=/ host=h [Host=h] [Connection=closed]"},
     {S(R H "Connection: keep-alive\r\nConnection: close\r\n\r\n"),
      "GET 1.1 path=/ host=h close keep [Host=h] [Connection=keep-alive] [Connection=close]"},
-    {S("PUT / HTTP/1.1\r\n" H "Expect: 100-Continue\r\n\r\n"), "PUT 1.1 path=/ host=h expect [Host=h] [Expect=100-Continue]"},
+    {S("PUT / HTTP/1.1\r\n" H "Expect: 100-Continue\r\n\r\n"),
+     "PUT 1.1 path=/ host=h expect [Host=h] [Expect=100-Continue]"},
     {S("PUT / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n"), "PUT 1.0 path=/ [Expect=100-continue]"}, // RFC 9110 10.1.1
 };
 
@@ -190,7 +192,7 @@ static const bad_row bad_heads[] = {
     {S("\rGET / HTTP/1.1\r\n" H "\r\n"), FSI_BAD_METHOD},
     {S("\r\n\r\nGET / HTTP/1.1\r\n" H "\r\n"), FSI_BAD_METHOD}, // one empty line, not many
     {S("\0GET / HTTP/1.1\r\n" H "\r\n"), FSI_BAD_METHOD},
-    {S("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), FSI_BAD_METHOD}, // TLS
+    {S("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), FSI_BAD_METHOD},              // TLS
     {S("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG / HTTP/1.1\r\n" H "\r\n"), FSI_BAD_METHOD}, // 33 bytes
     // target
     {S("GET  / HTTP/1.1\r\n" H "\r\n"), FSI_BAD_TARGET},
@@ -260,7 +262,9 @@ static const bad_row bad_heads[] = {
     {S(R H "A b: c\r\n\r\n"), FSI_BAD_FIELD_NAME},
     {S(R H "A\0: c\r\n\r\n"), FSI_BAD_FIELD_NAME},
     {S(R H "\0A: c\r\n\r\n"), FSI_BAD_FIELD_NAME},
-    {S(R H "\x0b" "A: c\r\n\r\n"), FSI_BAD_FIELD_NAME},
+    {S(R H "\x0b"
+           "A: c\r\n\r\n"),
+     FSI_BAD_FIELD_NAME},
     {S(R H "\xc3\xa4: c\r\n\r\n"), FSI_BAD_FIELD_NAME},
     {S(R H "A(b): c\r\n\r\n"), FSI_BAD_FIELD_NAME},
     {S(R "\"Host\": h\r\n\r\n"), FSI_BAD_FIELD_NAME},
@@ -271,7 +275,9 @@ static const bad_row bad_heads[] = {
     {S(R H "A: b\x0b\r\n\r\n"), FSI_BAD_FIELD_VALUE},
     {S(R H "A: b\x7f\r\n\r\n"), FSI_BAD_FIELD_VALUE},
     {S(P "Content-Length: 5\x0c\r\n\r\n"), FSI_BAD_FIELD_VALUE},
-    {S(P "Transfer-Encoding: \x0b" "chunked\r\n\r\n"), FSI_BAD_FIELD_VALUE},
+    {S(P "Transfer-Encoding: \x0b"
+         "chunked\r\n\r\n"),
+     FSI_BAD_FIELD_VALUE},
     // folded lines
     {S(R H "A: b\r\n c\r\n\r\n"), FSI_FOLDED_FIELD},
     {S(R H "A: b\r\n\tc\r\n\r\n"), FSI_FOLDED_FIELD},
@@ -442,7 +448,8 @@ TEST(request_bare_line_ends_anywhere)
             if (row->text[at] != '\r' && row->text[at] != '\n') continue;
             memcpy(text, row->text, at); // without this byte
             memcpy(text + at, row->text + at + 1, row->len - at - 1);
-            memcpy(text + row->len - 1, "\r\n\r\n", 4); // and with something behind it, so that it is not just incomplete
+            memcpy(text + row->len - 1, "\r\n\r\n",
+                   4); // and with something behind it, so that it is not just incomplete
             ROW("row %zu without byte %zu: %.80s", i, at, row->text);
             CHECK(read_request(text, row->len - 1, &usual) <= 0);
             CHECK(read_request(text, row->len + 3, &usual) < 0);
@@ -481,9 +488,9 @@ TEST(request_every_byte_everywhere)
         char data[100];
         const size_t len = sizeof "GET /xx HTTP/1.1\r\nName: value\r\nHost: hh\r\n\r\n" - 1;
         ROW("byte %02x", (unsigned)c);
-#define WITH(position)                                                                  \
-    (memcpy(data, "GET /xx HTTP/1.1\r\nName: value\r\nHost: hh\r\n\r\n", len), \
-     data[position] = (char)c, read_request(data, len, &usual))
+#define WITH(position)                                                                                   \
+    (memcpy(data, "GET /xx HTTP/1.1\r\nName: value\r\nHost: hh\r\n\r\n", len), data[position] = (char)c, \
+     read_request(data, len, &usual))
         CHECK_EQ(WITH(1) > 0, token);
         CHECK_EQ(WITH(6) > 0, c > 32 && c != 127 && c != '#');
         CHECK_EQ(WITH(19) > 0, token || c == ':');
@@ -565,13 +572,13 @@ TEST(refusals_have_their_status)
         fsi_refusal refusal;
         uint32_t status;
     } rows[] = {
-        {FSI_BAD_METHOD, 400},       {FSI_BAD_TARGET, 400},      {FSI_LONG_TARGET, 414},  {FSI_BAD_VERSION, 400},
-        {FSI_OTHER_VERSION, 505},    {FSI_BAD_LINE_END, 400},    {FSI_BAD_FIELD_NAME, 400}, {FSI_BAD_FIELD_VALUE, 400},
-        {FSI_FOLDED_FIELD, 400},     {FSI_MANY_FIELDS, 431},     {FSI_LONG_HEAD, 431},    {FSI_NO_HOST, 400},
-        {FSI_BAD_HOST, 400},         {FSI_BAD_LENGTH, 400},      {FSI_TWO_LENGTHS, 400},  {FSI_LENGTH_AND_CODING, 400},
-        {FSI_BAD_CODING, 400},       {FSI_OLD_CODING, 400},      {FSI_OTHER_CODING, 501}, {FSI_BAD_EXPECT, 417},
-        {FSI_BAD_CHUNK, 400},        {FSI_LONG_CHUNK_LINE, 400}, {FSI_BAD_TRAILER, 400},  {FSI_LONG_TRAILER, 431},
-        {FSI_BAD_STATUS, 502},       {FSI_BAD_ESCAPE, 400},
+        {FSI_BAD_METHOD, 400},    {FSI_BAD_TARGET, 400},      {FSI_LONG_TARGET, 414},    {FSI_BAD_VERSION, 400},
+        {FSI_OTHER_VERSION, 505}, {FSI_BAD_LINE_END, 400},    {FSI_BAD_FIELD_NAME, 400}, {FSI_BAD_FIELD_VALUE, 400},
+        {FSI_FOLDED_FIELD, 400},  {FSI_MANY_FIELDS, 431},     {FSI_LONG_HEAD, 431},      {FSI_NO_HOST, 400},
+        {FSI_BAD_HOST, 400},      {FSI_BAD_LENGTH, 400},      {FSI_TWO_LENGTHS, 400},    {FSI_LENGTH_AND_CODING, 400},
+        {FSI_BAD_CODING, 400},    {FSI_OLD_CODING, 400},      {FSI_OTHER_CODING, 501},   {FSI_BAD_EXPECT, 417},
+        {FSI_BAD_CHUNK, 400},     {FSI_LONG_CHUNK_LINE, 400}, {FSI_BAD_TRAILER, 400},    {FSI_LONG_TRAILER, 431},
+        {FSI_BAD_STATUS, 502},    {FSI_BAD_ESCAPE, 400},
     };
     CHECK_EQ(COUNT(rows), FSI_REFUSALS_END - 1); // a new refusal wants a row here and one in a table that reaches it
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -640,7 +647,7 @@ static const bad_row bad_chunks[] = {
     {S("ffffffffffffffff\r\nhello\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
     {S("8000000000000000\r\nhello\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
     {S("fffffffffffffffb\r\nhello\r\n0\r\n\r\n"), FSI_BAD_CHUNK}, // -5
-    {S("1000000000000000\r\n"), FSI_BAD_CHUNK},                    // 16 digits
+    {S("1000000000000000\r\n"), FSI_BAD_CHUNK},                   // 16 digits
     {S("0000000000000000\r\n\r\n"), FSI_BAD_CHUNK},
     {S("0\r\n A: b\r\n\r\n"), FSI_BAD_TRAILER},
     {S("0\r\n: b\r\n\r\n"), FSI_BAD_TRAILER},
@@ -726,7 +733,8 @@ TEST(chunked_every_split)
         for (size_t step = 1; step <= 5; step++) {
             ROW("row %zu, %zu bytes at a time", i, step);
             decode_begin(&it, &usual);
-            for (size_t at = 0; at < len; at += step) decode_piece(&it, wire + at, at + step < len ? step : len - at, 100);
+            for (size_t at = 0; at < len; at += step)
+                decode_piece(&it, wire + at, at + step < len ? step : len - at, 100);
             CHECK_EQ(it.result, 0);
             CHECK_EQ(it.body.state, FSI_CHUNK_DONE);
             CHECK_EQ(it.used, row->len);
@@ -851,8 +859,8 @@ static const char *describe_answer(void)
     size_t n = (size_t)snprintf(line, sizeof line, "1.%d %u", answer.minor, answer.status);
     if (answer.has_length)
         n += (size_t)snprintf(line + n, sizeof line - n, " len=%llu", (unsigned long long)answer.content_length);
-    (void)snprintf(line + n, sizeof line - n, "%s%s%s", answer.chunked ? " chunked" : "", answer.wants_close ? " close" : "",
-                   answer.wants_keep ? " keep" : "");
+    (void)snprintf(line + n, sizeof line - n, "%s%s%s", answer.chunked ? " chunked" : "",
+                   answer.wants_close ? " close" : "", answer.wants_keep ? " keep" : "");
     return line;
 }
 
@@ -1009,7 +1017,7 @@ TEST(refusals_are_all_reached)
 }
 
 #if FSI_CLIENT
-#define RESPONSE_CASES \
+#define RESPONSE_CASES                                                                         \
     CASE(response_good_heads_and_their_prefixes), CASE(response_bad_heads_and_their_prefixes), \
         CASE(response_limit_at_the_edge),
 #else
@@ -1018,7 +1026,8 @@ TEST(refusals_are_all_reached)
 
 TEST_MAIN(CASE(request_good_heads_and_their_prefixes), CASE(request_bad_heads_and_their_prefixes),
           CASE(request_framing_attacks), CASE(request_bare_line_ends_anywhere), CASE(request_control_bytes_anywhere),
-          CASE(request_every_byte_everywhere), CASE(request_limits_at_the_edge), CASE(request_fields_stay_in_their_array),
-          CASE(request_pipeline), CASE(refusals_have_their_status), CASE(chunked_every_split),
-          CASE(chunked_bad_at_every_split), CASE(chunked_large_sizes), CASE(chunked_line_limit),
-          CASE(chunked_trailer_limits), CASE(chunked_done_is_done), RESPONSE_CASES CASE(refusals_are_all_reached))
+          CASE(request_every_byte_everywhere), CASE(request_limits_at_the_edge),
+          CASE(request_fields_stay_in_their_array), CASE(request_pipeline), CASE(refusals_have_their_status),
+          CASE(chunked_every_split), CASE(chunked_bad_at_every_split), CASE(chunked_large_sizes),
+          CASE(chunked_line_limit), CASE(chunked_trailer_limits), CASE(chunked_done_is_done),
+          RESPONSE_CASES CASE(refusals_are_all_reached))

@@ -258,11 +258,12 @@ TEST(field_is_clean_table)
 // Goal: a handler cannot send a second length or coding past the library, in any case of letters; its own names are free.
 TEST(field_is_ours)
 {
-    static const char *const ours[] = {"content-length", "Transfer-Encoding", "CONNECTION", "Keep-Alive", "dATE",
-                                       "Trailer",        "Upgrade"};
-    static const char *const free_ones[] = {"",         "Content-Lengt", "Content-Length2", "Content-Type",  "Location",
-                                            "Dat",      "Dates",         "X-Date",          "Connections",   "Server",
-                                            "Trailers", "Upgrades",      "Content_Length",  "Content-Range", "Set-Cookie"};
+    static const char *const ours[] = {"content-length", "Transfer-Encoding", "CONNECTION", "Keep-Alive",
+                                       "dATE",           "Trailer",           "Upgrade"};
+    static const char *const free_ones[] = {
+        "",         "Content-Lengt", "Content-Length2", "Content-Type",  "Location",
+        "Dat",      "Dates",         "X-Date",          "Connections",   "Server",
+        "Trailers", "Upgrades",      "Content_Length",  "Content-Range", "Set-Cookie"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
         ROW("%s", ours[i]);
         CHECK(fsi_field_is_ours(ours[i], strlen(ours[i])));

@@ -89,9 +89,9 @@ TEST(block_sizes)
     static const struct row {
         size_t ask, got;
     } rows[] = {
-        {0, 256},       {1, 256},       {255, 256},     {256, 256},     {257, 512},     {512, 512},     {513, 1024},
-        {1024, 1024},   {1025, 2048},   {4096, 4096},   {4097, 8192},   {8193, 16384},  {16385, 32768}, {32767, 32768},
-        {32768, 32768}, {32769, 32769}, {70001, 70001},
+        {0, 256},       {1, 256},       {255, 256},     {256, 256},     {257, 512},     {512, 512},
+        {513, 1024},    {1024, 1024},   {1025, 2048},   {4096, 4096},   {4097, 8192},   {8193, 16384},
+        {16385, 32768}, {32767, 32768}, {32768, 32768}, {32769, 32769}, {70001, 70001},
     };
     start(0);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -359,8 +359,10 @@ TEST(alloc_fails_at_every_call)
         fsi_block_put(&loops[0], block, got);
         if (!(block = fsi_block_get(&loops[0], 50000, &got))) failures++;
         fsi_block_put(&loops[0], block, got);
-        if (fsi_queue_init(&queue, &server, 16)) fsi_queue_free(&queue, &server);
-        else failures++;
+        if (fsi_queue_init(&queue, &server, 16))
+            fsi_queue_free(&queue, &server);
+        else
+            failures++;
         CHECK(queue.cells == NULL);
         fsi_queue_free(&queue, &server); // safe on what never came to be
         while (taken < 3 * FSI_SLAB_CONNS) {

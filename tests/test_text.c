@@ -219,10 +219,10 @@ TEST(is_compares_whole_texts)
 TEST(class_table_is_the_rfcs)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    static const char tchar[] = "!#$%&'*+-.^_`|~";    // RFC 9110 5.6.2, beside letters and digits
-    static const char unreserved[] = "-._~";          // RFC 3986 2.3
-    static const char sub_delims[] = "!$&'()*+;=";    // 2.2, without ",": two Host fields joined by a proxy are no host
-    static const char host_rest[] = "%:[]";           // escapes, port, IP literals
+    static const char tchar[] = "!#$%&'*+-.^_`|~"; // RFC 9110 5.6.2, beside letters and digits
+    static const char unreserved[] = "-._~";       // RFC 3986 2.3
+    static const char sub_delims[] = "!$&'()*+;="; // 2.2, without ",": two Host fields joined by a proxy are no host
+    static const char host_rest[] = "%:[]";        // escapes, port, IP literals
     for (int c = 0; c < 256; c++) {
         bool alnum = c && strchr(letters, c), visible = c > 0x20 && c < 0x7f, high = c >= 0x80;
         bool token = alnum || (c && strchr(tchar, c));
@@ -407,7 +407,7 @@ TEST(sockaddr_unix_paths)
 #endif
 }
 
-TEST_MAIN(CASE(number_is_digits_only), CASE(number_stops_at_its_length), CASE(number_write_is_printfs), CASE(unescape_table),
-          CASE(unescape_every_pair), CASE(is_folds_letters_only), CASE(is_compares_whole_texts),
+TEST_MAIN(CASE(number_is_digits_only), CASE(number_stops_at_its_length), CASE(number_write_is_printfs),
+          CASE(unescape_table), CASE(unescape_every_pair), CASE(is_folds_letters_only), CASE(is_compares_whole_texts),
           CASE(class_table_is_the_rfcs), CASE(list_next_table), CASE(sockaddr_parse_table), CASE(sockaddr_made_by_hand),
           CASE(sockaddr_text_fits), CASE(sockaddr_unix_paths))

@@ -1,0 +1,754 @@
+// test_io.c: the contract of >>io, over real loopback sockets. Nothing in here knows which system is below: every io section has
+// to pass it as it stands. A wait has no limit; one that never ends is the watchdog's to report.
+#define FASTSERVE_IMPLEMENTATION
+#include "test.h"
+#include "../fastserve.h"
+
+// One end of a connection, or a listener.
+typedef struct peer {
+    fsi_chan chan;    // first: on_client gets its address
+    uint32_t ready;   // bits told since they were last cleared
+    uint32_t told;    // calls
+    uint32_t told_by; // id of the io that called last
+    struct peer *victim;
+    void (*on_ready)(struct peer *peer); // of a case's own
+} peer;
+
+static void on_client(fsi_chan *chan, uint32_t ready)
+{
+    peer *p = (peer *)(void *)chan;
+    p->ready |= ready;
+    p->told++;
+    p->told_by = *(const uint32_t *)chan->io->user;
+    if (p->on_ready) p->on_ready(p);
+}
+
+static bool io_start(fsi_io *io, const uint32_t *id)
+{
+    if (!fsi_io_init(io, NULL)) return false;
+    io->on_client = on_client;
+    io->user = (void *)(uintptr_t)id;
+    return true;
+}
+
+static const uint32_t id_a = 1, id_b = 2;
+
+static void turn(fsi_io *io)
+{
+    (void)fsi_io_wait(io, UINT64_MAX);
+    fsi_io_dispatch(io);
+}
+
+// Everything that is there now, without waiting.
+static uint32_t turn_now(fsi_io *io)
+{
+    uint32_t events = fsi_io_wait(io, 0);
+    fsi_io_dispatch(io);
+    return events;
+}
+
+static void peer_init(peer *p)
+{
+    memset(p, 0, sizeof *p);
+    fsi_chan_init(&p->chan, FSI_CHAN_CLIENT);
+}
+
+// A listening socket on a port that the system picks; at gets its address.
+static bool listener_make(peer *listener, fsi_sockaddr *at, bool v6)
+{
+    struct in6_addr one;
+    peer_init(listener);
+    memset(&one, 0, sizeof one);
+    one.s6_addr[15] = 1;
+    if (v6) fsi_sockaddr_v6(at, &one, 0);
+    else fsi_sockaddr_v4(at, 0x7f000001, 0);
+    listener->chan.fd = fsi_sock_listen(at, FSI_SHARE_NONE, true, 64);
+    return listener->chan.fd >= 0 && fsi_sock_name(listener->chan.fd, at);
+}
+
+// Two ends of one connection, both on io, which tells of nothing else.
+static bool pair_make(fsi_io *io, peer *client, peer *server, bool v6)
+{
+    peer listener;
+    fsi_sockaddr at;
+    int error = 0, fd = FSI_PENDING;
+    bool connected = false;
+    peer_init(client);
+    peer_init(server);
+    if (!listener_make(&listener, &at, v6) || !fsi_io_listen(io, &listener.chan, false)) return false;
+    if (fsi_io_connect(io, &client->chan, &at, &error) != FSI_PENDING) return false;
+    while (!connected || fd < 0) {
+        turn(io);
+        if (client->ready & FSI_READY_WRITE) {
+            if (fsi_io_connected(&client->chan) != 0) return false;
+            connected = true;
+        }
+        if (fd < 0 && listener.ready) fd = fsi_io_accept(&listener.chan);
+        listener.ready = 0;
+    }
+    server->chan.fd = fd;
+    if (!fsi_io_open(io, &server->chan)) return false;
+    fsi_io_unlisten(&listener.chan);
+    fsi_io_close(&listener.chan, false);
+    return true;
+}
+
+// Reads once, waiting for it as long as it takes.
+static int64_t read_wait(fsi_io *io, peer *p, char *to, size_t size)
+{
+    int64_t got;
+    while ((got = fsi_io_read(&p->chan, to, size)) == FSI_PENDING) turn(io);
+    return got;
+}
+
+// Reads exactly so many bytes. False: the stream ended or failed before.
+static bool read_all(fsi_io *io, peer *p, char *to, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        int64_t got = read_wait(io, p, to + at, size - at);
+        if (got <= 0) return false;
+        at += (size_t)got;
+    }
+    return true;
+}
+
+// As the core writes: from memory that may go first, then at once from memory that stays.
+static int64_t write_once(peer *p, const char *from, size_t size)
+{
+    fsi_buf buf;
+    buf.ptr = from;
+    buf.len = size;
+    int64_t sent = fsi_io_write(&p->chan, &buf, 1, false);
+    return sent == FSI_PENDING ? fsi_io_write(&p->chan, &buf, 1, true) : sent;
+}
+
+static bool write_all(fsi_io *io, peer *p, const char *from, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        int64_t sent = write_once(p, from + at, size - at);
+        if (sent == FSI_PENDING) turn(io);
+        else if (sent < 0) return false;
+        else at += (size_t)sent;
+    }
+    return true;
+}
+
+static void pair_close(peer *client, peer *server)
+{
+    fsi_io_close(&client->chan, false);
+    fsi_io_close(&server->chan, false);
+}
+
+// ---- life
+
+// Goal: an io that was never made, or is freed twice, is freed without harm.
+TEST(free_is_safe)
+{
+    fsi_io io;
+    memset(&io, 0, sizeof io);
+    io.fd = io.wake.fd = -1;
+    fsi_io_free(&io);
+    REQUIRE(io_start(&io, &id_a));
+    fsi_io_free(&io);
+    fsi_io_free(&io);
+}
+
+// Goal: a wait with a limit ends although nothing happens.
+TEST(wait_has_a_limit)
+{
+    fsi_io io;
+    REQUIRE(io_start(&io, &id_a));
+    CHECK_EQ(turn_now(&io), 0);
+    CHECK_EQ(fsi_io_wait(&io, 1), 0);
+    CHECK_EQ(fsi_io_wait(&io, 1500), 0);
+    fsi_io_free(&io);
+}
+
+// Goal: connect, accept, open; then bytes go both ways.
+TEST(connect_accept_open)
+{
+    for (int v6 = 0; v6 <= 1; v6++) {
+        fsi_io io;
+        peer client, server, probe;
+        fsi_sockaddr at;
+        char got[16];
+        ROW("IPv%d", v6 ? 6 : 4);
+        if (v6 && !listener_make(&probe, &at, true)) continue; // a machine without IPv6
+        if (v6) fsi_io_close(&probe.chan, false);
+        REQUIRE(io_start(&io, &id_a));
+        REQUIRE(pair_make(&io, &client, &server, v6 != 0));
+        CHECK(write_all(&io, &client, "ping", 4));
+        CHECK(read_all(&io, &server, got, 4));
+        CHECK_BYTES(got, 4, "ping", 4);
+        CHECK(write_all(&io, &server, "pong", 4));
+        CHECK(read_all(&io, &client, got, 4));
+        CHECK_BYTES(got, 4, "pong", 4);
+        pair_close(&client, &server);
+        fsi_io_free(&io);
+    }
+}
+
+// Goal: a connect that is refused says so, at once or when it is known.
+TEST(connect_refused)
+{
+    fsi_io io;
+    peer listener, client;
+    fsi_sockaddr at;
+    int error = 0;
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(listener_make(&listener, &at, false));
+    fsi_io_close(&listener.chan, false); // now nobody listens there
+    peer_init(&client);
+    if (fsi_io_connect(&io, &client.chan, &at, &error) == FSI_PENDING) {
+        while (!(client.ready & FSI_READY_WRITE)) turn(&io);
+        error = fsi_io_connected(&client.chan);
+        fsi_io_close(&client.chan, false);
+    }
+    CHECK_EQ(error, ECONNREFUSED);
+    CHECK_EQ(client.chan.fd, -1);
+    fsi_io_free(&io);
+}
+
+// ---- reading
+
+// Goal: nothing there is PENDING; a short read gives what is there; the end of the stream is 0.
+TEST(read_pending_short_end)
+{
+    fsi_io io;
+    peer client, server;
+    char got[64];
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    CHECK_EQ(fsi_io_read(&server.chan, got, sizeof got), FSI_PENDING);
+    CHECK_EQ(fsi_io_read(&server.chan, got, sizeof got), FSI_PENDING);
+    CHECK(write_all(&io, &client, "short", 5));
+    CHECK_EQ(read_wait(&io, &server, got, sizeof got), 5);
+    CHECK_BYTES(got, 5, "short", 5);
+    CHECK_EQ(fsi_io_read(&server.chan, got, sizeof got), FSI_PENDING);
+    fsi_io_shut(&client.chan);
+    CHECK_EQ(read_wait(&io, &server, got, sizeof got), 0);
+    pair_close(&client, &server);
+    fsi_io_free(&io);
+}
+
+// Goal: a read that filled its buffer may have left some: the next one gets it without an event in between.
+TEST(read_rest_needs_no_event)
+{
+    fsi_io io;
+    peer client, server;
+    char got[8];
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    CHECK(write_all(&io, &client, "0123456789", 10));
+    CHECK_EQ(read_wait(&io, &server, got, 4), 4);
+    CHECK_EQ(fsi_io_read(&server.chan, got, 4), 4);
+    CHECK_BYTES(got, 4, "4567", 4);
+    CHECK_EQ(fsi_io_read(&server.chan, got, 4), 2);
+    CHECK_BYTES(got, 2, "89", 2);
+    CHECK_EQ(fsi_io_read(&server.chan, got, 4), FSI_PENDING);
+    pair_close(&client, &server);
+    fsi_io_free(&io);
+}
+
+// Goal: the last bytes and the end of the stream come in one event, and a short read does not hide the end.
+TEST(read_end_with_data)
+{
+    fsi_io io;
+    peer client, server;
+    char got[64];
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    (void)turn_now(&io);
+    CHECK_EQ(fsi_io_read(&server.chan, got, sizeof got), FSI_PENDING);
+    CHECK(write_all(&io, &client, "bye", 3));
+    fsi_io_shut(&client.chan);
+    CHECK_EQ(read_wait(&io, &server, got, sizeof got), 3);
+    CHECK_EQ(read_wait(&io, &server, got, sizeof got), 0);
+    pair_close(&client, &server);
+    fsi_io_free(&io);
+}
+
+// Goal: what arrives after a read said PENDING, or came back short, but before the wait, is told.
+TEST(read_edge_before_wait)
+{
+    fsi_io io;
+    peer client, server;
+    char got[64];
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    for (int i = 0; i < 50; i++) {
+        ROW("round %d", i);
+        if (i % 2) CHECK_EQ(fsi_io_read(&server.chan, got, sizeof got), FSI_PENDING); // else the last read was short
+        REQUIRE(write_all(&io, &client, "x", 1));
+        server.ready = 0;
+        while (!(server.ready & FSI_READY_READ)) turn(&io);
+        REQUIRE(fsi_io_read(&server.chan, got, sizeof got) == 1);
+    }
+    pair_close(&client, &server);
+    fsi_io_free(&io);
+}
+
+// Goal: the peer's reset is FAILED, not an end.
+TEST(read_reset)
+{
+    fsi_io io;
+    peer client, server;
+    char got[8];
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    fsi_io_close(&client.chan, true);
+    CHECK_EQ(client.chan.fd, -1);
+    CHECK_EQ(read_wait(&io, &server, got, sizeof got), FSI_FAILED);
+    fsi_io_close(&server.chan, false);
+    fsi_io_free(&io);
+}
+
+// ---- writing
+
+// Goal: a write fills the pipe until PENDING; it goes on when the peer has read; no byte is lost, doubled or out of order.
+TEST(write_pending_resumes)
+{
+    enum { PIECE = 50021, TOTAL = 16 << 20 };
+    static char piece[PIECE], got[65536];
+    fsi_io io;
+    peer client, server;
+    size_t sent = 0, read = 0, waits = 0;
+    for (size_t i = 0; i < PIECE; i++) piece[i] = (char)(i * 31 >> 3);
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    while (read < TOTAL) {
+        bool pending = false;
+        while (sent < TOTAL && !pending) {
+            size_t at = sent % PIECE, n = PIECE - at < TOTAL - sent ? PIECE - at : TOTAL - sent;
+            int64_t result = write_once(&client, piece + at, n);
+            REQUIRE(result > 0 || result == FSI_PENDING);
+            if (result > 0) sent += (size_t)result;
+            else pending = true;
+        }
+        waits += pending;
+        for (int64_t n; (n = fsi_io_read(&server.chan, got, sizeof got)) != FSI_PENDING;) {
+            REQUIRE(n > 0);
+            for (size_t i = 0; i < (size_t)n; i++) REQUIRE(got[i] == piece[(read + i) % PIECE]);
+            read += (size_t)n;
+        }
+        if (read < TOTAL) turn(&io);
+    }
+    CHECK_EQ(sent, TOTAL);
+    CHECK(waits > 0);
+    pair_close(&client, &server);
+    fsi_io_free(&io);
+}
+
+// Goal: room that comes after PENDING and before the wait is told.
+TEST(write_edge_before_wait)
+{
+    static char piece[65536], got[65536];
+    fsi_io io;
+    peer client, server;
+    size_t sent = 0, read = 0;
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    for (int64_t n; (n = write_once(&client, piece, sizeof piece)) != FSI_PENDING; sent += (size_t)n) REQUIRE(n > 0);
+    client.ready = 0;
+    while (read < sent) { // the other side alone, so that only its events are waited for
+        int64_t n = read_wait(&io, &server, got, sizeof got);
+        REQUIRE(n > 0);
+        read += (size_t)n;
+    }
+    while (!(client.ready & FSI_READY_WRITE)) turn(&io);
+    CHECK(write_once(&client, piece, sizeof piece) > 0);
+    pair_close(&client, &server);
+    fsi_io_free(&io);
+}
+
+// Goal: several pieces leave in their order, also more of them than one call of the system takes.
+TEST(write_gathers)
+{
+    enum { COUNT = 40 };
+    fsi_io io;
+    peer client, server;
+    char text[COUNT * 3 + 1], got[COUNT * 3];
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    for (int i = 0; i < COUNT; i++) (void)snprintf(text + i * 3, 4, "%02d,", i);
+    for (size_t at = 0; at < COUNT * 3;) {
+        fsi_buf bufs[COUNT];
+        uint32_t count = 0;
+        for (size_t i = at; i < COUNT * 3; count++) { // pieces of 3 bytes, the first may be cut
+            size_t n = 3 - i % 3;
+            bufs[count].ptr = text + i;
+            bufs[count].len = n;
+            i += n;
+        }
+        int64_t sent = fsi_io_write(&client.chan, bufs, count, true);
+        REQUIRE(sent > 0);
+        at += (size_t)sent;
+    }
+    CHECK(read_all(&io, &server, got, sizeof got));
+    CHECK_BYTES(got, sizeof got, text, COUNT * 3);
+    pair_close(&client, &server);
+    fsi_io_free(&io);
+}
+
+// Goal: writing to a connection that was reset is FAILED, and raises nothing.
+TEST(write_after_reset)
+{
+    fsi_io io;
+    peer client, server;
+    int64_t sent = 0;
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    fsi_io_close(&server.chan, true);
+    client.ready = 0;
+    while (!(client.ready & FSI_READY_READ)) turn(&io);
+    for (int i = 0; i < 3 && sent >= 0; i++) sent = write_once(&client, "more", 4);
+    CHECK_EQ(sent, FSI_FAILED);
+    CHECK_EQ(write_once(&client, "more", 4), FSI_FAILED);
+    fsi_io_close(&client.chan, false);
+    fsi_io_free(&io);
+}
+
+// Goal: ending one direction leaves the other open.
+TEST(shut_is_half)
+{
+    fsi_io io;
+    peer client, server;
+    char got[16];
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    CHECK(write_all(&io, &client, "last", 4));
+    fsi_io_shut(&client.chan);
+    CHECK(read_all(&io, &server, got, 4));
+    CHECK_EQ(read_wait(&io, &server, got, sizeof got), 0);
+    CHECK(write_all(&io, &server, "answer", 6));
+    CHECK(read_all(&io, &client, got, 6));
+    CHECK_BYTES(got, 6, "answer", 6);
+    fsi_io_shut(&server.chan);
+    CHECK_EQ(read_wait(&io, &client, got, sizeof got), 0);
+    pair_close(&client, &server);
+    fsi_io_free(&io);
+}
+
+// ---- batches
+
+static void close_victim(peer *p)
+{
+    fsi_io_close(&p->victim->chan, false);
+}
+
+static void detach_victim(peer *p)
+{
+    if (p->victim->chan.io) fsi_io_detach(&p->victim->chan);
+}
+
+// Makes two connections whose server ends both have an event in the next batch, and drop each other when they are told.
+static bool rivals_make(fsi_io *io, peer *clients, peer *servers, void (*drop)(peer *peer))
+{
+    char got[8];
+    for (int i = 0; i < 2; i++) {
+        if (!pair_make(io, &clients[i], &servers[i], false)) return false;
+        servers[i].victim = &servers[1 - i];
+    }
+    (void)turn_now(io);
+    for (int i = 0; i < 2; i++) {
+        if (fsi_io_read(&servers[i].chan, got, sizeof got) != FSI_PENDING) return false;
+        servers[i].told = 0;
+        servers[i].on_ready = drop;
+    }
+    for (int i = 0; i < 2; i++)
+        if (!write_all(io, &clients[i], "x", 1)) return false;
+    while (servers[0].told + servers[1].told == 0) turn(io);
+    return true;
+}
+
+// Goal: a channel that was closed by another one's event is not told of its own in the same batch, nor later.
+TEST(close_within_batch)
+{
+    fsi_io io;
+    peer clients[2], servers[2];
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(rivals_make(&io, clients, servers, close_victim));
+    (void)turn_now(&io);
+    CHECK_EQ(servers[0].told == 0, servers[1].told != 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(servers[i].chan.fd == -1, servers[i].told == 0);
+        servers[i].on_ready = NULL;
+        pair_close(&clients[i], &servers[i]);
+    }
+    fsi_io_free(&io);
+}
+
+// Goal: closing twice is closing once, and a channel may close itself when it is told.
+TEST(close_itself)
+{
+    fsi_io io;
+    peer client, server;
+    char got[8];
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    server.victim = &server;
+    server.on_ready = close_victim;
+    CHECK(write_all(&io, &client, "x", 1));
+    while (server.chan.fd >= 0) turn(&io);
+    fsi_io_close(&server.chan, false);
+    CHECK(read_wait(&io, &client, got, sizeof got) <= 0); // an end, or a reset since one byte was not read
+    fsi_io_close(&client.chan, false);
+    fsi_io_free(&io);
+}
+
+#if FSI_IO_CAN_MOVE
+// Goal: a channel that moves with data waiting, or to which data came while it belonged to nobody, is told of it in its new io.
+TEST(detach_and_open_elsewhere)
+{
+    for (int early = 0; early <= 1; early++) {
+        fsi_io a, b;
+        peer client, server;
+        char got[16];
+        ROW("%s", early ? "data before" : "data between");
+        REQUIRE(io_start(&a, &id_a));
+        REQUIRE(io_start(&b, &id_b));
+        REQUIRE(pair_make(&a, &client, &server, false));
+        CHECK_EQ(fsi_io_read(&server.chan, got, sizeof got), FSI_PENDING);
+        if (early) CHECK(write_all(&a, &client, "data", 4));
+        server.told = 0;
+        fsi_io_detach(&server.chan);
+        if (!early) CHECK(write_all(&a, &client, "data", 4));
+        REQUIRE(fsi_io_open(&b, &server.chan));
+        CHECK_EQ(read_wait(&b, &server, got, sizeof got), 4);
+        CHECK_EQ(fsi_io_read(&server.chan, got, sizeof got), FSI_PENDING);
+        CHECK(write_all(&a, &client, "more", 4));
+        server.ready = 0;
+        while (!(server.ready & FSI_READY_READ)) turn(&b);
+        CHECK_EQ(server.told_by, id_b);
+        CHECK_EQ(fsi_io_read(&server.chan, got, sizeof got), 4);
+        server.told = 0;
+        (void)turn_now(&a); // the old one has nothing to say
+        CHECK_EQ(server.told, 0);
+        CHECK(write_all(&b, &server, "back", 4));
+        CHECK_EQ(read_wait(&a, &client, got, sizeof got), 4);
+        pair_close(&client, &server);
+        fsi_io_free(&a);
+        fsi_io_free(&b);
+    }
+}
+
+// Goal: a channel that left its io by another one's event is not told there in the same batch, and its data is not lost.
+TEST(detach_within_batch)
+{
+    fsi_io a, b;
+    peer clients[2], servers[2];
+    char got[8];
+    REQUIRE(io_start(&a, &id_a));
+    REQUIRE(io_start(&b, &id_b));
+    REQUIRE(rivals_make(&a, clients, servers, detach_victim));
+    int moved = servers[0].told ? 1 : 0;
+    CHECK_EQ(servers[moved].told, 0);
+    servers[moved].on_ready = servers[1 - moved].on_ready = NULL;
+    REQUIRE(fsi_io_open(&b, &servers[moved].chan));
+    CHECK_EQ(read_wait(&b, &servers[moved], got, sizeof got), 1);
+    CHECK_EQ(read_wait(&a, &servers[1 - moved], got, sizeof got), 1);
+    for (int i = 0; i < 2; i++) pair_close(&clients[i], &servers[i]);
+    fsi_io_free(&a);
+    fsi_io_free(&b);
+}
+#else
+TEST(detach_and_open_elsewhere)
+{
+    SKIP("a socket stays with its io on this system");
+}
+
+TEST(detach_within_batch)
+{
+    SKIP("a socket stays with its io on this system");
+}
+#endif
+
+// ---- listeners
+
+#define CLIENTS 20
+
+// Goal: a listener that accepts a bounded number at each event tells of the rest again.
+TEST(accept_bounded)
+{
+    fsi_io io;
+    peer listener, clients[CLIENTS];
+    fsi_sockaddr at;
+    int error, accepted[CLIENTS + 1], count = 0;
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(listener_make(&listener, &at, false));
+    REQUIRE(fsi_io_listen(&io, &listener.chan, false));
+    for (int i = 0; i < CLIENTS; i++) {
+        peer_init(&clients[i]);
+        REQUIRE(fsi_io_connect(&io, &clients[i].chan, &at, &error) == FSI_PENDING);
+    }
+    while (count < CLIENTS) {
+        listener.ready = 0;
+        turn(&io);
+        for (int n = 0; listener.ready && n < 3; n++) {
+            int fd = fsi_io_accept(&listener.chan);
+            if (fd == FSI_PENDING) break;
+            REQUIRE(fd >= 0 && count < CLIENTS);
+            accepted[count++] = fd;
+        }
+    }
+    CHECK_EQ(fsi_io_accept(&listener.chan), FSI_PENDING);
+    for (int i = 0; i < CLIENTS; i++) {
+        peer server;
+        peer_init(&server);
+        server.chan.fd = accepted[i];
+        fsi_io_close(&server.chan, false);
+        fsi_io_close(&clients[i].chan, false);
+    }
+    fsi_io_close(&listener.chan, false);
+    fsi_io_free(&io);
+}
+
+// Goal: a listener that sleeps tells of nothing and loses nothing.
+TEST(unlisten_and_again)
+{
+    fsi_io io, other;
+    peer listener, client, server;
+    fsi_sockaddr at;
+    int error;
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(io_start(&other, &id_b));
+    REQUIRE(listener_make(&listener, &at, false));
+    REQUIRE(fsi_io_listen(&io, &listener.chan, false));
+    fsi_io_unlisten(&listener.chan);
+    peer_init(&client);
+    peer_init(&server);
+    REQUIRE(fsi_io_connect(&other, &client.chan, &at, &error) == FSI_PENDING);
+    while (!(client.ready & FSI_READY_WRITE)) turn(&other);
+    CHECK_EQ(fsi_io_connected(&client.chan), 0); // the system took it into the backlog
+    (void)turn_now(&io);
+    CHECK_EQ(listener.told, 0);
+    REQUIRE(fsi_io_listen(&io, &listener.chan, false));
+    while (!listener.ready) turn(&io);
+    server.chan.fd = fsi_io_accept(&listener.chan);
+    CHECK(server.chan.fd >= 0);
+    pair_close(&client, &server);
+    fsi_io_close(&listener.chan, false);
+    fsi_io_free(&io);
+    fsi_io_free(&other);
+}
+
+// Goal: two ios on one listening socket share its connections: each is accepted once, by either of them.
+TEST(listen_shared)
+{
+    fsi_io a, b;
+    peer first, second, clients[CLIENTS];
+    fsi_sockaddr at;
+    int error, count = 0;
+    REQUIRE(io_start(&a, &id_a));
+    REQUIRE(io_start(&b, &id_b));
+    REQUIRE(listener_make(&first, &at, false));
+    second = first; // the same socket, another channel
+    REQUIRE(fsi_io_listen(&a, &first.chan, true));
+    REQUIRE(fsi_io_listen(&b, &second.chan, true));
+    for (int i = 0; i < CLIENTS; i++) {
+        peer_init(&clients[i]);
+        REQUIRE(fsi_io_connect(&a, &clients[i].chan, &at, &error) == FSI_PENDING);
+    }
+    while (count < CLIENTS) {
+        for (int k = 0; k < 2; k++) {
+            peer *listener = k ? &second : &first;
+            (void)turn_now(k ? &b : &a);
+            if (!listener->ready) continue;
+            listener->ready = 0;
+            peer server;
+            peer_init(&server);
+            server.chan.fd = fsi_io_accept(&listener->chan);
+            if (server.chan.fd == FSI_PENDING) continue; // the other one was faster
+            REQUIRE(server.chan.fd >= 0);
+            count++;
+            fsi_io_close(&server.chan, false);
+        }
+    }
+    CHECK_EQ(fsi_io_accept(&first.chan), FSI_PENDING);
+    for (int i = 0; i < CLIENTS; i++) fsi_io_close(&clients[i].chan, false);
+    fsi_io_unlisten(&second.chan);
+    fsi_io_close(&first.chan, false);
+    fsi_io_free(&a);
+    fsi_io_free(&b);
+}
+
+// ---- wakes
+
+// Goal: a wake before the wait ends it, once; the next wake counts again.
+TEST(wake_before_wait)
+{
+    fsi_io io;
+    REQUIRE(io_start(&io, &id_a));
+    for (int i = 0; i < 5; i++) {
+        ROW("round %d", i);
+        fsi_io_wake(&io);
+        turn(&io);
+        CHECK_EQ(turn_now(&io), 0);
+    }
+    for (int i = 0; i < 1000; i++) fsi_io_wake(&io); // more than one at a time: at least one counts
+    turn(&io);
+    fsi_io_free(&io);
+}
+
+// Two threads that wake each other in turn.
+typedef struct ping {
+    fsi_io ios[2];
+    uint32_t count; // odd: ios[1]'s turn
+} ping;
+#define PINGS 200
+
+static void ping_body(void *arg)
+{
+    ping *p = (ping *)arg;
+    for (uint32_t i = 0; i < PINGS; i++) {
+        while (fsi_load32(&p->count) != 2 * i + 1) turn(&p->ios[1]);
+        fsi_store32(&p->count, 2 * i + 2);
+        fsi_io_wake(&p->ios[0]);
+    }
+}
+
+// Goal: a wake from another thread ends a wait without a limit, whether it had begun or not: none of them is lost.
+TEST(wake_from_thread)
+{
+    static ping p;
+    fsi_thread thread;
+    memset(&p, 0, sizeof p);
+    REQUIRE(io_start(&p.ios[0], &id_a));
+    REQUIRE(io_start(&p.ios[1], &id_b));
+    REQUIRE(fsi_thread_start(&thread, ping_body, &p, "ping"));
+    for (uint32_t i = 0; i < PINGS; i++) {
+        ROW("round %u", i);
+        fsi_store32(&p.count, 2 * i + 1);
+        fsi_io_wake(&p.ios[1]);
+        while (fsi_load32(&p.count) != 2 * i + 2) turn(&p.ios[0]);
+    }
+    fsi_thread_join(&thread);
+    fsi_io_free(&p.ios[0]);
+    fsi_io_free(&p.ios[1]);
+}
+
+// Goal: a wake and readiness in one batch do not hide each other.
+TEST(wake_with_data)
+{
+    fsi_io io;
+    peer client, server;
+    char got[8];
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    (void)turn_now(&io);
+    CHECK_EQ(fsi_io_read(&server.chan, got, sizeof got), FSI_PENDING);
+    server.ready = 0;
+    CHECK(write_all(&io, &client, "x", 1));
+    fsi_io_wake(&io);
+    while (!(server.ready & FSI_READY_READ)) turn(&io);
+    CHECK_EQ(fsi_io_read(&server.chan, got, sizeof got), 1);
+    pair_close(&client, &server);
+    fsi_io_free(&io);
+}
+
+TEST_MAIN(CASE(free_is_safe), CASE(wait_has_a_limit), CASE(connect_accept_open), CASE(connect_refused),
+          CASE(read_pending_short_end), CASE(read_rest_needs_no_event), CASE(read_end_with_data),
+          CASE(read_edge_before_wait), CASE(read_reset), CASE(write_pending_resumes), CASE(write_edge_before_wait),
+          CASE(write_gathers), CASE(write_after_reset), CASE(shut_is_half), CASE(close_within_batch),
+          CASE(close_itself), CASE(detach_and_open_elsewhere), CASE(detach_within_batch), CASE(accept_bounded), CASE(unlisten_and_again), CASE(listen_shared), CASE(wake_before_wait),
+          CASE(wake_from_thread), CASE(wake_with_data))
