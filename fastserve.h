@@ -3135,6 +3135,17 @@ static void fsi_chan_closed(fsi_chan *chan)
 
 // ---- answering
 
+// Tells a client that waits for it to send its body, unless some of it has come already.
+FSI_PRIVATE void fsi_conn_say_continue(fsi_conn *conn)
+{
+    if (!conn->want_100) return;
+    conn->want_100 = false;
+    if (conn->loop->in_at < conn->loop->in_len) return;
+    char *at = fsi_conn_room(conn, 32);
+    at = FSI_PUT(at, "HTTP/1.1 100 Continue\r\n\r\n");
+    conn->loop->out_len = (size_t)(at - conn->loop->out);
+}
+
 // Decides whether the connection stays open after the answer that is about to be written.
 FSI_INLINE bool fsi_conn_will_keep(fsi_conn *conn, const fsv_request *request, bool whole)
 {
@@ -3151,6 +3162,10 @@ FSI_INLINE void fsi_conn_put_head(fsi_conn *conn, fsv_request *request, uint32_t
 {
     fsi_loop *loop = conn->loop;
     fsi_head_out head;
+    if (FSI_UNLIKELY(conn->want_100)) {
+        if (!whole) fsi_conn_say_continue(conn); // a final answer tells the client not to send; a stream wants its body
+        conn->want_100 = false;
+    }
     conn->keep =
         fsi_conn_will_keep(conn, request, whole) && (length != FSV_LENGTH_UNKNOWN || chunked || request->no_body);
     head.status = status;
@@ -3502,17 +3517,6 @@ FSI_INLINE bool fsi_conn_step_head(fsi_conn *conn)
     } while (in_head && loop->in_len - loop->in_at < loop->server->desc.head_bytes_max &&
              !memchr(loop->in + loop->in_len - loop->in_new, '\n', loop->in_new));
     return true;
-}
-
-// Tells a client that waits for it to send its body, unless some of it has come already.
-FSI_PRIVATE void fsi_conn_say_continue(fsi_conn *conn)
-{
-    if (!conn->want_100) return;
-    conn->want_100 = false;
-    if (conn->loop->in_at < conn->loop->in_len) return;
-    char *at = fsi_conn_room(conn, 32);
-    at = FSI_PUT(at, "HTTP/1.1 100 Continue\r\n\r\n");
-    conn->loop->out_len = (size_t)(at - conn->loop->out);
 }
 
 // The next run of body bytes that stands in the receive buffer, behind its framing. False: a framing error, answered.
