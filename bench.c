@@ -251,36 +251,41 @@ typedef enum bench_opt {
 } bench_opt;
 
 typedef struct bench_opt_def {
-    char letter;      // 0: none
     const char *name; // NULL: none
+    const char *why;  // of BENCH_OPT_REFUSED
+    char letter;      // 0: none
     uint8_t opt;      // bench_opt
     bool value;       // takes one
-    const char *why;  // of BENCH_OPT_REFUSED
 } bench_opt_def;
 
 // clang-format off
 static const bench_opt_def bench_opt_defs[] = {
-    {'t', "threads",     BENCH_OPT_THREADS,     true,  NULL},
-    {'c', "connections", BENCH_OPT_CONNECTIONS, true,  NULL},
-    {'d', "duration",    BENCH_OPT_DURATION,    true,  NULL},
-    {'z', NULL,          BENCH_OPT_DURATION,    true,  NULL},
-    {'H', "header",      BENCH_OPT_HEADER,      true,  NULL},
-    {'L', "latency",     BENCH_OPT_LATENCY,     false, NULL},
-    {0,   "timeout",     BENCH_OPT_TIMEOUT,     true,  NULL},
-    {'n', "requests",    BENCH_OPT_REQUESTS,    true,  NULL},
-    {'m', "method",      BENCH_OPT_METHOD,      true,  NULL},
-    {'b', "body",        BENCH_OPT_BODY,        true,  NULL},
-    {'f', "body-file",   BENCH_OPT_BODY_FILE,   true,  NULL},
-    {0,   "close",       BENCH_OPT_CLOSE,       false, NULL},
-    {0,   "pipeline",    BENCH_OPT_PIPELINE,    true,  NULL},
-    {'q', "quiet",       BENCH_OPT_QUIET,       false, NULL},
-    {0,   "version",     BENCH_OPT_VERSION,     false, NULL},
-    {'h', "help",        BENCH_OPT_HELP,        false, NULL},
-    {'s', "script",      BENCH_OPT_REFUSED,     false, "scripts are not supported"},
-    {'k', NULL,          BENCH_OPT_REFUSED,     false, "unknown option; connections are kept alive anyway, --close turns that off"},
-    {'R', "rate",        BENCH_OPT_REFUSED,     false, "unknown option; a constant rate is not supported"},
-    {'T', NULL,          BENCH_OPT_REFUSED,     false, "unknown option; there are --timeout and -H 'Content-Type: ...'"},
-    {'v', NULL,          BENCH_OPT_REFUSED,     false, "unknown option; there is --version"},
+    {"threads",     NULL, 't', BENCH_OPT_THREADS,     true},
+    {"connections", NULL, 'c', BENCH_OPT_CONNECTIONS, true},
+    {"duration",    NULL, 'd', BENCH_OPT_DURATION,    true},
+    {NULL,          NULL, 'z', BENCH_OPT_DURATION,    true},
+    {"header",      NULL, 'H', BENCH_OPT_HEADER,      true},
+    {"latency",     NULL, 'L', BENCH_OPT_LATENCY,     false},
+    {"timeout",     NULL, 0,   BENCH_OPT_TIMEOUT,     true},
+    {"requests",    NULL, 'n', BENCH_OPT_REQUESTS,    true},
+    {"method",      NULL, 'm', BENCH_OPT_METHOD,      true},
+    {"body",        NULL, 'b', BENCH_OPT_BODY,        true},
+    {"body-file",   NULL, 'f', BENCH_OPT_BODY_FILE,   true},
+    {"close",       NULL, 0,   BENCH_OPT_CLOSE,       false},
+    {"pipeline",    NULL, 0,   BENCH_OPT_PIPELINE,    true},
+    {"quiet",       NULL, 'q', BENCH_OPT_QUIET,       false},
+    {"version",     NULL, 0,   BENCH_OPT_VERSION,     false},
+    {"help",        NULL, 'h', BENCH_OPT_HELP,        false},
+    {"script", "scripts are not supported",
+     's', BENCH_OPT_REFUSED, false},
+    {NULL, "unknown option; connections are kept alive anyway, --close turns that off",
+     'k', BENCH_OPT_REFUSED, false},
+    {"rate", "unknown option; a constant rate is not supported",
+     'R', BENCH_OPT_REFUSED, false},
+    {NULL, "unknown option; there are --timeout and -H 'Content-Type: ...'",
+     'T', BENCH_OPT_REFUSED, false},
+    {NULL, "unknown option; there is --version",
+     'v', BENCH_OPT_REFUSED, false},
 };
 // clang-format on
 

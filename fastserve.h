@@ -1538,12 +1538,13 @@ FSI_COLD void fsi_log(const fsv_server *server, uint32_t level, const char *item
 #define FSI_VALUE 2
 #define FSI_TARGET 4
 #define FSI_HOST 8
+#define FSI_SPECIAL 16
 // clang-format off
 static const uint8_t fsi_class[256] = {
      0,  0,  0,  0,  0,  0,  0,  0,  0,  2,  0,  0,  0,  0,  0,  0, // 00
      0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0, // 10
-     2, 15,  6,  3, 15, 15, 15, 15, 14, 14, 15, 15,  6, 15, 15,  6, // 20
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14, 14,  6, 14,  6,  6, // 30
+     2, 15,  6,  3, 15, 31, 15, 15, 14, 14, 15, 15,  6, 15, 15,  6, // 20
+    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14, 14,  6, 14,  6, 22, // 30
      6, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, // 40
     15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14,  6, 14,  7, 15, // 50
      7, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, // 60
@@ -1814,7 +1815,7 @@ FSI_PRIVATE uint8_t fsi_read_method(const char *text, size_t len)
 
 // Splits the target into path and query (RFC 9112 3.2): origin form, absolute form, "*" for OPTIONS. The authority form
 // is CONNECT's alone; it has no path, and the router answers 501.
-FSI_PRIVATE int64_t fsi_read_target(const char *data, fsi_head *head)
+FSI_INLINE int64_t fsi_read_target(const char *data, fsi_head *head, bool special)
 {
     const char *target = data + head->target, *end = target + head->target_len, *path = target;
     if (FSI_UNLIKELY(*target != '/')) {
@@ -1836,11 +1837,11 @@ FSI_PRIVATE int64_t fsi_read_target(const char *data, fsi_head *head)
             path = p;
         }
     }
-    const char *query = (const char *)memchr(path, '?', (size_t)(end - path));
+    const char *query = special ? (const char *)memchr(path, '?', (size_t)(end - path)) : NULL;
     const char *path_end = query ? query : end;
     head->path = (uint32_t)(path - data);
     head->path_len = (uint32_t)(path_end - path);
-    head->escaped = head->path_len && memchr(path, '%', head->path_len) != NULL;
+    head->escaped = special && memchr(path, '%', head->path_len) != NULL;
     if (query) {
         head->query = (uint32_t)(query + 1 - data);
         head->query_len = (uint32_t)(end - query - 1);
@@ -1848,45 +1849,56 @@ FSI_PRIVATE int64_t fsi_read_target(const char *data, fsi_head *head)
     return 0;
 }
 
+// "HTTP/1.x CRLF" at p. 1: complete, *at is behind it; 0: not yet; negative: a refusal.
+FSI_PRIVATE int64_t fsi_read_version(const char *data, const char *p, const char *end, uint32_t *at, fsi_head *head)
+{
+    static const char form[] = "HTTP/#.#\r\n";
+    const char *start = p;
+    for (int i = 0; i < 10; i++, p++) {
+        if (p == end) return 0;
+        if (form[i] == '#' ? (*p >= '0' && *p <= '9') : *p == form[i]) continue;
+        return i >= 8 && (*p == '\n' || i == 9) ? -FSI_BAD_LINE_END : -FSI_BAD_VERSION;
+    }
+    if (start[5] != '1') return -FSI_OTHER_VERSION;
+    head->minor = start[7] == '0' ? 0 : 1; // a higher minor version is answered as 1.1 (RFC 9110 2.5)
+    *at = (uint32_t)(p - data);
+    return 1;
+}
+
 // "METHOD SP target SP HTTP/1.x CRLF" at data[*at]. 1: complete; 0: not yet; negative: a refusal.
 FSI_INLINE int64_t fsi_read_request_line(const char *data, uint32_t len, const fsi_limits *limits, uint32_t *at,
                                          fsi_head *head)
 {
     const char *p = data + *at, *end = data + len, *start = p;
-    FSI_SPAN(p, end, FSI_TCHAR);
+    if (FSI_LIKELY(end - p > 4 && memcmp(p, "GET ", 4) == 0))
+        p += 3;
+    else
+        FSI_SPAN(p, end, FSI_TCHAR);
     if (p - start > 32) return -FSI_BAD_METHOD;
     if (p == end) return 0;
     if (*p != ' ' || p == start) return -FSI_BAD_METHOD;
     head->method_len = (uint32_t)(p - start);
     head->method = fsi_read_method(start, head->method_len);
     const char *target = ++p;
-    FSI_SPAN(p, end, FSI_TARGET);
+    uint8_t class_of, seen = 0;
+    while (p < end && ((class_of = fsi_class[(uint8_t)*p]) & FSI_TARGET)) {
+        seen |= class_of;
+        p++;
+    }
     if ((size_t)(p - target) > limits->target_bytes) return -FSI_LONG_TARGET;
     if (p == end) return 0;
     if (*p != ' ' || p == target) return *p == '\r' && p > target ? -FSI_BAD_VERSION : -FSI_BAD_TARGET;
     head->target = (uint32_t)(target - data);
     head->target_len = (uint32_t)(p - target);
     p++;
-    static const char name[] = "HTTP/";
-    for (int i = 0; i < 5; i++, p++) {
-        if (p == end) return 0;
-        if (*p != name[i]) return -FSI_BAD_VERSION;
+    if (FSI_LIKELY(end - p >= 10 && memcmp(p, "HTTP/1.1\r\n", 10) == 0)) {
+        head->minor = 1;
+        *at = (uint32_t)(p + 10 - data);
+    } else {
+        int64_t result = fsi_read_version(data, p, end, at, head);
+        if (result <= 0) return result;
     }
-    if (end - p < 3) {
-        for (int i = 0; p < end; i++, p++)
-            if (i == 1 ? *p != '.' : (*p < '0' || *p > '9')) return -FSI_BAD_VERSION;
-        return 0;
-    }
-    if (p[0] < '0' || p[0] > '9' || p[1] != '.' || p[2] < '0' || p[2] > '9') return -FSI_BAD_VERSION;
-    if (end - p < 5) {
-        if (end - p == 4 && p[3] != '\r') return p[3] == '\n' ? -FSI_BAD_LINE_END : -FSI_BAD_VERSION;
-        return 0;
-    }
-    if (p[3] != '\r' || p[4] != '\n') return p[3] == '\n' || p[3] == '\r' ? -FSI_BAD_LINE_END : -FSI_BAD_VERSION;
-    if (p[0] != '1') return -FSI_OTHER_VERSION;
-    head->minor = p[2] == '0' ? 0 : 1; // a higher minor version is answered as 1.1 (RFC 9110 2.5)
-    *at = (uint32_t)(p + 5 - data);
-    int64_t result = fsi_read_target(data, head);
+    int64_t result = fsi_read_target(data, head, (seen & FSI_SPECIAL) != 0);
     return result < 0 ? result : 1;
 }
 
@@ -2811,7 +2823,7 @@ FSI_PRIVATE const fsi_route *fsi_node_route(const fsi_node *node, fsi_match *mat
 FSI_PRIVATE const fsi_route *fsi_node_match(const fsi_node *node, fsi_match *match, uint32_t at, uint32_t depth)
 {
     const char *segment = match->path + at;
-    const char *slash = (const char *)memchr(segment, '/', match->len - at);
+    const char *slash = at < match->len ? (const char *)memchr(segment, '/', match->len - at) : NULL;
     uint32_t len = slash ? (uint32_t)(slash - segment) : match->len - at;
     const fsi_route *route;
     for (const fsi_node *child = node->literal; child; child = child->next) {
@@ -4055,6 +4067,21 @@ FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
         }
 }
 
+// Closes every listener. A socket file goes first: once the socket is closed a successor may have put its own there.
+FSI_PRIVATE void fsi_server_close_listeners(fsv_server *server)
+{
+    for (uint32_t i = 0; i < server->address_count; i++) {
+        fsi_address *address = &server->addresses[i];
+        if (address->unlink) (void)unlink(address->text + 5);
+        address->unlink = false;
+        for (uint32_t k = 0; k < server->loop_count; k++) {
+            fsi_chan *chan = &server->loops[k].listeners[i].chan;
+            if (chan->fd >= 0 && (k == 0 || !address->shared)) close(chan->fd);
+            chan->fd = -1;
+        }
+    }
+}
+
 // Fresh connections that were accepted as the server began to stop get this long for their first request.
 #define FSI_DRAIN_FRESH_MS 500
 
@@ -4074,12 +4101,7 @@ FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
         for (uint32_t i = 0; i < server->address_count; i++)
             if (server->loops[k].listeners[i].chan.fd >= 0)
                 (void)fsi_loop_accept(loop, &server->loops[k].listeners[i].chan, UINT32_MAX);
-    for (uint32_t k = 0; k < server->loop_count; k++)
-        for (uint32_t i = 0; i < server->address_count; i++) {
-            fsi_chan *chan = &server->loops[k].listeners[i].chan;
-            if (chan->fd >= 0 && (k == 0 || !server->addresses[i].shared)) close(chan->fd);
-            chan->fd = -1;
-        }
+    fsi_server_close_listeners(server);
     fsi_store32(&server->listeners_closed, 1);
     for (uint32_t k = 0; k < server->loop_count; k++) fsi_loop_wake(&server->loops[k]);
 }
@@ -4486,20 +4508,6 @@ FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
     fsi_release(server, loop->fields, sizeof(fsi_field) * server->desc.fields_max);
     fsi_release(server, loop->out, FSI_OUT_BYTES);
     fsi_release(server, loop->in, loop->in_size);
-}
-
-FSI_PRIVATE void fsi_server_close_listeners(fsv_server *server)
-{
-    for (uint32_t i = 0; i < server->address_count; i++) {
-        fsi_address *address = &server->addresses[i];
-        for (uint32_t k = 0; k < server->loop_count; k++) {
-            fsi_chan *chan = &server->loops[k].listeners[i].chan;
-            if (chan->fd >= 0 && (k == 0 || !address->shared)) close(chan->fd);
-            chan->fd = -1;
-        }
-        if (address->unlink) (void)unlink(address->text + 5);
-        address->unlink = false;
-    }
 }
 
 FSI_PRIVATE void fsi_server_release(fsv_server *server)

@@ -1,0 +1,1661 @@
+// test_server.c: the whole server over loopback, with plain blocking sockets as clients. Every server counts its memory: a case
+// that leaves a byte behind fails. Waits are for events; a receive that takes 10 s is a failure, not a hang.
+#define FASTSERVE_IMPLEMENTATION
+#include "test.h"
+#include "../fastserve.h"
+
+#include <poll.h>
+
+// ---- the client's side
+
+#define CLIENT_BYTES 262144
+#define GUARD_S 10
+
+typedef struct client {
+    int fd;
+    size_t at, len;          // what was received and not yet looked at: buf[at..len)
+    uint64_t sent, received; // in all
+    int status;              // of the last answer
+    char head[4096];         // of the last answer, terminated
+    size_t body_len;
+    char body[65536];
+    char buf[CLIENT_BYTES];
+} client;
+
+static client c1, c2, c3; // one case uses them at a time
+
+static bool dial_at(client *c, const fsi_sockaddr *at)
+{
+    struct timeval guard;
+    memset(&guard, 0, sizeof guard);
+    guard.tv_sec = GUARD_S;
+    memset(c, 0, sizeof *c);
+    c->fd = socket(at->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (c->fd < 0) return false;
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &guard, sizeof guard);
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &guard, sizeof guard);
+    if (connect(c->fd, (const struct sockaddr *)(const void *)&at->storage, at->len) == 0) return true;
+    close(c->fd);
+    c->fd = -1;
+    return false;
+}
+
+static bool dial(client *c, uint32_t port)
+{
+    fsi_sockaddr at;
+    fsi_sockaddr_v4(&at, 0x7f000001, port);
+    return dial_at(c, &at);
+}
+
+static bool dial_v6(client *c, uint32_t port)
+{
+    fsi_sockaddr at;
+    struct in6_addr one;
+    memset(&one, 0, sizeof one);
+    one.s6_addr[15] = 1;
+    fsi_sockaddr_v6(&at, &one, port);
+    return dial_at(c, &at);
+}
+
+static bool dial_unix(client *c, const char *path)
+{
+    fsi_sockaddr at;
+    return fsi_sockaddr_unix(&at, path) && dial_at(c, &at);
+}
+
+static void hang_up(client *c)
+{
+    if (c->fd >= 0) close(c->fd);
+    c->fd = -1;
+}
+
+static void hang_up_hard(client *c)
+{
+    struct linger now;
+    now.l_onoff = 1;
+    now.l_linger = 0;
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    hang_up(c);
+}
+
+static bool say_bytes(client *c, const char *from, size_t len)
+{
+    while (len) {
+        ssize_t n = send(c->fd, from, len, MSG_NOSIGNAL);
+        if (n <= 0) return false;
+        c->sent += (uint64_t)n;
+        from += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static bool say(client *c, const char *text)
+{
+    return say_bytes(c, text, strlen(text));
+}
+
+// Receives once. 0: the end; below: an error, or nothing came for GUARD_S.
+static ssize_t receive(client *c)
+{
+    if (c->at == c->len) c->at = c->len = 0;
+    if (c->len == sizeof c->buf) return -1;
+    ssize_t n = recv(c->fd, c->buf + c->len, sizeof c->buf - c->len, 0);
+    if (n > 0) {
+        c->len += (size_t)n;
+        c->received += (uint64_t)n;
+    }
+    return n;
+}
+
+// The next line or, with `empty`, everything up to an empty line; its length with the line's end. 0: it did not come.
+static size_t receive_line(client *c, bool empty)
+{
+    const char *mark = empty ? "\r\n\r\n" : "\r\n";
+    for (;;) {
+        char *end = (char *)memmem(c->buf + c->at, c->len - c->at, mark, strlen(mark));
+        if (end) return (size_t)(end - (c->buf + c->at)) + strlen(mark);
+        if (receive(c) <= 0) return 0;
+    }
+}
+
+static bool receive_body(client *c, size_t len)
+{
+    if (c->body_len + len > sizeof c->body) return false;
+    while (c->len - c->at < len)
+        if (receive(c) <= 0) return false;
+    memcpy(c->body + c->body_len, c->buf + c->at, len);
+    c->body_len += len;
+    c->at += len;
+    return true;
+}
+
+static bool receive_chunks(client *c)
+{
+    for (;;) {
+        size_t line = receive_line(c, false), size = (size_t)strtoul(c->buf + c->at, NULL, 16);
+        if (!line) return false;
+        c->at += line;
+        if (!receive_body(c, size)) return false;
+        if (receive_line(c, false) != 2) return false;
+        c->at += 2;
+        if (size == 0) return true;
+    }
+}
+
+// Reads the head of an answer. Its status; 0: the connection ended; -1: something else.
+static int hear_head(client *c)
+{
+    c->status = 0;
+    c->head[0] = 0;
+    c->body_len = 0;
+    size_t len = receive_line(c, true);
+    if (!len) return c->at == c->len ? 0 : -1;
+    if (len >= sizeof c->head || sscanf(c->buf + c->at, "HTTP/1.%*d %d", &c->status) != 1) return -1;
+    memcpy(c->head, c->buf + c->at, len);
+    c->head[len] = 0;
+    c->at += len;
+    return c->status;
+}
+
+// Value of a field of the last answer, in out; NULL: there is none.
+static const char *field_of(const client *c, const char *name, char *out, size_t size)
+{
+    size_t len = strlen(name);
+    for (const char *at = strstr(c->head, "\r\n"); at; at = strstr(at + 2, "\r\n")) {
+        if (strncasecmp(at + 2, name, len) != 0 || at[2 + len] != ':') continue;
+        size_t n = strcspn(at + len + 4, "\r");
+        (void)snprintf(out, size, "%.*s", (int)n, at + len + 4);
+        return out;
+    }
+    return NULL;
+}
+
+// Reads a whole answer; without a body to a HEAD request.
+static int hear_to(client *c, bool head_request)
+{
+    char value[64];
+    int status = hear_head(c);
+    if (status < 200 || head_request || status == 204 || status == 304) return status;
+    if (field_of(c, "Content-Length", value, sizeof value)) return receive_body(c, (size_t)atoll(value)) ? status : -1;
+    if (field_of(c, "Transfer-Encoding", value, sizeof value)) return receive_chunks(c) ? status : -1;
+    ssize_t n;
+    while ((n = receive(c)) > 0) continue;
+    return n == 0 && receive_body(c, c->len - c->at) ? status : -1;
+}
+
+static int hear(client *c)
+{
+    return hear_to(c, false);
+}
+
+static int ask(client *c, const char *text)
+{
+    return say(c, text) ? hear(c) : -1;
+}
+
+// The server has ended the connection in good order, and sent nothing more.
+static bool ended(client *c)
+{
+    return c->at == c->len && receive(c) == 0;
+}
+
+static const char *body_of(client *c)
+{
+    if (c->body_len == sizeof c->body) return "(too long)";
+    c->body[c->body_len] = 0;
+    return c->body;
+}
+
+#define GET "GET / HTTP/1.1\r\nHost: t\r\n\r\n"
+
+// Waits for what another thread does.
+#define UNTIL(what) \
+    do { \
+        for (int until_ = 0; until_ < GUARD_S * 2000 && !(what); until_++) (void)poll(NULL, 0, until_ < 20 ? 0 : 1); \
+        CHECK(what); \
+    } while (0)
+
+// ---- the server's side
+
+typedef struct host {
+    fsv_server *server;
+    uint32_t port;
+    const char *hello;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    // under lock
+    size_t live_bytes, peak_bytes;
+    bool gate_open;
+    uint32_t at_gate;
+    char log[4096];   // "level item text\n"
+    char answers[4096]; // "status body_bytes target\n"
+    // atomic
+    uint32_t closes, released, wrong_user;
+    uint32_t ran; // 1 + -result of the thread that drives it
+    fsi_thread thread;
+} host;
+
+static host h1, h2;
+
+static void *host_alloc(size_t size, void *user)
+{
+    host *h = (host *)user;
+    size_t *block = (size_t *)malloc(size + 16);
+    if (!block) return NULL;
+    block[0] = size;
+    pthread_mutex_lock(&h->lock);
+    h->live_bytes += size;
+    if (h->live_bytes > h->peak_bytes) h->peak_bytes = h->live_bytes;
+    pthread_mutex_unlock(&h->lock);
+    return block + 16 / sizeof *block;
+}
+
+static void host_release(void *memory, size_t size, void *user)
+{
+    host *h = (host *)user;
+    size_t *block = (size_t *)memory - 16 / sizeof(size_t);
+    CHECK_EQ(size, block[0]);
+    pthread_mutex_lock(&h->lock);
+    h->live_bytes -= size;
+    pthread_mutex_unlock(&h->lock);
+    free(block);
+}
+
+static void host_log(const fsv_log_record *record, void *user)
+{
+    host *h = (host *)user;
+    pthread_mutex_lock(&h->lock);
+    size_t at = strlen(h->log);
+    (void)snprintf(h->log + at, sizeof h->log - at, "%u %s %s\n", record->level, record->item, record->text);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void host_on_answer(const fsv_answer *answer, void *user)
+{
+    host *h = (host *)user;
+    fsv_str target = {"-", 1};
+    if (answer->request) target = fsv_request_target(answer->request);
+    pthread_mutex_lock(&h->lock);
+    size_t at = strlen(h->answers);
+    (void)snprintf(h->answers + at, sizeof h->answers - at, "%u %llu %.*s\n", answer->status,
+                   (unsigned long long)answer->body_bytes, (int)target.len, target.ptr);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void on_hello(fsv_request *request, void *user)
+{
+    fsv_respond_text(request, 200, ((host *)user)->hello);
+}
+
+static void on_echo(fsv_request *request, void *user)
+{
+    fsv_request_set_user(request, user);
+    fsv_respond_stream(request, 200, "text/plain", fsv_request_body_length(request));
+    if (!fsv_request_has_body(request)) fsv_stream_end(request);
+}
+
+static size_t on_echo_body(fsv_request *request, const char *data, size_t len, void *user)
+{
+    if (fsv_request_user(request) != user) fsi_add32(&((host *)user)->wrong_user, 1);
+    if (len) return fsv_stream_write(request, data, len) == FSV_OK ? len : 0;
+    fsv_stream_end(request);
+    return 0;
+}
+
+// on_close of every route that has one.
+static void on_gone(fsv_request *request, void *user)
+{
+    if (fsv_request_user(request) != user) fsi_add32(&((host *)user)->wrong_user, 1);
+    fsi_add32(&((host *)user)->closes, 1);
+}
+
+static void on_whole(fsv_request *request, void *user)
+{
+    fsv_str body = fsv_request_body(request);
+    (void)user;
+    fsv_respond(request, 200, "text/plain", body.ptr, body.len);
+}
+
+static void on_number(fsv_request *request, void *user)
+{
+    fsv_str n = fsv_request_param(request, "n");
+    (void)user;
+    fsv_respond(request, 200, "text/plain", n.ptr, n.len);
+}
+
+// Keeps its loop until the case opens the gate.
+static void on_gate(fsv_request *request, void *user)
+{
+    host *h = (host *)user;
+    pthread_mutex_lock(&h->lock);
+    h->at_gate++;
+    pthread_cond_broadcast(&h->changed);
+    while (!h->gate_open) pthread_cond_wait(&h->changed, &h->lock);
+    pthread_mutex_unlock(&h->lock);
+    fsv_respond_text(request, 200, "through");
+}
+
+static void gate_wait(host *h, uint32_t count)
+{
+    pthread_mutex_lock(&h->lock);
+    while (h->at_gate < count) pthread_cond_wait(&h->changed, &h->lock);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void gate_open(host *h)
+{
+    pthread_mutex_lock(&h->lock);
+    h->gate_open = true;
+    pthread_cond_broadcast(&h->changed);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void on_stop(fsv_request *request, void *user)
+{
+    (void)user;
+    fsv_server_stop(fsv_request_server(request), 0);
+    fsv_respond_text(request, 200, "stopping");
+}
+
+// Everything that a handler must not call.
+static void on_misuse(fsv_request *request, void *user)
+{
+    host *h = (host *)user;
+    char text[128];
+    int free_ = fsv_server_free(h->server), wait_ = fsv_server_wait(h->server), run_ = fsv_server_run(h->server);
+    int start_ = fsv_server_start(h->server), poll_ = fsv_server_poll(h->server, 0);
+    (void)snprintf(text, sizeof text, "%d %d %d %d %d", free_, wait_, run_, start_, poll_);
+    fsv_respond_text(request, 200, text);
+}
+
+static void on_flood(fsv_request *request, void *user)
+{
+    fsv_request_set_user(request, user);
+    fsv_respond_stream(request, 200, "text/plain", FSV_LENGTH_UNKNOWN);
+}
+
+static void on_flood_room(fsv_request *request, void *user)
+{
+    static const char piece[16384] = "flood";
+    (void)user;
+    (void)fsv_stream_write(request, piece, sizeof piece);
+}
+
+static void on_release(void *memory, void *user)
+{
+    CHECK_EQ(*(char *)memory, 'o');
+    free(memory);
+    fsi_add32(&((host *)user)->released, 1);
+}
+
+#define OWNED_BYTES (8u << 20)
+static void on_owned(fsv_request *request, void *user)
+{
+    char *body = (char *)malloc(OWNED_BYTES);
+    if (!body) return;
+    memset(body, 'o', OWNED_BYTES);
+    (void)fsv_respond_owned(request, 200, "text/plain", body, OWNED_BYTES, on_release, user);
+}
+
+static size_t show_put(char *out, size_t size, const char *what, fsv_str text)
+{
+    return (size_t)snprintf(out, size, "%s=%.*s;", what, (int)text.len, text.ptr);
+}
+
+// What the accessors say.
+static void on_show(fsv_request *request, void *user)
+{
+    char out[4096], value[32];
+    size_t at = 0;
+    fsv_str field = {"?", 1};
+    const char *const names[] = {"q", "plus", "bad", "nul", "long", "empty", "none"};
+    bool found = fsv_request_field(request, "x-FIELD", &field);
+    at += show_put(out + at, sizeof out - at, "method", fsv_request_method(request));
+    at += show_put(out + at, sizeof out - at, "target", fsv_request_target(request));
+    at += show_put(out + at, sizeof out - at, "path", fsv_request_path(request));
+    at += show_put(out + at, sizeof out - at, "query", fsv_request_query(request));
+    at += show_put(out + at, sizeof out - at, "host", fsv_request_host(request));
+    at += show_put(out + at, sizeof out - at, "id", fsv_request_param(request, "id"));
+    at += show_put(out + at, sizeof out - at, "rest", fsv_request_param(request, "*"));
+    at += show_put(out + at, sizeof out - at, "other", fsv_request_param(request, "other"));
+    at += show_put(out + at, sizeof out - at, found ? "field" : "nofield", field);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        int64_t n = fsv_request_query_value(request, names[i], value, sizeof value);
+        if (n >= 0) at += (size_t)snprintf(out + at, sizeof out - at, "%s=%s(%d);", names[i], value, (int)n);
+        else at += (size_t)snprintf(out + at, sizeof out - at, "%s:%d;", names[i], (int)n);
+    }
+    at += (size_t)snprintf(out + at, sizeof out - at, "version=%u;fields=%u;server=%d", fsv_request_version(request),
+                           fsv_request_field_count(request), fsv_request_server(request) == ((host *)user)->server);
+    fsv_respond(request, 200, "text/plain", out, at);
+}
+
+static void on_peer(fsv_request *request, void *user)
+{
+    char text[64];
+    (void)user;
+    if (fsv_request_peer(request, text, sizeof text) < 0) (void)snprintf(text, sizeof text, "error");
+    fsv_respond_text(request, 200, text);
+}
+
+static void host_route(host *h, const char *method, const char *pattern, fsv_handler handler, fsv_body_handler on_body,
+                       fsv_handler on_room, fsv_handler on_close)
+{
+    fsv_route_desc route;
+    memset(&route, 0, sizeof route);
+    route.method = method;
+    route.pattern = pattern;
+    route.handler = handler;
+    route.on_body = on_body;
+    route.on_room = on_room;
+    route.on_close = on_close;
+    route.user = h;
+    CHECK_EQ(fsv_server_route_add(h->server, &route), FSV_OK);
+}
+
+// A server with the routes above that does not listen yet. tweak may be NULL.
+static bool host_make(host *h, const fsv_server_desc *tweak)
+{
+    fsv_server_desc desc;
+    memset(h, 0, sizeof *h);
+    memset(&desc, 0, sizeof desc);
+    if (tweak) desc = *tweak;
+    pthread_mutex_init(&h->lock, NULL);
+    pthread_cond_init(&h->changed, NULL);
+    h->hello = "Hello!";
+    if (desc.conns_max == 0) desc.conns_max = 500;
+    desc.alloc = host_alloc;
+    desc.release = host_release;
+    desc.alloc_user = h;
+    desc.log = host_log;
+    desc.user = h;
+    if (fsv_server_create(&h->server, &desc) != FSV_OK) return false;
+    host_route(h, "GET", "/", on_hello, NULL, NULL, NULL);
+    host_route(h, "*", "/echo", on_echo, on_echo_body, NULL, on_gone);
+    host_route(h, "POST", "/whole", on_whole, NULL, NULL, NULL);
+    host_route(h, "GET", "/n/:n", on_number, NULL, NULL, NULL);
+    host_route(h, "GET", "/gate", on_gate, NULL, NULL, NULL);
+    host_route(h, "GET", "/stop", on_stop, NULL, NULL, NULL);
+    host_route(h, "GET", "/misuse", on_misuse, NULL, NULL, NULL);
+    host_route(h, "GET", "/flood", on_flood, NULL, on_flood_room, on_gone);
+    host_route(h, "GET", "/owned", on_owned, NULL, NULL, NULL);
+    host_route(h, "GET", "/show/:id/*", on_show, NULL, NULL, NULL);
+    host_route(h, "GET", "/peer", on_peer, NULL, NULL, NULL);
+    return true;
+}
+
+static bool host_listen(host *h, const char *address)
+{
+    if (fsv_server_listen(h->server, address) != FSV_OK) return false;
+    h->port = fsv_server_port(h->server, 0);
+    return true;
+}
+
+// On 127.0.0.1, with threads of the library's.
+static bool host_start(host *h, const fsv_server_desc *tweak)
+{
+    return host_make(h, tweak) && host_listen(h, "127.0.0.1:0") && fsv_server_start(h->server) == FSV_OK;
+}
+
+static void host_end(host *h)
+{
+    CHECK_EQ(fsv_server_free(h->server), FSV_OK);
+    CHECK_EQ(h->live_bytes, 0);
+    CHECK_EQ(h->wrong_user, 0);
+    pthread_cond_destroy(&h->changed);
+    pthread_mutex_destroy(&h->lock);
+}
+
+static uint64_t stat_of(const host *h, size_t offset, uint32_t loop)
+{
+    fsv_stats stats;
+    uint64_t value;
+    memset(&stats, 0, sizeof stats);
+    CHECK_EQ(fsv_server_stats(h->server, loop, &stats), FSV_OK);
+    memcpy(&value, (const char *)&stats + offset, sizeof value);
+    return value;
+}
+#define STAT(h, name) stat_of((h), offsetof(fsv_stats, name), UINT32_MAX)
+#define STAT_OF(h, loop, name) stat_of((h), offsetof(fsv_stats, name), (loop))
+
+typedef enum drive { DRIVE_START, DRIVE_RUN, DRIVE_POLL, DRIVES } drive;
+static const char *const drive_names[] = {"start", "run", "poll"};
+
+static void host_run_body(void *arg)
+{
+    host *h = (host *)arg;
+    fsi_store32(&h->ran, 1 + (uint32_t)-fsv_server_run(h->server));
+}
+
+static void host_poll_body(void *arg)
+{
+    host *h = (host *)arg;
+    fsv_result result;
+    while ((result = fsv_server_poll(h->server, UINT32_MAX)) == FSV_OK) continue;
+    fsi_store32(&h->ran, 1 + (uint32_t)-result);
+}
+
+static bool host_drive(host *h, drive how)
+{
+    if (how == DRIVE_START) return fsv_server_start(h->server) == FSV_OK;
+    return fsi_thread_start(&h->thread, how == DRIVE_RUN ? host_run_body : host_poll_body, h, "host");
+}
+
+// Waits until it has stopped.
+static void host_join(host *h, drive how)
+{
+    if (how == DRIVE_START) {
+        CHECK_EQ(fsv_server_wait(h->server), FSV_OK);
+        return;
+    }
+    fsi_thread_join(&h->thread);
+    CHECK_EQ(h->ran, how == DRIVE_RUN ? 1 : 1 - FSV_ERR_CLOSED);
+}
+
+// ---- three ways to drive it
+
+// Goal: the same exchange in each of the three ways; each ends when it was stopped; none can be begun twice or mixed.
+TEST(drive_modes)
+{
+    for (int how = 0; how < DRIVES; how++) {
+        ROW("%s", drive_names[how]);
+        REQUIRE(host_make(&h1, NULL) && host_listen(&h1, "127.0.0.1:0"));
+        CHECK_EQ(fsv_server_wait(h1.server), FSV_ERR_STATE);
+        REQUIRE(host_drive(&h1, (drive)how));
+        REQUIRE(dial(&c1, h1.port));
+        for (int i = 0; i < 3; i++) {
+            CHECK_EQ(ask(&c1, GET), 200);
+            CHECK_STR(body_of(&c1), "Hello!");
+        }
+        CHECK_EQ(fsv_server_run(h1.server), FSV_ERR_STATE);
+        CHECK_EQ(fsv_server_start(h1.server), FSV_ERR_STATE);
+        CHECK_EQ(fsv_server_poll(h1.server, 0), FSV_ERR_STATE);
+        CHECK_EQ(fsv_server_listen(h1.server, "127.0.0.1:0"), FSV_ERR_STATE);
+        CHECK_EQ(fsv_server_route(h1.server, "GET", "/late", on_hello, &h1), FSV_ERR_STATE);
+        if (how != DRIVE_START) CHECK_EQ(fsv_server_free(h1.server), FSV_ERR_STATE);
+        fsv_server_stop(h1.server, 0);
+        CHECK(ended(&c1));
+        hang_up(&c1);
+        host_join(&h1, (drive)how);
+        CHECK_EQ(fsv_server_run(h1.server), FSV_ERR_STATE);
+        CHECK_EQ(fsv_server_start(h1.server), FSV_ERR_STATE);
+        CHECK_EQ(fsv_server_poll(h1.server, 0), FSV_ERR_CLOSED);
+        host_end(&h1);
+    }
+}
+
+// Goal: a handler cannot free, wait for or drive the server that calls it, whichever way that runs.
+TEST(misuse_in_handler)
+{
+    for (int how = 0; how < DRIVES; how++) {
+        ROW("%s", drive_names[how]);
+        REQUIRE(host_make(&h1, NULL) && host_listen(&h1, "127.0.0.1:0") && host_drive(&h1, (drive)how));
+        REQUIRE(dial(&c1, h1.port));
+        CHECK_EQ(ask(&c1, "GET /misuse HTTP/1.1\r\nHost: t\r\n\r\n"), 200);
+        CHECK_STR(body_of(&c1), "-7 -7 -7 -7 -7");
+        CHECK_EQ(ask(&c1, GET), 200);
+        hang_up(&c1);
+        fsv_server_stop(h1.server, 0);
+        host_join(&h1, (drive)how);
+        host_end(&h1);
+    }
+}
+
+// Goal: a handler may stop the server; its own answer still arrives.
+TEST(stop_in_handler)
+{
+    for (int how = 0; how < DRIVES; how++) {
+        ROW("%s", drive_names[how]);
+        REQUIRE(host_make(&h1, NULL) && host_listen(&h1, "127.0.0.1:0") && host_drive(&h1, (drive)how));
+        REQUIRE(dial(&c1, h1.port));
+        CHECK_EQ(ask(&c1, "GET /stop HTTP/1.1\r\nHost: t\r\n\r\n"), 200);
+        CHECK_STR(body_of(&c1), "stopping");
+        CHECK(ended(&c1));
+        hang_up(&c1);
+        host_join(&h1, (drive)how);
+        host_end(&h1);
+    }
+}
+
+// Goal: a stop that comes before the server runs is not forgotten.
+TEST(stop_before_run)
+{
+    for (int how = 0; how < DRIVES; how++) {
+        ROW("%s", drive_names[how]);
+        REQUIRE(host_make(&h1, NULL) && host_listen(&h1, "127.0.0.1:0"));
+        fsv_server_stop(h1.server, 0);
+        REQUIRE(host_drive(&h1, (drive)how));
+        host_join(&h1, (drive)how);
+        host_end(&h1);
+    }
+}
+
+// Goal: a server that never listened or never ran goes away cleanly; NULL is fine everywhere it is promised.
+TEST(free_unused)
+{
+    REQUIRE(host_make(&h1, NULL));
+    host_end(&h1);
+    REQUIRE(host_make(&h1, NULL) && host_listen(&h1, "localhost:0"));
+    REQUIRE(dial(&c1, h1.port));
+    host_end(&h1);
+    CHECK(receive(&c1) <= 0);
+    hang_up(&c1);
+    CHECK_EQ(fsv_server_free(NULL), FSV_OK);
+    CHECK_EQ(fsv_server_create(NULL, NULL), FSV_ERR_ARGUMENT);
+    fsv_server_stop(NULL, 0);
+}
+
+// ---- poll mode in a loop of the caller's
+
+static void asker_body(void *arg)
+{
+    host *h = (host *)arg;
+    uint32_t good = 0;
+    if (dial(&c1, h->port))
+        for (int i = 0; i < 20; i++) good += ask(&c1, GET) == 200;
+    hang_up(&c1);
+    fsi_store32(&h->ran, good);
+}
+
+// Goal: the descriptor and the wait are all that a foreign loop needs: it never polls in vain for long, and everything is served.
+TEST(poll_by_descriptor)
+{
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.idle_timeout_ms = 5000;
+    REQUIRE(host_make(&h1, &desc) && host_listen(&h1, "127.0.0.1:0"));
+    struct pollfd want;
+    want.fd = (int)fsv_server_descriptor(h1.server);
+    want.events = POLLIN;
+    REQUIRE(want.fd >= 0);
+    CHECK_EQ(fsv_server_poll_wait_ms(h1.server), 0); // the first turn begins to listen
+    CHECK_EQ(fsv_server_poll(h1.server, 0), FSV_OK);
+    CHECK_EQ(fsv_server_poll_wait_ms(h1.server), UINT32_MAX);
+    CHECK_EQ(poll(&want, 1, 0), 0);
+    REQUIRE(fsi_thread_start(&h1.thread, asker_body, &h1, "asker"));
+    int turns = 0;
+    while (STAT(&h1, conns_closed) == 0 && turns++ < 1000) {
+        uint32_t wait = fsv_server_poll_wait_ms(h1.server);
+        if (STAT(&h1, conns_accepted)) CHECK(wait <= 5000 + 100); // idle_timeout, and the wheel's coarseness
+        (void)poll(&want, 1, wait == UINT32_MAX ? -1 : (int)wait);
+        CHECK_EQ(fsv_server_poll(h1.server, 0), FSV_OK);
+    }
+    CHECK_EQ(STAT(&h1, conns_closed), 1);
+    CHECK_EQ(poll(&want, 1, 0), 0);
+    fsi_thread_join(&h1.thread);
+    CHECK_EQ(h1.ran, 20);
+    fsv_server_stop(h1.server, 0); // is something to do
+    CHECK_EQ(poll(&want, 1, 0), 1);
+    CHECK_EQ(fsv_server_poll(h1.server, 0), FSV_ERR_CLOSED);
+    host_end(&h1);
+}
+
+// Goal: several loops, or pinned ones, cannot be polled.
+TEST(poll_refused)
+{
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.loops = 2;
+    REQUIRE(host_make(&h1, &desc));
+    CHECK_EQ(fsv_server_poll(h1.server, 0), FSV_ERR_STATE);
+    host_end(&h1);
+}
+
+// ---- keep-alive
+
+// Goal: who keeps the connection and who says so.
+TEST(keep_alive)
+{
+    static const struct {
+        const char *request;
+        bool keeps;
+        const char *says; // Connection of the answer, NULL: nothing
+    } rows[] = {
+        {"GET / HTTP/1.1\r\nHost: t\r\n\r\n", true, NULL},
+        {"GET / HTTP/1.1\r\nHost: t\r\nConnection: keep-alive\r\n\r\n", true, NULL},
+        {"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", false, "close"},
+        {"GET / HTTP/1.1\r\nHost: t\r\nConnection: foo, ClOsE\r\n\r\n", false, "close"},
+        {"GET / HTTP/1.0\r\n\r\n", false, "close"},
+        {"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true, "keep-alive"},
+        {"GET /none HTTP/1.1\r\nHost: t\r\n\r\n", true, NULL},
+        {"HEAD / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", false, "close"},
+        {"GET /echo HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true, "keep-alive"},
+        {"POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", true, NULL},
+    };
+    REQUIRE(host_start(&h1, NULL));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char value[64];
+        bool head = rows[i].request[0] == 'H';
+        ROW("%.30s %zu", rows[i].request, i);
+        REQUIRE(dial(&c1, h1.port) && say(&c1, rows[i].request));
+        CHECK(hear_to(&c1, head) > 0);
+        CHECK_STR(field_of(&c1, "Connection", value, sizeof value), rows[i].says);
+        if (rows[i].keeps) CHECK_EQ(ask(&c1, GET), 200);
+        else CHECK(ended(&c1));
+        hang_up(&c1);
+    }
+    host_end(&h1);
+}
+
+// Goal: pipelined requests, many times a turn's budget, are answered in order.
+TEST(pipelining_order)
+{
+    enum { COUNT = 1000 };
+    static char all[COUNT * 48];
+    size_t len = 0;
+    REQUIRE(host_start(&h1, NULL));
+    REQUIRE(dial(&c1, h1.port));
+    for (int i = 0; i < COUNT; i++)
+        len += (size_t)snprintf(all + len, sizeof all - len, "GET /n/%d HTTP/1.1\r\nHost: t\r\n\r\n", i);
+    CHECK(say_bytes(&c1, all, len));
+    for (int i = 0; i < COUNT; i++) {
+        char want[16];
+        (void)snprintf(want, sizeof want, "%d", i);
+        REQUIRE(hear(&c1) == 200);
+        CHECK_STR(body_of(&c1), want);
+    }
+    CHECK_EQ(STAT(&h1, requests), COUNT);
+    hang_up(&c1);
+    host_end(&h1);
+}
+
+// Goal: a client that ends its direction after its requests gets every answer.
+TEST(half_closed_client)
+{
+    static char got[OWNED_BYTES / 8];
+    size_t all = 0;
+    REQUIRE(host_start(&h1, NULL));
+    REQUIRE(dial(&c1, h1.port));
+    CHECK(say(&c1, GET "GET /n/7 HTTP/1.1\r\nHost: t\r\n\r\nGET /owned HTTP/1.1\r\nHost: t\r\n\r\n"));
+    shutdown(c1.fd, SHUT_WR);
+    CHECK_EQ(hear(&c1), 200);
+    CHECK_EQ(hear(&c1), 200);
+    CHECK_EQ(hear_head(&c1), 200);
+    all = c1.len - c1.at;
+    for (ssize_t n; (n = recv(c1.fd, got, sizeof got, 0)) > 0;) all += (size_t)n;
+    CHECK_EQ(all, OWNED_BYTES);
+    UNTIL(fsi_load32(&h1.released) == 1);
+    hang_up(&c1);
+    host_end(&h1);
+}
+
+// ---- addresses
+
+// Goal: each form of an address: what it is called, who reaches it, what clients are called.
+TEST(listen_forms)
+{
+    static const struct {
+        const char *address;
+        bool v4, v6;
+        const char *name; // of the first listener, without its port
+    } rows[] = {
+        {"127.0.0.1:0", true, false, "127.0.0.1:"}, {"[::1]:0", false, true, "[::1]:"}, {"localhost:0", true, true, "127.0.0.1:"},
+        {":0", true, true, "[::]:"},                {"0", true, true, "[::]:"},         {"0.0.0.0:0", true, false, "0.0.0.0:"},
+        {"[::]:0", false, true, "[::]:"},
+    };
+    REQUIRE(host_make(&h1, NULL));
+    bool has_v6 = fsv_server_listen(h1.server, "[::1]:0") == FSV_OK;
+    host_end(&h1);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[128], want[128];
+        ROW("%s", rows[i].address);
+        if (!has_v6 && rows[i].v6) continue;
+        REQUIRE(host_make(&h1, NULL));
+        REQUIRE(host_listen(&h1, rows[i].address) && fsv_server_start(h1.server) == FSV_OK);
+        CHECK(h1.port != 0);
+        (void)snprintf(want, sizeof want, "%s%u", rows[i].name, h1.port);
+        CHECK_EQ(fsv_server_address(h1.server, 0, text, sizeof text), strlen(want));
+        CHECK_STR(text, want);
+        CHECK_EQ(fsv_server_address(h1.server, 0, text, strlen(want)), FSV_ERR_LIMIT);
+        CHECK_EQ(fsv_server_listeners(h1.server), strcmp(rows[i].address, "localhost:0") ? 1 : 2);
+        CHECK_EQ(fsv_server_address(h1.server, 2, text, sizeof text), FSV_ERR_NOT_FOUND);
+        CHECK_EQ(fsv_server_port(h1.server, 2), 0);
+        CHECK_EQ(dial(&c1, h1.port), rows[i].v4);
+        if (c1.fd >= 0) {
+            CHECK_EQ(ask(&c1, "GET /peer HTTP/1.1\r\nHost: t\r\n\r\n"), 200);
+            CHECK(strncmp(body_of(&c1), "127.0.0.1:", 10) == 0);
+        }
+        CHECK_EQ(dial_v6(&c2, h1.port), rows[i].v6);
+        if (c2.fd >= 0) {
+            CHECK_EQ(ask(&c2, "GET /peer HTTP/1.1\r\nHost: t\r\n\r\n"), 200);
+            CHECK(strncmp(body_of(&c2), "[::1]:", 6) == 0);
+        }
+        hang_up(&c1);
+        hang_up(&c2);
+        host_end(&h1);
+    }
+}
+
+// Goal: what is no address of this machine is an error that is named, and leaves the server as it was.
+TEST(listen_errors)
+{
+    static const char *const bad[] = {"", "x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:8o80",
+                                      "256.0.0.1:80", "::1:80", "[::1]80", "[::1:80", "example.org:80", "203.0.113.7:0",
+                                      "localhost", "localhost:", "localhost:1:2", "unix:", "unix:/no/such/folder/socket"};
+    char longer[300] = "unix:/";
+    memset(longer + 6, 'x', sizeof longer - 7);
+    REQUIRE(host_make(&h1, NULL));
+    for (size_t i = 0; i <= sizeof bad / sizeof bad[0]; i++) {
+        const char *address = i < sizeof bad / sizeof bad[0] ? bad[i] : longer;
+        ROW("\"%.40s\"", address);
+        h1.log[0] = 0;
+        CHECK_EQ(fsv_server_listen(h1.server, address), FSV_ERR_ADDRESS);
+        CHECK(strncmp(h1.log, "0 listen ", 9) == 0);
+        CHECK_EQ(fsv_server_listeners(h1.server), 0);
+    }
+    CHECK_EQ(fsv_server_listen(h1.server, NULL), FSV_ERR_ARGUMENT);
+    CHECK(host_listen(&h1, "127.0.0.1:0"));
+    host_end(&h1);
+}
+
+// Goal: several listeners of several kinds serve at once.
+TEST(several_listeners)
+{
+    char folder[] = "/tmp/fastserve-XXXXXX", address[64], text[128];
+    REQUIRE(mkdtemp(folder) != NULL);
+    (void)snprintf(address, sizeof address, "unix:%s/s", folder);
+    for (uint32_t loops = 1; loops <= 2; loops++) {
+        fsv_server_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.loops = loops;
+        ROW("%u loops", loops);
+        REQUIRE(host_make(&h1, &desc));
+        CHECK_EQ(fsv_server_listen(h1.server, "127.0.0.1:0"), FSV_OK);
+        CHECK_EQ(fsv_server_listen(h1.server, address), FSV_OK);
+        CHECK_EQ(fsv_server_listen(h1.server, "127.0.0.1:0"), FSV_OK);
+        CHECK_EQ(fsv_server_start(h1.server), FSV_OK);
+        CHECK_EQ(fsv_server_port(h1.server, 1), 0);
+        CHECK(fsv_server_address(h1.server, 1, text, sizeof text) > 0);
+        CHECK_STR(text, address);
+        REQUIRE(dial(&c1, fsv_server_port(h1.server, 0)) && dial_unix(&c2, address + 5) && dial(&c3, fsv_server_port(h1.server, 2)));
+        CHECK_EQ(ask(&c1, GET), 200);
+        CHECK_EQ(ask(&c2, "GET /peer HTTP/1.1\r\nHost: t\r\n\r\n"), 200);
+        CHECK_STR(body_of(&c2), "unix:");
+        CHECK_EQ(ask(&c3, GET), 200);
+        hang_up(&c1);
+        hang_up(&c2);
+        hang_up(&c3);
+        host_end(&h1);
+        CHECK_EQ(access(address + 5, F_OK), -1);
+    }
+    rmdir(folder);
+}
+
+// Goal: a left-over socket file is replaced, a served one and any other file are not; ours goes when we go.
+TEST(unix_file)
+{
+    char folder[] = "/tmp/fastserve-XXXXXX", address[64];
+    struct stat info;
+    REQUIRE(mkdtemp(folder) != NULL);
+    (void)snprintf(address, sizeof address, "unix:%s/s", folder);
+    const char *path = address + 5;
+    fsi_sockaddr at;
+    REQUIRE(fsi_sockaddr_unix(&at, path));
+    int left_over = fsi_sock_listen(&at, FSI_SHARE_NONE, false, 1);
+    REQUIRE(left_over >= 0);
+    close(left_over); // the file stays
+    REQUIRE(host_make(&h1, NULL) && host_listen(&h1, address) && fsv_server_start(h1.server) == FSV_OK);
+    REQUIRE(host_make(&h2, NULL));
+    CHECK_EQ(fsv_server_listen(h2.server, address), FSV_ERR_IN_USE);
+    host_end(&h2);
+    REQUIRE(dial_unix(&c1, path)); // that attempt did no harm
+    CHECK_EQ(ask(&c1, GET), 200);
+    hang_up(&c1);
+    host_end(&h1);
+    CHECK_EQ(access(path, F_OK), -1);
+
+    FILE *file = fopen(path, "w");
+    REQUIRE(file != NULL);
+    fputs("precious", file);
+    fclose(file);
+    REQUIRE(host_make(&h1, NULL));
+    CHECK_EQ(fsv_server_listen(h1.server, address), FSV_ERR_IN_USE);
+    host_end(&h1);
+    CHECK(stat(path, &info) == 0 && info.st_size == 8);
+    unlink(path);
+    rmdir(folder);
+}
+
+// Goal: a successor that takes the path over while its predecessor drains keeps its file when that one ends.
+TEST(unix_successor)
+{
+    char folder[] = "/tmp/fastserve-XXXXXX", address[64];
+    REQUIRE(mkdtemp(folder) != NULL);
+    (void)snprintf(address, sizeof address, "unix:%s/s", folder);
+    REQUIRE(host_make(&h1, NULL) && host_listen(&h1, address) && fsv_server_start(h1.server) == FSV_OK);
+    REQUIRE(dial_unix(&c1, address + 5));
+    CHECK(say(&c1, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\na"));
+    CHECK_EQ(hear_head(&c1), 200);
+    fsv_server_stop(h1.server, 20000);
+    UNTIL(!dial_unix(&c2, address + 5) || (hang_up(&c2), false)); // it listens no more
+    REQUIRE(host_make(&h2, NULL));
+    CHECK(host_listen(&h2, address) && fsv_server_start(h2.server) == FSV_OK);
+    CHECK(say(&c1, "b"));
+    CHECK(receive_body(&c1, 2));
+    hang_up(&c1);
+    host_join(&h1, DRIVE_START);
+    host_end(&h1);
+    CHECK(dial_unix(&c2, address + 5));
+    if (c2.fd >= 0) CHECK_EQ(ask(&c2, GET), 200);
+    hang_up(&c2);
+    host_end(&h2);
+    rmdir(folder);
+}
+
+#if defined(__linux__)
+// Goal: the abstract namespace: no file, in use while it is served, free afterwards.
+TEST(unix_abstract)
+{
+    char address[64];
+    (void)snprintf(address, sizeof address, "unix:@fastserve-test-%d", (int)getpid());
+    for (int i = 0; i < 2; i++) {
+        REQUIRE(host_make(&h1, NULL) && host_listen(&h1, address) && fsv_server_start(h1.server) == FSV_OK);
+        REQUIRE(host_make(&h2, NULL));
+        CHECK_EQ(fsv_server_listen(h2.server, address), FSV_ERR_IN_USE);
+        host_end(&h2);
+        REQUIRE(dial_unix(&c1, address + 5));
+        CHECK_EQ(ask(&c1, GET), 200);
+        hang_up(&c1);
+        host_end(&h1);
+    }
+}
+#else
+TEST(unix_abstract)
+{
+    SKIP("Linux only");
+}
+#endif
+
+// Goal: a taken port is an error, whoever has it and however it shares; sharing is only by agreement.
+TEST(in_use)
+{
+    for (uint32_t first = 1; first <= 3; first++)
+        for (uint32_t second = 1; second <= 3; second++) {
+            char address[64], any[64];
+            fsv_server_desc desc;
+            memset(&desc, 0, sizeof desc);
+            ROW("%u loops, then %u", first, second);
+            desc.loops = first;
+            REQUIRE(host_make(&h1, &desc) && host_listen(&h1, "127.0.0.1:0"));
+            (void)snprintf(address, sizeof address, "127.0.0.1:%u", h1.port);
+            (void)snprintf(any, sizeof any, ":%u", h1.port);
+            desc.loops = second;
+            REQUIRE(host_make(&h2, &desc));
+            CHECK_EQ(fsv_server_listen(h2.server, address), FSV_ERR_IN_USE);
+            CHECK(strstr(h2.log, address) != NULL);
+            CHECK_EQ(fsv_server_listen(h2.server, any), FSV_ERR_IN_USE);
+            CHECK_EQ(fsv_server_listeners(h2.server), 0);
+            CHECK_EQ(fsv_server_listen(h1.server, address), FSV_ERR_IN_USE); // oneself too
+            host_end(&h1);
+            CHECK_EQ(fsv_server_listen(h2.server, address), FSV_OK); // free again, at once
+            host_end(&h2);
+        }
+}
+
+// Goal: listen_shared shares with listen_shared, and with nobody else.
+TEST(in_use_shared)
+{
+    char address[64];
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.loops = 2;
+    REQUIRE(host_make(&h1, &desc));
+    REQUIRE(fsv_server_listen_shared(h1.server, "127.0.0.1:0") == FSV_OK);
+    (void)snprintf(address, sizeof address, "127.0.0.1:%u", fsv_server_port(h1.server, 0));
+    REQUIRE(host_make(&h2, NULL));
+    CHECK_EQ(fsv_server_listen(h2.server, address), FSV_ERR_IN_USE);
+    CHECK_EQ(fsv_server_listen_shared(h2.server, address), FSV_OK);
+    host_end(&h2);
+    host_end(&h1);
+    REQUIRE(host_make(&h1, NULL) && host_listen(&h1, "127.0.0.1:0"));
+    (void)snprintf(address, sizeof address, "127.0.0.1:%u", h1.port);
+    REQUIRE(host_make(&h2, NULL));
+    CHECK_EQ(fsv_server_listen_shared(h2.server, address), FSV_ERR_IN_USE);
+    host_end(&h2);
+    host_end(&h1);
+}
+
+// ---- limits
+
+// Goal: each limit of the desc and each refusal of the protocol has its status, ends the connection and is counted.
+TEST(limits)
+{
+    static const struct {
+        const char *request;
+        int status;
+        bool keeps, bad;
+    } rows[] = {
+        {"GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\nHost: t\r\n\r\n", 414, false, true},
+        {"GET / HTTP/1.1\r\nHost: t\r\na: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\n\r\n", 431, false, true},
+        {"GET / HTTP/1.1\r\nHost: t\r\na: 1\r\nb: 2\r\nc: 3\r\n\r\n", 200, true, false},
+        {"POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 11\r\n\r\n12345678901", 413, false, false},
+        {"POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n1234567890", 200, true, false},
+        {"POST /whole HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n123456\r\n5\r\n12345\r\n0\r\n\r\n", 413, false, false},
+        {"POST /whole HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n123456\r\n4\r\n1234\r\n0\r\n\r\n", 200, true, false},
+        {"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 12\r\n\r\n123456789012", 200, true, false}, // in pieces: no limit
+        {"POST /whole HTTP/1.0\r\n\r\n", 411, false, false},
+        {"PUT /echo HTTP/1.0\r\n\r\n", 411, false, false},
+        {"POST /whole HTTP/1.1\r\nHost: t\r\nExpect: a-miracle\r\nContent-Length: 1\r\n\r\nx", 417, false, true},
+        {"GET / HTTP/2.0\r\nHost: t\r\n\r\n", 505, false, true},
+        {"GET / HTTP/1.1\r\n\r\n", 400, false, true}, // no Host
+        {"GET / HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, false, true},
+        {"POST /whole HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501, false, true},
+        {"POST /whole HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", 400, false, true},
+        {"GET /%zz HTTP/1.1\r\nHost: t\r\n\r\n", 400, false, true},
+    };
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.head_bytes_max = 256;
+    desc.target_bytes_max = 64;
+    desc.fields_max = 4;
+    desc.body_bytes_max = 10;
+    REQUIRE(host_start(&h1, &desc));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t bad = STAT(&h1, bad_requests);
+        ROW("%.60s %zu", rows[i].request, i);
+        REQUIRE(dial(&c1, h1.port));
+        CHECK_EQ(ask(&c1, rows[i].request), rows[i].status);
+        if (rows[i].keeps) CHECK_EQ(ask(&c1, GET), 200);
+        else CHECK(ended(&c1));
+        CHECK_EQ(STAT(&h1, bad_requests) - bad, rows[i].bad);
+        hang_up(&c1);
+    }
+    char head[400] = "GET / HTTP/1.1\r\nHost: t\r\nx: ";
+    memset(head + strlen(head), 'x', 300); // a head that goes on and on
+    ROW("head");
+    REQUIRE(dial(&c1, h1.port));
+    CHECK_EQ(ask(&c1, head), 431);
+    CHECK(ended(&c1));
+    hang_up(&c1);
+    host_end(&h1);
+}
+
+// Goal: one connection beyond conns_max gets a 503 that says when to come back; room that was freed is used again.
+TEST(conns_max)
+{
+    char value[64];
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.conns_max = 2;
+    REQUIRE(host_start(&h1, &desc));
+    REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port));
+    CHECK_EQ(ask(&c1, GET), 200);
+    CHECK_EQ(ask(&c2, GET), 200);
+    for (int i = 0; i < 3; i++) {
+        REQUIRE(dial(&c3, h1.port));
+        CHECK_EQ(hear(&c3), 503);
+        CHECK_STR(field_of(&c3, "Retry-After", value, sizeof value), "1");
+        CHECK_STR(field_of(&c3, "Connection", value, sizeof value), "close");
+        CHECK(ended(&c3));
+        hang_up(&c3);
+    }
+    CHECK_EQ(ask(&c1, GET), 200);
+    hang_up(&c2);
+    UNTIL(STAT(&h1, conns_closed) == 1);
+    REQUIRE(dial(&c3, h1.port));
+    CHECK_EQ(ask(&c3, GET), 200);
+    CHECK_EQ(STAT(&h1, conns_refused), 3);
+    CHECK_EQ(STAT(&h1, conns_accepted), 3);
+    CHECK_EQ(STAT(&h1, answers_5xx), 3);
+    hang_up(&c1);
+    hang_up(&c3);
+    host_end(&h1);
+}
+
+// Goal: one beyond conns_max that has sent its request before it is looked at can still read its 503.
+TEST(conns_max_with_request)
+{
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.conns_max = 1;
+    REQUIRE(host_make(&h1, &desc) && host_listen(&h1, "127.0.0.1:0"));
+    REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port));
+    CHECK(say(&c1, GET) && say(&c2, GET));
+    while (STAT(&h1, requests) < 1 || STAT(&h1, conns_refused) < 1) CHECK_EQ(fsv_server_poll(h1.server, UINT32_MAX), FSV_OK);
+    CHECK_EQ(hear(&c1), 200);
+    CHECK_EQ(hear(&c2), 503);
+    hang_up(&c1);
+    hang_up(&c2);
+    host_end(&h1);
+}
+
+// Goal: a client that is still sending a body that is too large gets the 413 and an orderly end, no reset.
+TEST(too_large_while_sending)
+{
+    static char piece[1 << 16];
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.body_bytes_max = 1000;
+    desc.linger_ms = GUARD_S * 1000;
+    REQUIRE(host_start(&h1, &desc));
+    for (int chunked = 0; chunked <= 1; chunked++) {
+        ROW("%s", chunked ? "chunked" : "with a length");
+        REQUIRE(dial(&c1, h1.port));
+        CHECK(say(&c1, chunked ? "POST /whole HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n800000\r\n"
+                               : "POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 8388608\r\n\r\n"));
+        for (int i = 0; i < 128; i++) REQUIRE(say_bytes(&c1, piece, sizeof piece));
+        CHECK_EQ(hear(&c1), 413);
+        CHECK(ended(&c1));
+        hang_up(&c1);
+    }
+    UNTIL(STAT(&h1, conns_closed) == 2); // our end is what it waited for, not its time
+    CHECK_EQ(STAT(&h1, timeouts), 0);
+    host_end(&h1);
+}
+
+// Goal: Expect: 100-continue is answered before the body comes, and not when the request is refused.
+TEST(expect_continue)
+{
+    REQUIRE(host_start(&h1, NULL));
+    REQUIRE(dial(&c1, h1.port));
+    CHECK(say(&c1, "POST /whole HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"));
+    CHECK_EQ(hear_head(&c1), 100);
+    CHECK_EQ(ask(&c1, "abc"), 200);
+    CHECK_STR(body_of(&c1), "abc");
+    CHECK(say(&c1, "POST /echo HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    int first = hear_head(&c1);
+    CHECK(first == 100);
+    CHECK_EQ(ask(&c1, "3\r\nabc\r\n0\r\n\r\n"), 200);
+    CHECK_STR(body_of(&c1), "abc");
+    CHECK_EQ(ask(&c1, "POST /whole HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n"), 413);
+    CHECK(ended(&c1));
+    hang_up(&c1);
+    host_end(&h1);
+}
+
+// ---- timeouts
+
+// Goal: a head that does not end, however it drips, gets a 408; so does a body that does not come.
+TEST(timeouts_answered)
+{
+    static const char *const rows[] = {
+        "GET / HTT", "GET / HTTP/1.1\r\nHost: t\r\n", "POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n12",
+        "POST /whole HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12",
+    };
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.head_timeout_ms = desc.body_timeout_ms = 60;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ROW("%.50s", rows[i]);
+        REQUIRE(host_start(&h1, &desc));
+        REQUIRE(dial(&c1, h1.port));
+        CHECK_EQ(ask(&c1, GET), 200); // also on a connection that has served
+        CHECK_EQ(ask(&c1, rows[i]), 408);
+        CHECK(ended(&c1));
+        CHECK_EQ(STAT(&h1, timeouts), 1);
+        CHECK_EQ(STAT(&h1, answers_4xx), 1);
+        hang_up(&c1);
+        host_end(&h1);
+    }
+}
+
+// Goal: the time for a head runs from its first byte: bytes that drip do not buy more.
+TEST(timeout_of_dripping_head)
+{
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.head_timeout_ms = 150;
+    REQUIRE(host_start(&h1, &desc));
+    REQUIRE(dial(&c1, h1.port));
+    CHECK(say(&c1, "GET / HTTP/1.1\r\nHost: t\r\n"));
+    struct pollfd want;
+    want.fd = c1.fd;
+    want.events = POLLIN;
+    int drips = 0;
+    while (poll(&want, 1, 10) == 0 && drips < 500) { // one byte every 10 ms until there is an answer
+        CHECK(say(&c1, ++drips % 8 ? "x" : ":\r\n"));
+        if (drips % 8 == 7) CHECK(say(&c1, "y"));
+    }
+    CHECK_EQ(hear(&c1), 408);
+    CHECK(drips < 500);
+    hang_up(&c1);
+    host_end(&h1);
+}
+
+// Goal: an idle connection is closed without a word, whether it ever sent a request or not.
+TEST(timeout_idle)
+{
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.idle_timeout_ms = 60;
+    REQUIRE(host_start(&h1, &desc));
+    REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port));
+    CHECK_EQ(ask(&c1, GET), 200);
+    CHECK(ended(&c1));
+    CHECK(ended(&c2));
+    CHECK_EQ(STAT(&h1, timeouts), 2);
+    hang_up(&c1);
+    hang_up(&c2);
+    host_end(&h1);
+}
+
+// Goal: a streamed body that stalls is cut, and its owner is told.
+TEST(timeout_stalled_stream)
+{
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.body_timeout_ms = 60;
+    REQUIRE(host_start(&h1, &desc));
+    REQUIRE(dial(&c1, h1.port));
+    CHECK(say(&c1, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n1234"));
+    CHECK_EQ(hear_head(&c1), 200);
+    CHECK(receive_body(&c1, 4));
+    CHECK(receive(&c1) <= 0);
+    CHECK_EQ(STAT(&h1, timeouts), 1);
+    CHECK_EQ(fsi_load32(&h1.closes), 1);
+    hang_up(&c1);
+    host_end(&h1);
+}
+
+// Goal: a reader that takes nothing is cut, and what waited for it returns.
+TEST(timeout_send)
+{
+    static const char *const rows[] = {"GET /flood HTTP/1.1\r\nHost: t\r\n\r\n", "GET /owned HTTP/1.1\r\nHost: t\r\n\r\n"};
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.send_timeout_ms = 60;
+    for (size_t i = 0; i < 2; i++) {
+        ROW("%s", rows[i]);
+        REQUIRE(host_start(&h1, &desc));
+        REQUIRE(dial(&c1, h1.port));
+        CHECK(say(&c1, rows[i]));
+        UNTIL(STAT(&h1, conns_closed) == 1);
+        CHECK_EQ(STAT(&h1, timeouts), 1);
+        CHECK_EQ(fsi_load32(&h1.closes) + fsi_load32(&h1.released), 1);
+        hang_up(&c1);
+        host_end(&h1);
+    }
+}
+
+// ---- streams
+
+#define STREAM_BYTES ((uint64_t)64 << 20)
+#define STREAM_PIECE 65521u // a prime: pieces and buffers never line up
+
+static char stream_piece[STREAM_PIECE];
+
+static void stream_body(void *arg)
+{
+    client *c = (client *)arg;
+    for (uint64_t sent = 0; sent < STREAM_BYTES;) {
+        uint64_t n = STREAM_PIECE < STREAM_BYTES - sent ? STREAM_PIECE : STREAM_BYTES - sent;
+        if (!say_bytes(c, stream_piece, (size_t)n)) return;
+        sent += n;
+    }
+}
+
+// Goal: 64 MiB come back whole, in constant memory, also while nobody reads: back-pressure reaches the sender.
+TEST(stream_64_mib)
+{
+    fsv_server_desc desc;
+    fsi_thread writer;
+    uint64_t got = 0, before = 0;
+    memset(&desc, 0, sizeof desc);
+    desc.out_bytes_max = 65536;
+    for (uint32_t i = 0; i < STREAM_PIECE; i++) stream_piece[i] = (char)(i * 7 + (i >> 8));
+    REQUIRE(host_start(&h1, &desc));
+    REQUIRE(dial(&c1, h1.port));
+    CHECK_EQ(ask(&c1, GET), 200);
+    pthread_mutex_lock(&h1.lock);
+    size_t base = h1.live_bytes;
+    pthread_mutex_unlock(&h1.lock);
+    CHECK(say(&c1, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 67108864\r\n\r\n"));
+    REQUIRE(fsi_thread_start(&writer, stream_body, &c1, "writer"));
+    do { // until the pipe is full both ways; whatever this wait sees, the test's verdict does not depend on it
+        before = STAT(&h1, bytes_received);
+        (void)poll(NULL, 0, 30);
+    } while (STAT(&h1, bytes_received) != before);
+    CHECK(before < STREAM_BYTES);
+    CHECK_EQ(hear_head(&c1), 200);
+    while (got < STREAM_BYTES) {
+        if (c1.at == c1.len && receive(&c1) <= 0) break;
+        size_t at = (size_t)(got % STREAM_PIECE), n = c1.len - c1.at;
+        if (n > STREAM_PIECE - at) n = STREAM_PIECE - at;
+        if (memcmp(c1.buf + c1.at, stream_piece + at, n) != 0) break;
+        c1.at += n;
+        got += n;
+    }
+    CHECK_EQ(got, STREAM_BYTES);
+    if (got < STREAM_BYTES) shutdown(c1.fd, SHUT_RDWR); // so that the writer ends
+    fsi_thread_join(&writer);
+    CHECK(h1.peak_bytes < base + (1 << 20));
+    CHECK_EQ(ask(&c1, GET), 200); // and the connection goes on
+    CHECK_EQ(fsi_load32(&h1.closes), 1);
+    hang_up(&c1);
+    host_end(&h1);
+}
+
+// Goal: an HTTP/1.0 client gets a stream of unknown length as bytes up to the end.
+TEST(stream_to_http_1_0)
+{
+    char value[64];
+    REQUIRE(host_start(&h1, NULL));
+    REQUIRE(dial(&c1, h1.port));
+    CHECK_EQ(ask(&c1, "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"), 200);
+    CHECK_STR(field_of(&c1, "Transfer-Encoding", value, sizeof value), "chunked");
+    CHECK_STR(body_of(&c1), "abcde");
+    hang_up(&c1);
+    REQUIRE(dial(&c1, h1.port));
+    CHECK(say(&c1, "GET /flood HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
+    CHECK_EQ(hear_head(&c1), 200);
+    CHECK(field_of(&c1, "Transfer-Encoding", value, sizeof value) == NULL);
+    CHECK_STR(field_of(&c1, "Connection", value, sizeof value), "close");
+    CHECK(receive_body(&c1, 5) && memcmp(c1.body, "flood", 5) == 0);
+    hang_up(&c1);
+    UNTIL(STAT(&h1, conns_closed) == 2);
+    CHECK_EQ(fsi_load32(&h1.closes), 2);
+    host_end(&h1);
+}
+
+// ---- stopping
+
+// Goal: a stop lets a request that has begun finish, closes what is idle at once and the listener too.
+TEST(drain_finishes)
+{
+    for (int how = 0; how < DRIVES; how++) {
+        ROW("%s", drive_names[how]);
+        REQUIRE(host_make(&h1, NULL) && host_listen(&h1, "127.0.0.1:0") && host_drive(&h1, (drive)how));
+        REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port));
+        CHECK(say(&c1, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n12345"));
+        CHECK_EQ(hear_head(&c1), 200);
+        CHECK(receive_body(&c1, 5));
+        CHECK_EQ(ask(&c2, GET), 200);
+        fsv_server_stop(h1.server, 60000);
+        CHECK(ended(&c2));
+        UNTIL(!dial(&c3, h1.port) || (hang_up(&c3), false));
+        CHECK(say(&c1, "67890"));
+        CHECK(receive_body(&c1, 5));
+        CHECK_STR(body_of(&c1), "1234567890");
+        CHECK(ended(&c1));
+        hang_up(&c1);
+        hang_up(&c2);
+        host_join(&h1, (drive)how);
+        host_end(&h1);
+    }
+}
+
+// Goal: a request that finishes late in a long drain ends its connection, although its head promised to keep it.
+TEST(drain_finishes_late)
+{
+    REQUIRE(host_start(&h1, NULL));
+    REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port));
+    CHECK(say(&c1, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n1"));
+    CHECK_EQ(hear_head(&c1), 200);
+    UNTIL(STAT(&h1, conns_accepted) == 2);
+    fsv_server_stop(h1.server, 60000);
+    CHECK(ended(&c2)); // it never sent anything, so it got a while; that has passed now
+    CHECK(say(&c1, "2"));
+    CHECK(receive_body(&c1, 2));
+    CHECK(ended(&c1));
+    fsv_server_stop(h1.server, 0);
+    hang_up(&c1);
+    hang_up(&c2);
+    host_join(&h1, DRIVE_START);
+    host_end(&h1);
+}
+
+// Goal: a request that comes during the drain on a connection that was accepted before is answered, and told that it was the last.
+TEST(drain_answers_fresh)
+{
+    char value[64];
+    REQUIRE(host_start(&h1, NULL));
+    REQUIRE(dial(&c1, h1.port));
+    UNTIL(STAT(&h1, conns_accepted) == 1);
+    fsv_server_stop(h1.server, 60000);
+    CHECK_EQ(ask(&c1, GET), 200);
+    CHECK_STR(field_of(&c1, "Connection", value, sizeof value), "close");
+    CHECK(ended(&c1));
+    hang_up(&c1);
+    host_join(&h1, DRIVE_START);
+    host_end(&h1);
+}
+
+// Goal: what waits in the backlog when the stop comes is served, not reset.
+TEST(drain_serves_backlog)
+{
+    REQUIRE(host_make(&h1, NULL) && host_listen(&h1, "127.0.0.1:0"));
+    REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port));
+    CHECK(say(&c1, GET));
+    fsv_server_stop(h1.server, 60000);
+    REQUIRE(host_drive(&h1, DRIVE_POLL));
+    CHECK_EQ(hear(&c1), 200);
+    CHECK_EQ(ask(&c2, GET), 200);
+    CHECK(ended(&c1));
+    CHECK(ended(&c2));
+    hang_up(&c1);
+    hang_up(&c2);
+    host_join(&h1, DRIVE_POLL);
+    host_end(&h1);
+}
+
+// Goal: the end of the drain cuts what still runs; a second stop can bring it nearer, never push it away.
+TEST(drain_deadline)
+{
+    static const uint32_t rows[][2] = {{50, UINT32_MAX}, {60000, 0}, {50, 60000}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ROW("%u, then %u", rows[i][0], rows[i][1]);
+        REQUIRE(host_start(&h1, NULL));
+        REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port));
+        CHECK(say(&c1, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n12345"));
+        CHECK_EQ(hear_head(&c1), 200);
+        CHECK(receive_body(&c1, 5));
+        CHECK(say(&c2, "GET /flood HTTP/1.1\r\nHost: t\r\n\r\n")); // and a reader that does not read
+        CHECK_EQ(hear_head(&c2), 200);
+        fsv_server_stop(h1.server, rows[i][0]);
+        if (rows[i][1] != UINT32_MAX) fsv_server_stop(h1.server, rows[i][1]);
+        host_join(&h1, DRIVE_START);
+        CHECK(receive(&c1) <= 0);
+        CHECK_EQ(fsi_load32(&h1.closes), 2);
+        CHECK_EQ(STAT(&h1, conns_closed), 2);
+        hang_up(&c1);
+        hang_up(&c2);
+        host_end(&h1);
+    }
+}
+
+// Goal: free while it runs ends everything at once and returns all memory; owned bodies go back to their owner.
+TEST(free_while_running)
+{
+    for (uint32_t loops = 1; loops <= 2; loops++) {
+        fsv_server_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.loops = loops;
+        ROW("%u loops", loops);
+        REQUIRE(host_start(&h1, &desc));
+        REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port) && dial(&c3, h1.port));
+        CHECK(say(&c1, "GET /flood HTTP/1.1\r\nHost: t\r\n\r\n"));
+        CHECK_EQ(hear_head(&c1), 200);
+        CHECK(say(&c2, "GET /owned HTTP/1.1\r\nHost: t\r\n\r\n"));
+        CHECK_EQ(hear_head(&c2), 200);
+        CHECK(say(&c3, "POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 99999\r\n\r\n"));
+        UNTIL(STAT(&h1, requests) == 3);
+        host_end(&h1);
+        CHECK_EQ(h1.closes, 1);
+        CHECK_EQ(h1.released, 1);
+        hang_up(&c1);
+        hang_up(&c2);
+        hang_up(&c3);
+    }
+}
+
+// Goal: while one loop is still inside a handler, the others wait for it asleep.
+TEST(stop_waits_asleep)
+{
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.loops = 2;
+    REQUIRE(host_start(&h1, &desc));
+    REQUIRE(dial(&c1, h1.port));
+    CHECK(say(&c1, "GET /gate HTTP/1.1\r\nHost: t\r\n\r\n"));
+    gate_wait(&h1, 1);
+    fsv_server_stop(h1.server, 0);
+    uint64_t turns = STAT(&h1, turns);
+    (void)poll(NULL, 0, 50); // not waited for: a span to count turns in
+    CHECK(STAT(&h1, turns) - turns < 20);
+    gate_open(&h1);
+    hang_up(&c1);
+    host_join(&h1, DRIVE_START);
+    host_end(&h1);
+}
+
+// ---- what is counted and told
+
+// Goal: after a known exchange every counter says exactly what happened.
+TEST(stats_exact)
+{
+    REQUIRE(host_start(&h1, NULL));
+    REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port));
+    CHECK_EQ(ask(&c1, GET), 200);
+    CHECK_EQ(ask(&c1, "GET /none HTTP/1.1\r\nHost: t\r\n\r\n"), 404);
+    CHECK_EQ(ask(&c1, "POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc"), 200);
+    CHECK_EQ(ask(&c1, "BREW / HTTP/1.1\r\nHost: t\r\n\r\n"), 501);
+    CHECK_EQ(ask(&c1, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n12345"), 200);
+    CHECK_EQ(ask(&c2, "nonsense\r\n\r\n"), 400);
+    CHECK(ended(&c2));
+    hang_up(&c1);
+    hang_up(&c2);
+    UNTIL(STAT(&h1, conns_closed) == 2);
+    CHECK_EQ(STAT(&h1, conns_accepted), 2);
+    CHECK_EQ(STAT(&h1, conns_refused), 0);
+    CHECK_EQ(STAT(&h1, requests), 5);
+    CHECK_EQ(STAT(&h1, answers_2xx), 3);
+    CHECK_EQ(STAT(&h1, answers_3xx), 0);
+    CHECK_EQ(STAT(&h1, answers_4xx), 2);
+    CHECK_EQ(STAT(&h1, answers_5xx), 1);
+    CHECK_EQ(STAT(&h1, bad_requests), 1);
+    CHECK_EQ(STAT(&h1, timeouts), 0);
+    CHECK_EQ(STAT(&h1, bytes_received), c1.sent + c2.sent);
+    CHECK_EQ(STAT(&h1, bytes_sent), c1.received + c2.received);
+    CHECK_EQ(STAT_OF(&h1, 0, requests), 5);
+    fsv_stats stats;
+    CHECK_EQ(fsv_server_stats(h1.server, 1, &stats), FSV_ERR_NOT_FOUND);
+    CHECK_EQ(fsv_server_stats(h1.server, 0, NULL), FSV_ERR_ARGUMENT);
+    CHECK_EQ(fsv_server_loops(h1.server), 1);
+    host_end(&h1);
+}
+
+// Goal: on_answer hears of each answer once, with its status, size and request.
+TEST(on_answer)
+{
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.on_answer = host_on_answer;
+    desc.body_bytes_max = 10;
+    REQUIRE(host_start(&h1, &desc));
+    REQUIRE(dial(&c1, h1.port));
+    CHECK_EQ(ask(&c1, GET), 200);
+    CHECK(say(&c1, "HEAD /?head HTTP/1.1\r\nHost: t\r\n\r\n"));
+    CHECK_EQ(hear_to(&c1, true), 200);
+    CHECK_EQ(ask(&c1, "GET /none HTTP/1.1\r\nHost: t\r\n\r\n"), 404);
+    CHECK_EQ(ask(&c1, "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nchunked\r\n0\r\n\r\n"), 200);
+    CHECK_EQ(ask(&c1, "POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 11\r\n\r\n"), 413);
+    CHECK(ended(&c1));
+    hang_up(&c1);
+    REQUIRE(dial(&c1, h1.port));
+    CHECK_EQ(ask(&c1, "nonsense\r\n\r\n"), 400);
+    hang_up(&c1);
+    UNTIL(STAT(&h1, conns_closed) == 2);
+    fsv_server_stop(h1.server, 0);
+    host_join(&h1, DRIVE_START);
+    CHECK_STR(h1.answers, "200 6 /\n200 0 /?head\n404 14 /none\n200 7 /echo\n413 0 /whole\n400 0 -\n");
+    host_end(&h1);
+}
+
+// Goal: a request's state stays with it from its handler to on_close, which comes once, also when the client leaves in the middle.
+TEST(user_and_on_close)
+{
+    REQUIRE(host_start(&h1, NULL));
+    for (uint32_t i = 1; i <= 3; i++) {
+        REQUIRE(dial(&c1, h1.port));
+        CHECK(say(&c1, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n12345"));
+        CHECK_EQ(hear_head(&c1), 200);
+        if (i == 1) hang_up(&c1);
+        if (i == 2) hang_up_hard(&c1);
+        if (i == 3) CHECK(say(&c1, "67890") && receive_body(&c1, 10));
+        UNTIL(fsi_load32(&h1.closes) == i);
+        hang_up(&c1);
+    }
+    UNTIL(STAT(&h1, conns_closed) == 3);
+    CHECK_EQ(fsi_load32(&h1.closes), 3);
+    host_end(&h1);
+}
+
+// Goal: a desc that cannot be is refused, and the log names the field.
+TEST(log_names_desc_field)
+{
+    for (int i = 0; i < 10; i++) {
+        static const char *const names[] = {"loops", "pin", "head_bytes_max", "head_bytes_max", "fields_max", "conns_max",
+                                            "response_fields_bytes_max", "inbox_max", "alloc", "alloc"};
+        char want[64];
+        fsv_server_desc desc;
+        fsv_server *server = (fsv_server *)&desc;
+        memset(&desc, 0, sizeof desc);
+        memset(&h1, 0, sizeof h1);
+        pthread_mutex_init(&h1.lock, NULL);
+        desc.log = host_log;
+        desc.user = &h1;
+        switch (i) {
+        case 0: desc.loops = 1025; break;
+        case 1: desc.pin = 2; break;
+        case 2: desc.head_bytes_max = 255; break;
+        case 3: desc.head_bytes_max = 1048577; break;
+        case 4: desc.fields_max = 10001; break;
+        case 5: desc.conns_max = 0x80000000u; break;
+        case 6: desc.response_fields_bytes_max = 32769; break;
+        case 7: desc.inbox_max = 100; break;
+        case 8: desc.alloc = host_alloc; break;
+        default: desc.release = host_release; break;
+        }
+        ROW("%s %d", names[i], i);
+        (void)snprintf(want, sizeof want, "0 desc fsv_server_desc.%s ", names[i]);
+        CHECK_EQ(fsv_server_create(&server, &desc), FSV_ERR_ARGUMENT);
+        CHECK(server == NULL);
+        CHECK(strncmp(h1.log, want, strlen(want)) == 0);
+        pthread_mutex_destroy(&h1.lock);
+    }
+}
+
+// Goal: conns_max beyond what the descriptor limit allows is lowered, and the log says so; what fits is left alone.
+TEST(log_conns_clamped)
+{
+    struct rlimit limit, lower;
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.conns_max = 5000;
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    lower = limit;
+    lower.rlim_cur = 128;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &lower) == 0);
+    bool made = host_make(&h1, &desc);
+    desc.conns_max = 20;
+    made = host_make(&h2, &desc) && made;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    REQUIRE(made);
+    CHECK(strncmp(h1.log, "1 conns_clamped ", 16) == 0 && strstr(h1.log, "5000") && strstr(h1.log, "128"));
+    CHECK_STR(h2.log, "");
+    host_end(&h1);
+    host_end(&h2);
+}
+
+// Goal: a route that cannot be is refused and the log says why; the same twice is a question of state.
+TEST(log_names_route)
+{
+    static const struct {
+        const char *method, *pattern;
+        fsv_result result;
+    } rows[] = {
+        {"GET", "none", FSV_ERR_ARGUMENT}, {"GET", "", FSV_ERR_ARGUMENT}, {"GET", NULL, FSV_ERR_ARGUMENT}, {NULL, "/x", FSV_ERR_ARGUMENT},
+        {"", "/x", FSV_ERR_ARGUMENT}, {"G T", "/x", FSV_ERR_ARGUMENT}, {"CONNECT", "/x", FSV_ERR_ARGUMENT}, {"GET", "/*/x", FSV_ERR_ARGUMENT},
+        {"GET", "/:", FSV_ERR_ARGUMENT}, {"GET", "/:1/:2/:3/:4/:5/:6/:7/:8/:9", FSV_ERR_ARGUMENT}, {"GET", "/", FSV_ERR_STATE},
+        {"GET", "/n/:other", FSV_ERR_STATE}, {"GET", "/:1/:2/:3/:4/:5/:6/:7/:8", FSV_OK}, {"PURGE", "/", FSV_OK},
+    };
+    REQUIRE(host_make(&h1, NULL));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ROW("%s %s", rows[i].method ? rows[i].method : "NULL", rows[i].pattern ? rows[i].pattern : "NULL");
+        h1.log[0] = 0;
+        CHECK_EQ(fsv_server_route(h1.server, rows[i].method, rows[i].pattern, on_hello, &h1), rows[i].result);
+        CHECK_EQ(strncmp(h1.log, "0 route ", 8) == 0, rows[i].result == FSV_ERR_ARGUMENT);
+    }
+    CHECK_EQ(fsv_server_route(h1.server, "GET", "/y", NULL, NULL), FSV_ERR_ARGUMENT);
+    host_end(&h1);
+}
