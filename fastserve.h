@@ -554,7 +554,6 @@ FSI_INLINE void     fsi_poke64(uint64_t *at, uint64_t v)          { __atomic_sto
 FSI_INLINE void     fsi_count64(uint64_t *at, uint64_t more)      { fsi_poke64(at, fsi_peek64(at) + more); } // one writer
 FSI_INLINE void    *fsi_load_ptr(void *const *at)                 { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
 FSI_INLINE void     fsi_store_ptr(void **at, void *v)             { __atomic_store_n(at, v, __ATOMIC_RELEASE); }
-FSI_INLINE void     fsi_fence(void)                               { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 FSI_INLINE bool     fsi_cas64(uint64_t *at, uint64_t *seen, uint64_t v) // *seen is what stands there now when it fails
 { return __atomic_compare_exchange_n(at, seen, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED); }
 FSI_INLINE bool     fsi_cas32(uint32_t *at, uint32_t *seen, uint32_t v)
@@ -2679,7 +2678,7 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
 }
 
 #if FSI_CLIENT
-// Starts to connect; chan->kind is set by the caller. Registered before the connect, so that its end is an edge.
+// Starts to connect; chan->kind is set by the caller. Registering reports what has happened by then, edges tell the rest.
 FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, int *os_error)
 {
     int one = 1;
@@ -3338,6 +3337,7 @@ FSI_INLINE void fsi_conn_next(fsi_conn *conn)
         }
     }
     fsi_conn_end_request(conn, request);
+    if (FSI_UNLIKELY(loop->stopping)) conn->keep = false; // even if the head, sent earlier, did not say so
     conn->answers++;
     conn->state = FSI_LIKELY(conn->keep) ? FSI_CONN_HEAD : FSI_CONN_SEND;
     if (!conn->keep && loop->in_at < loop->in_len) conn->more_to_come = true;
@@ -3791,6 +3791,7 @@ FSI_INLINE void fsi_conn_set_timer(fsi_conn *conn, bool had_carry)
     }
 }
 
+#define FSI_FOLLOW_ANSWERS 64                     // between two looks at where the packets arrive
 static void fsi_balance_answered(fsi_conn *conn); // upcall, in >>balance: it may want to move
 
 // Runs the connection until it waits for someone else.
@@ -3827,7 +3828,8 @@ FSI_PRIVATE void fsi_conn_run(fsi_conn *conn)
     }
     if (FSI_UNLIKELY(moved)) fsi_conn_run_later(conn); // the budget is spent
     fsi_conn_set_timer(conn, had_carry && loop->turn_requests == 0);
-    if (FSI_UNLIKELY(conn->answers >= 64)) fsi_balance_answered(conn);
+    if (FSI_UNLIKELY(conn->answers >= FSI_FOLLOW_ANSWERS || (loop->give_count && conn->answers)))
+        fsi_balance_answered(conn);
 }
 
 // It has waited for too long.
@@ -4015,14 +4017,15 @@ FSI_PRIVATE void fsi_loop_take(fsi_loop *loop, fsi_conn *conn)
     }
     fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.idle_timeout_ms);
     fsi_conn_run(conn); // what came meanwhile
+    if (loop->stopping && conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out) fsi_conn_close(conn, false);
 }
 
 FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
 {
     fsi_msg msg;
     if (fsi_load32(&loop->woken) == 0) return;
-    (void)fsi_swap32(&loop->woken, 0); // before looking: a push after this one wakes again
-    fsi_fence();
+    (void)fsi_swap32(&loop->woken,
+                     0); // before looking: who pushes and swaps after this one wakes again, who did before is seen
     while (fsi_queue_pop(&loop->inbox, &msg))
         if (msg.kind == FSI_MSG_CONN) fsi_loop_take(loop, (fsi_conn *)msg.ptr);
 }
@@ -4110,19 +4113,20 @@ FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
 FSI_PRIVATE bool fsi_loop_stop(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
-    uint64_t due;
     if (!loop->stopping) {
         fsi_loop_begin_stop(loop);
         fsi_loop_close_conns(loop, false, false);
     }
-    due = loop->drain_due_ms;
-    uint64_t shorter = loop->now_ms + fsi_load64(&server->stop_drain_ms);
-    if (shorter < due) due = loop->drain_due_ms = shorter;
+    uint64_t shorter = loop->now_ms + fsi_load64(&server->stop_drain_ms); // a second stop may have come
+    if (shorter < loop->drain_due_ms && loop->drain_due_ms != UINT64_MAX) loop->drain_due_ms = shorter;
     if (loop->now_ms >= loop->fresh_due_ms) {
         fsi_loop_close_conns(loop, false, true);
         loop->fresh_due_ms = UINT64_MAX;
     }
-    if (loop->now_ms >= due) fsi_loop_close_conns(loop, true, true);
+    if (loop->now_ms >= loop->drain_due_ms) {
+        fsi_loop_close_conns(loop, true, true);
+        loop->drain_due_ms = UINT64_MAX; // done; what remains is woken for
+    }
     fsi_loop_run_list(loop); // passes closed ones on
     fsi_balance_moves(loop);
     fsi_loop_bury(loop);
@@ -4215,12 +4219,13 @@ FSI_PRIVATE void fsi_balance_mark(fsi_conn *conn, uint32_t to)
     loop->move_list = conn;
 }
 
-// It has answered 64 times since it was last asked where it belongs.
+// It has answered some requests: is it to be given away, or, every FSI_FOLLOW_ANSWERS of them, to follow its packets?
 static void fsi_balance_answered(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     fsv_server *server = loop->server;
-    conn->answers = 0;
+    bool look = conn->answers >= FSI_FOLLOW_ANSWERS;
+    if (look) conn->answers = 0;
     if (!fsi_balances(loop) || loop->stopping || !fsi_balance_may_move(conn)) return;
     if (conn->moved_s == (uint32_t)(loop->now_ms / 1000)) return;
     if (loop->give_count) {
@@ -4230,6 +4235,7 @@ static void fsi_balance_answered(fsi_conn *conn)
         FSI_COUNT(loop, conns_balanced, 1);
         return;
     }
+    if (!look) return;
     int cpu = -1;
     socklen_t size = sizeof cpu;
     if (getsockopt(conn->chan.fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &size) != 0 || cpu < 0) return;
@@ -4311,8 +4317,7 @@ static uint64_t fsi_balance_wait_us(fsi_loop *loop)
     if (!fsi_balances(loop) || loop->stopping) return UINT64_MAX;
     uint64_t cap = fsi_balance_watch_us(loop);
     if (cap != UINT64_MAX) return cap;
-    fsi_store32(&loop->asleep, 1);
-    fsi_fence(); // either we see that another has begun a turn, or it sees that we sleep
+    (void)fsi_swap32(&loop->asleep, 1); // either we see that another has begun a turn, or it sees that we sleep
     cap = fsi_balance_watch_us(loop);
     if (cap != UINT64_MAX) fsi_store32(&loop->asleep, 0);
     return cap;
@@ -4323,7 +4328,7 @@ static void fsi_balance_turn_begins(fsi_loop *loop)
     fsv_server *server = loop->server;
     if (!fsi_balances(loop)) return;
     uint64_t last = fsi_peek64(&loop->last_turn_us);
-    bool worked = loop->io.event_count != 0;
+    bool worked = loop->io.event_count != 0 || loop->run_list;
     fsi_store32(&loop->asleep, 0);
     if (worked) {
         fsi_store64(&loop->turn_began_us, loop->now_us);
@@ -4332,10 +4337,9 @@ static void fsi_balance_turn_begins(fsi_loop *loop)
         fsi_balance_rescue(loop);
     }
     if (!worked || last + FSI_WATCH_US / 2 > loop->now_us) return;
-    fsi_fence();
     for (uint32_t k = 1; k < server->loop_count; k++) { // after a rest: one of the sleepers is to keep watch
         fsi_loop *other = &server->loops[(loop->index + k) % server->loop_count];
-        if (!fsi_load32(&other->asleep)) continue;
+        if (!fsi_add32(&other->asleep, 0)) continue; // a read-modify-write: ordered with the sleeper's swap
         fsi_loop_wake(other);
         return;
     }

@@ -238,20 +238,18 @@ static void fake_complete(fake_sock *sock)
 
 static void fake_tell_closed(void)
 {
-    uint32_t n = fake.closing_count;
-    fsi_chan *chans[FAKE_SOCKS];
-    memcpy(chans, fake.closing, sizeof chans[0] * n);
-    fake.closing_count = 0;
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < fake.closing_count; i++) {
+        fsi_chan *chan = fake.closing[i];
         fake_sock *sock = fake.closing_sock[i];
         if (sock->in_flight && !sock->done && fake_sum(sock) != sock->pending_sum)
             fake_fault("bytes of a pending write have changed before the close", sock);
         sock->in_flight = false;
-        if (chans[i]->fd != -1 || chans[i]->kind != FSI_CHAN_CONN || ((fsi_conn *)(void *)chans[i])->state != FSI_CONN_CLOSE)
+        if (chan->fd != -1 || chan->kind != FSI_CHAN_CONN || ((fsi_conn *)(void *)chan)->state != FSI_CONN_CLOSE)
             fake_fault("a connection was reused before the io had let go of it", sock);
         else
-            fsi_chan_closed(chans[i]);
+            fsi_chan_closed(chan);
     }
+    fake.closing_count = 0;
 }
 
 FSI_PRIVATE void fsi_io_free(fsi_io *io)

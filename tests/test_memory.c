@@ -322,6 +322,14 @@ TEST(conn_free_lists_add_up)
     }
     CHECK_EQ(total, server.slab_count * FSI_SLAB_CONNS);
     for (uint32_t i = 0; i < server.slab_count * FSI_SLAB_CONNS; i++) CHECK_EQ(seen[i], 1);
+    CHECK(server.depot != NULL); // and all of it can be taken again, without the links of the chains
+    for (uint32_t slabs = server.slab_count; server.depot || loops[0].free_conns;) {
+        fsi_conn *conn = fsi_conn_get(&loops[0]);
+        REQUIRE(conn != NULL && server.slab_count == slabs);
+        ROW("slot %u", conn->slot);
+        CHECK_EQ(seen[conn->slot]++, 1);
+        CHECK(conn->timer.next == NULL && conn->timer.prev == NULL);
+    }
     end();
 }
 

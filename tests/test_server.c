@@ -1089,13 +1089,14 @@ TEST(conns_max)
         CHECK(ended(&c3));
         hang_up(&c3);
     }
+    UNTIL(STAT(&h1, conns_closed) == 3); // those count, as accepted and as closed
     CHECK_EQ(ask(&c1, GET), 200);
     hang_up(&c2);
-    UNTIL(STAT(&h1, conns_closed) == 1);
+    UNTIL(STAT(&h1, conns_closed) == 4);
     REQUIRE(dial(&c3, h1.port));
     CHECK_EQ(ask(&c3, GET), 200);
     CHECK_EQ(STAT(&h1, conns_refused), 3);
-    CHECK_EQ(STAT(&h1, conns_accepted), 3);
+    CHECK_EQ(STAT(&h1, conns_accepted), 6);
     CHECK_EQ(STAT(&h1, answers_5xx), 3);
     hang_up(&c1);
     hang_up(&c3);
@@ -1659,3 +1660,396 @@ TEST(log_names_route)
     CHECK_EQ(fsv_server_route(h1.server, "GET", "/y", NULL, NULL), FSV_ERR_ARGUMENT);
     host_end(&h1);
 }
+
+// ---- several loops
+
+#if FSI_LOCALITY
+static cpu_set_t usual; // CPUs of the test itself
+
+static bool two_cpus(int *cpus)
+{
+    CPU_ZERO(&usual);
+    return pthread_getaffinity_np(pthread_self(), sizeof usual, &usual) == 0 && fsi_cpus(cpus, 2) == 2;
+}
+
+static bool pinned_start(int *cpus)
+{
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.loops = 2;
+    desc.pin = 1;
+    return two_cpus(cpus) && host_start(&h1, &desc);
+}
+
+static void stopper_body(void *arg)
+{
+    host *h = (host *)arg;
+    if (dial(&c1, h->port)) (void)ask(&c1, GET);
+    hang_up(&c1);
+    fsv_server_stop(h->server, 0);
+}
+
+// Goal: the thread that runs a pinned loop has its CPUs back afterwards, and its signal mask never changed.
+TEST(affinity_restored)
+{
+    fsv_server_desc desc;
+    fsi_thread stopper;
+    cpu_set_t after;
+    int cpus[2];
+    if (!two_cpus(cpus)) SKIP("needs two CPUs");
+    memset(&desc, 0, sizeof desc);
+    desc.loops = 2;
+    desc.pin = 1;
+    REQUIRE(host_make(&h1, &desc) && host_listen(&h1, "127.0.0.1:0"));
+    REQUIRE(fsi_thread_start(&stopper, stopper_body, &h1, "stopper"));
+    CHECK_EQ(fsv_server_run(h1.server), FSV_OK);
+    fsi_thread_join(&stopper);
+    CPU_ZERO(&after);
+    CHECK_EQ(pthread_getaffinity_np(pthread_self(), sizeof after, &after), 0);
+    CHECK(CPU_EQUAL(&after, &usual));
+    CHECK_EQ(c1.status, 200);
+    host_end(&h1);
+}
+
+// Goal: connections reach every loop, steered or spread, and each of them is served.
+TEST(loops_all_serve)
+{
+    int cpus[2];
+    if (!two_cpus(cpus)) SKIP("needs two CPUs");
+    for (uint32_t pin = 0; pin <= 1; pin++) {
+        fsv_server_desc desc;
+        memset(&desc, 0, sizeof desc);
+        ROW("pin=%u", pin);
+        desc.loops = 2;
+        desc.pin = pin;
+        REQUIRE(host_start(&h1, &desc));
+        for (int i = 0; i < 200 && !(STAT_OF(&h1, 0, requests) && STAT_OF(&h1, 1, requests)); i++) {
+            (void)fsi_affinity_pin(cpus[i % 2]);
+            REQUIRE(dial(&c1, h1.port));
+            CHECK_EQ(ask(&c1, GET), 200);
+            hang_up(&c1);
+        }
+        (void)pthread_setaffinity_np(pthread_self(), sizeof usual, &usual);
+        CHECK(STAT_OF(&h1, 0, requests) > 0);
+        CHECK(STAT_OF(&h1, 1, requests) > 0);
+        CHECK_EQ(STAT(&h1, conns_rescued), 0);
+        host_end(&h1);
+    }
+}
+
+// Goal: while a handler keeps one loop, the other accepts what comes to that loop's listener. All clients come from the CPU of
+// the stuck loop; each is answered before the handler may go on.
+TEST(stuck_loop_is_rescued)
+{
+    int cpus[2];
+    if (!pinned_start(cpus)) SKIP("needs two CPUs");
+    (void)fsi_affinity_pin(cpus[0]);
+    REQUIRE(dial(&c1, h1.port));
+    CHECK(say(&c1, "GET /gate HTTP/1.1\r\nHost: t\r\n\r\n"));
+    gate_wait(&h1, 1);
+    for (int i = 0; i < 16; i++) {
+        ROW("client %d", i);
+        REQUIRE(dial(&c2, h1.port));
+        CHECK_EQ(ask(&c2, GET), 200);
+        hang_up(&c2);
+    }
+    gate_open(&h1);
+    CHECK_EQ(hear(&c1), 200);
+    (void)pthread_setaffinity_np(pthread_self(), sizeof usual, &usual);
+    CHECK(STAT(&h1, conns_rescued) > 0);
+    hang_up(&c1);
+    host_end(&h1);
+}
+
+// Goal: a connection follows its packets to the loop of the CPU where they arrive, and no answer is lost on the way.
+TEST(connection_follows)
+{
+    int cpus[2];
+    if (!pinned_start(cpus)) SKIP("needs two CPUs");
+    (void)fsi_affinity_pin(cpus[0]);
+    REQUIRE(dial(&c1, h1.port));
+    for (int i = 0; i < 10; i++) CHECK_EQ(ask(&c1, GET), 200);
+    uint32_t home = STAT_OF(&h1, 0, requests) ? 0 : 1;
+    (void)fsi_affinity_pin(cpus[1 - home]);
+    int asked = 0;
+    for (; asked < 100000 && STAT(&h1, conns_followed) == 0; asked++) REQUIRE(ask(&c1, GET) == 200);
+    for (int i = 0; i < 100; i++) REQUIRE(ask(&c1, GET) == 200);
+    (void)pthread_setaffinity_np(pthread_self(), sizeof usual, &usual);
+    CHECK_EQ(STAT(&h1, conns_followed), 1);
+    CHECK_EQ(STAT(&h1, requests), asked + 110);
+    CHECK(STAT_OF(&h1, 1 - home, requests) >= 100);
+    CHECK_EQ(STAT(&h1, conns_accepted), 1);
+    hang_up(&c1);
+    UNTIL(STAT(&h1, conns_closed) == 1);
+    host_end(&h1);
+}
+#else
+TEST(affinity_restored)
+{
+    SKIP("no pinning here");
+}
+TEST(loops_all_serve)
+{
+    SKIP("no pinning here");
+}
+TEST(stuck_loop_is_rescued)
+{
+    SKIP("no pinning here");
+}
+TEST(connection_follows)
+{
+    SKIP("no pinning here");
+}
+#endif
+
+// Goal: two servers in one process know nothing of each other.
+TEST(two_servers)
+{
+    REQUIRE(host_start(&h1, NULL) && host_start(&h2, NULL));
+    h2.hello = "Other!";
+    CHECK(h1.port != h2.port);
+    REQUIRE(dial(&c1, h1.port) && dial(&c2, h2.port));
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(ask(&c1, GET), 200);
+        CHECK_STR(body_of(&c1), "Hello!");
+        CHECK_EQ(ask(&c2, GET), 200);
+        CHECK_STR(body_of(&c2), "Other!");
+    }
+    CHECK_EQ(STAT(&h1, requests), 3);
+    hang_up(&c1);
+    host_end(&h1);
+    CHECK_EQ(ask(&c2, GET), 200);
+    CHECK_EQ(STAT(&h2, requests), 4);
+    hang_up(&c2);
+    host_end(&h2);
+}
+
+// ---- signals
+
+// Goal: nothing of the host's signal state changes, and a connection that was reset raises no SIGPIPE, which would end this test.
+TEST(signals_untouched)
+{
+    struct sigaction before, after;
+    sigset_t mask, mask_after;
+    memset(&before, 0, sizeof before);
+    before.sa_handler = SIG_DFL;
+    REQUIRE(sigaction(SIGPIPE, &before, NULL) == 0);
+    sigemptyset(&mask);
+    sigemptyset(&mask_after);
+    REQUIRE(pthread_sigmask(SIG_SETMASK, NULL, &mask) == 0);
+    CHECK_EQ(sigismember(&mask, SIGPIPE), 0);
+    REQUIRE(host_make(&h1, NULL) && host_listen(&h1, "127.0.0.1:0"));
+    REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port));
+    CHECK(say(&c1, "GET /flood HTTP/1.1\r\nHost: t\r\n\r\n") && say(&c2, "GET /owned HTTP/1.1\r\nHost: t\r\n\r\n"));
+    while (STAT(&h1, requests) < 2) CHECK_EQ(fsv_server_poll(h1.server, UINT32_MAX), FSV_OK);
+    hang_up_hard(&c1); // on this thread, where the signal would be deliverable
+    hang_up(&c2);
+    while (STAT(&h1, conns_closed) < 2) CHECK_EQ(fsv_server_poll(h1.server, UINT32_MAX), FSV_OK);
+    CHECK_EQ(fsi_load32(&h1.closes), 1);
+    CHECK_EQ(fsi_load32(&h1.released), 1);
+    REQUIRE(sigaction(SIGPIPE, NULL, &after) == 0);
+    CHECK(after.sa_handler == SIG_DFL);
+    REQUIRE(pthread_sigmask(SIG_SETMASK, NULL, &mask_after) == 0);
+    for (int number = 1; number < 32; number++) CHECK_EQ(sigismember(&mask_after, number), sigismember(&mask, number));
+    host_end(&h1);
+}
+
+// ---- requests and routes over the wire
+
+// Goal: what the accessors give is what was sent, decoded where they say so; also when it came in pieces.
+TEST(accessors)
+{
+    static const char request[] = "GET /show/a%20b%2Fc/x/y?q=1%2B1&plus=a+b&bad=%zz&nul=%00&long=0123456789012345678901234567890123456789&empty&q=2 "
+                                  "HTTP/1.1\r\nHost: example:80\r\nX-Field: \t some thing \t\r\nx-field: second\r\n\r\n";
+    static const char want[] = "method=GET;target=/show/a%20b%2Fc/x/y?q=1%2B1&plus=a+b&bad=%zz&nul=%00&long=0123456789012345678901234567890123456789"
+                               "&empty&q=2;path=/show/a b%2Fc/x/y;query=q=1%2B1&plus=a+b&bad=%zz&nul=%00&long="
+                               "0123456789012345678901234567890123456789&empty&q=2;host=example:80;id=a b%2Fc;rest=x/y;other=;field=some thing;"
+                               "q=1+1(3);plus=a b(3);bad:-1;nul:-1;long:-8;empty=(0);none:-10;version=11;fields=3;server=1";
+    REQUIRE(host_start(&h1, NULL));
+    REQUIRE(dial(&c1, h1.port));
+    CHECK_EQ(ask(&c1, request), 200);
+    CHECK_STR(body_of(&c1), want);
+    for (size_t i = 0; request[i]; i += 7) {
+        char piece[8];
+        (void)snprintf(piece, sizeof piece, "%.7s", request + i);
+        CHECK(say(&c1, piece));
+    }
+    CHECK_EQ(hear(&c1), 200);
+    CHECK_STR(body_of(&c1), want);
+    hang_up(&c1);
+    host_end(&h1);
+}
+
+// Goal: the forms of a request target: what the path, the query and the host of each are.
+TEST(target_forms)
+{
+    static const struct {
+        const char *line, *extra;
+        int status;
+        const char *has; // in the body
+    } rows[] = {
+        {"GET /show/1/ HTTP/1.1", "", 200, "path=/show/1/;query=;host=t;id=1;rest=;"},
+        {"GET /show/1/? HTTP/1.1", "", 200, "path=/show/1/;query=;host=t;"},
+        {"GET http://u.example:81/show/1/2?q=3 HTTP/1.1", "", 200, "path=/show/1/2;query=q=3;host=u.example:81;"},
+        {"GET HTTP://u.example/show/1/2 HTTP/1.1", "", 200, "host=u.example;"},
+        {"GET http://u.example HTTP/1.1", "", 200, "Hello!"},
+        {"GET http://u.example?x=1 HTTP/1.1", "", 200, "Hello!"},
+        {"GET /show/%31/2 HTTP/1.0", "", 200, "path=/show/1/2;"},
+        {"OPTIONS * HTTP/1.1", "", 204, ""},
+        {"GET * HTTP/1.1", "", 400, ""},
+        {"GET show HTTP/1.1", "", 400, ""},
+        {"GET /show/1/2#part HTTP/1.1", "", 400, ""},
+        {"CONNECT example:80 HTTP/1.1", "", 501, ""},
+        {"GET /SHOW/1/2 HTTP/1.1", "", 404, ""},
+        {"GET /show/1 HTTP/1.1", "", 404, ""},
+        {"GET //show/1/2 HTTP/1.1", "", 404, ""},
+        {"GET /x/../ HTTP/1.1", "", 404, ""},
+    };
+    REQUIRE(host_start(&h1, NULL));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char request[256];
+        ROW("%s", rows[i].line);
+        (void)snprintf(request, sizeof request, "%s\r\nHost: t\r\n%s\r\n", rows[i].line, rows[i].extra);
+        REQUIRE(dial(&c1, h1.port));
+        CHECK_EQ(ask(&c1, request), rows[i].status);
+        CHECK(strstr(body_of(&c1), rows[i].has) != NULL);
+        hang_up(&c1);
+    }
+    host_end(&h1);
+}
+
+static void on_named(fsv_request *request, void *user)
+{
+    fsv_respond_text(request, 200, (const char *)user);
+}
+
+static void on_fallback(fsv_request *request, void *user)
+{
+    (void)user;
+    fsv_respond_text(request, 200, "fallback");
+}
+
+// Goal: which route wins, what 405 and OPTIONS list, and that every method finds its answer.
+TEST(routes)
+{
+    static const struct {
+        const char *method, *pattern;
+    } routes[] = {{"GET", "/a/b"},   {"POST", "/a/:x"}, {"GET", "/a/:x"}, {"PUT", "/a/*"},  {"GET", "/:x/b/c"},
+                  {"GET", "/a/b/*"}, {"*", "/any"},     {"HEAD", "/own"}, {"GET", "/own"},  {"PURGE", "/a/b"},
+                  {"GET", "/"},      {"GET", "/end/"},  {"DELETE", "/d"}, {"OPTIONS", "/o"}};
+    static const struct {
+        const char *method, *path;
+        int status;
+        const char *body, *allow; // allow: NULL where there is none
+    } rows[] = {
+        {"GET", "/a/b", 200, "GET /a/b", NULL},
+        {"GET", "/a/c", 200, "GET /a/:x", NULL},
+        {"POST", "/a/b", 200, "POST /a/:x", NULL}, // the better path lacks the method
+        {"PUT", "/a/b", 200, "PUT /a/*", NULL},
+        {"PUT", "/a/", 200, "PUT /a/*", NULL},
+        {"GET", "/a/b/c", 200, "GET /a/b/*", NULL},
+        {"GET", "/z/b/c", 200, "GET /:x/b/c", NULL},
+        {"GET", "/a/b/", 200, "GET /a/b/*", NULL},
+        {"PURGE", "/a/b", 200, "PURGE /a/b", NULL},
+        {"DELETE", "/a/b", 405, NULL, "GET, HEAD, POST, PUT, OPTIONS, PURGE"},
+        {"POST", "/d", 405, NULL, "DELETE, OPTIONS"},
+        {"OPTIONS", "/d", 204, "", "DELETE, OPTIONS"},
+        {"OPTIONS", "/o", 200, "OPTIONS /o", NULL},
+        {"PATCH", "/any", 200, "* /any", NULL},
+        {"OPTIONS", "/any", 204, "", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"},
+        {"PURGE", "/any", 405, NULL, "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"},
+        {"BREW", "/any", 501, NULL, NULL},
+        {"HEAD", "/a/b", 200, "", NULL},
+        {"HEAD", "/own", 200, "", NULL},
+        {"GET", "/end/", 200, "GET /end/", NULL},
+        {"GET", "/none", 404, NULL, NULL},
+        {"GET", "/end", 404, NULL, NULL},
+    };
+    char names[16][32];
+    for (int with_fallback = 0; with_fallback <= 1; with_fallback++) {
+        fsv_server_desc desc;
+        memset(&desc, 0, sizeof desc);
+        if (with_fallback) desc.handler = on_fallback;
+        fsv_server *server;
+        REQUIRE(fsv_server_create(&server, &desc) == FSV_OK);
+        for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+            (void)snprintf(names[i], sizeof names[i], "%s %s", routes[i].method, routes[i].pattern);
+            CHECK_EQ(fsv_server_route(server, routes[i].method, routes[i].pattern, on_named, names[i]), FSV_OK);
+        }
+        REQUIRE(fsv_server_listen(server, "127.0.0.1:0") == FSV_OK && fsv_server_start(server) == FSV_OK);
+        REQUIRE(dial(&c1, fsv_server_port(server, 0)));
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+            char request[256], value[256];
+            bool fallback = with_fallback && rows[i].status == 404;
+            ROW("%s %s%s", rows[i].method, rows[i].path, with_fallback ? " with a fallback" : "");
+            (void)snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: t\r\n\r\n", rows[i].method, rows[i].path);
+            CHECK(say(&c1, request));
+            CHECK_EQ(hear_to(&c1, strcmp(rows[i].method, "HEAD") == 0), fallback ? 200 : rows[i].status);
+            CHECK_STR(field_of(&c1, "Allow", value, sizeof value), rows[i].allow);
+            if (fallback) CHECK_STR(body_of(&c1), "fallback");
+            else if (rows[i].body) CHECK_STR(body_of(&c1), rows[i].body);
+        }
+        hang_up(&c1);
+        CHECK_EQ(fsv_server_free(server), FSV_OK);
+    }
+}
+
+// What fsv_respond and its like say, as text; the answer itself carries two fields.
+static void on_respond(fsv_request *request, void *user)
+{
+    char text[128];
+    int results[8], n = 0;
+    results[n++] = fsv_response_field(request, "X-One", "1");
+    results[n++] = fsv_response_field(request, "X-Bad", "a\r\nX-Evil: 1");
+    results[n++] = fsv_response_field(request, "X Bad", "1");
+    results[n++] = fsv_response_field(request, "Content-Length", "1");
+    results[n++] = fsv_respond(request, 99, NULL, NULL, 0);
+    results[n++] = fsv_respond(request, 200, "text/plain\r\nX-Evil: 1", "", 0);
+    results[n++] = fsv_respond_stream(request, 200, NULL, 1); // the route has no on_room
+    results[n++] = fsv_response_close(request);
+    size_t at = 0;
+    for (int i = 0; i < n; i++) at += (size_t)snprintf(text + at, sizeof text - at, "%d ", results[i]);
+    fsv_respond_text(request, 203, text);
+    if (fsv_respond_text(request, 200, "twice") != FSV_ERR_STATE) fsi_add32(&((host *)user)->wrong_user, 1);
+    if (fsv_response_field(request, "X-Late", "1") != FSV_ERR_STATE) fsi_add32(&((host *)user)->wrong_user, 1);
+}
+
+static void on_silent(fsv_request *request, void *user)
+{
+    (void)request;
+    (void)user;
+}
+
+// Goal: an answer's rules hold on the wire: nothing injected, nothing twice, silence is a 500.
+TEST(answers_over_the_wire)
+{
+    char value[64];
+    REQUIRE(host_make(&h1, NULL));
+    host_route(&h1, "GET", "/respond", on_respond, NULL, NULL, NULL);
+    host_route(&h1, "GET", "/silent", on_silent, NULL, NULL, NULL);
+    REQUIRE(host_listen(&h1, "127.0.0.1:0") && fsv_server_start(h1.server) == FSV_OK);
+    REQUIRE(dial(&c1, h1.port));
+    CHECK_EQ(ask(&c1, "GET /silent HTTP/1.1\r\nHost: t\r\n\r\n"), 500);
+    CHECK_EQ(ask(&c1, "GET /respond HTTP/1.1\r\nHost: t\r\n\r\n"), 203);
+    CHECK_STR(body_of(&c1), "0 -9 -9 -9 -1 -9 -7 0 ");
+    CHECK_STR(field_of(&c1, "X-One", value, sizeof value), "1");
+    CHECK(strstr(c1.head, "Evil") == NULL);
+    CHECK_STR(field_of(&c1, "Connection", value, sizeof value), "close");
+    CHECK(field_of(&c1, "Date", value, sizeof value) && strlen(value) == 29);
+    CHECK(ended(&c1));
+    hang_up(&c1);
+    host_end(&h1);
+}
+
+TEST_MAIN(CASE(drive_modes), CASE(misuse_in_handler), CASE(stop_in_handler), CASE(stop_before_run), CASE(free_unused),
+          CASE(poll_by_descriptor), CASE(poll_refused), CASE(keep_alive), CASE(pipelining_order),
+          CASE(half_closed_client), CASE(listen_forms), CASE(listen_errors), CASE(several_listeners), CASE(unix_file),
+          CASE(unix_successor), CASE(unix_abstract), CASE(in_use), CASE(in_use_shared), CASE(limits), CASE(conns_max),
+          CASE(conns_max_with_request), CASE(too_large_while_sending), CASE(expect_continue), CASE(timeouts_answered),
+          CASE(timeout_of_dripping_head), CASE(timeout_idle), CASE(timeout_stalled_stream), CASE(timeout_send),
+          CASE(stream_64_mib), CASE(stream_to_http_1_0), CASE(drain_finishes), CASE(drain_finishes_late),
+          CASE(drain_answers_fresh), CASE(drain_serves_backlog), CASE(drain_deadline), CASE(free_while_running),
+          CASE(stop_waits_asleep), CASE(stats_exact), CASE(on_answer), CASE(user_and_on_close),
+          CASE(log_names_desc_field), CASE(log_conns_clamped), CASE(log_names_route), CASE(affinity_restored),
+          CASE(loops_all_serve), CASE(stuck_loop_is_rescued), CASE(connection_follows), CASE(two_servers),
+          CASE(signals_untouched), CASE(accessors), CASE(target_forms), CASE(routes), CASE(answers_over_the_wire))
