@@ -210,7 +210,7 @@ typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
 typedef struct fsv_server_desc {
     uint32_t loops;                     // event loops, 1 to 1024, or FSV_LOOPS_PER_CPU                 (default 1)
     uint32_t pin;                       // 1: a loop stays on its CPU, connections follow their packets (default 0)
-    uint32_t conns_max;                 // open connections; more get a 503. Clamped, with a warning to
+    uint32_t conns_max;                 // open connections; more get a 503. Clamped, as the log says,
                                         // log, to what the descriptor limit allows                     (default 65536)
     uint32_t backlog;                   // of each listener; the system may clamp it                    (default 4096)
     uint32_t head_bytes_max;            // request line + fields, 256 to 1 MiB; beyond it 431           (default 16384)
@@ -803,6 +803,8 @@ struct fsi_conn {
     bool body_done, body_chunked, keep;
     bool fresh;        // has not sent a request yet
     bool listed;       // stands on the run list or the move list
+    bool let_go;       // the io holds nothing of it any more
+    bool window_open;  // the timer holds the body's rate, since window_bytes was 0
     bool want_100;     // the client waits for 100 Continue before it sends its body
     bool paused;       // on_body did not take all: nothing is read until the queue has drained
     bool more_to_come; // the peer may still be sending when we close: linger
@@ -929,6 +931,7 @@ struct fsv_server {
     fsi_conn *depot;      // spare structs, in chains of FSI_SLAB_CONNS, under lock
     pthread_mutex_t lock; // slabs and depot only, never on the way of a request
     bool lock_made;
+    bool conns_asked; // conns_max is not the default
     char pad0[FSV_CACHE_LINE];
     uint32_t life;          // fsi_life
     uint32_t inside;        // a thread is inside run or poll
@@ -3131,6 +3134,14 @@ FSI_PRIVATE void fsi_conn_close(fsi_conn *conn, bool reset)
     fsi_io_close(&conn->chan, reset);
 }
 
+// Puts a closed connection where its memory returns, once the io has let it go and no list has it.
+FSI_PRIVATE void fsi_conn_bury_later(fsi_conn *conn)
+{
+    if (!conn->let_go || conn->listed) return;
+    conn->next = conn->loop->close_list;
+    conn->loop->close_list = conn;
+}
+
 // Upcall of >>io: the system holds nothing of this connection any more.
 static void fsi_chan_closed(fsi_chan *chan)
 {
@@ -3139,9 +3150,8 @@ static void fsi_chan_closed(fsi_chan *chan)
     while (conn->out) fsi_out_drop(conn);
     if (conn->carry) fsi_block_put(loop, conn->carry, conn->carry_cap);
     conn->carry = NULL;
-    if (conn->listed) return; // the list that it stands on passes it on
-    conn->next = loop->close_list;
-    loop->close_list = conn;
+    conn->let_go = true;
+    fsi_conn_bury_later(conn);
 }
 
 // ---- answering
@@ -3436,7 +3446,7 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
     conn->body_done = !head->chunked && conn->body_left == 0;
     conn->keep = head->wants_close ? false : head->minor == 1 || head->wants_keep;
     conn->want_100 = head->expect_continue && !conn->body_done;
-    conn->paused = false;
+    conn->paused = conn->window_open = false;
     conn->window_bytes = 0;
     loop->in_at += head->bytes;
     conn->state = FSI_CONN_EXCHANGE; // from here on there is a request to be ended
@@ -3639,11 +3649,12 @@ FSI_PRIVATE bool fsi_conn_offer(fsi_conn *conn, fsv_request *request)
             return true;
         }
         if (taken < run) {
-            if (!conn->out && loop->out_len == 0 && taken == 0) conn->broken = true; // it could never go on
+            if (!conn->out && loop->out_len == 0 && taken == 0 && request->resp != FSI_RESP_DONE)
+                conn->broken = true; // it could never go on
             conn->paused = true;
         }
     }
-    return loop->in_at != before || conn->body_done;
+    return loop->in_at != before || conn->body_done || (conn->paused && !conn->out);
 }
 
 // A body in pieces, a response in pieces, or both at once. -> HEAD, SEND
@@ -3772,22 +3783,21 @@ FSI_INLINE void fsi_conn_set_timer(fsi_conn *conn, bool had_carry)
 {
     fsi_loop *loop = conn->loop;
     const fsv_server_desc *desc = &loop->server->desc;
-    if (FSI_UNLIKELY(conn->out != NULL)) return; // send_timeout, set when bytes moved
-    switch ((fsi_conn_state)conn->state) {
-    case FSI_CONN_HEAD:
+    bool in_body = conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE;
+    if (FSI_UNLIKELY(conn->out != NULL)) { // send_timeout, set when bytes moved
+        conn->window_open = false;
+    } else if (FSI_LIKELY(conn->state == FSI_CONN_HEAD)) {
         if (FSI_LIKELY(!conn->carry))
             fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->idle_timeout_ms);
         else if (!had_carry)
             fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->head_timeout_ms); // absolute
-        break;
-    case FSI_CONN_BODY:
-    case FSI_CONN_EXCHANGE:
-        if (conn->body_done || conn->paused)
-            fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->send_timeout_ms);
-        else if (conn->window_bytes == 0 || conn->timer.due_ms > loop->now_ms + desc->body_timeout_ms)
-            fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->body_timeout_ms);
-        break;
-    default: break;
+    } else if (in_body && (conn->body_done || conn->paused)) {
+        conn->window_open = false;
+        fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->send_timeout_ms);
+    } else if (in_body && !conn->window_open) {
+        conn->window_open = true;
+        conn->window_bytes = 0;
+        fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->body_timeout_ms);
     }
 }
 
@@ -3799,7 +3809,7 @@ FSI_PRIVATE void fsi_conn_run(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     const uint32_t requests_max = loop->server->desc.turn_requests_max;
-    bool moved = true, had_carry = conn->carry != NULL;
+    bool moved = true, had_carry = conn->carry && conn->state == FSI_CONN_HEAD && !conn->out;
     if (FSI_UNLIKELY(conn->state >= FSI_CONN_CLOSE)) return;
     fsi_conn_load(conn);
     while (moved && loop->turn_requests < requests_max && loop->turn_bytes < FSI_TURN_BYTES && !conn->broken) {
@@ -3824,6 +3834,11 @@ FSI_PRIVATE void fsi_conn_run(fsi_conn *conn)
         conn->broken = true;
     if (FSI_UNLIKELY(conn->broken)) {
         fsi_conn_close(conn, true);
+        return;
+    }
+    bool idle = conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out && !moved;
+    if (FSI_UNLIKELY(loop->stopping) && idle && !conn->fresh) { // its answer promised more than the stop now allows
+        fsi_conn_close(conn, false);
         return;
     }
     if (FSI_UNLIKELY(moved)) fsi_conn_run_later(conn); // the budget is spent
@@ -3993,12 +4008,10 @@ FSI_PRIVATE void fsi_loop_run_list(fsi_loop *loop)
     for (; conn; conn = next) {
         next = conn->next;
         conn->listed = false;
-        if (conn->state == FSI_CONN_CLOSE) {
-            conn->next = loop->close_list;
-            loop->close_list = conn;
-        } else {
+        if (conn->state == FSI_CONN_CLOSE)
+            fsi_conn_bury_later(conn);
+        else
             fsi_conn_run(conn);
-        }
     }
 }
 
@@ -4256,8 +4269,7 @@ static void fsi_balance_moves(fsi_loop *loop)
         loop->move_list = conn->next;
         conn->listed = false;
         if (conn->state == FSI_CONN_CLOSE) {
-            conn->next = loop->close_list;
-            loop->close_list = conn;
+            fsi_conn_bury_later(conn);
             continue;
         }
         if (loop->stopping || !fsi_balance_may_move(conn)) continue;
@@ -4468,8 +4480,9 @@ FSI_PRIVATE void fsi_server_clamp_conns(fsv_server *server)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
     room = limit.rlim_cur > reserve + 1 ? limit.rlim_cur - reserve : 1;
     if (server->desc.conns_max <= room) return;
-    fsi_log(server, 1, "conns_clamped", 0, "conns_max is %u instead of %u: the descriptor limit is %llu",
-            (uint32_t)room, server->desc.conns_max, (unsigned long long)limit.rlim_cur);
+    fsi_log(server, server->conns_asked ? 1 : 2, "conns_clamped", 0,
+            "conns_max is %u instead of %u: the descriptor limit is %llu", (uint32_t)room, server->desc.conns_max,
+            (unsigned long long)limit.rlim_cur);
     server->desc.conns_max = (uint32_t)room;
 }
 
@@ -4820,6 +4833,7 @@ FSV_API fsv_result fsv_server_create(fsv_server **server, const fsv_server_desc 
     memset(made, 0, sizeof *made);
     made->desc = full;
     made->stop_drain_ms = UINT64_MAX;
+    made->conns_asked = desc && desc->conns_max;
     fsv_result result = fsi_desc_check(made);
     if (result != FSV_OK && !own) made->desc.release = NULL;
     if (result == FSV_OK) result = fsi_server_build(made);

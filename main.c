@@ -609,10 +609,9 @@ static int serve_main(int argc, char **argv)
     return code;
 }
 
-static const char main_help[] =
-    "Usage: fastserve serve [options]         run the built-in demo server\n"
-    "       fastserve bench [options] [URL]   measure a server; without URL, the built-in one\n"
-    "       fastserve serve --help, fastserve bench --help, fastserve --version\n";
+static const char main_help[] = "Usage: fastserve serve [options]         run the built-in demo server\n"
+                                "       fastserve bench [options] [URL]   measure a server, or the built-in one\n"
+                                "       fastserve serve --help | bench --help | --version\n";
 
 int main(int argc, char **argv)
 {

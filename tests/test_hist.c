@@ -119,7 +119,8 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-// Goal: percentiles are those of the sorted values (off-by-one of the rank, wrong end of the walk), to the cell's error.
+// Goal: percentiles are those of the sorted values (off-by-one of the rank, wrong end of the walk), to the cell's
+// error.
 TEST(hist_percentiles_against_sorted)
 {
     static uint64_t values[5000];

@@ -202,8 +202,8 @@ TEST(chunk_size_lines)
     }
 }
 
-// Goal: nothing that could end a line, or hide one, gets into a head by way of a field: CR, LF, NUL and every other control
-// byte are refused at any place in name and value; names are tokens.
+// Goal: nothing that could end a line, or hide one, gets into a head by way of a field: CR, LF, NUL and every other
+// control byte are refused at any place in name and value; names are tokens.
 TEST(field_is_clean_byte_by_byte)
 {
     static const char alnum[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -255,7 +255,8 @@ TEST(field_is_clean_table)
     }
 }
 
-// Goal: a handler cannot send a second length or coding past the library, in any case of letters; its own names are free.
+// Goal: a handler cannot send a second length or coding past the library, in any case of letters; its own names are
+// free.
 TEST(field_is_ours)
 {
     static const char *const ours[] = {"content-length", "Transfer-Encoding", "CONNECTION", "Keep-Alive",

@@ -60,8 +60,10 @@ static bool listener_make(peer *listener, fsi_sockaddr *at, bool v6)
     peer_init(listener);
     memset(&one, 0, sizeof one);
     one.s6_addr[15] = 1;
-    if (v6) fsi_sockaddr_v6(at, &one, 0);
-    else fsi_sockaddr_v4(at, 0x7f000001, 0);
+    if (v6)
+        fsi_sockaddr_v6(at, &one, 0);
+    else
+        fsi_sockaddr_v4(at, 0x7f000001, 0);
     listener->chan.fd = fsi_sock_listen(at, FSI_SHARE_NONE, true, 64);
     return listener->chan.fd >= 0 && fsi_sock_name(listener->chan.fd, at);
 }
@@ -126,9 +128,12 @@ static bool write_all(fsi_io *io, peer *p, const char *from, size_t size)
 {
     for (size_t at = 0; at < size;) {
         int64_t sent = write_once(p, from + at, size - at);
-        if (sent == FSI_PENDING) turn(io);
-        else if (sent < 0) return false;
-        else at += (size_t)sent;
+        if (sent == FSI_PENDING)
+            turn(io);
+        else if (sent < 0)
+            return false;
+        else
+            at += (size_t)sent;
     }
     return true;
 }
@@ -322,8 +327,10 @@ TEST(write_pending_resumes)
             size_t at = sent % PIECE, n = PIECE - at < TOTAL - sent ? PIECE - at : TOTAL - sent;
             int64_t result = write_once(&client, piece + at, n);
             REQUIRE(result > 0 || result == FSI_PENDING);
-            if (result > 0) sent += (size_t)result;
-            else pending = true;
+            if (result > 0)
+                sent += (size_t)result;
+            else
+                pending = true;
         }
         waits += pending;
         for (int64_t n; (n = fsi_io_read(&server.chan, got, sizeof got)) != FSI_PENDING;) {
@@ -750,5 +757,6 @@ TEST_MAIN(CASE(free_is_safe), CASE(wait_has_a_limit), CASE(connect_accept_open),
           CASE(read_pending_short_end), CASE(read_rest_needs_no_event), CASE(read_end_with_data),
           CASE(read_edge_before_wait), CASE(read_reset), CASE(write_pending_resumes), CASE(write_edge_before_wait),
           CASE(write_gathers), CASE(write_after_reset), CASE(shut_is_half), CASE(close_within_batch),
-          CASE(close_itself), CASE(detach_and_open_elsewhere), CASE(detach_within_batch), CASE(accept_bounded), CASE(unlisten_and_again), CASE(listen_shared), CASE(wake_before_wait),
-          CASE(wake_from_thread), CASE(wake_with_data))
+          CASE(close_itself), CASE(detach_and_open_elsewhere), CASE(detach_within_batch), CASE(accept_bounded),
+          CASE(unlisten_and_again), CASE(listen_shared), CASE(wake_before_wait), CASE(wake_from_thread),
+          CASE(wake_with_data))

@@ -1,5 +1,5 @@
-// test_memory.c: >>memory. A server and two loops made by hand, on an allocator that counts, checks the sizes it is given
-// back and fails when it is told to.
+// test_memory.c: >>memory. A server and two loops made by hand, on an allocator that counts, checks the sizes it is
+// given back and fails when it is told to.
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"
@@ -83,7 +83,8 @@ TEST(alloc_default)
     CHECK_EQ(calls, 0);
 }
 
-// Goal: a block is never smaller than asked, *got is its true size, and the next size up begins right behind the last one.
+// Goal: a block is never smaller than asked, *got is its true size, and the next size up begins right behind the last
+// one.
 TEST(block_sizes)
 {
     static const struct row {
@@ -256,8 +257,8 @@ TEST(conn_generation_grows)
     end();
 }
 
-// Goal: connections that are all accepted by one loop and end on the other one come back: memory does not grow, and none
-// is in use twice or gets lost in a chain.
+// Goal: connections that are all accepted by one loop and end on the other one come back: memory does not grow, and
+// none is in use twice or gets lost in a chain.
 TEST(conn_drift_between_loops)
 {
     enum { LIVE = 100, TURNS = 50000 };

@@ -1,4 +1,5 @@
-// test_queue.c: >>queue. First alone, against a plain ring; then with eight threads, where every value must come out once.
+// test_queue.c: >>queue. First alone, against a plain ring; then with eight threads, where every value must come out
+// once.
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"

@@ -1,5 +1,5 @@
-// test_text.c: >>text, the list reader of >>http-read and the addresses of >>sock. All of them are pure functions, so the
-// tests are tables, or go through every byte and compare with the rule of the RFC written out a second time.
+// test_text.c: >>text, the list reader of >>http-read and the addresses of >>sock. All of them are pure functions, so
+// the tests are tables, or go through every byte and compare with the rule of the RFC written out a second time.
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"
@@ -376,7 +376,8 @@ TEST(sockaddr_text_fits)
     CHECK_STR(text, "[1111:2222:3333:4444:5555:6666:7777:8888]:65535");
 }
 
-// Goal: a path that does not fit with its terminator is an error, not a shorter path; "@" is an abstract name without one.
+// Goal: a path that does not fit with its terminator is an error, not a shorter path; "@" is an abstract name without
+// one.
 TEST(sockaddr_unix_paths)
 {
 #if FSI_UNIX

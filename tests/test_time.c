@@ -1,5 +1,5 @@
-// test_time.c: >>time. The Date field against the C library, the timer wheel against a list of due times. Time is a number
-// that the tests move; nothing here waits or looks at a clock.
+// test_time.c: >>time. The Date field against the C library, the timer wheel against a list of due times. Time is a
+// number that the tests move; nothing here waits or looks at a clock.
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"
@@ -204,8 +204,8 @@ static void random_walk(uint64_t begin, size_t steps, unsigned due_bits, unsigne
     CHECK(fired > 0);
 }
 
-// Goal: timers of all lengths, moved and removed at will while time goes in steps of all sizes: each one fires once, never
-// early, and is never passed over; the sleep never goes beyond the next one.
+// Goal: timers of all lengths, moved and removed at will while time goes in steps of all sizes: each one fires once,
+// never early, and is never passed over; the sleep never goes beyond the next one.
 TEST(wheel_random_all_sizes)
 {
     for (int i = 0; i < 12; i++) random_walk(dice_log(40), 4000, 34, 34);

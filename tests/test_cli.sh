@@ -1,0 +1,278 @@
+#!/bin/sh
+# test_cli.sh: the program as people type it: help, mistakes, ports, signals, the log, limits, the exit status of bench.
+#
+#   FASTSERVE=./fastserve sh tests/test_cli.sh
+#
+# Needs a C compiler for its client, raw.c. What it started has ended when it ends.
+# shellcheck disable=SC2086 # CC may be several words
+set -u
+cd "$(dirname "$0")/.." || exit 1
+program=${FASTSERVE:-./fastserve}
+dir=$(mktemp -d) || exit 1
+passed=0 failed=0
+server='' second='' holder=''
+
+cleanup() {
+    for pid in $server $second $holder; do kill -9 "$pid" 2>/dev/null; done
+    rm -rf "$dir"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+# check STATUS TEXT [FILE]: one case; a file is shown where it failed.
+check() {
+    if [ "$1" -eq 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $2"
+        if [ -n "${3:-}" ]; then sed 's/^/    /' "$3" | head -n 20; fi
+    fi
+}
+
+# fits FILE LINES: at most so many lines of at most 80 columns, and not empty.
+fits() {
+    [ -s "$1" ] && awk -v max="$2" 'length($0) > 80 { bad = 1 } END { exit bad || NR > max }' "$1"
+}
+
+# run ARGUMENT...: the program to its end; sets status, $dir/out and $dir/err (without what a low descriptor limit of
+# this machine adds to it).
+run() {
+    "$program" "$@" >"$dir/out" 2>"$dir/said" </dev/null
+    status=$?
+    grep -v 'warning: conns_max is' "$dir/said" >"$dir/err"
+}
+
+# one_line TEXT: stderr is one line that has TEXT in it, stdout is empty, the status is 1.
+one_line() {
+    [ "$status" -eq 1 ] && [ "$(wc -l <"$dir/err")" -eq 1 ] && grep -qF -e "$1" "$dir/err" && [ ! -s "$dir/out" ]
+}
+
+# serve ARGUMENT...: starts a server, waits until it says where it is; sets server, url and at (HOST:PORT).
+serve() {
+    : >"$dir/serve.out"
+    "$program" serve "$@" >"$dir/serve.out" 2>"$dir/serve.err" </dev/null &
+    server=$!
+    for _ in $(seq 200); do
+        grep -q 'serving the demo at' "$dir/serve.out" && break
+        kill -0 "$server" 2>/dev/null || break
+        sleep 0.05
+    done
+    url=$(sed -n 's,.*\(http://[^ ]*\)/.*,\1,p' "$dir/serve.out" | head -n 1)
+    at=$(echo "${url#http://}" | sed 's,^localhost,127.0.0.1,')
+}
+
+# stop [SIGNAL]: ends the server; sets status.
+stop() {
+    kill -s "${1:-TERM}" "$server"
+    wait "$server"
+    status=$?
+    server=''
+}
+
+# ask TEXT [ADDRESS]: sends TEXT (of printf) to the server; sets status and $dir/reply.
+ask() {
+    # shellcheck disable=SC2059 # the text is a format on purpose
+    printf "$1" | "$dir/raw" "${2:-$at}" >"$dir/reply"
+    status=$?
+}
+
+if ! ${CC:-cc} tests/raw.c -o "$dir/raw" 2>"$dir/err"; then
+    check 1 'tests/raw.c compiles' "$dir/err"
+    echo "test_cli: $passed passed, $failed failed, 0 skipped"
+    exit 1
+fi
+
+# ---- help and mistakes
+
+run --help
+[ "$status" -eq 0 ] && fits "$dir/out" 24
+check $? '--help fits a screen' "$dir/out"
+for command in serve bench; do
+    run "$command" --help
+    [ "$status" -eq 0 ] && fits "$dir/out" 26
+    check $? "$command --help fits a screen" "$dir/out"
+    run "$command" --version
+    [ "$status" -eq 0 ] && [ "$(wc -l <"$dir/out")" -eq 1 ]
+    check $? "$command --version is one line" "$dir/out"
+done
+run --version
+[ "$status" -eq 0 ] && grep -qE '^fastserve [0-9]+\.[0-9]+\.[0-9]+$' "$dir/out"
+check $? '--version says the version' "$dir/out"
+run
+[ "$status" -eq 1 ] && grep -q serve "$dir/err" && grep -q bench "$dir/err"
+check $? 'no command: status 1 and the usage' "$dir/err"
+run frobnicate
+[ "$status" -eq 1 ] && head -n 1 "$dir/err" | grep -q frobnicate
+check $? 'an unknown command is named' "$dir/err"
+for command in serve bench; do
+    for option in --frobnicate -Z --frobnicate=1; do
+        run "$command" "$option"
+        one_line "${option%%=*}"
+        check $? "$command $option is named in one line" "$dir/err"
+    done
+done
+for mistake in '-p 65536' '-p x' '-p' '-t 0' '-t 99999' '--max-conns 0' '--max-head 255' '--max-head 2M' \
+    '--max-body -1' '--head-timeout 0' '--idle-timeout 5y' '--log /no/such/folder/log'; do
+    run serve $mistake
+    one_line "${mistake%% *}" || one_line "${mistake##* }"
+    check $? "serve $mistake is a mistake in one line" "$dir/err"
+done
+for mistake in '-c 0' '-c x' '-t 0' '-d' '-d 5y' '-d -1' '-H' '-H nonsense' '--pipeline 0' 'ftp://127.0.0.1/' \
+    'http://127.0.0.1:99999/'; do
+    run bench -q $mistake
+    one_line "${mistake%% *}" || one_line "${mistake##* }"
+    check $? "bench $mistake is a mistake in one line" "$dir/err"
+done
+run serve -p 0 -b 203.0.113.9
+one_line 203.0.113.9
+check $? 'an address of another machine is named' "$dir/err"
+
+# ---- serve
+
+serve -p 0
+[ -n "$url" ] && [ "${url##*:}" -gt 0 ]
+check $? '-p 0 prints a URL with a port' "$dir/serve.out"
+grep -q -e '-b 0.0.0.0' "$dir/serve.out"
+check $? 'it says how to open it to the network' "$dir/serve.out"
+! grep -v 'warning: conns_max is' "$dir/serve.err"
+check $? 'nothing to complain about at the start' "$dir/serve.err"
+ask 'GET / HTTP/1.0\r\n\r\n'
+[ "$status" -eq 0 ] && head -n 1 "$dir/reply" | grep -q ' 200 ' && tail -n 1 "$dir/reply" | grep -qx 'Hello, World!'
+check $? 'it says hello' "$dir/reply"
+ask 'POST /echo HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 5\r\n\r\nabcde'
+tail -n 1 "$dir/reply" | grep -qx abcde
+check $? 'it echoes a body' "$dir/reply"
+ask 'BREW / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n'
+head -n 1 "$dir/reply" | grep -q ' 501 '
+check $? 'an unknown method is 501' "$dir/reply"
+ask 'GET /stream?chunks=3\046size=4 HTTP/1.0\r\n\r\n'
+tail -n 1 "$dir/reply" | grep -qx xxxxxxxxxxxx
+check $? 'it streams' "$dir/reply"
+ask 'GET /stats HTTP/1.0\r\n\r\n'
+grep -q '"requests": 5' "$dir/reply"
+check $? '/stats counts' "$dir/reply"
+ask 'GET /metrics HTTP/1.0\r\n\r\n'
+grep -q '^fastserve_requests_total 6' "$dir/reply"
+check $? '/metrics counts' "$dir/reply"
+
+port=${url##*:}
+for more in '' '-t 1' '-t 4 --no-pin' '-b 0.0.0.0'; do
+    run serve -p "$port" $more
+    one_line "$port"
+    check $? "the port of a running server is in use, and named: $more" "$dir/err"
+done
+ask 'GET / HTTP/1.0\r\n\r\n'
+[ "$status" -eq 0 ]
+check $? 'the first one still serves'
+
+# ---- bench against it
+
+run bench -c 3 -n 200 "$url/"
+check "$status" 'bench against serve: status 0' "$dir/err"
+for line in '^Running .* test @ ' '^  [0-9]+ threads? and 3 connections$' '^  Thread Stats   Avg      Stdev     Max   \+/- Stdev$' \
+    '^    Latency ' '^    Req/Sec ' '^  200 requests in ' '^Requests/sec: +[0-9.]+$' '^Transfer/sec: +[0-9.]+'; do
+    grep -qE "$line" "$dir/out"
+    check $? "bench prints a line like $line" "$dir/out"
+done
+run bench -q -c3 -d200ms -t1 --latency "${url#http://}"
+[ "$status" -eq 0 ] && grep -q '^  Latency Distribution$' "$dir/out" && grep -qE '^ +99% ' "$dir/out"
+check $? 'bench -L prints percentiles, glued options and a bare HOST:PORT work' "$dir/out"
+run bench -q -c 2 -n 20 "$url/none"
+[ "$status" -eq 3 ] && grep -qE '^  Non-2xx or 3xx responses: 20$' "$dir/out"
+check $? 'bench: answers that are errors are status 3' "$dir/out"
+stop TERM
+check "$status" 'SIGTERM: ends with status 0' "$dir/serve.err"
+run bench -q -n 1 "$url/"
+one_line "${port}"
+check $? 'bench: refused is status 1 in one line' "$dir/err"
+run bench -q -c 2 -n 100
+[ "$status" -eq 0 ] && grep -q '100 requests in' "$dir/out"
+check $? 'bench without a URL brings its own server' "$dir/out"
+
+# ---- signals
+
+serve -p 0
+mkfifo "$dir/fifo"
+"$dir/raw" -h "$at" >"$dir/held" <"$dir/fifo" &
+holder=$!
+exec 3>"$dir/fifo" # keeps the holder's connection open, in the middle of a request
+printf 'POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n12345' >&3
+for _ in $(seq 100); do
+    ask 'GET /stats HTTP/1.0\r\n\r\n'
+    grep -q '"answers_2xx": [3-9]' "$dir/reply" && break
+    sleep 0.05
+done
+kill -INT "$server"
+for _ in $(seq 100); do # until it listens no more
+    ask 'GET / HTTP/1.0\r\n\r\n' 2>/dev/null
+    [ "$status" -eq 1 ] && break
+    sleep 0.05
+done
+kill -0 "$server"
+check $? 'SIGINT: a request that has begun keeps it'
+stop INT
+[ "$status" -eq 130 ]
+check $? "a second SIGINT ends it at once (status $status, not 130)"
+exec 3>&-
+wait "$holder"
+holder=''
+
+# ---- Unix-domain, limits, timeouts, the log
+
+serve --unix "$dir/socket"
+ask 'GET / HTTP/1.0\r\n\r\n' "unix:$dir/socket"
+grep -q 'Hello, World!' "$dir/reply"
+check $? '--unix serves there' "$dir/serve.out"
+run serve --unix "$dir/socket"
+one_line "$dir/socket"
+check $? '--unix on a served path is named' "$dir/err"
+stop TERM
+[ "$status" -eq 0 ] && [ ! -e "$dir/socket" ]
+check $? 'the socket file is gone afterwards'
+
+serve -p 0 -t 1 --max-head 300 --max-body 3 --head-timeout 100ms --idle-timeout 100ms --log "$dir/log"
+ask "GET / HTTP/1.1\r\nHost: t\r\nx: $(awk 'BEGIN { for (i = 0; i < 400; i++) printf "x" }')\r\n\r\n"
+head -n 1 "$dir/reply" | grep -q ' 431 '
+check $? '--max-head: 431' "$dir/reply"
+ask 'POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nabcd'
+head -n 1 "$dir/reply" | grep -q ' 413 '
+check $? '--max-body: 413' "$dir/reply"
+ask 'GET / HTTP/1.1\r\nHo'
+head -n 1 "$dir/reply" | grep -q ' 408 '
+check $? '--head-timeout: 408' "$dir/reply"
+ask ''
+[ "$status" -eq 0 ] && [ ! -s "$dir/reply" ]
+check $? '--idle-timeout: closed without a word' "$dir/reply"
+ask 'GET /?"\134\303\244 HTTP/1.0\r\n\r\n'
+ask 'GET /?\033[31m HTTP/1.0\r\n\r\n'
+ask 'GET /?plain HTTP/1.0\r\n\r\n'
+stop TERM
+check "$status" 'a server with a log ends with status 0' "$dir/serve.err"
+grep -qE '^127\.0\.0\.1 - - \[[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{8} \+0000\] "GET /\?plain HTTP/1\.0" 200 13 [0-9]+$' "$dir/log"
+check $? '--log: a line in the Common Log Format, with microseconds' "$dir/log"
+LC_ALL=C awk '/[^ -~]/ { bad = 1 } END { exit bad }' "$dir/log"
+check $? '--log: no control or foreign byte gets in' "$dir/log"
+awk '!/^[^ ]+ - - \[[^]]*\] "[^"]*" [0-9]+ [0-9]+ [0-9]+$/ { bad = 1 } END { exit bad || NR < 5 }' "$dir/log"
+check $? '--log: every line has the same shape' "$dir/log"
+
+serve -p 0 --max-conns 1
+mkfifo "$dir/fifo2"
+"$dir/raw" -h "$at" >"$dir/held" <"$dir/fifo2" &
+holder=$!
+exec 3>"$dir/fifo2"
+for _ in $(seq 100); do
+    grep -q connected "$dir/held" && break
+    sleep 0.05
+done
+ask 'GET / HTTP/1.0\r\n\r\n'
+head -n 1 "$dir/reply" | grep -q ' 503 '
+check $? '--max-conns: 503' "$dir/reply"
+exec 3>&-
+wait "$holder"
+holder=''
+stop INT
+check "$status" 'SIGINT: ends with status 0'
+
+echo "test_cli: $passed passed, $failed failed, 0 skipped"
+[ "$failed" -eq 0 ]
