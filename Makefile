@@ -6,7 +6,10 @@ PREFIX ?= /usr/local
 CLANG ?= clang
 CLANG_TIDY ?= clang-tidy
 CLANG_FORMAT ?= clang-format
+TESTFLAGS ?= -O1
 CHAOS_S ?= 20
+# GNU make builds on every CPU unless told otherwise; tests themselves run one after the other.
+MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 FUZZ_S ?= 30
 ifeq ($(origin CXX),default)
 CXX := c++
@@ -35,7 +38,7 @@ $(1)/%.o: %.c Makefile
 	$(3) -MMD -MP -c $$< -o $$@
 $(1)/%.o: tests/%.c Makefile
 	@mkdir -p $(1)
-	$(3) -MMD -MP -c $$< -o $$@
+	$(3) $$(TESTFLAGS) -MMD -MP -c $$< -o $$@
 $(TESTS:%=$(1)/%) $(1)/chaos: $(1)/%: $(1)/%.o
 	$(4) $$< $$(LDFLAGS) $$(LDLIBS) -o $$@
 -include $(wildcard $(1)/*.d)

@@ -5,8 +5,8 @@
 //                                              COUNT mutations of built-in seeds (default 200000), or the files once each
 //
 // Every piece is a heap copy of exactly its size, so that the sanitizer sees one byte read too many. What must hold:
-//   - the answer to some bytes is the same whether they come at once or were tried after each of many prefixes: a prefix is
-//     incomplete, or is refused for the very reason of the whole; a head that is accepted is accepted at one length
+//   - the answer to some bytes is the same whether they come at once or were tried after each of many prefixes: a prefix
+//     is incomplete, or is refused for the very reason of the whole; a head that is accepted is accepted at one length
 //   - nothing says that it used more than there was, and what an accepted head points to lies within the head
 //   - an accepted head has no line end but CR LF, no control byte but HTAB, at most one of each framing field, never both
 //     lengths and codings, and one Host where HTTP/1.1 wants it: checked by a second, much simpler reader

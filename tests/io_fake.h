@@ -21,29 +21,29 @@
 
 typedef struct fake_sock {
     int fd;
-    fsi_chan *chan;     // while it is open
-    char *in, *out;     // sent by the peer; taken by the peer
+    fsi_chan *chan; // while it is open
+    char *in, *out; // sent by the peer; taken by the peer
     size_t in_len, in_at, in_cap, out_len, out_cap;
-    size_t room;        // bytes that the peer takes before a write would block
-    size_t drip;        // room that the driver adds when nothing else moves
-    size_t read_max;    // of one call
+    size_t room;     // bytes that the peer takes before a write would block
+    size_t drip;     // room that the driver adds when nothing else moves
+    size_t read_max; // of one call
     size_t write_max;
-    uint32_t edges;     // to be told by the next wait
-    uint32_t fired;     // told by the last wait, not yet dispatched
-    bool pend;          // every other write would block, although there is room
+    uint32_t edges; // to be told by the next wait
+    uint32_t fired; // told by the last wait, not yet dispatched
+    bool pend;      // every other write would block, although there is room
     bool pend_next;
-    bool blocked;       // a write would have blocked: the next room is an edge
-    bool eof, cut;      // what the peer did
+    bool blocked;                 // a write would have blocked: the next room is an edge
+    bool eof, cut;                // what the peer did
     bool shut, closed, was_reset; // what the server did
-    bool unstable;      // a write said PENDING and took nothing: a stable one must follow at once
-    bool in_flight, done; // completion: a write was noted; its bytes have gone
+    bool unstable;                // a write said PENDING and took nothing: a stable one must follow at once
+    bool in_flight, done;         // completion: a write was noted; its bytes have gone
     fsi_buf pending[16];
     uint32_t pending_count;
     size_t pending_bytes, pending_done;
     uint64_t pending_sum;
-    int cpu;            // on which its packets arrive
+    int cpu; // on which its packets arrive
     bool listener, registered;
-    int backlog[256];   // of a listener: FSI_EMPTY, FSI_FAILED or descriptors
+    int backlog[256]; // of a listener: FSI_EMPTY, FSI_FAILED or descriptors
     uint32_t backlog_at, backlog_len;
 } fake_sock;
 
@@ -52,20 +52,21 @@ static struct {
     uint32_t count;
     uint64_t now_ns;
     uint64_t last_wait_us;
-    uint64_t calls, fail_at; // the fail_at-th call of a function that can fail does; 0: none
-    bool completion;         // as IOCP
-    bool later;              // fsi_chan_closed comes in the next wait, else from within fsi_io_close
-    bool spurious;           // every open channel is told that it is ready, in every turn
-    bool asleep;             // a wait without a limit had nothing to report
+    uint64_t calls, fail_at;       // the fail_at-th call of a function that can fail does; 0: none
+    bool completion;               // as IOCP
+    bool later;                    // fsi_chan_closed comes in the next wait, else from within fsi_io_close
+    bool spurious;                 // every open channel is told that it is ready, in every turn
+    bool asleep;                   // a wait without a limit had nothing to report
     fsi_chan *closing[FAKE_SOCKS]; // to be told of
     fake_sock *closing_sock[FAKE_SOCKS];
     uint32_t closing_count;
-    char error[256];         // the first rule that was broken
+    char error[256]; // the first rule that was broken
 } fake;
 
 static void fake_fault(const char *what, const fake_sock *sock)
 {
-    if (!fake.error[0]) (void)snprintf(fake.error, sizeof fake.error, "%s (socket %d)", what, sock ? sock->fd - FAKE_FD : -1);
+    if (!fake.error[0])
+        (void)snprintf(fake.error, sizeof fake.error, "%s (socket %d)", what, sock ? sock->fd - FAKE_FD : -1);
 }
 
 // ---- the test's side
@@ -204,7 +205,8 @@ static uint64_t fake_sum(const fake_sock *sock)
 {
     uint64_t sum = 14695981039346656037u;
     for (uint32_t i = 0; i < sock->pending_count; i++)
-        for (size_t k = 0; k < sock->pending[i].len; k++) sum = (sum ^ (uint8_t)sock->pending[i].ptr[k]) * 1099511628211u;
+        for (size_t k = 0; k < sock->pending[i].len; k++)
+            sum = (sum ^ (uint8_t)sock->pending[i].ptr[k]) * 1099511628211u;
     return sum;
 }
 
@@ -291,8 +293,10 @@ FSI_PRIVATE uint32_t fsi_io_wait(fsi_io *io, uint64_t timeout_us)
     if (io->wake.can_read) io->event_count++;
     io->wake.can_read = false;
     if (io->event_count) return io->event_count;
-    if (timeout_us == UINT64_MAX) fake.asleep = true;
-    else fake.now_ns += timeout_us * 1000;
+    if (timeout_us == UINT64_MAX)
+        fake.asleep = true;
+    else
+        fake.now_ns += timeout_us * 1000;
     return 0;
 }
 
@@ -306,8 +310,10 @@ FSI_PRIVATE void fsi_io_dispatch(fsi_io *io)
         if (fired & FAKE_END) sock->chan->eof = true;
         if (fired & FAKE_READ) sock->chan->can_read = true;
         if (fired & FAKE_WRITE) sock->chan->can_write = true;
-        if (sock->chan->kind == FSI_CHAN_CLIENT) io->on_client(sock->chan, fired & (FAKE_READ | FAKE_WRITE));
-        else fsi_chan_ready(sock->chan, fired & (FAKE_READ | FAKE_WRITE));
+        if (sock->chan->kind == FSI_CHAN_CLIENT)
+            io->on_client(sock->chan, fired & (FAKE_READ | FAKE_WRITE));
+        else
+            fsi_chan_ready(sock->chan, fired & (FAKE_READ | FAKE_WRITE));
     }
     io->event_count = 0;
 }
@@ -331,8 +337,10 @@ FSI_PRIVATE bool fsi_io_listen(fsi_io *io, fsi_chan *chan, bool shared)
 FSI_PRIVATE void fsi_io_unlisten(fsi_chan *chan)
 {
     fake_sock *sock = fake_of(chan->fd);
-    if (!sock || !sock->registered) fake_fault("unlisten of what does not listen", sock);
-    else sock->registered = false;
+    if (!sock || !sock->registered)
+        fake_fault("unlisten of what does not listen", sock);
+    else
+        sock->registered = false;
 }
 
 FSI_PRIVATE int fsi_io_accept(const fsi_chan *chan)
@@ -363,8 +371,10 @@ FSI_PRIVATE bool fsi_io_open(fsi_io *io, fsi_chan *chan)
 FSI_PRIVATE void fsi_io_detach(fsi_chan *chan)
 {
     fake_sock *sock = fake_of(chan->fd);
-    if (!sock || sock->chan != chan || sock->in_flight) fake_fault("detach of what is not open or has a write under way", sock);
-    else sock->chan = NULL;
+    if (!sock || sock->chan != chan || sock->in_flight)
+        fake_fault("detach of what is not open or has a write under way", sock);
+    else
+        sock->chan = NULL;
     chan->io = NULL;
 }
 
@@ -406,7 +416,8 @@ FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t co
     if (fake_fails()) sock->cut = true;
     if (stable) sock->unstable = false;
     if (sock->in_flight) {
-        if (!stable || bufs[0].ptr != sock->pending[0].ptr) fake_fault("a write that was pending has other bytes now", sock);
+        if (!stable || bufs[0].ptr != sock->pending[0].ptr)
+            fake_fault("a write that was pending has other bytes now", sock);
         if (!sock->done) return sock->cut ? FSI_FAILED : FSI_PENDING;
         sock->in_flight = false;
         return sock->cut ? FSI_FAILED : (int64_t)sock->pending_done;
@@ -425,8 +436,10 @@ FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t co
     }
     chan->can_write = false;
     if (!fake.completion) {
-        if (sock->room) sock->edges |= FAKE_WRITE;
-        else sock->blocked = true;
+        if (sock->room)
+            sock->edges |= FAKE_WRITE;
+        else
+            sock->blocked = true;
         return FSI_PENDING;
     }
     if (!stable) {
@@ -447,8 +460,10 @@ FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t co
 FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
 {
     fake_sock *sock = fake_of(chan->fd);
-    if (!sock || sock->closed || sock->in_flight) fake_fault("shut of what is closed or has a write under way", sock);
-    else sock->shut = true;
+    if (!sock || sock->closed || sock->in_flight)
+        fake_fault("shut of what is closed or has a write under way", sock);
+    else
+        sock->shut = true;
 }
 
 FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)

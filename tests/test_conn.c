@@ -60,7 +60,7 @@ static struct {
     size_t stream_bytes;      // that /stream writes
     uint32_t full;            // times that fsv_stream_write said so
     size_t most_queued;
-    fsv_result result[4];     // of calls that a handler makes to see what they say
+    fsv_result result[4]; // of calls that a handler makes to see what they say
     const char *error;
 } app;
 
@@ -76,8 +76,10 @@ static void app_close(fsv_request *request, void *user)
     uintptr_t id = (uintptr_t)fsv_request_user(request);
     (void)user;
     app.ended++;
-    if (id == 0) app.error = "on_close for a request whose handler was not called";
-    else if (!app.open[id % APP_OPEN]) app.error = "on_close was called twice";
+    if (id == 0)
+        app.error = "on_close for a request whose handler was not called";
+    else if (!app.open[id % APP_OPEN])
+        app.error = "on_close was called twice";
     app.open[id % APP_OPEN] = 0;
 }
 
@@ -110,9 +112,20 @@ static void app_echo(fsv_request *request, void *user)
     fsv_respond_stream(request, 200, "application/octet-stream", fsv_request_body_length(request));
 }
 
+// The head must still be readable when its bytes have long been overwritten by the body.
+static void app_look(const fsv_request *request, const char *path)
+{
+    fsv_str got = fsv_request_path(request), host;
+    if (got.len != strlen(path) || memcmp(got.ptr, path, got.len) != 0) app.error = "the path has changed";
+    if (fsv_request_version(request) == 11 &&
+        (!fsv_request_field(request, "host", &host) || host.len != 1 || *host.ptr != 'a'))
+        app.error = "a field has changed";
+}
+
 static size_t app_echo_body(fsv_request *request, const char *data, size_t len, void *user)
 {
     (void)user;
+    if (request->route->on_body == app_echo_body && request->resp != FSI_RESP_NONE) app_look(request, "/echo");
     if (len == 0) {
         fsv_stream_end(request);
         return 0;
@@ -135,8 +148,10 @@ static void app_stream(fsv_request *request, void *user)
 static void app_stream_room(fsv_request *request, void *user)
 {
     (void)user;
+    app_look(request, "/stream");
     for (;;) {
-        fsv_result result = request->out_bytes < app.stream_bytes ? fsv_stream_write(request, "0123456789", 10) : fsv_stream_end(request);
+        fsv_result result = request->out_bytes < app.stream_bytes ? fsv_stream_write(request, "0123456789", 10)
+                                                                  : fsv_stream_end(request);
         if (request->conn->out_queued > app.most_queued) app.most_queued = request->conn->out_queued;
         if (result == FSV_ERR_FULL) app.full++;
         if (result != FSV_OK || request->out_bytes >= app.stream_bytes) {
@@ -229,7 +244,8 @@ static void world(void)
 }
 
 // One more route, for a single case.
-static void route(const char *method, const char *pattern, fsv_handler handler, fsv_body_handler on_body, fsv_handler on_room)
+static void route(const char *method, const char *pattern, fsv_handler handler, fsv_body_handler on_body,
+                  fsv_handler on_room)
 {
     fsv_route_desc desc;
     memset(&desc, 0, sizeof desc);
@@ -265,7 +281,8 @@ static void world_end(void)
 static bool quiet(void)
 {
     for (uint32_t i = 0; i < server->loop_count; i++)
-        if (fake_busy(&server->loops[i].io) || server->loops[i].run_list || fsi_load32(&server->loops[i].woken)) return false;
+        if (fake_busy(&server->loops[i].io) || server->loops[i].run_list || fsi_load32(&server->loops[i].woken))
+            return false;
     return true;
 }
 
@@ -347,8 +364,8 @@ static bool out_begins(const fake_sock *sock, const char *part)
 
 // How the network treats an exchange.
 typedef struct net {
-    size_t cut;       // the first piece, 0: none
-    size_t step;      // further pieces, 0: all at once
+    size_t cut;                             // the first piece, 0: none
+    size_t step;                            // further pieces, 0: all at once
     size_t read_max, write_max, room, drip; // 0: without a limit
     bool pend;
 } net;
@@ -397,7 +414,9 @@ static size_t plain_reply(const fake_sock *sock, char *out, size_t size)
         if (head.status == 100) continue;
         size_t left = sock->out_len - at;
         if (!head.chunked) {
-            size_t body = head.has_length && head.content_length < left ? (size_t)head.content_length : head.has_length ? left : 0;
+            size_t body = head.has_length && head.content_length < left ? (size_t)head.content_length
+                          : head.has_length                             ? left
+                                                                        : 0;
             if (n + body > size) return n;
             memcpy(out + n, sock->out + at, body);
             at += body;
@@ -426,9 +445,9 @@ static size_t plain_reply(const fake_sock *sock, char *out, size_t size)
 
 typedef struct row {
     const char *name, *text;
-    const char *want;  // the reply, or with `begins` only how it begins
+    const char *want; // the reply, or with `begins` only how it begins
     bool begins;
-    bool framed;       // pieces of the reply follow those of the request: compared without their framing
+    bool framed; // pieces of the reply follow those of the request: compared without their framing
 } row;
 
 #define REFUSED(status) "HTTP/1.1 " status "\r\n" DATE PLAIN
@@ -462,24 +481,47 @@ static const row rows[] = {
      "HTTP/1.1 200 OK\r\n" DATE BINARY "Content-Length: 10\r\n\r\n0123456789" HELLO, false, false},
     {"echo chunked", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" CHUNKED GET,
      "HTTP/1.1 200 OK\r\n" DATE BINARY "Transfer-Encoding: chunked\r\n\r\nabcde0123456789<end>" HELLO, false, true},
-    {"stream", "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n" GET, "HTTP/1.1 200 OK\r\n" DATE "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n", true, false},
-    {"stream head", "HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n" GET, "HTTP/1.1 200 OK\r\n" DATE "Transfer-Encoding: chunked\r\n\r\n" HELLO, false, false},
-    {"stream 1.0", "GET /stream HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n" DATE "Connection: close\r\n\r\n0123456789", true, false},
-    {"owned", "GET /owned HTTP/1.1\r\nHost: a\r\n\r\n" GET, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 20000\r\n\r\nooo", true, false},
+    {"stream", "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n" GET,
+     "HTTP/1.1 200 OK\r\n" DATE "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n", true, false},
+    {"stream head", "HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n" GET,
+     "HTTP/1.1 200 OK\r\n" DATE "Transfer-Encoding: chunked\r\n\r\n" HELLO, false, false},
+    {"stream 1.0", "GET /stream HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n" DATE "Connection: close\r\n\r\n0123456789",
+     true, false},
+    {"owned", "GET /owned HTTP/1.1\r\nHost: a\r\n\r\n" GET,
+     "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 20000\r\n\r\nooo", true, false},
     {"nothing", "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n" GET, REFUSED("500 Internal Server Error"), true, false},
-    {"options", "OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 204 No Content\r\n" DATE "Allow: GET, HEAD, OPTIONS\r\n\r\n", false, false},
-    {"404", "GET /none HTTP/1.1\r\nHost: a\r\n\r\n" GET, REFUSED("404 Not Found") "Content-Length: 14\r\n\r\n404 Not Found\n" HELLO, false, false},
+    {"options", "OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n",
+     "HTTP/1.1 204 No Content\r\n" DATE "Allow: GET, HEAD, OPTIONS\r\n\r\n", false, false},
+    {"404", "GET /none HTTP/1.1\r\nHost: a\r\n\r\n" GET,
+     REFUSED("404 Not Found") "Content-Length: 14\r\n\r\n404 Not Found\n" HELLO, false, false},
     {"405", "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n" GET,
-     REFUSED("405 Method Not Allowed") "Content-Length: 23\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n405 Method Not Allowed\n" HELLO, false, false},
+     REFUSED("405 Method Not Allowed") "Content-Length: 23\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n405 Method Not "
+                                       "Allowed\n" HELLO,
+     false, false},
     {"501", "BREW / HTTP/1.1\r\nHost: a\r\n\r\n" GET, REFUSED("501 Not Implemented"), true, false},
-    {"413", "POST /whole HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n1234", REFUSED("413 Content Too Large"), true, false},
-    {"413 chunked", "POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n80\r\n" LONG_40 LONG_40 LONG_40 "12345678\r\n0\r\n\r\n",
+    {"413", "POST /whole HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n1234", REFUSED("413 Content Too Large"),
+     true, false},
+    {"chunked at its limit",
+     "POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n" LONG_40 LONG_40
+     "12345678901234567890\r\n0\r\n\r\n" GET,
+     "HTTP/1.1 200 OK\r\n" DATE BINARY "Content-Length: 100\r\n\r\n" LONG_40 LONG_40 "12345678901234567890" HELLO,
+     false, false},
+    {"413 by one",
+     "POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n" LONG_40 LONG_40
+     "123456789012345678901\r\n0\r\n\r\n",
+     REFUSED("413 Content Too Large"), true, false},
+    {"413 chunked",
+     "POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n80\r\n" LONG_40 LONG_40 LONG_40
+     "12345678\r\n0\r\n\r\n",
      REFUSED("413 Content Too Large"), true, false},
     {"414", "GET /" LONG_320 " HTTP/1.1\r\nHost: a\r\n\r\n", REFUSED("414 URI Too Long"), true, false},
-    {"431", "GET / HTTP/1.1\r\nHost: a\r\nX: " LONG_320 LONG_320 "\r\n\r\n", REFUSED("431 Request Header Fields Too Large"), true, false},
-    {"431 count", "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 1\r\nC: 1\r\nD: 1\r\nE: 1\r\nF: 1\r\n\r\n", REFUSED("431 Request Header Fields Too Large"), true, false},
+    {"431", "GET / HTTP/1.1\r\nHost: a\r\nX: " LONG_320 LONG_320 "\r\n\r\n",
+     REFUSED("431 Request Header Fields Too Large"), true, false},
+    {"431 count", "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 1\r\nC: 1\r\nD: 1\r\nE: 1\r\nF: 1\r\n\r\n",
+     REFUSED("431 Request Header Fields Too Large"), true, false},
     {"400", "GET / HTTP/1.1\r\nHost : a\r\n\r\n" GET, REFUSED("400 Bad Request"), true, false},
-    {"400 chunk", "POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcdefgh\r\n0\r\n\r\n", REFUSED("400 Bad Request"), true, false},
+    {"400 chunk", "POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcdefgh\r\n0\r\n\r\n",
+     REFUSED("400 Bad Request"), true, false},
     {"400 escape", "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n" GET, REFUSED("400 Bad Request"), true, false},
     {"411", "POST /whole HTTP/1.0\r\n\r\n", REFUSED("411 Length Required"), true, false},
     {"505", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", REFUSED("505 HTTP Version Not Supported"), true, false},
@@ -508,8 +550,10 @@ static void whole_row(const row *at)
     memset(&how, 0, sizeof how);
     const fake_sock *sock = exchange(at->text, strlen(at->text), &how);
     whole_len = 0;
-    if (at->framed) whole_len = plain_reply(sock, whole_reply, sizeof whole_reply);
-    else if (sock->out_len <= sizeof whole_reply) memcpy(whole_reply, sock->out, whole_len = sock->out_len);
+    if (at->framed)
+        whole_len = plain_reply(sock, whole_reply, sizeof whole_reply);
+    else if (sock->out_len <= sizeof whole_reply)
+        memcpy(whole_reply, sock->out, whole_len = sock->out_len);
     size_t shown = at->begins && strlen(at->want) < whole_len ? strlen(at->want) : whole_len;
     CHECK_BYTES(whole_reply, shown, at->want, strlen(at->want));
     check_app();
@@ -633,12 +677,16 @@ TEST(end_at_every_offset)
                     if (cut == 2) settle();
                     fake_send(sock, rows[i].text, at);
                     if (cut < 2) settle();
-                    if (cut) fake_cut(sock);
-                    else fake_eof(sock);
+                    if (cut)
+                        fake_cut(sock);
+                    else
+                        fake_eof(sock);
                     settle();
                     CHECK(sock->closed);
                     CHECK_EQ(loop->conns, 0);
-                    if (!rows[i].framed) CHECK(sock->out_len <= whole_len && (!sock->out_len || !memcmp(sock->out, whole_reply, sock->out_len)));
+                    if (!rows[i].framed)
+                        CHECK(sock->out_len <= whole_len &&
+                              (!sock->out_len || !memcmp(sock->out, whole_reply, sock->out_len)));
                     check_app();
                     forget();
                 }
@@ -674,12 +722,20 @@ TEST(io_failing_at_every_call)
 static void scenario(void)
 {
     static const char *const texts[] = {
-        GET, POST_20 GET, "POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" CHUNKED GET,
-        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" CHUNKED GET, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /owned HTTP/1.1\r\nHost: a\r\n\r\n" GET "GET /owned HTTP/1.1\r\nHost: a\r\n\r\n", "DELETE /%61/b HTTP/1.1\r\nHost: a\r\n\r\n" GET,
-        "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", GET GET GET GET,
+        GET,
+        POST_20 GET,
+        "POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" CHUNKED GET,
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" CHUNKED GET,
+        "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /owned HTTP/1.1\r\nHost: a\r\n\r\n" GET "GET /owned HTTP/1.1\r\nHost: a\r\n\r\n",
+        "DELETE /%61/b HTTP/1.1\r\nHost: a\r\n\r\n" GET,
+        "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n",
+        GET GET GET GET,
     };
-    static const net hows[] = {{0, 0, 0, 0, 0, 0, false}, {0, 10, 0, 0, 0, 0, false}, {0, 0, 0, 0, 10, 100, false}, {5, 30, 0, 0, 0, 500, false}};
+    static const net hows[] = {{0, 0, 0, 0, 0, 0, false},
+                               {0, 10, 0, 0, 0, 0, false},
+                               {0, 0, 0, 0, 10, 100, false},
+                               {5, 30, 0, 0, 0, 500, false}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         for (size_t k = 0; k < sizeof hows / sizeof hows[0]; k++) {
             exchange(texts[i], strlen(texts[i]), &hows[k]);
@@ -861,7 +917,8 @@ TEST(timeout_idle)
 TEST(timeout_body)
 {
     static const char *const heads[] = {
-        "POST /whole HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n", "POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n80000\r\n",
+        "POST /whole HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n",
+        "POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n80000\r\n",
         "POST /nothing2 HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n"};
     static char piece[600];
     memset(piece, 'x', sizeof piece);
@@ -968,8 +1025,10 @@ TEST(linger)
             CHECK(!sock->closed);
         }
         if (ends) fake_eof(sock);
-        if (ends) settle();
-        else pass_ms(150);
+        if (ends)
+            settle();
+        else
+            pass_ms(150);
         CHECK(sock->closed && !sock->was_reset);
         world_end();
     }
@@ -1174,8 +1233,10 @@ TEST(back_pressure)
         fake_room(sock, 3000);
         settle();
         size_t n = sock->out_len;
-        if (echo) REQUIRE(n > BYTES && memcmp(sock->out + n - BYTES, big, BYTES) == 0);
-        else CHECK(n > BYTES && memcmp(sock->out + n - 5, "0\r\n\r\n", 5) == 0);
+        if (echo)
+            REQUIRE(n > BYTES && memcmp(sock->out + n - BYTES, big, BYTES) == 0);
+        else
+            CHECK(n > BYTES && memcmp(sock->out + n - 5, "0\r\n\r\n", 5) == 0);
         CHECK(live_bytes < before + 4 * (FSI_IN_BYTES + FSI_OUT_BYTES));
         CHECK_EQ(app.ended, 1);
         world_end();
@@ -1303,12 +1364,18 @@ TEST(handler_results)
         fsv_result result[4];
         const char *want;
     } calls[] = {
-        {"twice", {FSV_OK, FSV_ERR_STATE, FSV_ERR_STATE, FSV_ERR_STATE}, "HTTP/1.1 200 OK\r\n" DATE PLAIN "Content-Length: 3\r\n\r\none" HELLO},
-        {"inject", {FSV_ERR_FIELD, FSV_ERR_FIELD, FSV_ERR_FIELD, FSV_ERR_FIELD},
+        {"twice",
+         {FSV_OK, FSV_ERR_STATE, FSV_ERR_STATE, FSV_ERR_STATE},
+         "HTTP/1.1 200 OK\r\n" DATE PLAIN "Content-Length: 3\r\n\r\none" HELLO},
+        {"inject",
+         {FSV_ERR_FIELD, FSV_ERR_FIELD, FSV_ERR_FIELD, FSV_ERR_FIELD},
          "HTTP/1.1 200 OK\r\n" DATE PLAIN "Content-Length: 3\r\nX-Ok: fine\r\n\r\none" HELLO},
-        {"empty", {FSV_ERR_ARGUMENT, FSV_ERR_ARGUMENT, FSV_ERR_ARGUMENT, FSV_OK}, "HTTP/1.1 204 No Content\r\n" DATE "\r\n" HELLO},
+        {"empty",
+         {FSV_ERR_ARGUMENT, FSV_ERR_ARGUMENT, FSV_ERR_ARGUMENT, FSV_OK},
+         "HTTP/1.1 204 No Content\r\n" DATE "\r\n" HELLO},
         {"fields", {FSV_OK, FSV_ERR_LIMIT, FSV_OK, FSV_OK}, NULL},
-        {"close", {FSV_OK, FSV_ERR_STATE, FSV_ERR_STATE, FSV_OK},
+        {"close",
+         {FSV_OK, FSV_ERR_STATE, FSV_ERR_STATE, FSV_OK},
          "HTTP/1.1 200 OK\r\n" DATE PLAIN "Content-Length: 3\r\nConnection: close\r\n\r\none"},
     };
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
@@ -1325,8 +1392,10 @@ TEST(handler_results)
         fake_sock *sock = join();
         say(sock, "GET /say HTTP/1.1\r\nHost: a\r\n\r\n" GET);
         for (int k = 0; k < 4; k++) CHECK_EQ(app.result[k], calls[i].result[k]);
-        if (calls[i].want) check_out(sock, calls[i].want);
-        else CHECK(sock->out_len > 16000 && sock->out_len < 17000);
+        if (calls[i].want)
+            check_out(sock, calls[i].want);
+        else
+            CHECK(sock->out_len > 16000 && sock->out_len < 17000);
         world_end();
     }
 }
@@ -1444,7 +1513,8 @@ TEST(conns_max)
     settle();
     say(first, GET);
     say(second, GET);
-    CHECK(out_begins(third, "HTTP/1.1 503 Service Unavailable\r\n") && out_has(third, "Retry-After: 1\r\n") && third->shut);
+    CHECK(out_begins(third, "HTTP/1.1 503 Service Unavailable\r\n") && out_has(third, "Retry-After: 1\r\n") &&
+          third->shut);
     check_out(first, HELLO);
     check_out(second, HELLO);
     fake_eof(third);
@@ -1643,7 +1713,6 @@ TEST(move_only_between_requests)
     world_end();
 }
 
-// clang-format off
 TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(reply_ignores_slow_reader),
           CASE(reply_ignores_spurious_readiness), CASE(end_at_every_offset), CASE(io_failing_at_every_call),
           CASE(allocator_failing_at_every_call), CASE(second_round_allocates_nothing),

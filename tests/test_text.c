@@ -230,7 +230,8 @@ TEST(class_table_is_the_rfcs)
         bool target = (visible && c != '#') || high;
         bool host = alnum || (c && (strchr(unreserved, c) || strchr(sub_delims, c) || strchr(host_rest, c)));
         ROW("byte %02x '%c'", (unsigned)c, visible ? c : ' ');
-        CHECK_EQ(fsi_class[c], (token ? 1 : 0) + (value ? 2 : 0) + (target ? 4 : 0) + (host ? 8 : 0) + (c == '%' || c == '?' ? 16 : 0));
+        CHECK_EQ(fsi_class[c], (token ? 1 : 0) + (value ? 2 : 0) + (target ? 4 : 0) + (host ? 8 : 0) +
+                                   (c == '%' || c == '?' ? 16 : 0));
     }
 }
 
