@@ -308,7 +308,7 @@ FSV_API uint32_t fsv_cpu_count(void);
 typedef struct fsv_stats {
     uint64_t conns_accepted;
     uint64_t conns_closed;
-    uint64_t conns_refused; // beyond conns_max, answered 503
+    uint64_t conns_refused; // of those: beyond conns_max, answered 503
     uint64_t requests;      // heads that were read and made sense
     uint64_t answers_2xx, answers_3xx, answers_4xx, answers_5xx;
     uint64_t bad_requests; // heads or bodies that broke the framing
@@ -768,7 +768,6 @@ struct fsv_request {
     fsi_head head;
     uint8_t resp; // fsi_resp
     bool out_chunked, out_counted, closing, no_body;
-    bool in_head; // the handler of a route with on_body: nothing of the body was read yet
     size_t bytes; // of the block, 0 on the loop's scratch
 };
 
@@ -1291,7 +1290,7 @@ FSI_PRIVATE void fsi_date_write(char *out, int64_t seconds)
     memcpy(out, text, 29);
 }
 
-// The wheel: level 0 has slots of 4 ms, each further level 64 times longer ones, up to two years. A timer sits in the
+// The wheel: level 0 has slots of 4 ms, each further level 64 times longer ones, up to 49 days. A timer sits in the
 // slot in which its due time falls, on the finest level that reaches so far; when the wheel gets there it looks
 // again: due, it fires; moved later in the meantime, it is put where it belongs now. So moving a timer later is one
 // store.
@@ -1348,7 +1347,7 @@ FSI_PRIVATE void fsi_timer_set(fsi_wheel *wheel, fsi_timer *timer, uint64_t due_
 }
 
 // Milliseconds from now until the wheel must be turned, UINT32_MAX if it is empty. Never later than a timer's due
-// time, rounded up to the slot's end; may be earlier, when a timer has been moved or removed.
+// time or now, rounded up to the slot's end; may be earlier, when a timer has been moved or removed.
 FSI_PRIVATE uint32_t fsi_wheel_wait_ms(const fsi_wheel *wheel, uint64_t now_ms)
 {
     uint64_t best = UINT64_MAX;
@@ -1459,6 +1458,7 @@ FSI_PRIVATE uint64_t fsi_hist_value(uint32_t cell)
 
 FSI_INLINE void fsi_hist_add(fsi_hist *hist, uint64_t value, uint64_t times)
 {
+    if (!times) return;
     hist->cells[fsi_hist_cell(value)] += times;
     hist->count += times;
     hist->sum += (double)value * (double)times;
@@ -1774,21 +1774,24 @@ FSI_PRIVATE void fsi_read_connection(const char *value, size_t len, bool *close_
     }
 }
 
-// Transfer-Encoding must be exactly one "chunked" (RFC 9112 6.1). Another coding under it is understood but not known.
+// Transfer-Encoding must be exactly "chunked", once (RFC 9112 6.1); not even an empty list element stands beside it.
+// Other codings alone are understood but not known.
 FSI_PRIVATE int64_t fsi_read_coding(const char *value, size_t len, bool *chunked)
 {
     const char *at = value, *item;
     size_t n;
-    bool other = false;
+    uint32_t items = 0, ours = 0;
+    bool last = false;
+    if (*chunked) return -FSI_BAD_CODING;
+    *chunked = FSI_IS(value, len, "chunked");
+    if (*chunked) return 0;
     while (fsi_list_next(&at, value + len, &item, &n)) {
-        if (*chunked) return -FSI_BAD_CODING; // something after chunked, or chunked twice
-        if (FSI_IS(item, n, "chunked"))
-            *chunked = true;
-        else
-            other = true;
+        last = FSI_IS(item, n, "chunked");
+        items++;
+        ours += last;
     }
-    if (!*chunked) return other ? -FSI_OTHER_CODING : -FSI_BAD_CODING;
-    return other ? -FSI_OTHER_CODING : 0;
+    bool other_then_ours = items > 1 && ours == 1 && last;
+    return items && (ours == 0 || other_then_ours) ? -FSI_OTHER_CODING : -FSI_BAD_CODING;
 }
 
 FSI_PRIVATE int64_t fsi_read_length(const char *value, size_t len, bool *has, uint64_t *out)
@@ -1815,6 +1818,30 @@ FSI_PRIVATE uint8_t fsi_read_method(const char *text, size_t len)
     return FSI_METHOD_OTHER;
 }
 
+// A uri-host with an optional port (RFC 9110 7.2, RFC 3986 3.2.2): "[" IPv6 "]" or a name or IPv4, then ":" and at
+// most 65535.
+FSI_PRIVATE bool fsi_is_host(const char *text, size_t len)
+{
+    const char *p = text, *end = text + len;
+    uint64_t port;
+    if (p < end && *p == '[') {
+        const char *start = ++p;
+        bool colon = false;
+        for (; p < end && (fsi_hex(*p) >= 0 || *p == ':' || *p == '.'); p++) colon = colon || *p == ':';
+        if (p == end || *p++ != ']' || !colon || p - start < 3) return false;
+    } else {
+        for (; p < end && *p != ':'; p++) {
+            if (!(fsi_class[(uint8_t)*p] & FSI_HOST) || *p == '[' || *p == ']') return false;
+            if (*p != '%') continue;
+            if (end - p < 3 || fsi_hex(p[1]) < 0 || fsi_hex(p[2]) < 0) return false;
+            p += 2;
+        }
+        if (p == text) return false;
+    }
+    if (p == end || p + 1 == end) return p == end || *p == ':';
+    return *p == ':' && end - p <= 6 && fsi_number(p + 1, (size_t)(end - p - 1), &port) && port <= 65535;
+}
+
 // Splits the target into path and query (RFC 9112 3.2): origin form, absolute form, "*" for OPTIONS. The authority form
 // is CONNECT's alone; it has no path, and the router answers 501.
 FSI_INLINE int64_t fsi_read_target(const char *data, fsi_head *head, bool special)
@@ -1833,7 +1860,8 @@ FSI_INLINE int64_t fsi_read_target(const char *data, fsi_head *head, bool specia
             if (end - p < 4 || memcmp(p, "://", 3) != 0) return -FSI_BAD_TARGET;
             const char *host = p += 3;
             FSI_SPAN(p, end, FSI_HOST);
-            if (p == host || (p < end && *p != '/' && *p != '?')) return -FSI_BAD_TARGET; // userinfo is refused too
+            if (p < end && *p != '/' && *p != '?') return -FSI_BAD_TARGET; // userinfo is refused too
+            if (!fsi_is_host(host, (size_t)(p - host))) return -FSI_BAD_TARGET;
             head->host = (uint32_t)(host - data);
             head->host_len = (uint32_t)(p - host);
             path = p;
@@ -1913,8 +1941,7 @@ FSI_INLINE int64_t fsi_read_known_field(const char *data, const fsi_field *field
         if (!FSI_IS(name, 4, "host")) break;
         if (*host_seen) return -FSI_BAD_HOST;
         *host_seen = true;
-        for (uint32_t i = 0; i < field->value_len; i++)
-            if (!(fsi_class[(uint8_t)value[i]] & FSI_HOST)) return -FSI_BAD_HOST;
+        if (field->value_len && !fsi_is_host(value, field->value_len)) return -FSI_BAD_HOST;
         if (head->host_len) break; // an absolute target overrides it (RFC 9112 3.2.2)
         head->host = field->value;
         head->host_len = field->value_len;
@@ -2120,6 +2147,7 @@ FSI_PRIVATE int64_t fsi_read_response(const char *data, size_t size, uint32_t he
     head->minor = p[0] == '0' ? 0 : 1;
     p += 5;
     FSI_SPAN(p, data + len, FSI_VALUE);
+    if (p < data + len && *p != '\r') return -FSI_BAD_STATUS;
     if (p + 1 >= data + len) return size >= head_bytes_max ? -FSI_LONG_HEAD : 0;
     if (p[0] != '\r' || p[1] != '\n') return -FSI_BAD_STATUS;
     at = (uint32_t)(p + 2 - data);
@@ -2681,7 +2709,8 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
 }
 
 #if FSI_CLIENT
-// Starts to connect; chan->kind is set by the caller. Registering reports what has happened by then, edges tell the rest.
+// Starts to connect; chan->kind is set by the caller. Registering reports what has happened by then, edges tell the
+// rest.
 FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, int *os_error)
 {
     int one = 1;
@@ -3172,7 +3201,7 @@ FSI_INLINE bool fsi_conn_will_keep(fsi_conn *conn, const fsv_request *request, b
 {
     fsi_loop *loop = conn->loop;
     if (!conn->keep || request->closing || loop->stopping) return false;
-    if (conn->body_done || !request->in_head || !whole) return true;
+    if (conn->body_done || !whole) return true;
     // Answered before the body was read: what has come already can be passed over, more cannot be waited for.
     return !conn->body_chunked && conn->body_left <= loop->in_len - loop->in_at;
 }
@@ -3424,7 +3453,7 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
     request->out_bytes = 0;
     request->status = 0;
     request->resp = FSI_RESP_NONE;
-    request->closing = request->in_head = false;
+    request->closing = false;
     request->no_body = head->method == FSI_HEAD;
     request->begun_us = server->desc.on_answer ? fsi_clock_ns() / 1000 : 0;
     request->path = request->base + head->path;
@@ -3465,7 +3494,6 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
         fsi_conn_refuse(conn, 411, "a body in HTTP/1.0 needs a Content-Length");
         return;
     }
-    request->in_head = true;
     if (!fsi_conn_route(conn, request)) {
         fsi_conn_next(conn);
         return;
@@ -3483,12 +3511,10 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
     if (FSI_UNLIKELY(route->on_body != NULL)) {
         bool empty = conn->body_done && (head->has_length || head->chunked);
         fsi_conn_call(conn, request);
-        request->in_head = false;
         if (empty && request->resp != FSI_RESP_DONE) fsi_conn_body_end(conn, request);
         if (request->resp == FSI_RESP_DONE) fsi_conn_next(conn);
         return;
     }
-    request->in_head = false;
     if (FSI_UNLIKELY(!conn->body_done)) {
         if (conn->body_chunked || conn->body_left > loop->in_len - loop->in_at) {
             conn->state = FSI_CONN_BODY;
@@ -4175,7 +4201,7 @@ FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
     fsi_loop_clock(loop);
     fsi_balance_turn_begins(loop);
     FSI_COUNT(loop, turns, 1);
-    fsi_conn *spent = loop->run_list; // only what was there before this turn
+    bool spent = loop->run_list != NULL; // in an earlier turn; they go on after all that are ready
     fsi_io_dispatch(&loop->io);
     if (spent) fsi_loop_run_list(loop);
     fsi_loop_inbox(loop);
@@ -4697,7 +4723,7 @@ FSI_PRIVATE fsv_result fsi_server_listen_localhost(fsv_server *server, uint32_t 
         one.s6_addr[15] = 1;
         fsi_sockaddr_v6(&v6, &one, fsi_sockaddr_port(&v4));
         result = fsi_server_listen_at(server, &v6, NULL, true, with_others);
-        if (result == FSV_OK || result == FSV_ERR_ADDRESS || result == FSV_ERR_SYSTEM) return FSV_OK; // no IPv6 here
+        if (result == FSV_OK || result == FSV_ERR_ADDRESS) return FSV_OK; // ADDRESS: no IPv6 here
         fsi_server_unlisten_last(server);
         if (port) return result;
     }

@@ -1243,6 +1243,23 @@ TEST(back_pressure)
     }
 }
 
+// Goal: a body larger than the receive buffer is streamed in one turn, and the head can be read to its end.
+TEST(body_larger_than_buffer)
+{
+    enum { BYTES = 200000 };
+    static char big[BYTES];
+    for (size_t i = 0; i < BYTES; i++) big[i] = (char)('a' + i % 23);
+    world();
+    fake_sock *sock = join();
+    settle();
+    fake_send(sock, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n", 56);
+    fake_send(sock, big, BYTES);
+    settle();
+    REQUIRE(sock->out_len > BYTES);
+    CHECK(memcmp(sock->out + sock->out_len - BYTES, big, BYTES) == 0);
+    world_end();
+}
+
 static int refusals; // that refusing_body has left
 
 static size_t refusing_body(fsv_request *request, const char *data, size_t len, void *user)
@@ -1720,8 +1737,8 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(timeout_head), CASE(timeout_head_after_slow_answer), CASE(timeout_idle), CASE(timeout_body),
           CASE(timeout_body_of_framing), CASE(timeout_body_begins_with_it), CASE(timeout_send), CASE(linger),
           CASE(drain), CASE(drain_ends), CASE(drain_of_answers_under_way), CASE(free_with_work_under_way),
-          CASE(turn_budget), CASE(pipeline_order), CASE(back_pressure), CASE(body_refused_for_a_while),
-          CASE(body_answered_early), CASE(handler_results), CASE(stream_ends_short), CASE(stream_abort),
-          CASE(owned_released_once), CASE(conns_max), CASE(conns_max_flood), CASE(accept_pauses_and_resumes),
-          CASE(accept_without_memory), CASE(drain_of_backlog), CASE(move_keeps_bytes), CASE(move_into_full_inbox),
-          CASE(move_that_fails), CASE(move_only_between_requests))
+          CASE(turn_budget), CASE(pipeline_order), CASE(back_pressure), CASE(body_larger_than_buffer),
+          CASE(body_refused_for_a_while), CASE(body_answered_early), CASE(handler_results), CASE(stream_ends_short),
+          CASE(stream_abort), CASE(owned_released_once), CASE(conns_max), CASE(conns_max_flood),
+          CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog), CASE(move_keeps_bytes),
+          CASE(move_into_full_inbox), CASE(move_that_fails), CASE(move_only_between_requests))

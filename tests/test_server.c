@@ -1156,6 +1156,7 @@ TEST(conns_max_with_request)
 TEST(too_large_while_sending)
 {
     static char piece[1 << 16];
+    struct pollfd want;
     fsv_server_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.body_bytes_max = 1000;
@@ -1166,7 +1167,11 @@ TEST(too_large_while_sending)
         REQUIRE(dial(&c1, h1.port));
         CHECK(say(&c1, chunked ? "POST /whole HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n800000\r\n"
                                : "POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 8388608\r\n\r\n"));
-        for (int i = 0; i < 128; i++) REQUIRE(say_bytes(&c1, piece, sizeof piece));
+        if (chunked) CHECK(say_bytes(&c1, piece, sizeof piece));
+        want.fd = c1.fd;
+        want.events = POLLIN;
+        REQUIRE(poll(&want, 1, GUARD_S * 1000) == 1); // it has answered, and this client does not care
+        for (int i = chunked; i < 128; i++) REQUIRE(say_bytes(&c1, piece, sizeof piece));
         CHECK_EQ(hear(&c1), 413);
         CHECK(ended(&c1));
         hang_up(&c1);
@@ -1902,8 +1907,11 @@ TEST(signals_untouched)
     REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port));
     CHECK(say(&c1, "GET /flood HTTP/1.1\r\nHost: t\r\n\r\n") && say(&c2, "GET /owned HTTP/1.1\r\nHost: t\r\n\r\n"));
     while (STAT(&h1, requests) < 2) CHECK_EQ(fsv_server_poll(h1.server, UINT32_MAX), FSV_OK);
-    hang_up_hard(&c1); // on this thread, where the signal would be deliverable
-    hang_up(&c2);
+    shutdown(c1.fd,
+             SHUT_WR); // an end and then a reset: the next write is EPIPE, on this thread, where the signal would hit
+    shutdown(c2.fd, SHUT_WR);
+    hang_up_hard(&c1);
+    hang_up_hard(&c2);
     while (STAT(&h1, conns_closed) < 2) CHECK_EQ(fsv_server_poll(h1.server, UINT32_MAX), FSV_OK);
     CHECK_EQ(fsi_load32(&h1.closes), 1);
     CHECK_EQ(fsi_load32(&h1.released), 1);
