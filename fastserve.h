@@ -883,6 +883,7 @@ struct fsi_loop {
     int schedstat_fd;    // of this thread, -1: none
     uint32_t give_count; // connections to be given away, to loop give_to
     uint32_t give_to;
+    uint64_t give_after_us; // not before: the last gift must show in both loads first
     fsi_counters counters;
     char pad0[FSV_CACHE_LINE];
     // Read and written by other threads, atomically.
@@ -4393,7 +4394,7 @@ FSI_PRIVATE void fsi_balance_window(fsi_loop *loop, uint64_t now_us)
     loop->window_busy_us = 0;
     loop->give_count = 0;
     fsi_poke64(&loop->busy_permille, busy);
-    if (busy < FSI_DROWNS || length > 10 * FSI_WINDOW_US) return;
+    if (busy < FSI_DROWNS || length > 10 * FSI_WINDOW_US || now_us < loop->give_after_us) return;
     for (uint32_t k = 0; k < server->loop_count; k++) {
         const fsi_loop *other = &server->loops[k];
         bool quiet = fsi_load64(&other->last_turn_us) + 2 * FSI_WINDOW_US < now_us;
@@ -4404,6 +4405,7 @@ FSI_PRIVATE void fsi_balance_window(fsi_loop *loop, uint64_t now_us)
     }
     if (to == server->loop_count) return;
     loop->give_to = (uint32_t)to;
+    loop->give_after_us = now_us + 4 * FSI_WINDOW_US;
     loop->give_count = (uint32_t)(loop->conns * (busy - least) / busy / 2);
 }
 
