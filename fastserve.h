@@ -57,19 +57,21 @@
 // THREADS      A handler runs on the loop that owns its connection, so it must not block. With several loops
 //              handlers run at the same time on different threads: protect what they share. Calls that take a
 //              fsv_request are for the callback that was given it, on its thread, and only until it returns.
-//              fsv_server_stop, fsv_server_stats, fsv_server_port and fsv_server_address may be called from any
-//              thread. All else belongs to the thread that created the server.
+//              What says "Any thread" may be called from any thread. All else belongs to the thread that created
+//              the server.
 //
 // LIFETIMES    What a request accessor returns is a view: it dies when the callback returns. Copy what you need
 //              for longer. A request's address may differ from callback to callback; keep your state with
 //              fsv_request_set_user, and free it in the route's on_close.
 //
-// ANSWERS      A handler calls one fsv_respond_* function. If it returns without, the client gets a 500.
+// ANSWERS      A handler calls one fsv_respond_* function. If it returns without (with on_body: if the body ends
+//              without), the client gets a 500.
 //              HEAD is answered through the GET route, without the body. OPTIONS, 404, 405 with Allow, 501 and
 //              every framing error are answered by the library.
 //
 // ERRORS       Functions return FSV_OK or a negative FSV_ERR_*; fsv_result_text names it. Nothing in here calls
-//              exit or abort, touches a signal handler or a mask of yours, prints, or keeps global state. What
+//              exit or abort, touches a signal handler or a mask of yours (but for the moment in which a thread
+//              is made), prints, or keeps global state. What
 //              happens out of sight (a descriptor limit, a failed accept) goes to desc.log.
 //
 // LIMITS       Every limit is a desc field with a default; see fsv_server_desc. A limit that a client runs into
@@ -90,14 +92,14 @@
 //   FASTSERVE_IMPLEMENTATION   compile the second half here (exactly one file)
 //   FASTSERVE_STATIC           make every function static: private to this one file
 //   FSV_API                    linkage of public functions; default `extern`, or `static` as above
-//   FSV_ASSERT(x)              our own mistakes only, never input or memory; default: nothing
 //   FSV_NO_UNIX                leave out Unix-domain listeners
 //   FSV_NO_LOCALITY            leave out pinning, steering, following and balancing (desc.pin is then an error)
 //   FSV_NO_CLIENT              leave out outgoing connections, response parsing and the histogram (internal
 //                              parts that the load generator bench.c stands on; a server needs none of them)
 //   FSV_NO_FILES               accepted; there is no file section to leave out yet
 //   FSV_CACHE_LINE             bytes between fields that two threads write; default 64
-//   FSV_IO_HEADER              "file.h": an >>io section of your own instead of the OS's (tests use it)
+//   FSV_IO_HEADER              "file.h": an >>io section of your own instead of the OS's (tests use it); it also
+//                              defines fsi_clock_ns and FSI_IO_CAN_MOVE
 // ---------------------------------------------------------------------------------------------------------
 
 #define FSV_VERSION_MAJOR 0
@@ -178,11 +180,12 @@ typedef void (*fsv_handler)(fsv_request *request, void *user);
 // bytes have been sent (or at once, if none are queued: then it must take at least one byte).
 typedef size_t (*fsv_body_handler)(fsv_request *request, const char *data, size_t len, void *user);
 
-// Gives memory of a response body back to its owner; called exactly once, on the loop's thread.
+// Gives memory of a response body back to its owner; called exactly once, on the loop's thread or in
+// fsv_server_free.
 typedef void (*fsv_release_handler)(void *memory, void *user);
 
 // What happened, for desc.log. `item` is a stable identifier, `text` one line without a newline; both die when
-// the callback returns. May come from any thread of the server.
+// the callback returns. May come from any thread of the server, also the caller's.
 typedef struct fsv_log_record {
     uint32_t level; // 0 error: something is not served; 1 warning: served with less than was asked; 2 information
     const char *item;
@@ -197,7 +200,7 @@ typedef struct fsv_answer {
     uint32_t status;
     uint32_t loop;        // index of the loop, 0 .. loops-1: enough to keep a log buffer per loop
     uint64_t body_bytes;  // of the response, as handed to the connection
-    uint64_t duration_us; // from reading the head to the end of the answer, with the loop's clock
+    uint64_t duration_us; // from reading the head to the end of the answer, by the monotonic clock; 0 without a request
     const fsv_request *request;
 } fsv_answer;
 typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
@@ -211,7 +214,7 @@ typedef struct fsv_server_desc {
     uint32_t loops;                     // event loops, 1 to 1024, or FSV_LOOPS_PER_CPU                 (default 1)
     uint32_t pin;                       // 1: a loop stays on its CPU, connections follow their packets (default 0)
     uint32_t conns_max;                 // open connections; more get a 503. Clamped, as the log says,
-                                        // log, to what the descriptor limit allows                     (default 65536)
+                                        // to what the descriptor limit allows                     (default 65536)
     uint32_t backlog;                   // of each listener; the system may clamp it                    (default 4096)
     uint32_t head_bytes_max;            // request line + fields, 256 to 1 MiB; beyond it 431           (default 16384)
     uint32_t target_bytes_max;          // request target; beyond it 414                                (default 8192)
@@ -244,7 +247,7 @@ typedef struct fsv_server_desc {
 FSV_API fsv_result fsv_server_create(fsv_server **server, const fsv_server_desc *desc);
 
 // Ends everything at once (as stop with no drain, if it still runs), joins the server's threads and returns its
-// memory. NULL is fine. FSV_ERR_STATE from inside one of its own handlers, or while fsv_server_run or _poll is on
+// memory. NULL is fine. FSV_ERR_STATE from inside one of its own handlers, or while fsv_server_run, _poll or _wait is on
 // another thread's stack: then nothing was freed. Owned response bodies that are still queued are released.
 FSV_API fsv_result fsv_server_free(fsv_server *server);
 
@@ -255,10 +258,12 @@ FSV_API fsv_result fsv_server_free(fsv_server *server);
 //   "unix:/path"          Unix-domain; a left-over socket that nobody serves is replaced; removed when it closes.
 //   "unix:@name"          Linux's abstract namespace
 // FSV_ERR_IN_USE also when the other one would share the port through SO_REUSEPORT. FSV_ERR_ADDRESS,
-// FSV_ERR_PERMISSION, FSV_ERR_STATE (already running), FSV_ERR_SYSTEM, FSV_ERR_MEMORY.
+// FSV_ERR_PERMISSION, FSV_ERR_STATE (already running), FSV_ERR_LIMIT (64 addresses), FSV_ERR_UNSUPPORTED (unix: with
+// FSV_NO_UNIX), FSV_ERR_SYSTEM, FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_server_listen(fsv_server *server, const char *address);
 
-// The same, but shares the port with any other socket of this user that also allows it (SO_REUSEPORT).
+// The same, but shares the port with any other socket of this user that also allows it (SO_REUSEPORT). Unix-domain
+// addresses are not shared.
 FSV_API fsv_result fsv_server_listen_shared(fsv_server *server, const char *address);
 
 // Number of listening addresses so far ("localhost" counts 1 or 2). Any thread.
@@ -278,7 +283,8 @@ FSV_API fsv_result fsv_server_run(fsv_server *server);
 // Runs every loop on a thread of its own and returns. FSV_ERR_STATE, FSV_ERR_SYSTEM (then nothing runs).
 FSV_API fsv_result fsv_server_start(fsv_server *server);
 
-// Waits until a started server was stopped and has drained. FSV_ERR_STATE if it was not started, or from a handler.
+// Waits until a started server was stopped and has drained. FSV_ERR_STATE if it was not started,
+// was waited for already, or from a handler.
 FSV_API fsv_result fsv_server_wait(fsv_server *server);
 
 // One turn of the only loop: waits at most timeout_ms (0: not at all, UINT32_MAX: until something happens), serves
@@ -287,7 +293,7 @@ FSV_API fsv_result fsv_server_wait(fsv_server *server);
 FSV_API fsv_result fsv_server_poll(fsv_server *server, uint32_t timeout_ms);
 
 // A descriptor that polls readable when fsv_server_poll has work; put it into your own epoll, poll or select. It
-// says nothing of timeouts: also poll after fsv_server_poll_wait_ms. FSV_ERR_UNSUPPORTED where the OS has none.
+// says nothing of timeouts: also poll after fsv_server_poll_wait_ms. FSV_ERR_ARGUMENT for NULL.
 FSV_API int64_t fsv_server_descriptor(const fsv_server *server);
 
 // Milliseconds until fsv_server_poll has something to do even if the descriptor stays silent; UINT32_MAX: nothing.
@@ -308,7 +314,7 @@ FSV_API uint32_t fsv_cpu_count(void);
 typedef struct fsv_stats {
     uint64_t conns_accepted;
     uint64_t conns_closed;
-    uint64_t conns_refused; // of those: beyond conns_max, answered 503
+    uint64_t conns_refused; // beyond conns_max: a 503 (then also accepted), or, beyond 64 at a time, dropped
     uint64_t requests;      // heads that were read and made sense
     uint64_t answers_2xx, answers_3xx, answers_4xx, answers_5xx;
     uint64_t bad_requests; // heads or bodies that broke the framing
@@ -318,10 +324,10 @@ typedef struct fsv_stats {
     uint64_t conns_followed; // moved to the loop of the CPU where their packets arrive
     uint64_t conns_balanced; // moved away from a loop that drowned
     uint64_t conns_rescued;  // accepted by another loop than the one that was to accept them
-    uint64_t busy_us;        // time that loops spent awake
+    uint64_t busy_us;        // time that loops spent awake; counted only with pin and several loops
 } fsv_stats;
 
-// Any thread. loop: an index, or UINT32_MAX for the sum over all loops.
+// Any thread. loop: an index, or UINT32_MAX for the sum over all loops. FSV_ERR_NOT_FOUND: no such loop.
 FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv_stats *stats);
 
 // ---- routes ---------------------------------------------------------------------------------------------
@@ -332,9 +338,9 @@ FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv
 // compared after percent-decoding, except that %2F stays as it was sent. Case matters, as does a slash at the end.
 // "." and ".." are not resolved.
 typedef struct fsv_route_desc {
-    const char *method;       // "GET" (also answers HEAD), any other token, or "*": every known method   (required)
-    const char *pattern;      // "/", "/users/:id", "/files/*"; at most 8 parameters                      (required)
-    fsv_handler handler;      // called when the request is complete - or, with on_body, when its head is (required)
+    const char *method;  // "GET" (also answers HEAD), another token, or "*": GET HEAD POST PUT DELETE PATCH (required)
+    const char *pattern; // "/", "/users/:id", "/files/*"; at most 8 parameters                      (required)
+    fsv_handler handler; // called when the request is complete - or, with on_body, when its head is (required)
     fsv_body_handler on_body; // takes the body in pieces, then without a limit                           (default NULL)
     fsv_handler on_room;      // a streamed response has room again: write more, or end it                (default NULL)
     fsv_handler on_close;     // called once and last for a request whose handler was called, however it ended:
@@ -377,7 +383,8 @@ FSV_API bool fsv_request_field_at(const fsv_request *request, uint32_t index, fs
 FSV_API fsv_str fsv_request_param(const fsv_request *request, const char *name);
 
 // First value of that name in the query, percent-decoded, "+" as space, terminated. Returns its length;
-// FSV_ERR_NOT_FOUND, FSV_ERR_LIMIT (out too small), FSV_ERR_ARGUMENT (a broken %-sequence, or %00).
+// FSV_ERR_NOT_FOUND (also a name beyond 256 bytes), FSV_ERR_LIMIT (out too small), FSV_ERR_ARGUMENT (a broken
+// %-sequence, or %00).
 FSV_API int64_t fsv_request_query_value(const fsv_request *request, const char *name, char *out, size_t size);
 
 // The peer's address: "127.0.0.1:50000", "[::1]:50000" or "unix:"; terminated, returns its length. FSV_ERR_LIMIT,
@@ -388,13 +395,14 @@ FSV_API int64_t fsv_request_peer(const fsv_request *request, char *out, size_t s
 FSV_API void fsv_request_set_user(fsv_request *request, void *user);
 FSV_API void *fsv_request_user(const fsv_request *request);
 
-// ---- response -------------------------------------------------------------------------------------------
-// One answer per request; a second gives FSV_ERR_STATE. status is 200 to 599. content_type may be NULL (no field).
-// The library writes Date, Content-Length or Transfer-Encoding, and Connection where it is needed.
+// ---- response ------------------------------------------------------------------------------------------- One
+// answer per request; a second gives FSV_ERR_STATE. status is 200 to 599, else FSV_ERR_ARGUMENT. content_type may be
+// NULL (no field); with a control byte it is FSV_ERR_FIELD, beyond 1024 bytes FSV_ERR_LIMIT. The library writes Date,
+// Content-Length or Transfer-Encoding, and Connection where it is needed.
 
 // Adds a field to the answer that follows. Refused with FSV_ERR_FIELD: a name that is no token, CR, LF, NUL or
-// another control byte in the value, and the fields that are the library's (see above). FSV_ERR_LIMIT, FSV_ERR_STATE,
-// FSV_ERR_MEMORY.
+// another control byte in the value, and Date, Content-Length, Transfer-Encoding, Connection, Keep-Alive, Trailer and
+// Upgrade, which are the library's. FSV_ERR_LIMIT, FSV_ERR_STATE, FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, const char *value);
 
 // Closes the connection after this answer and says so in it. Before the answer. FSV_ERR_STATE.
@@ -417,8 +425,8 @@ FSV_API fsv_result fsv_respond_owned(fsv_request *request, uint32_t status, cons
 FSV_API fsv_result fsv_respond_stream(fsv_request *request, uint32_t status, const char *content_type, uint64_t length);
 
 // Adds bytes, copied. All or nothing: FSV_ERR_FULL when desc.out_bytes_max bytes wait already (on_room comes when
-// they are gone), FSV_ERR_LIMIT beyond the stated length, FSV_ERR_CLOSED, FSV_ERR_STATE, FSV_ERR_MEMORY (the
-// connection then ends).
+// they are gone; while there is any room a larger piece is taken whole), FSV_ERR_LIMIT beyond the stated length,
+// FSV_ERR_CLOSED (the peer has gone, memory ran out, or the answer has no body: HEAD, 204, 304), FSV_ERR_STATE.
 FSV_API fsv_result fsv_stream_write(fsv_request *request, const void *data, size_t len);
 
 // How many bytes still fit before fsv_stream_write says FSV_ERR_FULL.
@@ -445,7 +453,8 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 #define FASTSERVE_IMPLEMENTED
 
 // ---------------------------------------------------------------------------------------------------------
-// >>platform   The only tests of predefined macros. Everything after this asks 0/1 macros or has a section of its own.
+// >>platform   The only tests of predefined macros in the implementation. Everything after this asks 0/1 macros or
+//              has a section of its own.
 // ---------------------------------------------------------------------------------------------------------
 
 #if defined(__linux__)
@@ -480,10 +489,6 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 
 #ifndef FSV_CACHE_LINE
 #define FSV_CACHE_LINE 64
-#endif
-
-#ifndef FSV_ASSERT
-#define FSV_ASSERT(x) ((void)0)
 #endif
 
 #include <errno.h>
@@ -522,10 +527,6 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 #define FSI_PRINTF(at, first) __attribute__((format(printf, at, first)))
 #define FSI_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FSI_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#pragma GCC diagnostic push
-#if defined(__clang__)
-#pragma GCC diagnostic ignored "-Wunknown-warning-option"
-#endif
 #else
 #error "fastserve.h: this version is for gcc and clang"
 #endif
@@ -538,7 +539,7 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 
 // ---------------------------------------------------------------------------------------------------------
 // >>atomics   Plain integers, touched by several threads only through these. Load acquires, store releases,
-//             read-modify- write does both; peek and poke are relaxed: for counters that one thread writes and others
+//             read-modify-write does both; peek and poke are relaxed: for counters that one thread writes and others
 //             read.
 // ---------------------------------------------------------------------------------------------------------
 
@@ -552,8 +553,6 @@ FSI_INLINE void     fsi_store64(uint64_t *at, uint64_t v)         { __atomic_sto
 FSI_INLINE uint64_t fsi_peek64(const uint64_t *at)                { return __atomic_load_n(at, __ATOMIC_RELAXED); }
 FSI_INLINE void     fsi_poke64(uint64_t *at, uint64_t v)          { __atomic_store_n(at, v, __ATOMIC_RELAXED); }
 FSI_INLINE void     fsi_count64(uint64_t *at, uint64_t more)      { fsi_poke64(at, fsi_peek64(at) + more); } // one writer
-FSI_INLINE void    *fsi_load_ptr(void *const *at)                 { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
-FSI_INLINE void     fsi_store_ptr(void **at, void *v)             { __atomic_store_n(at, v, __ATOMIC_RELEASE); }
 FSI_INLINE bool     fsi_cas64(uint64_t *at, uint64_t *seen, uint64_t v) // *seen is what stands there now when it fails
 { return __atomic_compare_exchange_n(at, seen, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED); }
 FSI_INLINE bool     fsi_cas32(uint32_t *at, uint32_t *seen, uint32_t v)
@@ -739,7 +738,7 @@ typedef struct fsi_out {
     fsv_release_handler release; // NULL for bytes that were copied behind this struct
     void *release_user;
     size_t bytes; // of this allocation; room for more copies is bytes - sizeof - what ptr + len reached
-    size_t end;   // copied bytes: offset behind the last one
+    size_t end;   // copied bytes: offset behind the last one; owned memory: bytes sent
 } fsi_out;
 
 typedef enum fsi_resp { FSI_RESP_NONE, FSI_RESP_STREAM, FSI_RESP_DONE } fsi_resp;
@@ -777,7 +776,7 @@ typedef enum fsi_conn_state {
     FSI_CONN_EXCHANGE, // a body in pieces, a streamed response, or both
     FSI_CONN_SEND,     // everything answered; the peer has yet to take it
     FSI_CONN_LINGER, // answered and half closed; reading off what the peer still sends, so that no reset eats the answer
-    FSI_CONN_CLOSE,  // to be closed at the end of this turn
+    FSI_CONN_CLOSE,  // its socket is closed; memory returns after the batch
     FSI_CONN_FREE
 } fsi_conn_state;
 
@@ -805,6 +804,7 @@ struct fsi_conn {
     bool let_go;       // the io holds nothing of it any more
     bool window_open;  // the timer holds the body's rate, since window_bytes was 0
     bool want_100;     // the client waits for 100 Continue before it sends its body
+    bool head_part;    // the head was not complete when it was last looked at
     bool paused;       // on_body did not take all: nothing is read until the queue has drained
     bool more_to_come; // the peer may still be sending when we close: linger
     bool broken;       // the socket has failed, or memory: nothing more can be sent
@@ -820,8 +820,7 @@ struct fsi_conn {
 #define FSI_TURN_BYTES (1u << 20) // that one connection reads or writes in a turn, about
 
 typedef struct fsi_listener {
-    fsi_chan chan;  // with a socket of this loop's own, or with one that all loops share
-    uint32_t index; // of the server's addresses
+    fsi_chan chan; // with a socket of this loop's own, or with one that all loops share
     bool registered;
 } fsi_listener;
 
@@ -877,10 +876,8 @@ struct fsi_loop {
     fsi_listener *listeners; // one per address of the server
     char date_line[40];      // "Date: ...\r\n", made anew when the second has changed
     uint64_t date_due_us;
-    fsi_thread *thread; // when it runs on one of the library's
     // >>balance's own
-    uint64_t window_began_us, window_busy_us, turn_end_us, delay_ns;
-    int schedstat_fd;    // of this thread, -1: none
+    uint64_t window_began_us, window_busy_us;
     uint32_t give_count; // connections to be given away, to loop give_to
     uint32_t give_to;
     uint64_t give_after_us; // not before: the last gift must show in both loads first
@@ -899,7 +896,7 @@ struct fsi_loop {
 };
 
 typedef struct fsi_address {
-    char text[112];
+    char text[128]; // "unix:" and a whole sun_path
     uint32_t port;
     bool shared; // one socket for all loops instead of one each
     bool unlink; // text + 5 is a path to remove
@@ -1030,8 +1027,7 @@ FSI_PRIVATE bool fsi_slab_add(fsv_server *server, fsi_loop *loop)
         loop->free_conns = &slab[i];
     }
     loop->free_count += FSI_SLAB_CONNS;
-    fsi_store_ptr(&server->slabs[server->slab_count], slab);
-    fsi_store32(&server->slab_count, server->slab_count + 1);
+    server->slabs[server->slab_count++] = slab;
     return true;
 }
 
@@ -1170,6 +1166,7 @@ FSI_PRIVATE bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     int failed = pthread_create(&thread->id, NULL, fsi_thread_main, thread);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = failed;
     return failed == 0;
 }
 
@@ -1201,7 +1198,8 @@ FSI_PRIVATE bool fsi_affinity_pin(int cpu)
     cpu_set_t one;
     CPU_ZERO(&one);
     CPU_SET((size_t)cpu, &one);
-    return pthread_setaffinity_np(pthread_self(), sizeof one, &one) == 0;
+    errno = pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+    return errno == 0;
 }
 
 // CPUs of the process's set, in order; returns how many, at most max.
@@ -1254,7 +1252,7 @@ FSI_PRIVATE uint32_t fsi_cpu_usable(void)
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// >>time   The monotonic clock, the Date field, and the timer wheel. Time is an argument everywhere else.
+// >>time   The monotonic clock, the Date field, and the timer wheel.
 // ---------------------------------------------------------------------------------------------------------
 
 #ifndef FSV_IO_HEADER // a test's io brings its own clock
@@ -1267,11 +1265,6 @@ FSI_INLINE uint64_t fsi_clock_ns(void)
 #else
 FSI_PRIVATE uint64_t fsi_clock_ns(void);
 #endif
-
-FSI_PRIVATE int64_t fsi_clock_wall_s(void)
-{
-    return (int64_t)time(NULL);
-}
 
 // "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7): 29 bytes, no terminator. Valid for years 1970 to 9999.
 FSI_PRIVATE void fsi_date_write(char *out, int64_t seconds)
@@ -1710,7 +1703,7 @@ FSI_PRIVATE const char *fsi_refusal_text(int64_t refusal)
     return texts[refusal];
 }
 
-// Reads a number of bytes of a class.
+// Moves past bytes of a class.
 #define FSI_SPAN(at, end, bits) \
     while ((at) < (end) && (fsi_class[(uint8_t) * (at)] & (bits))) (at)++
 
@@ -2493,20 +2486,22 @@ FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
 // >>io   The one interface under everything; one of the sections after this fills it. One socket is one channel with
 //        at most one read and one write in progress.
 //
-//   fsi_io_init(io, loop)      false: the system refused. Safe to fsi_io_free in any state that began as zeroes with
-//   fd -1. fsi_io_wait(io, us)        waits for events, at most so many microseconds (UINT64_MAX: no limit); returns
-//   how many came fsi_io_dispatch(io)        tells the owners of those channels: fsi_chan_ready, or io->on_client for
-//   FSI_CHAN_CLIENT fsi_io_wake(io)            any thread, async-signal-safe: makes the wait return fsi_io_listen(io,
-//   chan, shared)   starts telling of new connections; shared: several ios wait on this socket fsi_io_unlisten(chan)
-//   stops telling; the socket stays open fsi_io_accept(chan)        a descriptor that belongs to no io yet,
-//   FSI_PENDING, FSI_FAILED (passing: go on) or FSI_EMPTY (no descriptors) fsi_io_open(io, chan)      chan->fd joins
-//   this io; both directions count as ready fsi_io_detach(chan)        leaves its io, stays open (only where
-//   FSI_IO_CAN_MOVE) fsi_io_connect(io, chan, address)  a new client socket; FSI_PENDING, or FSI_FAILED with the
-//   error in *os_error fsi_io_connected(chan)     after FSI_READY_WRITE of a pending connect: 0, or the system's
-//   error fsi_io_read(chan, to, n)   bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
-//   fsi_io_write(chan, bufs, count, stable)   bytes > 0, FSI_PENDING or FSI_FAILED fsi_io_shut(chan)          ends
-//   our direction; the peer reads to the end fsi_io_close(chan, reset)  starts closing; fsi_chan_closed(chan)
+// clang-format off
+//   fsi_io_init(io, loop)             false: the system refused. fsi_io_free is safe on zeroes with fd -1
+//   fsi_io_wait(io, us)               waits for events, at most us (UINT64_MAX: no limit); returns how many came
+//   fsi_io_dispatch(io)               tells their owners: fsi_chan_ready, or io->on_client for FSI_CHAN_CLIENT
+//   fsi_io_wake(io)                   any thread, async-signal-safe: makes the wait return fsi_io_listen(io, chan,
+//   shared)   starts telling of new connections; shared: several ios wait on this socket fsi_io_unlisten(chan)
+//   stops telling; the socket stays open fsi_io_accept(chan)               a descriptor of no io yet, FSI_PENDING,
+//   FSI_FAILED (go on), FSI_EMPTY (no descriptors) fsi_io_open(io, chan)             chan->fd joins this io; both
+//   directions count as ready fsi_io_detach(chan)               leaves its io, stays open (only where
+//   FSI_IO_CAN_MOVE) fsi_io_connect(io, chan, to, err) a new client socket; FSI_PENDING, or FSI_FAILED with the error
+//   in *err fsi_io_connected(chan)            after FSI_READY_WRITE of a pending connect: 0, or the system's error
+//   fsi_io_read(chan, to, n)          bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
+//   fsi_io_write(chan, bufs, n, stable)  bytes > 0, FSI_PENDING or FSI_FAILED fsi_io_shut(chan)                 ends
+//   our direction; the peer reads to the end fsi_io_close(chan, reset)         starts closing; fsi_chan_closed(chan)
 //   follows, at once or later
+// clang-format on
 //
 // After FSI_PENDING the io calls fsi_chan_ready and the core simply calls again. Rules, each one a known bug elsewhere:
 //   1. Bytes of a write that is FSI_PENDING stay where they are. A call with stable == false cannot promise that:
@@ -2609,8 +2604,10 @@ FSI_PRIVATE void fsi_io_dispatch(fsi_io *io)
 FSI_PRIVATE void fsi_io_wake(fsi_io *io)
 {
     uint64_t one = 1;
+    int before = errno; // may run in a signal handler
     ssize_t sent = write(io->wake.fd, &one, sizeof one);
     (void)sent; // full means that a wake is under way already
+    errno = before;
 }
 
 FSI_PRIVATE bool fsi_io_listen(fsi_io *io, fsi_chan *chan, bool shared)
@@ -2886,9 +2883,9 @@ FSI_PRIVATE const fsi_route *fsi_node_match(const fsi_node *node, fsi_match *mat
 // >>conn   One connection: a state machine over its channel, whose bytes are read into the loop's buffer and whose
 //          answers gather in the loop's other one.
 //
-//   HEAD      reads and parses; between requests it holds nothing       -> BODY EXCHANGE SEND LINGER CLOSE
-//   BODY      collects a whole body into a block of the request         -> HEAD SEND LINGER CLOSE
-//   EXCHANGE  offers body pieces, asks for response pieces              -> HEAD SEND LINGER CLOSE
+//   HEAD      reads and parses; between requests it holds nothing       -> BODY EXCHANGE SEND CLOSE
+//   BODY      collects a whole body into a block of the request         -> HEAD EXCHANGE SEND CLOSE
+//   EXCHANGE  offers body pieces, asks for response pieces              -> HEAD SEND CLOSE
 //   SEND      answered; the peer has yet to take it                     -> HEAD LINGER CLOSE
 //   LINGER    answered and half closed; reads off what still comes      -> CLOSE
 //   CLOSE     the socket is gone; memory returns after the batch
@@ -3090,20 +3087,23 @@ FSI_PRIVATE bool fsi_conn_detach_request(fsi_conn *conn)
 {
     fsv_request *from = &conn->loop->scratch, *to;
     size_t fields = sizeof(fsi_field) * from->head.field_count, got;
-    bool own_path = from->head.escaped;
+    size_t path = from->head.escaped ? from->path_len : 0, body = from->collect ? 0 : from->body_len;
     if (conn->request) return true;
-    to = (fsv_request *)fsi_block_get(conn->loop,
-                                      sizeof *to + fields + from->head.bytes + (own_path ? from->path_len : 0), &got);
+    to = (fsv_request *)fsi_block_get(conn->loop, sizeof *to + fields + from->head.bytes + path + body, &got);
     if (!to) return false;
     *to = *from;
     to->bytes = got;
     to->fields = (fsi_field *)(void *)(to + 1);
-    char *base = (char *)(to + 1) + fields;
+    char *base = (char *)(to + 1) + fields, *at = base;
     if (fields) memcpy(to->fields, from->fields, fields);
-    memcpy(base, from->base, from->head.bytes);
-    if (own_path) memcpy(base + from->head.bytes, from->path, from->path_len);
-    to->path = own_path ? base + from->head.bytes : base + from->head.path;
+    at = fsi_put(at, from->base, from->head.bytes);
     to->base = base;
+    to->path = path ? at : base + from->head.path;
+    if (path) at = fsi_put(at, from->path, path);
+    if (body) {
+        to->body = at;
+        (void)fsi_put(at, from->body, body);
+    }
     conn->request = to;
     return true;
 }
@@ -3295,6 +3295,7 @@ FSI_COLD void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
         no_body = request->no_body;
         if (conn->state == FSI_CONN_BODY) request->route = NULL; // as in fsi_conn_close
         if (!begun) request->status = status;
+        request->resp = FSI_RESP_DONE; // on_close cannot answer any more
         fsi_conn_end_request(conn, request);
         if (begun) {
             conn->state = FSI_CONN_SEND; // nothing left to end
@@ -3542,7 +3543,7 @@ FSI_INLINE bool fsi_conn_step_head(fsi_conn *conn)
         conn->state = FSI_CONN_SEND;
         return true;
     }
-    if (loop->in_at < loop->in_len) {
+    if (loop->in_at < loop->in_len && !conn->head_part) {
         fsi_limits limits;
         limits.head_bytes = loop->server->desc.head_bytes_max;
         limits.target_bytes = loop->server->desc.target_bytes_max;
@@ -3560,11 +3561,12 @@ FSI_INLINE bool fsi_conn_step_head(fsi_conn *conn)
         }
     }
     // A head that drips in is looked at again when a line has ended, not for every byte of it.
-    bool in_head = loop->in_at < loop->in_len;
+    conn->head_part = loop->in_at < loop->in_len;
     do {
         if (!fsi_conn_read(conn)) return conn->state != FSI_CONN_HEAD;
-    } while (in_head && loop->in_len - loop->in_at < loop->server->desc.head_bytes_max &&
+    } while (conn->head_part && loop->in_len - loop->in_at < loop->server->desc.head_bytes_max &&
              !memchr(loop->in + loop->in_len - loop->in_new, '\n', loop->in_new));
+    conn->head_part = false;
     return true;
 }
 
@@ -3667,14 +3669,14 @@ FSI_PRIVATE bool fsi_conn_offer(fsi_conn *conn, fsv_request *request)
     const fsi_route *route = request->route;
     size_t run, before = loop->in_at;
     if (!fsi_conn_body_run(conn, &run)) return true;
+    if (run && route->body_bytes_max && conn->body_chunked && run > route->body_bytes_max - conn->body_left) {
+        fsi_conn_refuse(conn, 413, "the body is too large");
+        return true;
+    }
     if (run) {
         size_t taken = route->on_body(request, loop->in + loop->in_at, run, route->user);
         if (taken > run) taken = run;
         fsi_conn_body_taken(conn, taken);
-        if (route->body_bytes_max && conn->body_chunked && conn->body_left > route->body_bytes_max) {
-            fsi_conn_refuse(conn, 413, "the body is too large");
-            return true;
-        }
         if (taken < run) {
             if (!conn->out && loop->out_len == 0 && taken == 0 && request->resp != FSI_RESP_DONE)
                 conn->broken = true; // it could never go on
@@ -3900,7 +3902,7 @@ FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
         }
         return;
     }
-    fsi_conn_close(conn, conn->out != NULL);
+    fsi_conn_close(conn, conn->out != NULL || reading); // an answer that is cut must not look whole
 }
 
 // >>loop   A turn: wait, then connections that are ready, those whose budget was spent, the inbox, timers, moves;
@@ -4010,8 +4012,8 @@ FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, u
             fsi_loop_turn_away(loop, fd, open >= server->desc.conns_max + FSI_SPARE_CONNS);
         } else if (!fsi_loop_adopt(loop, fd)) {
             fsi_add32(&server->conns_open, (uint32_t)-1);
+            fsi_log(server, 0, "accept_failed", errno, "no memory or event for a connection, it was closed");
             close(fd);
-            fsi_log(server, 0, "accept_failed", errno, "no memory for a connection, it was closed");
         }
     }
     return n;
@@ -4138,12 +4140,13 @@ FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
     loop->drain_due_ms = loop->now_ms + drain;
     loop->fresh_due_ms = loop->now_ms + (drain < FSI_DRAIN_FRESH_MS ? drain : FSI_DRAIN_FRESH_MS);
     for (uint32_t i = 0; i < server->address_count; i++)
-        if (loop->listeners[i].chan.fd >= 0) (void)fsi_loop_accept(loop, &loop->listeners[i].chan, UINT32_MAX);
+        if (loop->listeners[i].chan.fd >= 0)
+            (void)fsi_loop_accept(loop, &loop->listeners[i].chan, server->desc.backlog + 1);
     if (fsi_add32(&server->loops_drained, 1) + 1 < server->loop_count) return;
     for (uint32_t k = 0; k < server->loop_count; k++)
         for (uint32_t i = 0; i < server->address_count; i++)
             if (server->loops[k].listeners[i].chan.fd >= 0)
-                (void)fsi_loop_accept(loop, &server->loops[k].listeners[i].chan, UINT32_MAX);
+                (void)fsi_loop_accept(loop, &server->loops[k].listeners[i].chan, server->desc.backlog + 1);
     fsi_server_close_listeners(server);
     fsi_store32(&server->listeners_closed, 1);
     for (uint32_t k = 0; k < server->loop_count; k++) fsi_loop_wake(&server->loops[k]);
@@ -4520,7 +4523,6 @@ FSI_PRIVATE bool fsi_loop_init(fsi_loop *loop, fsv_server *server, uint32_t inde
     loop->server = server;
     loop->index = index;
     loop->cpu = -1;
-    loop->schedstat_fd = -1;
     loop->run_tail = &loop->run_list;
     loop->in_size = FSI_IN_BYTES > desc->head_bytes_max + 4096 ? FSI_IN_BYTES : desc->head_bytes_max + 4096;
     loop->in = (char *)fsi_alloc(server, loop->in_size);
@@ -4644,6 +4646,12 @@ FSI_PRIVATE void fsi_server_steer(fsv_server *server, int fd)
     if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) != 0)
         fsi_log(server, 2, "steering_off", errno, "connections are spread over the loops by hash");
 }
+#else
+FSI_PRIVATE void fsi_server_steer(fsv_server *server, int fd)
+{
+    (void)server;
+    (void)fd;
+}
 #endif
 
 // Opens one address for every loop. want: port 0 is filled in by the system. Returns FSV_OK or an error; nothing
@@ -4653,6 +4661,7 @@ FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *wa
 {
     uint32_t index = server->address_count, opened = 0;
     fsi_address *address = &server->addresses[index];
+    errno = 0;
     if (index == FSI_ADDRESSES_MAX) return FSV_ERR_LIMIT;
     memset(address, 0, sizeof *address);
     address->shared = path != NULL;
@@ -4676,11 +4685,10 @@ FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *wa
                 close(server->loops[opened].listeners[index].chan.fd);
                 server->loops[opened].listeners[index].chan.fd = -1;
             }
-            if (fd != -EADDRINUSE || !path) errno = -fd;
+            errno = -fd;
             return fsi_sock_result(-fd);
         }
         listener->chan.fd = fd;
-        listener->index = index;
         opened++;
         if (k == 0) (void)fsi_sock_name(fd, want); // the port that the system picked is the port of the whole group
     }
@@ -4691,10 +4699,8 @@ FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *wa
         (void)fsi_sockaddr_text(want, address->text, sizeof address->text);
         address->port = fsi_sockaddr_port(want);
     }
-#if FSI_LOCALITY
     if (server->desc.pin && server->loop_count > 1 && !address->shared)
         fsi_server_steer(server, server->loops[0].listeners[index].chan.fd);
-#endif
     fsi_store32(&server->address_count, index + 1);
     return FSV_OK;
 }
@@ -4963,9 +4969,11 @@ FSV_API fsv_result fsv_server_wait(fsv_server *server)
 {
     if (!server) return FSV_ERR_ARGUMENT;
     if (fsi_load32(&server->life) != FSI_LIFE_START || fsi_server_is_mine(server)) return FSV_ERR_STATE;
+    if (fsi_swap32(&server->inside, 1)) return FSV_ERR_STATE; // another thread waits
     fsi_server_join(server);
     fsi_server_close_listeners(server);
     fsi_store32(&server->life, FSI_LIFE_ENDED);
+    fsi_store32(&server->inside, 0);
     return FSV_OK;
 }
 
@@ -5077,7 +5085,7 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
         return fsi_route_bad(server, desc, "method, pattern and handler are required");
     if (desc->pattern[0] != '/') return fsi_route_bad(server, desc, "the pattern must begin with a slash");
     if (!fsi_route_method(server, desc->method, &method))
-        return fsi_route_bad(server, desc, "the method is no token, or there are too many others");
+        return fsi_route_bad(server, desc, "the method is no token, CONNECT, or one other too many");
     size_t pattern_len = strlen(desc->pattern);
     fsi_route *route = (fsi_route *)fsi_alloc_zero(server, sizeof(fsi_route) + pattern_len + 1);
     if (!route) return FSV_ERR_MEMORY;
@@ -5249,7 +5257,7 @@ FSV_API int64_t fsv_request_query_value(const fsv_request *request, const char *
         if (n >= 0 && (size_t)n == name_len && memcmp(plain, name, name_len) == 0) {
             const char *value = equals ? equals + 1 : stop;
             size_t len = (size_t)(stop - value), need = len;
-            for (size_t i = 0; i + 2 < len + 0u; i++)
+            for (size_t i = 0; i + 2 < len; i++)
                 if (value[i] == '%') need -= 2, i += 2;
             if (size == 0 || need >= size) return FSV_ERR_LIMIT;
             n = fsi_unescape(out, value, len, false, true);
@@ -5355,23 +5363,24 @@ FSV_API fsv_result fsv_respond_stream(fsv_request *request, uint32_t status, con
     request->out_counted = length != FSV_LENGTH_UNKNOWN;
     request->out_left = length;
     request->no_body = request->no_body || bare;
-    fsi_conn_put_head(request->conn, request, status, content_type, type_len, length, request->out_chunked, false);
-    request->resp = FSI_RESP_STREAM;
+    fsi_conn_put_head(request->conn, request, status, content_type, type_len, length, request->out_chunked,
+                      request->no_body);
+    request->resp = request->no_body ? FSI_RESP_DONE : FSI_RESP_STREAM;
     return FSV_OK;
 }
 
 FSV_API fsv_result fsv_stream_write(fsv_request *request, const void *data, size_t len)
 {
     if (!request || (len && !data)) return FSV_ERR_ARGUMENT;
+    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_ERR_CLOSED;
     if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
     fsi_conn *conn = request->conn;
     if (conn->broken) return FSV_ERR_CLOSED;
     if (request->out_counted && len > request->out_left) return FSV_ERR_LIMIT;
     if (len == 0) return FSV_OK; // an empty chunk would end the body
-    if (!request->no_body && fsv_stream_room(request) == 0) return FSV_ERR_FULL;
+    if (fsv_stream_room(request) == 0) return FSV_ERR_FULL;
     request->out_bytes += len;
     if (request->out_counted) request->out_left -= len;
-    if (request->no_body) return FSV_OK;
     if (request->out_chunked) {
         char *at = fsi_conn_room(conn, 20);
         conn->loop->out_len = (size_t)(fsi_write_chunk_size(at, len) - conn->loop->out);
@@ -5393,10 +5402,10 @@ FSV_API size_t fsv_stream_room(const fsv_request *request)
 FSV_API fsv_result fsv_stream_end(fsv_request *request)
 {
     if (!request) return FSV_ERR_ARGUMENT;
+    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_OK;
     if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
     request->resp = FSI_RESP_DONE;
     if (request->conn->broken) return FSV_ERR_CLOSED;
-    if (request->no_body) return FSV_OK;
     if (request->out_counted && request->out_left) {
         request->conn->broken = true;
         return FSV_ERR_STATE;
@@ -5412,7 +5421,6 @@ FSV_API void fsv_stream_abort(fsv_request *request)
     request->conn->broken = true;
 }
 
-#pragma GCC diagnostic pop
 #endif // FASTSERVE_IMPLEMENTATION
 
 /*
