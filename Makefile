@@ -1,4 +1,4 @@
-# fastserve: Linux, macOS and the BSDs (gmake there). `make help` lists the targets.
+# fastserve, with GNU make. `make help` lists the targets.
 # CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR are yours; what the code needs is added to them.
 CFLAGS ?= -O2
 CXXFLAGS ?= $(CFLAGS)

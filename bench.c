@@ -307,7 +307,7 @@ static const char bench_help[] = "Usage: fastserve bench [options] [URL]\n"
                                  "  -q, --quiet           no progress line, no notes\n"
                                  "      --version, --help\n"
                                  "\n"
-                                 "Exit status, the lowest that applies:  0 ok    1 usage, or cannot connect\n"
+                                 "Exit status: 0 ok, or the first that applies:  1 usage, or cannot connect\n"
                                  "  2 not trustworthy: connections lost, no answer, sums that do not add up\n"
                                  "  3 errors of the target: sockets, timeouts, bad answers, status >= 400\n";
 
@@ -1618,7 +1618,8 @@ static void bench_progress(const bench_job *job, const bench_glance *now, const 
     double seconds = (double)(fsi_clock_ns() - job->plan.start_ns) / 1e9;
     (void)fprintf(stderr, "\r  %.1fs  %.0f req/s  p99 %s  errors %llu\033[K", seconds,
                   (double)(now->done - before->done) * 1e9 / (double)span_ns,
-                  bench_time_text(p99, sizeof p99, (double)now->p99_ns / 1000), (unsigned long long)now->errors);
+                  now->p99_ns ? bench_time_text(p99, sizeof p99, (double)now->p99_ns / 1000) : "-",
+                  (unsigned long long)now->errors);
     (void)fflush(stderr);
 }
 
@@ -1742,7 +1743,6 @@ static void bench_print_cpu(FILE *out, const bench_job *job)
         out,
         "Both share this machine's %u CPU%s; on loopback the sender's CPU time includes the receiver's softirq work.\n",
         fsi_cpu_usable(), fsi_cpu_usable() == 1 ? "" : "s");
-    if (job->in_flight) (void)fprintf(out, "In flight at the end: %llu requests\n", (unsigned long long)job->in_flight);
 }
 
 // Judges the result; says why it is not to be trusted.
@@ -1830,6 +1830,10 @@ static int bench_perform(bench_job *job)
     bench_print_report(stdout, &job->report);
     bench_print_details(stdout, job);
     if (job->server) bench_print_cpu(stdout, job);
+    if (job->in_flight)
+        (void)printf("%sIn flight at the end: %llu requests\n",
+                     job->server || job->report.connect || job->report.read ? "" : "\n",
+                     (unsigned long long)job->in_flight);
     if (fflush(stdout) != 0) bench_say("cannot write the result: %s", strerror(errno));
     return bench_verdict(job);
 }

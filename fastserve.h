@@ -77,6 +77,13 @@
 // LIMITS       Every limit is a desc field with a default; see fsv_server_desc. A limit that a client runs into
 //              is answered (408 413 414 431 503) and counted in fsv_stats.
 //
+// POLLING      In a loop of your own, with poll(2):
+//                  struct pollfd p = {(int)fsv_server_descriptor(server), POLLIN, 0};
+//                  do {
+//                      uint32_t ms = fsv_server_poll_wait_ms(server); // UINT32_MAX: nothing planned
+//                      poll(&p, 1, ms > INT_MAX ? -1 : (int)ms);
+//                  } while (fsv_server_poll(server, 0) == FSV_OK);    // FSV_ERR_CLOSED: stopped and drained
+//
 // CPUs         desc.loops = FSV_LOOPS_PER_CPU with desc.pin = 1 is the fast setting on a machine of its own:
 //              loop i stays on the i-th usable CPU, the kernel hands a new connection to the loop of the CPU on
 //              which its packets arrive, connections follow their packets, and a loop that drowns gives
@@ -108,7 +115,9 @@
 #define FSV_VERSION "0.1.0"
 
 #ifndef FSV_API
-#ifdef FASTSERVE_STATIC
+#if defined(FASTSERVE_STATIC) && defined(__GNUC__)
+#define FSV_API __attribute__((unused)) static
+#elif defined(FASTSERVE_STATIC)
 #define FSV_API static
 #else
 #define FSV_API extern
@@ -211,17 +220,17 @@ typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
 
 // Zero means default:  fsv_server_desc desc = {0};  in C,  = {};  in C++.  Copied by fsv_server_create.
 typedef struct fsv_server_desc {
-    uint32_t loops;                     // event loops, 1 to 1024, or FSV_LOOPS_PER_CPU                 (default 1)
-    uint32_t pin;                       // 1: a loop stays on its CPU, connections follow their packets (default 0)
-    uint32_t conns_max;                 // open connections; more get a 503. Clamped, as the log says,
-                                        // to what the descriptor limit allows                     (default 65536)
-    uint32_t backlog;                   // of each listener; the system may clamp it                    (default 4096)
-    uint32_t head_bytes_max;            // request line + fields, 256 to 1 MiB; beyond it 431           (default 16384)
-    uint32_t target_bytes_max;          // request target; beyond it 414                                (default 8192)
-    uint32_t fields_max;                // fields of a request, also of a trailer; beyond it 431        (default 100)
-    uint64_t body_bytes_max;            // of a body that is collected whole; beyond it 413             (default 1 MiB)
-    uint32_t out_bytes_max;             // response bytes that may wait for a slow reader before
-                                        // fsv_stream_write says FSV_ERR_FULL                           (default 262144)
+    uint32_t loops;            // event loops, 1 to 1024, or FSV_LOOPS_PER_CPU                 (default 1)
+    uint32_t pin;              // 1: a loop stays on its CPU, connections follow their packets (default 0)
+    uint32_t conns_max;        // open connections; more get a 503. Lowered to what the
+                               // descriptor limit allows, which desc.log is told                     (default 65536)
+    uint32_t backlog;          // of each listener; the system may clamp it                    (default 4096)
+    uint32_t head_bytes_max;   // request line + fields, 256 to 1 MiB; beyond it 431           (default 16384)
+    uint32_t target_bytes_max; // request target; beyond it 414                                (default 8192)
+    uint32_t fields_max;       // fields of a request, also of a trailer; beyond it 431        (default 100)
+    uint64_t body_bytes_max;   // of a body that is collected whole; beyond it 413             (default 1 MiB)
+    uint32_t out_bytes_max;    // response bytes that may wait for a slow reader before
+                               // fsv_stream_write says FSV_ERR_FULL                           (default 262144)
     uint32_t response_fields_bytes_max; // added by fsv_response_field to one response          (default 16384)
     uint32_t head_timeout_ms;           // from the first byte of a head to its end, however slowly it
                                         // drips; beyond it 408                                         (default 10000)

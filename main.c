@@ -336,7 +336,7 @@ static const char serve_help[] = "Usage: fastserve serve [options]\n"
                                  "  -b, --bind ADDR      address, may be repeated; 0.0.0.0 or :: for everyone\n"
                                  "                       (localhost: 127.0.0.1 and ::1, this machine only)\n"
                                  "  -p, --port PORT      0 picks a free one                             (8080)\n"
-                                 "      --unix PATH      listen on a Unix-domain socket; with -b on both\n"
+                                 "      --unix PATH      listen on a Unix-domain socket; add -b for both\n"
                                  "  -t, --threads N      event loops                     (one per usable CPU)\n"
                                  "      --no-pin         let the system move loops between CPUs\n"
                                  "      --max-conns N    open connections                              (65536)\n"
@@ -349,7 +349,7 @@ static const char serve_help[] = "Usage: fastserve serve [options]\n"
                                  "  -q, --quiet          say nothing but errors\n"
                                  "      --help, --version\n"
                                  "\n"
-                                 "BYTES and N take k, M, G (1024 for BYTES); T takes ms, s, m, h.\n"
+                                 "BYTES and N take k, M, G (1024 for BYTES); T takes ms, s, m, h (bare: s).\n"
                                  "Exit: 0 stopped by a signal and drained, 1 wrong usage or cannot listen.\n";
 
 typedef struct serve_options {
@@ -504,7 +504,9 @@ static void serve_on_log(const fsv_log_record *record, void *user)
 static int serve_listen(fsv_server *server, const serve_options *o, const char *bind)
 {
     char address[300];
-    bool v6 = strchr(bind, ':') != NULL && bind[0] != '[';
+    const char *colon = strchr(bind, ':');
+    bool v6 = colon && bind[0] != '[';
+    if (v6 && !strchr(colon + 1, ':')) return serve_bad("-b", "wants an address without a port; the port goes to -p");
     if (!strcmp(bind, "*")) bind = "";
     (void)snprintf(address, sizeof address, v6 ? "[%.200s]:%u" : "%.200s:%u", bind, o->port);
     fsv_result result = o->reuseport ? fsv_server_listen_shared(server, address) : fsv_server_listen(server, address);
@@ -518,10 +520,9 @@ static int serve_listen(fsv_server *server, const serve_options *o, const char *
         fprintf(stderr, "fastserve serve: port %u on %s is not permitted to this user; choose one above 1023 with -p\n",
                 o->port, bind);
     else if (result == FSV_ERR_ADDRESS)
-        fprintf(
-            stderr,
-            "fastserve serve: %s is not an address of this machine; -b takes an IPv4 or IPv6 address or localhost\n",
-            bind);
+        fprintf(stderr,
+                "fastserve serve: %s is no address of this machine; -b takes an IPv4 or IPv6 address or localhost\n",
+                bind);
     else
         fprintf(stderr, "fastserve serve: cannot listen on %s: %s\n", address, fsv_result_text(result));
     return 1;
@@ -530,10 +531,20 @@ static int serve_listen(fsv_server *server, const serve_options *o, const char *
 static int serve_listen_unix(fsv_server *server, const char *path)
 {
     char address[300];
+    struct stat info;
     (void)snprintf(address, sizeof address, "unix:%.290s", path);
     fsv_result result = fsv_server_listen(server, address);
     if (result == FSV_OK) return -1;
-    fprintf(stderr, "fastserve serve: cannot listen on the socket %s: %s\n", path, fsv_result_text(result));
+    const char *why = fsv_result_text(result);
+    if (strlen(path) > 107)
+        why = "the path is too long, at most 107 bytes are possible";
+    else if (result == FSV_ERR_IN_USE && stat(path, &info) == 0 && !S_ISSOCK(info.st_mode))
+        why = "a file is there that is no socket; choose another path";
+    else if (result == FSV_ERR_IN_USE)
+        why = "another program serves it; choose another path";
+    else if (result == FSV_ERR_ADDRESS)
+        why = "its folder does not exist";
+    fprintf(stderr, "fastserve serve: cannot listen on the socket %s: %s\n", path, why);
     return 1;
 }
 

@@ -65,7 +65,7 @@ while read -r name; do
     c="$name $c_flags"
     try "$name: implementation" $c tests/build_c.c -o $out/c
     try "$name: declarations" $c -c tests/build_decl.c -o $out/decl.o
-    try "$name: FASTSERVE_STATIC" $c -Wno-unused-function tests/build_static.c -o $out/static
+    try "$name: FASTSERVE_STATIC" $c tests/build_static.c -o $out/static
     try "$name: two units" chain $c tests/build_two_a.c tests/build_two_b.c -o $out/two -- $out/two
     try "$name: less of everything" $c $all_parts tests/build_c.c -o $out/least
 done <<LIST
@@ -77,7 +77,7 @@ while read -r name; do
     c="$name $cpp_flags"
     try "$name: implementation" chain $c tests/build_cpp.cpp -o $out/cpp -- $out/cpp
     try "$name: declarations" $c -x c++ -c tests/build_decl.c -o $out/decl.o
-    try "$name: FASTSERVE_STATIC" $c -Wno-unused-function -x c++ tests/build_static.c -o $out/static
+    try "$name: FASTSERVE_STATIC" $c -x c++ tests/build_static.c -o $out/static
     try "$name: two units" chain $c -x c++ tests/build_two_a.c tests/build_two_b.c -o $out/two -- $out/two
     try "$name: implementation in C, program in C++" chain $cc $c_flags -c tests/build_two_a.c -o $out/two_a.o -- \
         $c -x c++ -c tests/build_two_b.c -o $out/two_b.o -- $c $out/two_a.o $out/two_b.o -o $out/mixed -- $out/mixed
