@@ -1500,6 +1500,378 @@ TEST(owned_released_once)
     world_end();
 }
 
+// ---- what outlives a turn
+
+#define KEPT "12345678901234567890"
+static uint32_t kept_looks; // callbacks that found all of the request as it came
+
+static void kept_look(const fsv_request *request)
+{
+    fsv_str body = fsv_request_body(request), path = fsv_request_path(request);
+    if (body.len == strlen(KEPT) && memcmp(body.ptr, KEPT, body.len) == 0 && path.len == 5 &&
+        memcmp(path.ptr, "/kept", 5) == 0)
+        kept_looks++;
+    else
+        app.error = "the body or the path has changed";
+}
+
+static void kept(fsv_request *request, void *user)
+{
+    (void)user;
+    app_begin(request);
+    kept_look(request);
+    fsv_respond_stream(request, 200, NULL, FSV_LENGTH_UNKNOWN);
+}
+
+static void kept_room(fsv_request *request, void *user)
+{
+    static const char piece[512] = "piece";
+    (void)user;
+    kept_look(request);
+    while (request->out_bytes < 2000 * sizeof piece)
+        if (fsv_stream_write(request, piece, sizeof piece) != FSV_OK) return;
+    fsv_stream_end(request);
+}
+
+static void kept_close(fsv_request *request, void *user)
+{
+    kept_look(request);
+    app_close(request, user);
+}
+
+// Goal: a body that came with its head, into the buffer that all connections share, is the same in every later callback, however
+// the request ends.
+TEST(body_outlives_its_turn)
+{
+    static const char *const kinds[] = {"/kept", "/%6bept"};
+    static char other_bytes[16384];
+    fsv_server_desc limits;
+    memset(&limits, 0, sizeof limits);
+    limits.out_bytes_max = 4096;
+    memset(other_bytes, 'z', sizeof other_bytes);
+    for (int mode = 0; mode < 6; mode++) {
+        bool cut = mode % 2 != 0, in_pieces = mode >= 4;
+        const char *path = kinds[mode / 2 % 2];
+        char text[128];
+        fsv_route_desc desc;
+        ROW("%s, cut %d, in pieces %d", path, cut, in_pieces);
+        world_with(&limits);
+        memset(&desc, 0, sizeof desc);
+        desc.method = "POST";
+        desc.pattern = "/kept";
+        desc.handler = kept;
+        desc.on_room = kept_room;
+        desc.on_close = kept_close;
+        CHECK_EQ(fsv_server_route_add(server, &desc), FSV_OK);
+        kept_looks = 0;
+        fake_sock *sock = join(), *other = join();
+        sock->room = 300;
+        (void)snprintf(text, sizeof text, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n%s", path, KEPT);
+        if (in_pieces) {
+            fake_send(sock, text, strlen(text) - 7);
+            settle();
+            fake_send(sock, text + strlen(text) - 7, 7);
+            settle();
+        } else {
+            say(sock, text);
+        }
+        for (int i = 0; i < 3; i++) {
+            uint32_t before = kept_looks;
+            say(other, "POST /whole HTTP/1.1\r\nHost: a\r\nContent-Length: 16384\r\n\r\n");
+            fake_send(other, other_bytes, sizeof other_bytes);
+            settle();
+            fake_room(sock, FSI_OUT_BYTES + 8192); // all that is queued
+            settle();
+            CHECK(kept_looks > before);
+        }
+        CHECK_EQ(app.ended, 3); // the other's
+        if (cut)
+            fake_cut(sock);
+        else
+            fake_room(sock, SIZE_MAX);
+        settle();
+        CHECK_EQ(app.ended, 4);
+        CHECK_EQ(sock->closed, cut);
+        if (!cut) {
+            size_t before = sock->out_len;
+            CHECK(memcmp(sock->out + before - 5, "0\r\n\r\n", 5) == 0);
+            say(sock, GET);
+            CHECK_BYTES(sock->out + before, sock->out_len - before, HELLO, strlen(HELLO));
+        }
+        world_end();
+    }
+}
+
+// Goal: a head that comes byte by byte is looked at once a line, not once a byte, and its answers and limits are the same.
+TEST(dripping_head)
+{
+    static const char text[] =
+        "GET / HTTP/1.1\r\nHost: a\r\nX: 12345678901234567890\r\nY: 12345678901234567890\r\n\r\n";
+    fsi_head poison;
+    fsv_server_desc limits;
+    uint32_t looks = 0;
+    memset(&limits, 0, sizeof limits);
+    limits.head_bytes_max = 256;
+    world_with(&limits);
+    fake_sock *sock = join(), *endless = join();
+    settle();
+    for (int i = 0; i < 2; i++) {
+        ROW("request %d", i);
+        looks = 0;
+        for (size_t k = 0; k + 1 < sizeof text; k++) {
+            memset(&loop->scratch.head, 0xee, sizeof poison); // parsing begins with clearing it
+            memcpy(&poison, &loop->scratch.head, sizeof poison);
+            fake_send(sock, text + k, 1);
+            settle();
+            looks += memcmp(&poison, &loop->scratch.head, sizeof poison) != 0;
+        }
+        CHECK(looks >= 1 && looks <= 6); // its first byte and five lines
+        CHECK_EQ(sock->out_len, (size_t)(i + 1) * strlen(HELLO));
+    }
+    CHECK(out_begins(sock, HELLO));
+    for (int k = 0; k < 256; k++) {
+        ROW("byte %d", k);
+        check_out(endless, "");
+        fake_send(endless, k < 50 ? text + k : "x", 1);
+        settle();
+    }
+    CHECK(out_begins(endless, "HTTP/1.1 431 "));
+    world_end();
+}
+
+// ---- HEAD
+
+static fsv_result write_on(fsv_request *request)
+{
+    fsv_result result = FSV_OK;
+    for (int i = 0; i < 100000 && result == FSV_OK; i++) result = fsv_stream_write(request, "0123456789", 10);
+    return result; // of an endless loop, FSV_OK
+}
+
+static void endless(fsv_request *request, void *user)
+{
+    app_begin(request);
+    app.result[0] = fsv_respond_stream(request, 200, NULL, FSV_LENGTH_UNKNOWN);
+    if (user) return;
+    app.result[1] = write_on(request);
+    app.result[2] = fsv_stream_end(request);
+}
+
+static void endless_room(fsv_request *request, void *user)
+{
+    (void)user;
+    if (write_on(request) == FSV_OK) app.error = "a write without an end";
+}
+
+// Goal: HEAD of a stream that would never end is answered with the head alone and ends at once; the connection goes on.
+TEST(head_of_endless_stream)
+{
+    for (int in_room = 0; in_room < 2; in_room++) {
+        fsv_route_desc desc;
+        ROW("in_room %d", in_room);
+        world();
+        memset(&desc, 0, sizeof desc);
+        desc.method = "GET";
+        desc.pattern = "/endless";
+        desc.handler = endless;
+        desc.on_room = endless_room;
+        desc.on_close = app_close;
+        desc.user = in_room ? &app : NULL;
+        CHECK_EQ(fsv_server_route_add(server, &desc), FSV_OK);
+        fake_sock *sock = join();
+        say(sock, "HEAD /endless HTTP/1.1\r\nHost: a\r\n\r\n");
+        CHECK_EQ(app.begun, 1);
+        CHECK_EQ(app.ended, 1);
+        CHECK_EQ(app.result[0], FSV_OK);
+        CHECK_EQ(app.result[1], in_room ? FSV_OK : FSV_ERR_CLOSED);
+        CHECK_EQ(app.result[2], FSV_OK);
+        say(sock, GET);
+        check_out(sock, "HTTP/1.1 200 OK\r\n" DATE "Transfer-Encoding: chunked\r\n\r\n" HELLO);
+        world_end();
+    }
+}
+
+static size_t head_body(fsv_request *request, const char *data, size_t len, void *user)
+{
+    app.error = "on_body after the answer to HEAD";
+    return app_echo_body(request, data, len, user);
+}
+
+// Goal: HEAD with a body, to a route that echoes, has no body in its answer and ends without a reset; what of the body is there
+// already is passed over.
+TEST(head_with_body)
+{
+    static const struct {
+        const char *text;
+        bool keeps;
+    } kinds[] = {
+        {"HEAD /mirror HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd", true},
+        {"HEAD /mirror HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab", false},
+        {"HEAD /mirror HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n", false}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        ROW("kind %zu", i);
+        world();
+        route("GET", "/mirror", app_echo, head_body, NULL);
+        fake_sock *sock = join();
+        say(sock, kinds[i].text);
+        CHECK_EQ(app.ended, 1);
+        CHECK(out_begins(sock, "HTTP/1.1 200 OK\r\n"));
+        CHECK(sock->out_len > 4 && memcmp(sock->out + sock->out_len - 4, "\r\n\r\n", 4) == 0);
+        CHECK(!out_has(sock, "abcd"));
+        CHECK(!sock->was_reset);
+        size_t before = sock->out_len;
+        if (sock->chan) say(sock, GET);
+        CHECK_BYTES(sock->out + before, sock->out_len - before, HELLO, kinds[i].keeps ? strlen(HELLO) : 0);
+        fake_eof(sock);
+        settle();
+        CHECK(sock->closed && !sock->was_reset);
+        world_end();
+    }
+}
+
+// ---- bodies that break a rule
+
+static size_t offered_most, offered_taken;
+
+static size_t limited_body(fsv_request *request, const char *data, size_t len, void *user)
+{
+    (void)data;
+    (void)user;
+    if (len == 0) {
+        fsv_respond_text(request, 200, "taken");
+        return 0;
+    }
+    if (offered_taken + len > offered_most) offered_most = offered_taken + len;
+    if (app.bite && len > app.bite) len = app.bite;
+    offered_taken += len;
+    return len;
+}
+
+// Goal: a route's body_bytes_max stands before on_body, also where the length is not known: what is beyond it is never offered.
+TEST(body_limit_before_on_body)
+{
+    static const struct {
+        const char *chunks;
+        bool fits;
+    } kinds[] = {{"a\r\n1234567890\r\n0\r\n\r\n", true},
+                 {"6\r\n123456\r\n4\r\n7890\r\n0\r\n\r\n", true},
+                 {"b\r\n12345678901\r\n0\r\n\r\n", false},
+                 {"6\r\n123456\r\n5\r\n78901\r\n0\r\n\r\n", false},
+                 {"a\r\n1234567890\r\n1\r\n1\r\n0\r\n\r\n", false}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        for (int mode = 0; mode < 4; mode++) {
+            static const char head[] = "POST /limited HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+            fsv_route_desc desc;
+            ROW("kind %zu, mode %d", i, mode);
+            world();
+            memset(&desc, 0, sizeof desc);
+            desc.method = "POST";
+            desc.pattern = "/limited";
+            desc.handler = app_nothing;
+            desc.on_body = limited_body;
+            desc.on_close = app_close;
+            desc.body_bytes_max = 10;
+            CHECK_EQ(fsv_server_route_add(server, &desc), FSV_OK);
+            offered_most = offered_taken = 0;
+            app.bite = mode % 2 ? 3 : 0;
+            fake_sock *sock = join();
+            if (mode >= 2) sock->read_max = 1;
+            fake_send(sock, head, strlen(head));
+            say(sock, kinds[i].chunks);
+            CHECK(offered_most <= 10);
+            CHECK(out_begins(sock, kinds[i].fits ? "HTTP/1.1 200 OK\r\n" : "HTTP/1.1 413 "));
+            CHECK_EQ(offered_taken == 10, kinds[i].fits || offered_most == 10);
+            CHECK_EQ(app.ended, 1);
+            world_end();
+        }
+}
+
+static void late_close(fsv_request *request, void *user)
+{
+    app.result[0] = fsv_respond_text(request, 200, "too late");
+    app.result[1] = fsv_respond_stream(request, 200, NULL, FSV_LENGTH_UNKNOWN);
+    app_close(request, user);
+}
+
+// Goal: once the library has refused a body, on_close cannot answer any more: there is one answer, whatever it tries.
+TEST(no_answer_in_on_close)
+{
+    static const struct {
+        const char *text, *begins;
+        uint32_t wait_ms;
+    } kinds[] = {
+        {"POST /late HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "HTTP/1.1 400 ", 0},
+        {"POST /late HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", "HTTP/1.1 400 ", 0},
+        {"POST /late HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nabcdefg\r\n", "HTTP/1.1 413 ", 0},
+        {"POST /late HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab", "HTTP/1.1 408 ", 60000},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        fsv_route_desc desc;
+        int answers = 0;
+        ROW("kind %zu", i);
+        world();
+        memset(&desc, 0, sizeof desc);
+        desc.method = "POST";
+        desc.pattern = "/late";
+        desc.handler = app_nothing;
+        desc.on_body = limited_body;
+        desc.on_close = late_close;
+        desc.body_bytes_max = 6;
+        CHECK_EQ(fsv_server_route_add(server, &desc), FSV_OK);
+        app.bite = 0;
+        offered_taken = 0;
+        fake_sock *sock = join();
+        say(sock, kinds[i].text);
+        pass_ms(kinds[i].wait_ms);
+        CHECK_EQ(app.ended, 1);
+        CHECK(app.result[0] != FSV_OK && app.result[1] != FSV_OK);
+        CHECK(out_begins(sock, kinds[i].begins));
+        CHECK(!out_has(sock, "too late"));
+        for (size_t k = 0; k + 7 <= sock->out_len; k++) answers += memcmp(sock->out + k, "HTTP/1.", 7) == 0;
+        CHECK_EQ(answers, 1);
+        CHECK_EQ(app.answers, 1);
+        fake_eof(sock);
+        settle();
+        CHECK(sock->closed);
+        world_end();
+    }
+}
+
+static void stalling(fsv_request *request, void *user)
+{
+    (void)user;
+    app_begin(request);
+    fsv_respond_stream(request, 200, NULL, FSV_LENGTH_UNKNOWN);
+    fsv_stream_write(request, "12345", 5);
+}
+
+static void idle_room(fsv_request *request, void *user)
+{
+    (void)request;
+    (void)user;
+}
+
+// Goal: an answer that its handler does not go on with is cut by a reset: in HTTP/1.0 a clean end would say that it is whole.
+TEST(stalled_answer_is_cut)
+{
+    static const char *const kinds[] = {"GET /stalling HTTP/1.0\r\n\r\n", "GET /stalling HTTP/1.1\r\nHost: a\r\n\r\n"};
+    for (int i = 0; i < 2; i++) {
+        ROW("HTTP/1.%d", i);
+        world();
+        route("GET", "/stalling", stalling, NULL, idle_room);
+        fake_sock *sock = join();
+        say(sock, kinds[i]);
+        CHECK(out_has(sock, "12345"));
+        pass_ms(29000);
+        CHECK(!sock->closed);
+        pass_ms(1500);
+        CHECK(sock->closed && sock->was_reset && !sock->shut);
+        CHECK(!out_has(sock, "0\r\n\r\n"));
+        CHECK_EQ(app.ended, 1);
+        world_end();
+    }
+}
+
 // ---- accepting
 
 static fake_sock *listener(void)
@@ -1739,6 +2111,8 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(drain), CASE(drain_ends), CASE(drain_of_answers_under_way), CASE(free_with_work_under_way),
           CASE(turn_budget), CASE(pipeline_order), CASE(back_pressure), CASE(body_larger_than_buffer),
           CASE(body_refused_for_a_while), CASE(body_answered_early), CASE(handler_results), CASE(stream_ends_short),
-          CASE(stream_abort), CASE(owned_released_once), CASE(conns_max), CASE(conns_max_flood),
+          CASE(stream_abort), CASE(owned_released_once), CASE(body_outlives_its_turn), CASE(dripping_head),
+          CASE(head_of_endless_stream), CASE(head_with_body), CASE(body_limit_before_on_body),
+          CASE(no_answer_in_on_close), CASE(stalled_answer_is_cut), CASE(conns_max), CASE(conns_max_flood),
           CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog), CASE(move_keeps_bytes),
           CASE(move_into_full_inbox), CASE(move_that_fails), CASE(move_only_between_requests))

@@ -966,6 +966,39 @@ TEST(unix_successor)
     rmdir(folder);
 }
 
+// Goal: a path that fills sun_path is kept whole: its file goes at the end, the one that a shortened path would name stays.
+TEST(unix_longest_path)
+{
+    char folder[] = "/tmp/fastserve-XXXXXX", address[256], other[256];
+    struct sockaddr_un un;
+    const size_t most = sizeof un.sun_path - 1;
+    REQUIRE(mkdtemp(folder) != NULL);
+    (void)snprintf(address, sizeof address, "unix:%s/", folder);
+    size_t len = strlen(address);
+    memset(address + len, 's', 5 + most - len);
+    address[5 + most] = 0;
+    const char *path = address + 5;
+    CHECK_EQ(strlen(path), most);
+    (void)snprintf(other, sizeof other, "%.*s", (int)most - 1, path);
+    FILE *file = fopen(other, "w");
+    REQUIRE(file != NULL);
+    fclose(file);
+    REQUIRE(host_make(&h1, NULL) && host_listen(&h1, address) && fsv_server_start(h1.server) == FSV_OK);
+    CHECK_EQ(access(path, F_OK), 0);
+    REQUIRE(dial_unix(&c1, path));
+    CHECK_EQ(ask(&c1, GET), 200);
+    hang_up(&c1);
+    char told[256];
+    CHECK_EQ(fsv_server_address(h1.server, 0, told, sizeof told), 5 + most);
+    CHECK_STR(told, address);
+    host_end(&h1);
+    CHECK_EQ(access(path, F_OK), -1);
+    CHECK_EQ(access(other, F_OK), 0);
+    unlink(path);
+    unlink(other);
+    rmdir(folder);
+}
+
 #if defined(__linux__)
 // Goal: the abstract namespace: no file, in use while it is served, free afterwards.
 TEST(unix_abstract)
@@ -1523,6 +1556,32 @@ TEST(free_while_running)
         hang_up(&c2);
         hang_up(&c3);
     }
+}
+
+static void host_wait_body(void *arg)
+{
+    host *h = (host *)arg;
+    fsi_store32(&h->ran, 1 + (uint32_t)-fsv_server_wait(h->server));
+}
+
+// Goal: a server that another thread waits for cannot be freed or waited for once more; it goes on, and that thread's wait ends as
+// ever.
+TEST(free_while_waited_for)
+{
+    REQUIRE(host_start(&h1, NULL));
+    REQUIRE(fsi_thread_start(&h1.thread, host_wait_body, &h1, "waiter"));
+    UNTIL(fsi_load32(&h1.server->inside));
+    if (fsi_load32(&h1.server->inside)) { // else freeing would pull the server from under the waiter
+        CHECK_EQ(fsv_server_free(h1.server), FSV_ERR_STATE);
+        CHECK_EQ(fsv_server_wait(h1.server), FSV_ERR_STATE);
+    }
+    REQUIRE(dial(&c1, h1.port));
+    CHECK_EQ(ask(&c1, GET), 200);
+    hang_up(&c1);
+    fsv_server_stop(h1.server, 0);
+    fsi_thread_join(&h1.thread);
+    CHECK_EQ(h1.ran, 1);
+    host_end(&h1);
 }
 
 // Goal: while one loop is still inside a handler, the others wait for it asleep.
@@ -2119,12 +2178,13 @@ TEST(answers_over_the_wire)
 TEST_MAIN(CASE(drive_modes), CASE(misuse_in_handler), CASE(stop_in_handler), CASE(stop_before_run), CASE(free_unused),
           CASE(poll_by_descriptor), CASE(poll_refused), CASE(keep_alive), CASE(pipelining_order),
           CASE(half_closed_client), CASE(listen_forms), CASE(listen_errors), CASE(several_listeners), CASE(unix_file),
-          CASE(unix_successor), CASE(unix_abstract), CASE(in_use), CASE(in_use_shared), CASE(limits), CASE(conns_max),
-          CASE(conns_max_with_request), CASE(too_large_while_sending), CASE(expect_continue), CASE(timeouts_answered),
-          CASE(timeout_of_dripping_head), CASE(timeout_idle), CASE(timeout_stalled_stream), CASE(timeout_send),
-          CASE(stream_64_mib), CASE(stream_to_http_1_0), CASE(drain_finishes), CASE(drain_finishes_late),
-          CASE(drain_answers_fresh), CASE(drain_serves_backlog), CASE(drain_deadline), CASE(free_while_running),
-          CASE(stop_waits_asleep), CASE(stats_exact), CASE(on_answer), CASE(user_and_on_close),
-          CASE(log_names_desc_field), CASE(log_conns_clamped), CASE(log_names_route), CASE(affinity_restored),
-          CASE(loops_all_serve), CASE(stuck_loop_is_rescued), CASE(connection_follows), CASE(two_servers),
-          CASE(signals_untouched), CASE(accessors), CASE(target_forms), CASE(routes), CASE(answers_over_the_wire))
+          CASE(unix_successor), CASE(unix_longest_path), CASE(unix_abstract), CASE(in_use), CASE(in_use_shared),
+          CASE(limits), CASE(conns_max), CASE(conns_max_with_request), CASE(too_large_while_sending),
+          CASE(expect_continue), CASE(timeouts_answered), CASE(timeout_of_dripping_head), CASE(timeout_idle),
+          CASE(timeout_stalled_stream), CASE(timeout_send), CASE(stream_64_mib), CASE(stream_to_http_1_0),
+          CASE(drain_finishes), CASE(drain_finishes_late), CASE(drain_answers_fresh), CASE(drain_serves_backlog),
+          CASE(drain_deadline), CASE(free_while_running), CASE(free_while_waited_for), CASE(stop_waits_asleep),
+          CASE(stats_exact), CASE(on_answer), CASE(user_and_on_close), CASE(log_names_desc_field),
+          CASE(log_conns_clamped), CASE(log_names_route), CASE(affinity_restored), CASE(loops_all_serve),
+          CASE(stuck_loop_is_rescued), CASE(connection_follows), CASE(two_servers), CASE(signals_untouched),
+          CASE(accessors), CASE(target_forms), CASE(routes), CASE(answers_over_the_wire))
