@@ -3446,14 +3446,15 @@ FSI_PRIVATE void fsi_conn_body_end(fsi_conn *conn, fsv_request *request)
     if (request->resp == FSI_RESP_NONE && !conn->broken) fsi_answer_plain(request, 500);
 }
 
-// A head has been read at in_at: routes it and calls or prepares the handler.
-FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
+// Fills the request of the head that stands at in_at, and what the connection has to know of it.
+FSI_INLINE void fsi_conn_take_head(fsi_conn *conn, fsv_request *request)
 {
     fsi_loop *loop = conn->loop;
-    fsv_server *server = loop->server;
-    fsi_head *head = &request->head;
+    const fsi_head *head = &request->head;
     request->base = loop->in + loop->in_at;
     request->fields = loop->fields;
+    request->path = request->base + head->path;
+    request->path_len = head->path_len;
     request->conn = conn;
     request->route = NULL;
     request->body = NULL;
@@ -3466,20 +3467,7 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
     request->resp = FSI_RESP_NONE;
     request->closing = false;
     request->no_body = head->method == FSI_HEAD;
-    request->begun_us = server->desc.on_answer ? fsi_clock_ns() / 1000 : 0;
-    request->path = request->base + head->path;
-    request->path_len = head->path_len;
-    if (FSI_UNLIKELY(head->path_len == 0 && !head->asterisk)) { // "http://host" means its root
-        request->path = "/";
-        request->path_len = 1;
-        head->escaped = true; // not a part of the head's bytes
-        if (loop->path) {
-            loop->path[0] = '/';
-            request->path = loop->path;
-        }
-    }
-    FSI_COUNT(loop, requests, 1);
-    loop->turn_requests++;
+    request->begun_us = loop->server->desc.on_answer ? fsi_clock_ns() / 1000 : 0;
     conn->fresh = false;
     conn->body_chunked = head->chunked;
     conn->body_left = head->chunked ? 0 : head->has_length ? head->content_length : 0;
@@ -3488,18 +3476,56 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
     conn->want_100 = head->expect_continue && !conn->body_done;
     conn->paused = conn->window_open = false;
     conn->window_bytes = 0;
-    loop->in_at += head->bytes;
+    if (FSI_UNLIKELY(conn->body_chunked)) memset(&conn->chunked, 0, sizeof conn->chunked);
     conn->state = FSI_CONN_EXCHANGE; // from here on there is a request to be ended
-    if (FSI_UNLIKELY(head->escaped && request->path != loop->path)) {
-        int64_t n = fsi_unescape(loop->path, request->path, head->path_len, true, false);
-        if (n < 0) {
-            FSI_COUNT(loop, bad_requests, 1);
-            fsi_conn_refuse(conn, 400, fsi_refusal_text(FSI_BAD_ESCAPE));
-            return;
-        }
-        request->path = loop->path;
-        request->path_len = (uint32_t)n;
+    loop->in_at += head->bytes;
+    loop->turn_requests++;
+    FSI_COUNT(loop, requests, 1);
+}
+
+// A path that is not a part of the head's bytes: decoded, or the "/" that "http://host" means. False: refused.
+FSI_COLD bool fsi_conn_make_path(fsi_conn *conn, fsv_request *request)
+{
+    fsi_loop *loop = conn->loop;
+    int64_t n = 1;
+    if (request->path_len)
+        n = fsi_unescape(loop->path, request->path, request->path_len, true, false);
+    else
+        loop->path[0] = '/';
+    if (n < 0) {
+        FSI_COUNT(loop, bad_requests, 1);
+        fsi_conn_refuse(conn, 400, fsi_refusal_text(FSI_BAD_ESCAPE));
+        return false;
     }
+    request->head.escaped = true;
+    request->path = loop->path;
+    request->path_len = (uint32_t)n;
+    return true;
+}
+
+// The whole body: a view if it came with the head, else it is collected. False: the handler has to wait for it.
+FSI_PRIVATE bool fsi_conn_take_body(fsi_conn *conn, fsv_request *request)
+{
+    fsi_loop *loop = conn->loop;
+    if (conn->body_chunked || conn->body_left > loop->in_len - loop->in_at) {
+        conn->state = FSI_CONN_BODY;
+        if (!fsi_conn_detach_request(conn)) fsi_conn_refuse(conn, 503, "out of memory");
+        return false;
+    }
+    request->body = loop->in + loop->in_at;
+    request->body_len = (size_t)conn->body_left;
+    loop->in_at += (size_t)conn->body_left;
+    conn->body_done = true;
+    return true;
+}
+
+// A head has been read at in_at: routes it and calls or prepares the handler.
+FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
+{
+    const fsi_head *head = &request->head;
+    fsi_conn_take_head(conn, request);
+    bool other_path = head->escaped || (head->path_len == 0 && !head->asterisk);
+    if (FSI_UNLIKELY(other_path) && !fsi_conn_make_path(conn, request)) return;
     if (FSI_UNLIKELY(head->minor == 0 && !head->has_length &&
                      (head->method == FSI_POST || head->method == FSI_PUT || head->method == FSI_PATCH))) {
         fsi_conn_refuse(conn, 411, "a body in HTTP/1.0 needs a Content-Length");
@@ -3512,35 +3538,16 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
     const fsi_route *route = request->route;
     uint64_t limit = route->body_bytes_max ? route->body_bytes_max
                      : route->on_body      ? UINT64_MAX
-                                           : server->desc.body_bytes_max;
+                                           : conn->loop->server->desc.body_bytes_max;
     if (FSI_UNLIKELY(conn->body_left > limit)) {
         request->route = NULL; // its handler is not called, so neither is on_close
         fsi_conn_refuse(conn, 413, "the body is too large");
         return;
     }
-    if (FSI_UNLIKELY(conn->body_chunked)) memset(&conn->chunked, 0, sizeof conn->chunked);
-    if (FSI_UNLIKELY(route->on_body != NULL)) {
-        bool empty = conn->body_done && (head->has_length || head->chunked);
-        fsi_conn_call(conn, request);
-        if (empty && request->resp != FSI_RESP_DONE) fsi_conn_body_end(conn, request);
-        if (request->resp == FSI_RESP_DONE) fsi_conn_next(conn);
-        return;
-    }
-    if (FSI_UNLIKELY(!conn->body_done)) {
-        if (conn->body_chunked || conn->body_left > loop->in_len - loop->in_at) {
-            conn->state = FSI_CONN_BODY;
-            if (!fsi_conn_detach_request(conn)) {
-                request->route = NULL;
-                fsi_conn_refuse(conn, 503, "out of memory");
-            }
-            return;
-        }
-        request->body = loop->in + loop->in_at;
-        request->body_len = (size_t)conn->body_left;
-        loop->in_at += (size_t)conn->body_left;
-        conn->body_done = true;
-    }
+    if (FSI_UNLIKELY(!conn->body_done) && !route->on_body && !fsi_conn_take_body(conn, request)) return;
     fsi_conn_call(conn, request);
+    bool empty = route->on_body && conn->body_done && head->has_length;
+    if (FSI_UNLIKELY(empty) && request->resp != FSI_RESP_DONE) fsi_conn_body_end(conn, request);
     if (request->resp == FSI_RESP_DONE) fsi_conn_next(conn);
 }
 
@@ -3957,6 +3964,7 @@ FSI_PRIVATE fsi_conn *fsi_loop_adopt(fsi_loop *loop, int fd)
     }
     loop->conns++;
     FSI_COUNT(loop, conns_accepted, 1);
+    // For the first turn only: fsi_conn_set_timer decides from then on.
     fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.idle_timeout_ms);
     return conn;
 }
@@ -4755,6 +4763,13 @@ FSI_PRIVATE fsv_result fsi_server_listen_unix(fsv_server *server, const char *pa
     if (path[0] != '@' && fsi_unix_is_stale(&at, path)) (void)unlink(path);
     return fsi_server_listen_at(server, &at, path, false, false);
 }
+#else
+FSI_PRIVATE fsv_result fsi_server_listen_unix(fsv_server *server, const char *path)
+{
+    (void)server;
+    (void)path;
+    return FSV_ERR_UNSUPPORTED;
+}
 #endif
 
 FSI_PRIVATE fsv_result fsi_server_listen_text(fsv_server *server, const char *text, bool with_others)
@@ -4766,13 +4781,7 @@ FSI_PRIVATE fsv_result fsi_server_listen_text(fsv_server *server, const char *te
         if (!fsi_sockaddr_parse(text + 10, &at, &port) || at.len || strchr(text + 10, ':')) return FSV_ERR_ADDRESS;
         return fsi_server_listen_localhost(server, port, with_others);
     }
-    if (strncmp(text, "unix:", 5) == 0) {
-#if FSI_UNIX
-        return fsi_server_listen_unix(server, text + 5);
-#else
-        return FSV_ERR_UNSUPPORTED;
-#endif
-    }
+    if (strncmp(text, "unix:", 5) == 0) return fsi_server_listen_unix(server, text + 5);
     if (!fsi_sockaddr_parse(text, &at, &port)) return FSV_ERR_ADDRESS;
     if (at.len) return fsi_server_listen_at(server, &at, NULL, true, with_others);
     fsi_sockaddr_v6(&at, &in6addr_any, port); // every address: dual stack, or IPv4 alone
