@@ -824,8 +824,8 @@ struct fsi_conn {
 // ---- >>loop's and >>server's
 
 #define FSI_BLOCK_CLASSES 8 // 256 bytes to 32 KiB, doubling
-#define FSI_IN_BYTES 65536
-#define FSI_OUT_BYTES 65536
+#define FSI_IN_BYTES ((size_t)65536)
+#define FSI_OUT_BYTES ((size_t)65536)
 #define FSI_TURN_BYTES (1u << 20) // that one connection reads or writes in a turn, about
 
 typedef struct fsi_listener {
@@ -1026,7 +1026,7 @@ FSI_PRIVATE void fsi_blocks_free(fsi_loop *loop)
 FSI_PRIVATE bool fsi_slab_add(fsv_server *server, fsi_loop *loop)
 {
     if (server->slab_count == server->slab_max) return false;
-    fsi_conn *slab = (fsi_conn *)fsi_alloc_zero(server, sizeof(fsi_conn) * FSI_SLAB_CONNS);
+    fsi_conn *slab = (fsi_conn *)fsi_alloc_zero(server, sizeof(fsi_conn) * (size_t)FSI_SLAB_CONNS);
     if (!slab) return false;
     for (uint32_t i = FSI_SLAB_CONNS; i-- > 0;) {
         slab[i].slot = server->slab_count * FSI_SLAB_CONNS + i;
@@ -1237,17 +1237,14 @@ FSI_PRIVATE bool fsi_read_small(const char *path, char *out, size_t size)
 // CPUs that the cgroup's quota amounts to, rounded up; 0: no quota. Containers see their own group at these paths.
 FSI_PRIVATE uint32_t fsi_cpu_quota(void)
 {
-    char text[64], period_text[64];
-    long long quota = 0, period = 0;
+    char text[64], period_text[64], *rest = period_text;
     if (fsi_read_small("/sys/fs/cgroup/cpu.max", text, sizeof text)) {
-        if (sscanf(text, "%lld %lld", &quota, &period) != 2) return 0; // "max 100000"
-    } else {
-        if (!fsi_read_small("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text) ||
-            !fsi_read_small("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period_text, sizeof period_text))
-            return 0;
-        quota = atoll(text);
-        period = atoll(period_text);
+        rest = strchr(text, ' '); // "100000 100000", or "max 100000", which reads as 0
+    } else if (!fsi_read_small("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text) ||
+               !fsi_read_small("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period_text, sizeof period_text)) {
+        return 0;
     }
+    long long quota = strtoll(text, NULL, 10), period = rest ? strtoll(rest, NULL, 10) : 0;
     if (quota <= 0 || period <= 0) return 0;
     return (uint32_t)((quota + period - 1) / period);
 }
@@ -4244,8 +4241,8 @@ FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
 
 #if FSI_LOCALITY && FSI_IO_CAN_MOVE
 
-#define FSI_WINDOW_US 100000 // over which a loop's load is taken
-#define FSI_DROWNS 900       // permille of its window
+#define FSI_WINDOW_US ((uint64_t)100000) // over which a loop's load is taken
+#define FSI_DROWNS 900                   // permille of its window
 #define FSI_IDLES 500
 #define FSI_WATCH_US 1000000 // a loop watches the others for so long after their last turn
 #define FSI_OVERDUE_US 20000 // a turn that takes longer keeps new connections waiting
@@ -4582,7 +4579,7 @@ FSI_PRIVATE void fsi_server_release(fsv_server *server)
         fsi_release(server, server->loops, sizeof(fsi_loop) * server->loop_count);
     }
     for (uint32_t i = 0; i < server->slab_count; i++)
-        fsi_release(server, server->slabs[i], sizeof(fsi_conn) * FSI_SLAB_CONNS);
+        fsi_release(server, server->slabs[i], sizeof(fsi_conn) * (size_t)FSI_SLAB_CONNS);
     fsi_release(server, server->slabs, sizeof(void *) * server->slab_max);
     fsi_release(server, server->threads, sizeof(fsi_thread) * server->loop_count);
     fsi_release(server, server->cpus, sizeof(int) * CPU_SETSIZE);

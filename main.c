@@ -139,7 +139,8 @@ static void demo_stats(fsv_request *request, void *user)
     char text[4096];
     fsv_stats stats;
     (void)user;
-    fsv_server_stats(fsv_request_server(request), UINT32_MAX, &stats);
+    memset(&stats, 0, sizeof stats);
+    (void)fsv_server_stats(fsv_request_server(request), UINT32_MAX, &stats);
     size_t at = (size_t)snprintf(text, sizeof text, "{\"version\": \"%s\", \"loops\": %u", fsv_version(),
                                  fsv_server_loops(fsv_request_server(request)));
 #define X(name, help) \
@@ -156,7 +157,8 @@ static void demo_metrics(fsv_request *request, void *user)
     size_t at = 0;
     fsv_stats stats;
     (void)user;
-    fsv_server_stats(fsv_request_server(request), UINT32_MAX, &stats);
+    memset(&stats, 0, sizeof stats);
+    (void)fsv_server_stats(fsv_request_server(request), UINT32_MAX, &stats);
 #define X(name, help)                                                                           \
     at += (size_t)snprintf(text + at, sizeof text - at,                                         \
                            "# HELP fastserve_" #name "_total " help "\n# TYPE fastserve_" #name \
