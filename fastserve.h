@@ -256,8 +256,8 @@ typedef struct fsv_server_desc {
 FSV_API fsv_result fsv_server_create(fsv_server **server, const fsv_server_desc *desc);
 
 // Ends everything at once (as stop with no drain, if it still runs), joins the server's threads and returns its
-// memory. NULL is fine. FSV_ERR_STATE from inside one of its own handlers, or while fsv_server_run, _poll or _wait is on
-// another thread's stack: then nothing was freed. Owned response bodies that are still queued are released.
+// memory. NULL is fine. FSV_ERR_STATE from inside one of its own handlers, or while fsv_server_run, _poll or _wait is
+// on another thread's stack: then nothing was freed. Owned response bodies that are still queued are released.
 FSV_API fsv_result fsv_server_free(fsv_server *server);
 
 // Binds and listens; clients queue from now on. May be called several times, before the server runs. Forms:
@@ -746,7 +746,7 @@ typedef struct fsi_out {
     size_t len;
     fsv_release_handler release; // NULL for bytes that were copied behind this struct
     void *release_user;
-    size_t bytes; // of this allocation; room for more copies is bytes - sizeof - what ptr + len reached
+    size_t bytes; // of this allocation; room for more copies is bytes - sizeof - end
     size_t end;   // copied bytes: offset behind the last one; owned memory: bytes sent
 } fsi_out;
 
@@ -940,7 +940,7 @@ struct fsv_server {
     bool conns_asked; // conns_max is not the default
     char pad0[FSV_CACHE_LINE];
     uint32_t life;          // fsi_life
-    uint32_t inside;        // a thread is inside run or poll
+    uint32_t inside;        // a thread is inside run, poll or wait
     uint32_t stop;          // 1: stopping
     uint64_t stop_drain_ms; // shortest drain that was asked for
     uint32_t conns_open;    // accepted and not yet freed, over all loops
@@ -2903,20 +2903,15 @@ FSI_PRIVATE const fsi_route *fsi_node_match(const fsi_node *node, fsi_match *mat
 
 // ---- sending
 
-FSI_PRIVATE void fsi_out_free(fsi_conn *conn, fsi_out *out)
-{
-    if (out->release) out->release((void *)(uintptr_t)(out->ptr), out->release_user);
-    fsi_block_put(conn->loop, out, out->bytes);
-}
-
-// Takes the fsi_out's memory back: for owned memory `ptr` moves while it is sent, so its start is kept in `end`.
+// Takes the first of the queue off. Owned memory goes back to its owner; `ptr` moved while it was sent, `end` says
+// how far.
 FSI_PRIVATE void fsi_out_drop(fsi_conn *conn)
 {
     fsi_out *out = conn->out;
     conn->out = out->next;
     if (!conn->out) conn->out_last = NULL;
-    if (out->release) out->ptr -= out->end;
-    fsi_out_free(conn, out);
+    if (out->release) out->release((void *)(uintptr_t)(out->ptr - out->end), out->release_user);
+    fsi_block_put(conn->loop, out, out->bytes);
 }
 
 FSI_PRIVATE void fsi_conn_count_queued(fsi_conn *conn, size_t more)
@@ -3144,6 +3139,7 @@ FSI_PRIVATE void fsi_conn_end_request(fsi_conn *conn, fsv_request *request)
     fsi_loop *loop = conn->loop;
     if (request->status && loop->server->desc.on_answer)
         fsi_tell_answer(loop, request, request->status, request->out_bytes, request->begun_us);
+    if (conn->state == FSI_CONN_BODY) request->route = NULL; // its handler was not called, so neither is on_close
     if (request->route && request->route->on_close) request->route->on_close(request, request->route->user);
     if (request->more) fsi_block_put(loop, request->more, request->more_cap);
     if (request->collect) fsi_block_put(loop, request->collect, request->collect_cap);
@@ -3159,8 +3155,6 @@ FSI_PRIVATE void fsi_conn_end_request(fsi_conn *conn, fsv_request *request)
 FSI_PRIVATE void fsi_conn_close(fsi_conn *conn, bool reset)
 {
     if (conn->state == FSI_CONN_CLOSE || conn->state == FSI_CONN_FREE) return;
-    if (conn->state == FSI_CONN_BODY)
-        fsi_conn_request(conn)->route = NULL; // its handler was not called, so neither is on_close
     if (conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE) {
         conn->broken = true;
         fsi_conn_end_request(conn, fsi_conn_request(conn));
@@ -3245,6 +3239,33 @@ FSI_INLINE void fsi_conn_put_head(fsi_conn *conn, fsv_request *request, uint32_t
         fsi_count_status(loop, status);
 }
 
+// Adds a field to the answer to come.
+FSI_PRIVATE fsv_result fsi_answer_field(fsv_request *request, const char *name, const char *value)
+{
+    if (request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
+    size_t name_len = strlen(name), value_len = strlen(value), need = name_len + value_len + 4, got;
+    if (!fsi_field_is_clean(name, name_len, value, value_len) || fsi_field_is_ours(name, name_len))
+        return FSV_ERR_FIELD;
+    if (request->more_len + need > request->loop->server->desc.response_fields_bytes_max) return FSV_ERR_LIMIT;
+    if (!request->more || request->more_len + need > request->more_cap) {
+        char *more = (char *)fsi_block_get(request->loop, (request->more_len + need) * 2, &got);
+        if (!more) return FSV_ERR_MEMORY;
+        if (request->more) {
+            memcpy(more, request->more, request->more_len);
+            fsi_block_put(request->loop, request->more, request->more_cap);
+        }
+        request->more = more;
+        request->more_cap = (uint32_t)got;
+    }
+    char *at = request->more + request->more_len;
+    at = fsi_put(at, name, name_len);
+    at = FSI_PUT(at, ": ");
+    at = fsi_put(at, value, value_len);
+    (void)FSI_PUT(at, "\r\n");
+    request->more_len += (uint32_t)need;
+    return FSV_OK;
+}
+
 FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t status, const char *type, size_t *type_len,
                                         uint64_t len)
 {
@@ -3299,7 +3320,6 @@ FSI_COLD void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
         fsv_request *request = fsi_conn_request(conn);
         bool begun = request->resp != FSI_RESP_NONE;
         no_body = request->no_body;
-        if (conn->state == FSI_CONN_BODY) request->route = NULL; // as in fsi_conn_close
         if (!begun) request->status = status;
         request->resp = FSI_RESP_DONE; // on_close cannot answer any more
         fsi_conn_end_request(conn, request);
@@ -3419,7 +3439,7 @@ FSI_INLINE bool fsi_conn_route(fsi_conn *conn, fsv_request *request)
     if (match.allow) {
         char allow[FSI_ALLOW_BYTES];
         fsi_allow_text(server, match.allow, allow);
-        (void)fsv_response_field(request, "Allow", allow);
+        (void)fsi_answer_field(request, "Allow", allow);
         fsi_answer_plain(request, match.method == FSI_OPTIONS ? 204 : 405);
     } else {
         fsi_answer_plain(request, 404);
@@ -3627,7 +3647,6 @@ FSI_PRIVATE bool fsi_conn_collect(fsi_conn *conn, fsv_request *request, size_t r
     uint64_t limit =
         request->route->body_bytes_max ? request->route->body_bytes_max : loop->server->desc.body_bytes_max;
     if (run > limit - request->body_len) {
-        request->route = NULL;
         fsi_conn_refuse(conn, 413, "the body is too large");
         return false;
     }
@@ -3637,7 +3656,6 @@ FSI_PRIVATE bool fsi_conn_collect(fsi_conn *conn, fsv_request *request, size_t r
             want = request->body_len + (size_t)conn->body_left;
         char *more = (char *)fsi_block_get(loop, want, &got);
         if (!more) {
-            request->route = NULL;
             fsi_conn_refuse(conn, 503, "out of memory");
             return false;
         }
@@ -3663,11 +3681,9 @@ FSI_PRIVATE bool fsi_conn_step_body(fsi_conn *conn)
     }
     if (conn->body_done) {
         request->body = request->collect;
+        conn->state = FSI_CONN_EXCHANGE;
         fsi_conn_call(conn, request);
-        if (request->resp == FSI_RESP_DONE)
-            fsi_conn_next(conn);
-        else
-            conn->state = FSI_CONN_EXCHANGE;
+        if (request->resp == FSI_RESP_DONE) fsi_conn_next(conn);
         return true;
     }
     if (conn->loop->in_at < conn->loop->in_len) return true;
@@ -4126,19 +4142,23 @@ FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
         }
 }
 
-// Closes every listener. A socket file goes first: once the socket is closed a successor may have put its own there.
+// Closes one address on every loop. A socket file goes first: once the socket is closed a successor may have put its
+// own there.
+FSI_PRIVATE void fsi_server_close_address(fsv_server *server, uint32_t index)
+{
+    fsi_address *address = &server->addresses[index];
+    if (address->unlink) (void)unlink(address->text + 5);
+    address->unlink = false;
+    for (uint32_t k = 0; k < server->loop_count; k++) {
+        fsi_chan *chan = &server->loops[k].listeners[index].chan;
+        if (chan->fd >= 0 && (k == 0 || !address->shared)) close(chan->fd);
+        chan->fd = -1;
+    }
+}
+
 FSI_PRIVATE void fsi_server_close_listeners(fsv_server *server)
 {
-    for (uint32_t i = 0; i < server->address_count; i++) {
-        fsi_address *address = &server->addresses[i];
-        if (address->unlink) (void)unlink(address->text + 5);
-        address->unlink = false;
-        for (uint32_t k = 0; k < server->loop_count; k++) {
-            fsi_chan *chan = &server->loops[k].listeners[i].chan;
-            if (chan->fd >= 0 && (k == 0 || !address->shared)) close(chan->fd);
-            chan->fd = -1;
-        }
-    }
+    for (uint32_t i = 0; i < server->address_count; i++) fsi_server_close_address(server, i);
 }
 
 // Fresh connections that were accepted as the server began to stop get this long for their first request.
@@ -4325,13 +4345,11 @@ static void fsi_balance_moves(fsi_loop *loop)
         fsi_io_detach(&conn->chan);
         fsi_timer_remove(&conn->timer);
         conn->loop = NULL;
-        if (fsi_queue_push(&to->inbox, msg)) { // from here on it is the other loop's
-            loop->conns--;
+        loop->conns--;
+        if (fsi_queue_push(&to->inbox, msg)) // from here on it is the other loop's
             fsi_loop_wake(to);
-        } else {
-            loop->conns--;
+        else
             fsi_loop_take(loop, conn);
-        }
     }
 }
 
@@ -4719,17 +4737,6 @@ FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *wa
     return FSV_OK;
 }
 
-FSI_PRIVATE void fsi_server_unlisten_last(fsv_server *server)
-{
-    uint32_t index = server->address_count - 1;
-    for (uint32_t k = 0; k < server->loop_count; k++) {
-        fsi_chan *chan = &server->loops[k].listeners[index].chan;
-        if (chan->fd >= 0 && (k == 0 || !server->addresses[index].shared)) close(chan->fd);
-        chan->fd = -1;
-    }
-    fsi_store32(&server->address_count, index);
-}
-
 // 127.0.0.1 and [::1] on one port. Without IPv6, or with the port taken there by a system's choice for v4, it tries
 // again or goes without.
 FSI_PRIVATE fsv_result fsi_server_listen_localhost(fsv_server *server, uint32_t port, bool with_others)
@@ -4746,7 +4753,8 @@ FSI_PRIVATE fsv_result fsi_server_listen_localhost(fsv_server *server, uint32_t 
         fsi_sockaddr_v6(&v6, &one, fsi_sockaddr_port(&v4));
         result = fsi_server_listen_at(server, &v6, NULL, true, with_others);
         if (result == FSV_OK || result == FSV_ERR_ADDRESS) return FSV_OK; // ADDRESS: no IPv6 here
-        fsi_server_unlisten_last(server);
+        fsi_server_close_address(server, server->address_count - 1);
+        fsi_store32(&server->address_count, server->address_count - 1);
         if (port) return result;
     }
     return result;
@@ -4808,6 +4816,18 @@ FSI_PRIVATE void fsi_server_join(fsv_server *server)
     while (server->thread_count > 0) fsi_thread_join(&server->threads[--server->thread_count]);
 }
 
+// Asks every loop to stop; async-signal-safe.
+FSI_PRIVATE void fsi_server_stop(fsv_server *server, uint32_t drain_ms)
+{
+    uint64_t seen = fsi_load64(&server->stop_drain_ms);
+    while (drain_ms < seen && !fsi_cas64(&server->stop_drain_ms, &seen, drain_ms)) continue;
+    fsi_store32(&server->stop, 1);
+    for (uint32_t i = 0; i < server->loop_count; i++) {
+        fsi_store32(&server->loops[i].woken, 1);
+        fsi_io_wake(&server->loops[i].io);
+    }
+}
+
 // Starts threads for loops first .. loop_count-1. False: none of them runs.
 FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
 {
@@ -4822,7 +4842,7 @@ FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
         // The missing loops count as drained, and this thread stands in for them, so that those that run can end.
         fsi_add32(&server->loops_drained, server->loop_count - server->thread_count);
         fsi_store32(&server->listeners_closed, 1);
-        fsv_server_stop(server, 0);
+        fsi_server_stop(server, 0);
         fsi_server_join(server);
         return false;
     }
@@ -5033,14 +5053,7 @@ FSV_API uint32_t fsv_server_poll_wait_ms(const fsv_server *server)
 
 FSV_API void fsv_server_stop(fsv_server *server, uint32_t drain_ms)
 {
-    if (!server) return;
-    uint64_t seen = fsi_load64(&server->stop_drain_ms);
-    while (drain_ms < seen && !fsi_cas64(&server->stop_drain_ms, &seen, drain_ms)) continue;
-    fsi_store32(&server->stop, 1);
-    for (uint32_t i = 0; i < server->loop_count; i++) {
-        fsi_store32(&server->loops[i].woken, 1);
-        fsi_io_wake(&server->loops[i].io);
-    }
+    if (server) fsi_server_stop(server, drain_ms);
 }
 
 FSV_API uint32_t fsv_server_loops(const fsv_server *server)
@@ -5309,29 +5322,7 @@ FSV_API void *fsv_request_user(const fsv_request *request)
 
 FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, const char *value)
 {
-    if (!request || !name || !value) return FSV_ERR_ARGUMENT;
-    if (request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
-    size_t name_len = strlen(name), value_len = strlen(value), need = name_len + value_len + 4, got;
-    if (!fsi_field_is_clean(name, name_len, value, value_len) || fsi_field_is_ours(name, name_len))
-        return FSV_ERR_FIELD;
-    if (request->more_len + need > request->loop->server->desc.response_fields_bytes_max) return FSV_ERR_LIMIT;
-    if (!request->more || request->more_len + need > request->more_cap) {
-        char *more = (char *)fsi_block_get(request->loop, (request->more_len + need) * 2, &got);
-        if (!more) return FSV_ERR_MEMORY;
-        if (request->more) {
-            memcpy(more, request->more, request->more_len);
-            fsi_block_put(request->loop, request->more, request->more_cap);
-        }
-        request->more = more;
-        request->more_cap = (uint32_t)got;
-    }
-    char *at = request->more + request->more_len;
-    at = fsi_put(at, name, name_len);
-    at = FSI_PUT(at, ": ");
-    at = fsi_put(at, value, value_len);
-    (void)FSI_PUT(at, "\r\n");
-    request->more_len += (uint32_t)need;
-    return FSV_OK;
+    return request && name && value ? fsi_answer_field(request, name, value) : FSV_ERR_ARGUMENT;
 }
 
 FSV_API fsv_result fsv_response_close(fsv_request *request)
