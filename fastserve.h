@@ -219,37 +219,41 @@ typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
 #define FSV_LOOPS_PER_CPU 0xffffffffu // as desc.loops: one loop per CPU that this process may use
 
 // Zero means default:  fsv_server_desc desc = {0};  in C,  = {};  in C++.  Copied by fsv_server_create.
+// clang-format off
 typedef struct fsv_server_desc {
-    uint32_t loops;            // event loops, 1 to 1024, or FSV_LOOPS_PER_CPU                 (default 1)
-    uint32_t pin;              // 1: a loop stays on its CPU, connections follow their packets (default 0)
-    uint32_t conns_max;        // open connections; more get a 503. Lowered to what the
-                               // descriptor limit allows, which desc.log is told                     (default 65536)
-    uint32_t backlog;          // of each listener; the system may clamp it                    (default 4096)
-    uint32_t head_bytes_max;   // request line + fields, 256 to 1 MiB; beyond it 431           (default 16384)
-    uint32_t target_bytes_max; // request target; beyond it 414                                (default 8192)
-    uint32_t fields_max;       // fields of a request, also of a trailer; beyond it 431        (default 100)
-    uint64_t body_bytes_max;   // of a body that is collected whole; beyond it 413             (default 1 MiB)
-    uint32_t out_bytes_max;    // response bytes that may wait for a slow reader before
-                               // fsv_stream_write says FSV_ERR_FULL                           (default 262144)
-    uint32_t response_fields_bytes_max; // added by fsv_response_field to one response          (default 16384)
-    uint32_t head_timeout_ms;           // from the first byte of a head to its end, however slowly it
-                                        // drips; beyond it 408                                         (default 10000)
-    uint32_t idle_timeout_ms;           // without a request, then the connection is closed             (default 60000)
-    uint32_t body_timeout_ms;           // window over which body_rate_min is held; beyond it 408       (default 10000)
-    uint32_t body_rate_min;             // bytes per second that a body must bring at least             (default 512)
-    uint32_t send_timeout_ms;           // a reader that takes nothing for so long is reset             (default 30000)
-    uint32_t linger_ms;                 // wait for the peer to read an answer that ended the connection
-                                        // while it was still sending                                   (default 1000)
-    uint32_t turn_requests_max;         // pipelined requests of one connection in a row, then others   (default 64)
-    uint32_t inbox_max;                 // messages that may wait for a loop, a power of two            (default 1024)
-    fsv_handler handler;          // takes what no route matches, any known method                (default NULL: 404)
-    fsv_answer_handler on_answer; // called after each answer, on its loop: an access log       (default NULL)
-    fsv_log_handler log;          // what happens out of sight                                    (default NULL)
-    void *user;                   // handed to handler, on_answer and log; never touched
-    void *(*alloc)(size_t size, void *user);                // memory aligned as malloc's; NULL on failure.
-    void (*release)(void *memory, size_t size, void *user); // both or neither; any thread      (default malloc, free)
-    void *alloc_user;                                       // handed to alloc and release
+    uint32_t loops;             // event loops, 1 to 1024, or FSV_LOOPS_PER_CPU                      (default 1)
+    uint32_t pin;               // 1: a loop stays on its CPU, connections follow their packets      (default 0)
+    uint32_t conns_max;         // open connections, below 2^31; more get a 503. Lowered to what
+                                // the descriptor limit allows, which log is told                    (default 65536)
+    uint32_t backlog;           // of each listener; the system may clamp it                         (default 4096)
+    uint32_t head_bytes_max;    // request line + fields, 256 to 1 MiB; beyond it 431                (default 16384)
+    uint32_t target_bytes_max;  // request target; beyond it 414                                     (default 8192)
+    uint32_t fields_max;        // fields of a request or of a trailer, 1 to 10000; beyond it 431    (default 100)
+    uint64_t body_bytes_max;    // of a body that is collected whole; beyond it 413                  (default 1 MiB)
+    uint32_t out_bytes_max;     // response bytes that may wait for a slow reader before
+                                // fsv_stream_write says FSV_ERR_FULL                                (default 262144)
+    uint32_t response_fields_bytes_max; // by fsv_response_field in one response, 1 to 32768         (default 16384)
+    uint32_t head_timeout_ms;   // from the first byte of a head to its end, however slowly it
+                                // drips; beyond it 408                                              (default 10000)
+    uint32_t idle_timeout_ms;   // without a request, then the connection is closed                  (default 60000)
+    uint32_t body_timeout_ms;   // window over which body_rate_min is held; beyond it 408            (default 10000)
+    uint32_t body_rate_min;     // bytes per second that a body must bring at least                  (default 512)
+    uint32_t send_timeout_ms;   // a reader that takes nothing for so long is reset, and so is a
+                                // streamed answer that brings nothing                               (default 30000)
+    uint32_t linger_ms;         // wait for the peer to read an answer that ended the connection
+                                // while it was still sending                                        (default 1000)
+    uint32_t turn_requests_max; // pipelined requests of one connection in a row, then others        (default 64)
+    uint32_t inbox_max;         // messages that may wait for a loop, a power of two from 2          (default 1024)
+    fsv_handler handler;        // takes what no route matches: GET HEAD POST PUT DELETE PATCH
+                                // OPTIONS TRACE                                                     (default NULL: 404)
+    fsv_answer_handler on_answer; // called after each answer, on its loop: an access log            (default NULL)
+    fsv_log_handler log;        // what happens out of sight                                         (default NULL)
+    void *user;                 // handed to handler, on_answer and log; never touched
+    void *(*alloc)(size_t size, void *user);                // memory aligned as malloc's; NULL on failure
+    void (*release)(void *memory, size_t size, void *user); // both or neither; any thread           (default malloc, free)
+    void *alloc_user;           // handed to alloc and release
 } fsv_server_desc;
+// clang-format on
 
 // Makes a server with its loops; nothing listens or runs yet. desc may be NULL: all defaults.
 // FSV_ERR_ARGUMENT (the log names the field), FSV_ERR_MEMORY, FSV_ERR_SYSTEM, FSV_ERR_UNSUPPORTED (pin).
