@@ -1573,8 +1573,8 @@ static uint64_t bench_share(uint64_t all, uint32_t parts, uint32_t index)
 
 static bool bench_threads_make(bench_job *job)
 {
-    int cpus[CPU_SETSIZE];
-    uint32_t cpu_count = fsi_cpus(cpus, CPU_SETSIZE);
+    fsi_cpu cpus[CPU_SETSIZE];
+    uint32_t cpu_count = fsi_cpus(cpus);
     // A thread for every CPU stays on its own, beside the loop that serves it there; left alone, threads crowd on one CPU and every
     // connection with them. Fewer threads are better placed by the system, which sees what else runs.
     bool every_cpu = cpu_count && job->thread_count >= cpu_count;
@@ -1584,7 +1584,7 @@ static bool bench_threads_make(bench_job *job)
         job->threads[i] =
             bench_thread_new(&job->plan, (uint32_t)bench_share(job->conn_count, job->thread_count, i), quota);
         if (!job->threads[i]) break;
-        if (every_cpu) job->threads[i]->cpu = cpus[i % cpu_count];
+        if (every_cpu) job->threads[i]->cpu = cpus[i % cpu_count].number;
         if (i + 1 == job->thread_count) return true;
     }
     bench_say("out of memory or descriptors for %u threads and %u connections", job->thread_count, job->conn_count);

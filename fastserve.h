@@ -908,6 +908,14 @@ struct fsi_loop {
     char pad1[FSV_CACHE_LINE];
 };
 
+typedef struct fsi_cpu {
+    int number;
+    uint64_t idle_ticks;    // since boot, when it was last looked at; FSI_CPU_UNKNOWN
+    uint64_t load_permille; // how busy it was between the last two looks, whatever ran there; FSI_CPU_UNKNOWN
+} fsi_cpu;
+
+#define FSI_CPU_UNKNOWN UINT64_MAX
+
 typedef struct fsi_address {
     char text[128]; // "unix:" and a whole sun_path
     uint32_t port;
@@ -927,7 +935,7 @@ struct fsv_server {
     uint32_t loop_count;
     fsi_thread *threads;   // loop_count of them
     uint32_t thread_count; // started
-    int *cpus;             // usable CPUs in order, when pinned; room for CPU_SETSIZE
+    fsi_cpu *cpus;         // usable CPUs in order, when pinned; room for CPU_SETSIZE
     uint32_t cpu_count;
     fsi_node *root;
     fsi_route fallback;                           // desc.handler
@@ -950,6 +958,7 @@ struct fsv_server {
     uint32_t conns_open;    // accepted and not yet freed, over all loops
     uint32_t loops_drained; // loops that have emptied their listeners
     uint32_t listeners_closed;
+    uint64_t looked_us; // at the CPUs, by one loop for all
     char pad1[FSV_CACHE_LINE];
 };
 
@@ -1215,15 +1224,21 @@ FSI_PRIVATE bool fsi_affinity_pin(int cpu)
     return errno == 0;
 }
 
-// CPUs of the process's set, in order; returns how many, at most max.
-FSI_PRIVATE uint32_t fsi_cpus(int *out, uint32_t max)
+// CPUs of the process's set, in order, into out, which has room for CPU_SETSIZE or is NULL. Returns how many.
+FSI_PRIVATE uint32_t fsi_cpus(fsi_cpu *out)
 {
     cpu_set_t set;
     uint32_t n = 0;
     CPU_ZERO(&set);
     if (sched_getaffinity(0, sizeof set, &set) != 0) return 0;
-    for (int cpu = 0; cpu < CPU_SETSIZE && n < max; cpu++)
-        if (CPU_ISSET((size_t)cpu, &set)) out[n++] = cpu;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET((size_t)cpu, &set)) continue;
+        if (out) {
+            out[n].number = cpu;
+            out[n].idle_ticks = out[n].load_permille = FSI_CPU_UNKNOWN;
+        }
+        n++;
+    }
     return n;
 }
 
@@ -1236,6 +1251,42 @@ FSI_PRIVATE bool fsi_read_small(const char *path, char *out, size_t size)
     if (got < 0) return false;
     out[got] = 0;
     return true;
+}
+
+// A line of /proc/stat: "cpu3 user nice system idle iowait ...", in ticks of 10 ms. One thread at a time.
+FSI_PRIVATE void fsi_cpu_look(fsi_cpu *cpus, uint32_t count, const char *line, uint64_t passed_us)
+{
+    unsigned long long idle = 0, waiting = 0;
+    int number;
+    if (sscanf(line, "cpu%d %*u %*u %*u %llu %llu", &number, &idle, &waiting) != 3) return;
+    for (uint32_t i = 0; i < count; i++) {
+        if (cpus[i].number != number) continue;
+        uint64_t now = idle + waiting, rested_us = (now - cpus[i].idle_ticks) * 10000, load = FSI_CPU_UNKNOWN;
+        if (passed_us && cpus[i].idle_ticks <= now)
+            load = rested_us < passed_us ? 1000 - rested_us * 1000 / passed_us : 0;
+        fsi_poke64(&cpus[i].load_permille, load);
+        cpus[i].idle_ticks = now;
+        return;
+    }
+}
+
+// How busy each CPU was since the last look, passed_us ago; 0: that was too long ago to say.
+FSI_PRIVATE void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us)
+{
+    char text[4096], *line, *end;
+    size_t rest = 0; // of a line that a read has cut
+    ssize_t got;
+    int fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    while ((got = read(fd, text + rest, sizeof text - 1 - rest)) > 0) {
+        text[rest + (size_t)got] = 0;
+        if (strncmp(text, "cpu", 3) != 0) break; // the CPUs stand before everything else
+        for (line = text; (end = strchr(line, '\n')) != NULL; line = end + 1)
+            fsi_cpu_look(cpus, count, line, passed_us);
+        rest = strlen(line);
+        memmove(text, line, rest);
+    }
+    close(fd);
 }
 
 // CPUs that the cgroup's quota amounts to, rounded up; 0: no quota. Containers see their own group at these paths.
@@ -1255,8 +1306,7 @@ FSI_PRIVATE uint32_t fsi_cpu_quota(void)
 
 FSI_PRIVATE uint32_t fsi_cpu_usable(void)
 {
-    int cpus[CPU_SETSIZE];
-    uint32_t n = fsi_cpus(cpus, CPU_SETSIZE), quota = fsi_cpu_quota();
+    uint32_t n = fsi_cpus(NULL), quota = fsi_cpu_quota();
     if (n == 0) n = 1;
     return quota && quota < n ? quota : n;
 }
@@ -4258,9 +4308,10 @@ FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
 // ---------------------------------------------------------------------------------------------------------
 // >>balance   Which loop should own a connection, when several loops are pinned. Two forces, both weak, since a move
 //             costs more than many requests: a connection follows its packets (every 64 answers it asks on which CPU
-//             the last one came in), and a loop that drowns gives connections to one that idles. Load overrides
-//             locality. And an idle loop accepts for one that is stuck in a long turn. Moves happen after the batch,
-//             at most one a second for each connection, never with a request under way.
+//             the last one came in), and a loop whose CPU is full gives connections to one whose CPU rests. What counts
+//             is the CPU and not the loop: a client that shares it makes a loop slow without keeping it busy. Load
+//             overrides locality. And an idle loop accepts for one that is stuck in a long turn. Moves happen after the
+//             batch, at most one a second for each connection, never with a request under way.
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_LOCALITY && FSI_IO_CAN_MOVE
@@ -4280,7 +4331,7 @@ FSI_PRIVATE bool fsi_balances(const fsi_loop *loop)
 FSI_PRIVATE uint32_t fsi_balance_loop_of(const fsv_server *server, int cpu)
 {
     for (uint32_t i = 0; i < server->loop_count && i < server->cpu_count; i++)
-        if (server->cpus[i] == cpu) return i;
+        if (server->cpus[i].number == cpu) return i;
     return server->loop_count;
 }
 
@@ -4298,6 +4349,18 @@ FSI_PRIVATE void fsi_balance_mark(fsi_conn *conn, uint32_t to)
     conn->moved_s = (uint32_t)(loop->now_ms / 1000);
     conn->next = loop->move_list;
     loop->move_list = conn;
+}
+
+// How busy a loop's CPU is, with whatever else runs there; the loop's own share where the system does not tell.
+FSI_PRIVATE uint64_t fsi_balance_load(const fsi_loop *loop, uint64_t now_us)
+{
+    fsv_server *server = loop->server;
+    if (server->cpu_count) {
+        uint64_t load = fsi_peek64(&server->cpus[loop->index % server->cpu_count].load_permille);
+        if (load != FSI_CPU_UNKNOWN) return load;
+    }
+    bool rests = fsi_load64(&loop->last_turn_us) + 2 * FSI_WINDOW_US < now_us;
+    return rests ? 0 : fsi_peek64(&loop->busy_permille);
 }
 
 // It has answered some requests: is it to be given away, or, every FSI_FOLLOW_ANSWERS of them, to follow its packets?
@@ -4322,7 +4385,7 @@ static void fsi_balance_answered(fsi_conn *conn)
     if (getsockopt(conn->chan.fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &size) != 0 || cpu < 0) return;
     uint32_t to = fsi_balance_loop_of(server, cpu);
     if (to == server->loop_count || to == loop->index) return;
-    if (conn->balanced && fsi_peek64(&server->loops[to].busy_permille) > FSI_IDLES) return;
+    if (conn->balanced && fsi_balance_load(&server->loops[to], loop->now_us) > FSI_IDLES) return;
     conn->balanced = false;
     fsi_balance_mark(conn, to);
     FSI_COUNT(loop, conns_followed, 1);
@@ -4423,29 +4486,40 @@ static void fsi_balance_turn_begins(fsi_loop *loop)
     }
 }
 
-// A window has ended: how busy was this loop, and is there another that could help?
+// One loop looks at the CPUs for all, once in a window.
+FSI_PRIVATE void fsi_balance_look(fsv_server *server, uint64_t now_us)
+{
+    uint64_t last = fsi_load64(&server->looked_us);
+    if (last + FSI_WINDOW_US > now_us || !fsi_cas64(&server->looked_us, &last, now_us)) return;
+    uint64_t passed = now_us - last;
+    fsi_cpus_look(server->cpus, server->cpu_count, passed < 10 * FSI_WINDOW_US ? passed : 0);
+}
+
+// A window has ended: is this loop's CPU full, and is there another that could help?
 FSI_PRIVATE void fsi_balance_window(fsi_loop *loop, uint64_t now_us)
 {
     fsv_server *server = loop->server;
-    uint64_t length = now_us - loop->window_began_us, busy, least = FSI_IDLES, to = server->loop_count;
-    busy = length ? loop->window_busy_us * 1000 / length : 0;
+    uint64_t length = now_us - loop->window_began_us, least = FSI_IDLES, to = server->loop_count;
+    uint64_t busy = length ? loop->window_busy_us * 1000 / length : 0;
     loop->window_began_us = now_us;
     loop->window_busy_us = 0;
     loop->give_count = 0;
     fsi_poke64(&loop->busy_permille, busy);
-    if (busy < FSI_DROWNS || length > 10 * FSI_WINDOW_US || now_us < loop->give_after_us) return;
+    fsi_balance_look(server, now_us);
+    uint64_t load = fsi_balance_load(loop, now_us);
+    if (!busy || load < FSI_DROWNS || length > 10 * FSI_WINDOW_US || now_us < loop->give_after_us) return;
     for (uint32_t k = 0; k < server->loop_count; k++) {
         const fsi_loop *other = &server->loops[k];
-        bool quiet = fsi_load64(&other->last_turn_us) + 2 * FSI_WINDOW_US < now_us;
-        uint64_t theirs = quiet ? 0 : fsi_peek64(&other->busy_permille);
+        uint64_t theirs = fsi_balance_load(other, now_us);
         if (other == loop || theirs >= least) continue;
         least = theirs;
         to = k;
     }
     if (to == server->loop_count) return;
+    uint64_t half = (load - least) / 2; // of the surplus; the loop may be the lesser part of what its CPU bears
     loop->give_to = (uint32_t)to;
     loop->give_after_us = now_us + 4 * FSI_WINDOW_US;
-    loop->give_count = (uint32_t)(loop->conns * (busy - least) / busy / 2);
+    loop->give_count = half < busy ? (uint32_t)(loop->conns * half / busy) : loop->conns;
 }
 
 static void fsi_balance_turn_ends(fsi_loop *loop)
@@ -4604,7 +4678,7 @@ FSI_PRIVATE void fsi_server_release(fsv_server *server)
         fsi_release(server, server->slabs[i], sizeof(fsi_conn) * (size_t)FSI_SLAB_CONNS);
     fsi_release(server, server->slabs, sizeof(void *) * server->slab_max);
     fsi_release(server, server->threads, sizeof(fsi_thread) * server->loop_count);
-    fsi_release(server, server->cpus, sizeof(int) * CPU_SETSIZE);
+    fsi_release(server, server->cpus, sizeof(fsi_cpu) * CPU_SETSIZE);
     fsi_node_free(server, server->root);
     if (server->lock_made) (void)pthread_mutex_destroy(&server->lock);
     fsv_server_desc desc = server->desc; // the allocator outlives its struct
@@ -4630,16 +4704,16 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     if (!server->loops) return FSV_ERR_MEMORY;
     for (uint32_t i = 0; i < server->loop_count; i++) server->loops[i].io.fd = server->loops[i].io.wake.fd = -1;
     server->threads = (fsi_thread *)fsi_alloc_zero(server, sizeof(fsi_thread) * server->loop_count);
-    server->cpus = (int *)fsi_alloc_zero(server, sizeof(int) * CPU_SETSIZE);
+    server->cpus = (fsi_cpu *)fsi_alloc_zero(server, sizeof(fsi_cpu) * CPU_SETSIZE);
     server->slabs = (void **)fsi_alloc_zero(server, sizeof(void *) * server->slab_max);
     server->root = fsi_node_new(server, "", 0);
     if (!server->threads || !server->cpus || !server->slabs || !server->root) return FSV_ERR_MEMORY;
     if (pthread_mutex_init(&server->lock, NULL) != 0) return FSV_ERR_SYSTEM;
     server->lock_made = true;
-    if (desc->pin) server->cpu_count = fsi_cpus(server->cpus, CPU_SETSIZE);
+    if (desc->pin) server->cpu_count = fsi_cpus(server->cpus);
     for (uint32_t i = 0; i < server->loop_count; i++) {
         if (!fsi_loop_init(&server->loops[i], server, i)) return FSV_ERR_MEMORY;
-        if (server->cpu_count) server->loops[i].cpu = server->cpus[i % server->cpu_count];
+        if (server->cpu_count) server->loops[i].cpu = server->cpus[i % server->cpu_count].number;
     }
     for (uint32_t i = 0; i < server->loop_count; i++) {
         if (fsi_io_init(&server->loops[i].io, &server->loops[i])) continue;
@@ -4663,14 +4737,14 @@ FSI_PRIVATE void fsi_server_steer(fsv_server *server, int fd)
     uint16_t n = 0;
     uint32_t cpus = server->cpu_count < 256 ? server->cpu_count : 256;
     bool plain = server->loop_count == cpus;
-    for (uint32_t i = 0; i < cpus; i++) plain = plain && server->cpus[i] == (int)i;
+    for (uint32_t i = 0; i < cpus; i++) plain = plain && server->cpus[i].number == (int)i;
     memset(code, 0, sizeof code);
     code[n].code = BPF_LD | BPF_W | BPF_ABS;
     code[n++].k = (uint32_t)(SKF_AD_OFF + SKF_AD_CPU);
     for (uint32_t i = 0; !plain && i < cpus; i++) { // CPU numbers with gaps, or fewer loops than CPUs
         code[n].code = BPF_JMP | BPF_JEQ | BPF_K;
         code[n].jf = 1;
-        code[n++].k = (uint32_t)server->cpus[i];
+        code[n++].k = (uint32_t)server->cpus[i].number;
         code[n].code = BPF_RET | BPF_K;
         code[n++].k = i % server->loop_count;
     }

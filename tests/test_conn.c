@@ -57,6 +57,7 @@ static struct {
     uint32_t given, released; // owned bodies
     uint32_t answers;         // on_answer
     size_t bite;              // echo's on_body takes at most so many bytes a call; 0: all
+    uint64_t spends_ms;       // of the loop's time on each hello
     size_t stream_bytes;      // that /stream writes
     uint32_t full;            // times that fsv_stream_write said so
     size_t most_queued;
@@ -94,6 +95,7 @@ static void app_hello(fsv_request *request, void *user)
 {
     (void)user;
     app_begin(request);
+    fake.now_ns += app.spends_ms * 1000000;
     fsv_respond_text(request, 200, "Hello, World!");
 }
 
@@ -2001,8 +2003,10 @@ static void two_loops(uint32_t inbox_max)
     limits.inbox_max = inbox_max;
     world_with(&limits);
     server->cpu_count = 2; // by hand: no thread is pinned here
-    server->cpus[0] = 0;
-    server->cpus[1] = 1;
+    server->cpus[0].number = 0;
+    server->cpus[1].number = 1;
+    server->cpus[0].load_permille = server->cpus[1].load_permille = FSI_CPU_UNKNOWN;
+    fsi_poke64(&server->looked_us, UINT64_MAX / 2); // nobody looks at the real CPUs
 }
 
 // Goal: a connection follows its packets to the other loop, and what came on the way is answered there; it comes back, too.
@@ -2064,6 +2068,80 @@ TEST(move_into_full_inbox)
     world_end();
 }
 
+#define MOVERS 8
+
+// Eight connections on loop 0, which has `busy` permille of its CPU; says how many have gone to loop 1 a second later.
+static uint32_t given_away(uint64_t busy, uint64_t load, uint64_t other_load, fake_sock **socks)
+{
+    two_loops(0);
+    fake.now_ns += (uint64_t)2000 * 1000000; // a connection does not move in the second of its birth
+    server->cpus[0].load_permille = load;
+    server->cpus[1].load_permille = other_load;
+    for (int i = 0; i < MOVERS; i++) {
+        socks[i] = join();
+        socks[i]->cpu = 0; // its packets would have it stay
+    }
+    say(socks[0], GET); // the first window was long
+    app.spends_ms = busy / 10;
+    fake.now_ns += (100 - app.spends_ms) * 1000000;
+    say(socks[0], GET); // ends a window
+    app.spends_ms = 0;
+    for (int n = 0; n < 2; n++)
+        for (int i = 0; i < MOVERS; i++) say(socks[i], GET);
+    return server->loops[1].conns;
+}
+
+// Goal: a loop whose CPU is full gives half of the surplus to one whose CPU rests, all that it has when most of the load is
+// not its own, and nothing when there is no room elsewhere or no need.
+TEST(full_cpu_gives_away)
+{
+    static const struct row {
+        uint64_t busy, load, other_load;
+        uint32_t want;
+    } cases[] = {
+        {1000, 1000, 0, 4},                          // half
+        {1000, 1000, 400, 2},                        // (1000 - 400) / 2 of 1000, of 8
+        {400, 1000, 0, 8},                           // a client has the rest of that CPU: all go
+        {800, 1000, 200, 4},                         // half of the loop's own share
+        {1000, 890, 0, 0},                           // not full
+        {1000, 1000, 500, 0},                        // nobody rests
+        {1000, FSI_CPU_UNKNOWN, FSI_CPU_UNKNOWN, 4}, // by the loops' own figures
+        {600, FSI_CPU_UNKNOWN, FSI_CPU_UNKNOWN, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fake_sock *socks[MOVERS];
+        fsv_stats stats;
+        ROW("busy %llu load %llu other %llu", (unsigned long long)cases[i].busy, (unsigned long long)cases[i].load,
+            (unsigned long long)cases[i].other_load);
+        CHECK_EQ(given_away(cases[i].busy, cases[i].load, cases[i].other_load, socks), cases[i].want);
+        CHECK_EQ(fsv_server_stats(server, UINT32_MAX, &stats), FSV_OK);
+        CHECK_EQ(stats.conns_balanced, cases[i].want);
+        for (int k = 0; k < MOVERS; k++) {
+            fake_eof(socks[k]);
+            settle();
+            CHECK(socks[k]->closed);
+        }
+        world_end();
+    }
+}
+
+// Goal: a connection that was given away does not follow its packets back while that CPU is busy, and does when it rests.
+TEST(load_overrides_locality)
+{
+    fake_sock *socks[MOVERS];
+    CHECK_EQ(given_away(400, 1000, 0, socks), MOVERS);
+    fsi_loop *other = &server->loops[1];
+    fake.now_ns += (uint64_t)2000 * 1000000;
+    for (int i = 0; i < 130; i++) say(socks[0], GET);
+    CHECK(conn_of(socks[0])->loop == other);
+    server->cpus[0].load_permille = 300;
+    for (int i = 0; i < 64; i++) say(socks[0], GET);
+    CHECK(conn_of(socks[0])->loop == loop);
+    for (int k = 0; k < MOVERS; k++) fake_eof(socks[k]);
+    settle();
+    world_end();
+}
+
 // Goal: an io that cannot open the moved socket costs that connection only.
 TEST(move_that_fails)
 {
@@ -2115,4 +2193,5 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(head_of_endless_stream), CASE(head_with_body), CASE(body_limit_before_on_body),
           CASE(no_answer_in_on_close), CASE(stalled_answer_is_cut), CASE(conns_max), CASE(conns_max_flood),
           CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog), CASE(move_keeps_bytes),
-          CASE(move_into_full_inbox), CASE(move_that_fails), CASE(move_only_between_requests))
+          CASE(full_cpu_gives_away), CASE(load_overrides_locality), CASE(move_into_full_inbox), CASE(move_that_fails),
+          CASE(move_only_between_requests))

@@ -1792,8 +1792,12 @@ static cpu_set_t usual; // CPUs of the test itself
 
 static bool two_cpus(int *cpus)
 {
+    fsi_cpu all[CPU_SETSIZE];
     CPU_ZERO(&usual);
-    return pthread_getaffinity_np(pthread_self(), sizeof usual, &usual) == 0 && fsi_cpus(cpus, 2) == 2;
+    if (pthread_getaffinity_np(pthread_self(), sizeof usual, &usual) != 0 || fsi_cpus(all) < 2) return false;
+    cpus[0] = all[0].number;
+    cpus[1] = all[1].number;
+    return true;
 }
 
 static bool pinned_start(int *cpus)
