@@ -1256,12 +1256,18 @@ FSI_PRIVATE bool fsi_read_small(const char *path, char *out, size_t size)
 // A line of /proc/stat: "cpu3 user nice system idle iowait ...", in ticks of 10 ms. One thread at a time.
 FSI_PRIVATE void fsi_cpu_look(fsi_cpu *cpus, uint32_t count, const char *line, uint64_t passed_us)
 {
-    unsigned long long idle = 0, waiting = 0;
-    int number;
-    if (sscanf(line, "cpu%d %*u %*u %*u %llu %llu", &number, &idle, &waiting) != 3) return;
+    uint64_t now = 0; // idle and iowait
+    char *at, *end;
+    if (strncmp(line, "cpu", 3) != 0 || line[3] < '0' || line[3] > '9') return;
+    long number = strtol(line + 3, &at, 10);
+    for (int column = 1; column <= 5; column++, at = end) {
+        unsigned long long ticks = strtoull(at, &end, 10);
+        if (end == at) return;
+        if (column >= 4) now += ticks;
+    }
     for (uint32_t i = 0; i < count; i++) {
         if (cpus[i].number != number) continue;
-        uint64_t now = idle + waiting, rested_us = (now - cpus[i].idle_ticks) * 10000, load = FSI_CPU_UNKNOWN;
+        uint64_t rested_us = (now - cpus[i].idle_ticks) * 10000, load = FSI_CPU_UNKNOWN;
         if (passed_us && cpus[i].idle_ticks <= now)
             load = rested_us < passed_us ? 1000 - rested_us * 1000 / passed_us : 0;
         fsi_poke64(&cpus[i].load_permille, load);
