@@ -408,8 +408,8 @@ FSV_API int64_t fsv_request_peer(const fsv_request *request, char *out, size_t s
 FSV_API void fsv_request_set_user(fsv_request *request, void *user);
 FSV_API void *fsv_request_user(const fsv_request *request);
 
-// ---- response ------------------------------------------------------------------------------------------- One
-// answer per request; a second gives FSV_ERR_STATE. status is 200 to 599, else FSV_ERR_ARGUMENT. content_type may be
+// ---- response -------------------------------------------------------------------------------------------
+// One answer per request; a second gives FSV_ERR_STATE. status is 200 to 599, else FSV_ERR_ARGUMENT. content_type may be
 // NULL (no field); with a control byte it is FSV_ERR_FIELD, beyond 1024 bytes FSV_ERR_LIMIT. The library writes Date,
 // Content-Length or Transfer-Encoding, and Connection where it is needed.
 
@@ -2552,28 +2552,27 @@ FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
 // >>io   The one interface under everything; one of the sections after this fills it. One socket is one channel with
 //        at most one read and one write in progress.
 //
-// clang-format off
-//   fsi_io_init(io, loop)             false: the system refused. fsi_io_free is safe on zeroes with fd -1
-//   fsi_io_wait(io, us)               waits for events, at most us (UINT64_MAX: no limit); returns how many came
-//   fsi_io_dispatch(io)               tells their owners: fsi_chan_ready, or io->on_client for FSI_CHAN_CLIENT
-//   fsi_io_wake(io)                   any thread, async-signal-safe: makes the wait return fsi_io_listen(io, chan,
-//   shared)   starts telling of new connections; shared: several ios wait on this socket fsi_io_unlisten(chan)
-//   stops telling; the socket stays open fsi_io_accept(chan)               a descriptor of no io yet, FSI_PENDING,
-//   FSI_FAILED (go on), FSI_EMPTY (no descriptors) fsi_io_open(io, chan)             chan->fd joins this io; both
-//   directions count as ready fsi_io_detach(chan)               leaves its io, stays open (only where
-//   FSI_IO_CAN_MOVE) fsi_io_connect(io, chan, to, err) a new client socket; FSI_PENDING, or FSI_FAILED with the error
-//   in *err fsi_io_connected(chan)            after FSI_READY_WRITE of a pending connect: 0, or the system's error
-//   fsi_io_read(chan, to, n)          bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
-//   fsi_io_write(chan, bufs, n, stable)  bytes > 0, FSI_PENDING or FSI_FAILED fsi_io_shut(chan)                 ends
-//   our direction; the peer reads to the end fsi_io_close(chan, reset)         starts closing; fsi_chan_closed(chan)
-//   follows, at once or later
-// clang-format on
+//   fsi_io_init(io, loop)                false: the system refused. fsi_io_free is safe on zeroes with fd -1
+//   fsi_io_wait(io, us)                  waits for events, at most us (UINT64_MAX: no limit); returns how many came
+//   fsi_io_dispatch(io)                  tells their owners: fsi_chan_ready, or io->on_client for FSI_CHAN_CLIENT
+//   fsi_io_wake(io)                      any thread, async-signal-safe: makes the wait return
+//   fsi_io_listen(io, chan, shared)      starts telling of new connections; shared: several ios wait on this socket
+//   fsi_io_unlisten(chan)                stops telling; the socket stays open
+//   fsi_io_accept(chan)                  a descriptor of no io yet, FSI_PENDING, FSI_FAILED (go on), FSI_EMPTY (no
+//                                        descriptors)
+//   fsi_io_open(io, chan)                chan->fd joins this io; both directions count as ready
+//   fsi_io_detach(chan)                  leaves its io, stays open (only where FSI_IO_CAN_MOVE)
+//   fsi_io_connect(io, chan, to, err)    a new client socket; FSI_PENDING, or FSI_FAILED with the error in *err
+//   fsi_io_connected(chan)               after FSI_READY_WRITE of a pending connect: 0, or the system's error
+//   fsi_io_read(chan, to, n)             bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
+//   fsi_io_write(chan, bufs, n, stable)  bytes > 0, FSI_PENDING or FSI_FAILED
+//   fsi_io_shut(chan)                    ends our direction; the peer reads to the end
+//   fsi_io_close(chan, reset)            starts closing; fsi_chan_closed(chan) follows, at once or later
 //
 // After FSI_PENDING the io calls fsi_chan_ready and the core simply calls again. Rules, each one a known bug elsewhere:
-//   1. Bytes of a write that is FSI_PENDING stay where they are. A call with stable == false cannot promise that:
-//   then FSI_PENDING
-//      took nothing, and the core calls again at once with the same bytes in memory that stays (on readiness systems
-//      this costs nothing).
+//   1. Bytes of a write that is FSI_PENDING stay where they are. A call with stable == false cannot promise that: then
+//      FSI_PENDING took nothing, and the core calls again at once with the same bytes in memory that stays (on
+//      readiness systems this costs nothing).
 //   2. fsi_io_close only starts closing. Memory returns after fsi_chan_closed and after the batch of events.
 //   3. Stop only on FSI_PENDING. Who stops for another reason (budget) goes on the loop's run list, or sleeps for ever.
 //   4. A read that came back short counts as FSI_PENDING for the next one, until the peer's end was seen.
