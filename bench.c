@@ -5,7 +5,7 @@
 //
 // which makes the server that a run without a URL measures. The only entry is bench_main().
 //
-//     >>bench-text >>bench-units >>bench-options >>bench-url >>bench-structs >>bench-request >>bench-conn >>bench-thread
+//     >>bench-text >>bench-units >>bench-result >>bench-options >>bench-url >>bench-structs >>bench-request >>bench-conn >>bench-thread
 //     >>bench-report >>bench-connect >>bench-run
 //
 // THE MODEL   A closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next request.
@@ -211,25 +211,183 @@ static double bench_sqrt(double x)
 }
 
 // ---------------------------------------------------------------------------------------------------------
+// >>bench-result   What a run found out, whoever prints it. Plain data: it can be written as JSON, read back and added up.
+//                  Times are in nanoseconds. "Response" counts from when a request was due (open loop) or begun (closed
+//                  loop), "service" from when it was sent.
+// ---------------------------------------------------------------------------------------------------------
+
+// How a request or a connection fails. The wrk layout has four words for them: connect, read, write, timeout.
+typedef enum bench_kind {
+    BENCH_REFUSED,         // connect: nobody listens there
+    BENCH_CONNECT_TIMEOUT, // connect: not up within --timeout
+    BENCH_NO_PORTS,        // connect: every local port is taken
+    BENCH_NO_DESCRIPTORS,  // connect: too many open files
+    BENCH_UNREACHABLE,     // connect: any other reason
+    BENCH_CLOSED,          // read: the peer ended the connection without saying so, or in the middle of an answer
+    BENCH_RESET,           // read: the connection was reset
+    BENCH_BAD,             // read: what came is no HTTP answer, or not the echo of what was sent
+    BENCH_WRITE,           // write failed
+    BENCH_STATUS,          // a whole answer, with a status that was not expected
+    BENCH_BODY,            // a whole answer, with a body that was not expected
+    BENCH_TIMEOUT,         // no answer within --timeout
+    BENCH_KINDS
+} bench_kind;
+
+// Names as they stand in JSON and in the audit.
+static const char *const bench_kind_names[BENCH_KINDS] = {
+    "connect_refused", "connect_timeout", "no_ports", "no_descriptors",    "unreachable",     "early_close",
+    "reset",           "bad_response",    "write",    "unexpected_status", "unexpected_body", "timeout"};
+
+#define BENCH_SECONDS_MAX 512  // slots of the series; when they are full, two become one
+#define BENCH_COARSE_CELLS 512 // 8 to each power of two: what a figure over time needs
+
+// One slot of the series. Latencies are of requests that ended well in it, by response time.
+typedef struct bench_second {
+    uint64_t done, errors, timeouts;
+    uint64_t p50, p99, max;
+} bench_second;
+
+// What a run was asked to do and where it ran: equal for two runs that may be compared.
+typedef struct bench_setup {
+    char url[512];                                        // the first one
+    char version[32];                                     // of fastserve
+    char system[128];                                     // kernel and machine: "Linux 6.18.5 x86_64"
+    char cpu[128];                                        // its name
+    uint32_t cpus;                                        // that this process may use
+    uint32_t threads, connections, pipeline, urls, calls; // calls: requests on each connection, 0: no limit
+    uint64_t duration, warmup, ramp, timeout;             // ns; duration 0: no limit
+    uint64_t requests;                                    // -n; 0: no limit
+    double rate;                                          // asked for, requests per second; 0: closed loop
+    double conn_rate;                                     // asked for, connections per second; 0: not so
+    uint64_t size;                                        // of --echo
+    bool close, rst, echo, self_hosted;
+    uint32_t source_ips;
+    uint32_t request_bytes; // of the first request as it was sent
+} bench_setup;
+
+typedef struct bench_result {
+    bench_setup setup;
+    int64_t began_unix; // seconds
+    uint64_t run_ns;    // what was measured, without set-up and warm-up
+    bool interrupted;   // by a signal
+
+    // Every request that was due ends as exactly one of these.
+    uint64_t due, done, failed[BENCH_KINDS], in_flight, unsent;
+
+    uint64_t events[BENCH_KINDS]; // errors as wrk counts them: a connection may also fail between two requests
+    uint64_t statuses[600];       // answers by status, those that were not expected too
+    uint64_t bytes_in, bytes_body, bytes_out;
+    uint64_t first_length, other_length; // body length of the first answer; answers with another one
+    uint64_t kept;                       // answers after which the connection went on
+    char server[64];                     // the Server field of the first answer
+    char first_error[160];               // in words: of the first connection that failed, or of a bad response
+
+    fsi_hist response, service; // of what is done
+    fsi_hist censored;      // time so far of what timed out, was in flight at the end or never sent: "at least so long"
+    fsi_hist connect, wait; // until a connection was up; from sending until the head of the answer was there
+    fsi_hist lag;           // open loop: how late requests were sent although a connection was free
+    fsi_hist rate;          // requests per second in each 100 ms of each thread
+
+    bench_second seconds[BENCH_SECONDS_MAX];
+    uint32_t second_count;
+    uint64_t second_ns; // length of a slot
+
+    uint64_t conns_opened, conns_lost, conns_most; // most: open at a time
+    uint64_t syn_retransmits;
+    uint64_t client_user_ns, client_sys_ns; // CPU time of the load threads
+    uint64_t busiest_ns;                    // of the busiest load thread
+    uint64_t server_cpu_ns;                 // self-hosted or --pid; 0: not known
+    uint64_t server_rss;                    // bytes, the most that was seen; 0: not known
+    uint64_t steal_ns, throttled_ns,
+        other_ns; // of this machine's CPUs, taken away in the run; other: by other processes
+} bench_result;
+
+// The response time that the share q of all requests did not exceed, by the product-limit estimate: what had not ended counts
+// as "at least so long". *beyond: that share never ended well; it is more than what is returned. 0 when there is nothing.
+static uint64_t bench_quantile(const bench_result *result, double q, bool *beyond)
+{
+    const fsi_hist *ended = &result->response, *cut = &result->censored;
+    double at_risk = (double)ended->count + (double)cut->count, alive = 1, want = 1 - q;
+    uint64_t last = ended->count ? ended->max : 0;
+    *beyond = false;
+    if (at_risk == 0) return 0;
+    for (uint32_t i = 0; i < FSI_HIST_CELLS; i++) {
+        double gone = (double)ended->cells[i];
+        if (gone > 0) {
+            alive *= at_risk - gone > 0.5 ? (at_risk - gone) / at_risk : 0;
+            if (alive <= want * (1 + 1e-12)) {
+                uint64_t value = fsi_hist_value(i);
+                return value < ended->min ? ended->min : value > ended->max ? ended->max : value;
+            }
+        }
+        at_risk -= gone + (double)cut->cells[i];
+    }
+    *beyond = true;
+    return cut->count && cut->max > last ? cut->max : last;
+}
+
+// The errors among the requests: all that ended, but not well.
+static uint64_t bench_errors(const bench_result *result)
+{
+    uint64_t sum = 0;
+    for (int kind = 0; kind < BENCH_KINDS; kind++) sum += result->failed[kind];
+    return sum;
+}
+
+// Answers that came whole, whatever they said: what wrk calls requests.
+static uint64_t bench_answers(const bench_result *result)
+{
+    return result->done + result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // >>bench-options   The command line. Values may be glued (-c500, --connections=500), flags may share a dash (-Lq), the URL
 //                   may stand anywhere.
 // ---------------------------------------------------------------------------------------------------------
 
+#define BENCH_URLS_MAX 4096
+
+typedef enum bench_format { BENCH_FORMAT_WRK, BENCH_FORMAT_AB, BENCH_FORMAT_HTTPERF } bench_format;
+
 typedef struct bench_options {
-    const char *url;      // NULL: the built-in server
+    const char *urls[BENCH_URLS_MAX]; // none: the built-in server
+    uint32_t url_count;
     uint64_t threads;     // 0: not said
     uint64_t connections; // 0: not said
     uint64_t pipeline;    // requests in flight per connection
     uint64_t requests;    // 0: no limit
     uint64_t duration_ns; // 0: no limit, then requests is not 0
     uint64_t timeout_ns;
-    const char *method;      // NULL: not said
-    const char *body;        // NULL: none
-    const char *body_file;   // NULL: none
-    bench_text fields;       // of -H, "Name: value CR LF" each; bench_text_free
+    uint64_t warmup_ns, ramp_ns;
+    double rate;      // requests per second in all; 0: closed loop
+    double conn_rate; // connections per second in all; 0: not so
+    uint64_t calls;   // requests on each connection; 0: no limit
+    uint64_t size;    // of an echo
+    uint64_t source_ips;
+    uint64_t runs;
+    uint64_t pid;                                  // of the server, to be sampled; 0: not said
+    double max_errors;                             // share of the requests
+    const char *method;                            // NULL: not said
+    const char *body;                              // NULL: none
+    const char *body_file;                         // NULL: none
+    const char *url_file;                          // NULL: none
+    const char *expect_body;                       // NULL: any
+    const char *json_file, *hgrm_file, *html_file; // NULL: none
+    const char *slo, *find_rate, *vs;              // NULL: none
+    bench_text fields;                             // of -H, "Name: value CR LF" each
+    bench_text url_text;                           // of url_file
+    uint8_t expect[75];                            // a bit for each status that is expected; none: below 400
+    bool expects;
     bool has_host, has_type; // among the fields
-    bool close, latency, quiet, help, version;
+    bool close, rst, echo, latency, service, histogram, quiet, help, help_all, version, selftest;
+    bench_format format;
 } bench_options;
+
+static void bench_options_free(bench_options *options)
+{
+    bench_text_free(&options->fields);
+    bench_text_free(&options->url_text);
+}
 
 typedef enum bench_opt {
     BENCH_OPT_THREADS,
@@ -247,6 +405,32 @@ typedef enum bench_opt {
     BENCH_OPT_QUIET,
     BENCH_OPT_VERSION,
     BENCH_OPT_HELP,
+    BENCH_OPT_HELP_ALL,
+    BENCH_OPT_RATE,
+    BENCH_OPT_SERVICE,
+    BENCH_OPT_CONN_RATE,
+    BENCH_OPT_CALLS,
+    BENCH_OPT_WARMUP,
+    BENCH_OPT_RAMP,
+    BENCH_OPT_ECHO,
+    BENCH_OPT_SIZE,
+    BENCH_OPT_URLS,
+    BENCH_OPT_EXPECT_STATUS,
+    BENCH_OPT_EXPECT_BODY,
+    BENCH_OPT_SOURCE_IPS,
+    BENCH_OPT_RST,
+    BENCH_OPT_FORMAT,
+    BENCH_OPT_JSON,
+    BENCH_OPT_HGRM,
+    BENCH_OPT_HTML,
+    BENCH_OPT_HISTOGRAM,
+    BENCH_OPT_RUNS,
+    BENCH_OPT_SLO,
+    BENCH_OPT_FIND_RATE,
+    BENCH_OPT_VS,
+    BENCH_OPT_MAX_ERRORS,
+    BENCH_OPT_PID,
+    BENCH_OPT_SELFTEST,
     BENCH_OPT_REFUSED
 } bench_opt;
 
@@ -260,28 +444,53 @@ typedef struct bench_opt_def {
 
 // clang-format off
 static const bench_opt_def bench_opt_defs[] = {
-    {"threads",     NULL, 't', BENCH_OPT_THREADS,     true},
-    {"connections", NULL, 'c', BENCH_OPT_CONNECTIONS, true},
-    {"duration",    NULL, 'd', BENCH_OPT_DURATION,    true},
-    {NULL,          NULL, 'z', BENCH_OPT_DURATION,    true},
-    {"header",      NULL, 'H', BENCH_OPT_HEADER,      true},
-    {"latency",     NULL, 'L', BENCH_OPT_LATENCY,     false},
-    {"timeout",     NULL, 0,   BENCH_OPT_TIMEOUT,     true},
-    {"requests",    NULL, 'n', BENCH_OPT_REQUESTS,    true},
-    {"method",      NULL, 'm', BENCH_OPT_METHOD,      true},
-    {"body",        NULL, 'b', BENCH_OPT_BODY,        true},
-    {"body-file",   NULL, 'f', BENCH_OPT_BODY_FILE,   true},
-    {"close",       NULL, 0,   BENCH_OPT_CLOSE,       false},
-    {"pipeline",    NULL, 0,   BENCH_OPT_PIPELINE,    true},
-    {"quiet",       NULL, 'q', BENCH_OPT_QUIET,       false},
-    {"version",     NULL, 0,   BENCH_OPT_VERSION,     false},
-    {"help",        NULL, 'h', BENCH_OPT_HELP,        false},
-    {"script", "scripts are not supported",
+    {"threads",       NULL, 't', BENCH_OPT_THREADS,       true},
+    {"connections",   NULL, 'c', BENCH_OPT_CONNECTIONS,   true},
+    {"duration",      NULL, 'd', BENCH_OPT_DURATION,      true},
+    {NULL,            NULL, 'z', BENCH_OPT_DURATION,      true},
+    {"header",        NULL, 'H', BENCH_OPT_HEADER,        true},
+    {"latency",       NULL, 'L', BENCH_OPT_LATENCY,       false},
+    {"timeout",       NULL, 0,   BENCH_OPT_TIMEOUT,       true},
+    {"requests",      NULL, 'n', BENCH_OPT_REQUESTS,      true},
+    {"method",        NULL, 'm', BENCH_OPT_METHOD,        true},
+    {"body",          NULL, 'b', BENCH_OPT_BODY,          true},
+    {"body-file",     NULL, 'f', BENCH_OPT_BODY_FILE,     true},
+    {"close",         NULL, 0,   BENCH_OPT_CLOSE,         false},
+    {"pipeline",      NULL, 0,   BENCH_OPT_PIPELINE,      true},
+    {"rate",          NULL, 'R', BENCH_OPT_RATE,          true},
+    {"u_latency",     NULL, 'U', BENCH_OPT_SERVICE,       false},
+    {"u-latency",     NULL, 0,   BENCH_OPT_SERVICE,       false},
+    {"conn-rate",     NULL, 0,   BENCH_OPT_CONN_RATE,     true},
+    {"calls",         NULL, 0,   BENCH_OPT_CALLS,         true},
+    {"warmup",        NULL, 0,   BENCH_OPT_WARMUP,        true},
+    {"ramp",          NULL, 0,   BENCH_OPT_RAMP,          true},
+    {"echo",          NULL, 0,   BENCH_OPT_ECHO,          false},
+    {"size",          NULL, 0,   BENCH_OPT_SIZE,          true},
+    {"urls",          NULL, 0,   BENCH_OPT_URLS,          true},
+    {"expect-status", NULL, 0,   BENCH_OPT_EXPECT_STATUS, true},
+    {"expect-body",   NULL, 0,   BENCH_OPT_EXPECT_BODY,   true},
+    {"source-ips",    NULL, 0,   BENCH_OPT_SOURCE_IPS,    true},
+    {"rst",           NULL, 0,   BENCH_OPT_RST,           false},
+    {"format",        NULL, 0,   BENCH_OPT_FORMAT,        true},
+    {"json",          NULL, 0,   BENCH_OPT_JSON,          true},
+    {"hgrm",          NULL, 0,   BENCH_OPT_HGRM,          true},
+    {"html",          NULL, 0,   BENCH_OPT_HTML,          true},
+    {"histogram",     NULL, 0,   BENCH_OPT_HISTOGRAM,     false},
+    {"runs",          NULL, 0,   BENCH_OPT_RUNS,          true},
+    {"slo",           NULL, 0,   BENCH_OPT_SLO,           true},
+    {"find-rate",     NULL, 0,   BENCH_OPT_FIND_RATE,     true},
+    {"vs",            NULL, 0,   BENCH_OPT_VS,            true},
+    {"max-errors",    NULL, 0,   BENCH_OPT_MAX_ERRORS,    true},
+    {"pid",           NULL, 0,   BENCH_OPT_PID,           true},
+    {"selftest",      NULL, 0,   BENCH_OPT_SELFTEST,      false},
+    {"quiet",         NULL, 'q', BENCH_OPT_QUIET,         false},
+    {"version",       NULL, 0,   BENCH_OPT_VERSION,       false},
+    {"help",          NULL, 'h', BENCH_OPT_HELP,          false},
+    {"help-all",      NULL, 0,   BENCH_OPT_HELP_ALL,      false},
+    {"script", "scripts are not supported; {i} and {rand:1-9} vary a request",
      's', BENCH_OPT_REFUSED, false},
     {NULL, "unknown option; connections are kept alive anyway, --close turns that off",
      'k', BENCH_OPT_REFUSED, false},
-    {"rate", "unknown option; a constant rate is not supported",
-     'R', BENCH_OPT_REFUSED, false},
     {NULL, "unknown option; there are --timeout and -H 'Content-Type: ...'",
      'T', BENCH_OPT_REFUSED, false},
     {NULL, "unknown option; there is --version",
@@ -289,14 +498,15 @@ static const bench_opt_def bench_opt_defs[] = {
 };
 // clang-format on
 
-static const char bench_help[] = "Usage: fastserve bench [options] [URL]\n"
+static const char bench_help[] = "Usage: fastserve bench [options] [URL ...]     (--help-all: every option)\n"
                                  "Loads an HTTP server and reports as wrk does. Without a URL it starts and\n"
-                                 "measures the built-in server. URL: http://HOST[:PORT][/PATH] or HOST[:PORT]...\n"
-                                 "\n"
+                                 "measures the built-in server. URL: [http://]HOST[:PORT][/PATH], unix:PATH,\n"
+                                 "tcp://HOST:PORT with --echo.\n"
                                  "  -c, --connections N   connections kept open (100)     N: 500 10k 1.5M\n"
                                  "  -t, --threads N       threads (one per usable CPU)\n"
                                  "  -d, -z, --duration T  length of the run (10s)         T: 10s 500ms 1.5m 2h\n"
                                  "  -n, --requests N      number of requests; with -d whichever comes first\n"
+                                 "  -R, --rate N          open loop: N requests a second in all, late or not\n"
                                  "  -m, --method NAME     request method (GET; with a body POST)\n"
                                  "  -H, --header 'K: V'   a request field; may be repeated\n"
                                  "  -b, --body TEXT       request body       -f, --body-file FILE   the same\n"
@@ -304,12 +514,48 @@ static const char bench_help[] = "Usage: fastserve bench [options] [URL]\n"
                                  "      --pipeline N      requests in flight on each connection (1)\n"
                                  "      --timeout T       a request unanswered for so long is given up (2s)\n"
                                  "  -L, --latency         print percentiles too\n"
+                                 "      --slo 'p99<5ms'   exit 99 when missed     --json FILE, --html FILE\n"
                                  "  -q, --quiet           no progress line, no notes\n"
-                                 "      --version, --help\n"
+                                 "      --version, --help, --help-all; bench compare A.json B.json\n"
                                  "\n"
                                  "Exit status: 0 ok, or the first that applies:  1 usage, or cannot connect\n"
-                                 "  2 not trustworthy: connections lost, no answer, sums that do not add up\n"
-                                 "  3 errors of the target: sockets, timeouts, bad answers, status >= 400\n";
+                                 "  2 not trustworthy: the audit on stderr says why\n"
+                                 "  3 errors of the target: sockets, timeouts, bad answers, status >= 400\n"
+                                 "  99 an objective of --slo was missed\n";
+
+static const char bench_help_more[] =
+    "\n"
+    "Ways to load\n"
+    "  -R, --rate N           a constant total rate; latency counts from when a request was due\n"
+    "  -U, --u_latency        print the service time too, which counts from when it was sent\n"
+    "      --conn-rate N      open N connections a second, --calls M requests on each (1)\n"
+    "      --calls M          requests on each connection before it is closed (no limit)\n"
+    "      --warmup T         load for so long before measuring\n"
+    "      --ramp T           open the connections, or raise the rate, over this time\n"
+    "      --echo             tcp://HOST:PORT answers with what it was sent; --size N bytes (64)\n"
+    "      --source-ips N     spread connections to loopback over N addresses (127.0.0.1 ...)\n"
+    "      --rst              close by reset: no port waits in TIME_WAIT\n"
+    "      --urls FILE        more URLs, one a line; several are asked in turn\n"
+    "      {i}, {rand:A-B}    in URLs, fields and bodies: a running number, a random one\n"
+    "What counts as good\n"
+    "      --expect-status S  200, 2xx, 200,404 (below 400)\n"
+    "      --expect-body TEXT the body must contain it\n"
+    "      --max-errors S     share of requests that may fail before exit status 3 (0): 0.1%\n"
+    "      --slo LIST         'p99<5ms,errors<0.1%,rate>10k': exit status 99 when missed\n"
+    "      --find-rate LIST   search the highest rate that holds it\n"
+    "Output\n"
+    "      --format NAME      wrk (with -R as wrk2), ab, httperf\n"
+    "      --json FILE        everything, versioned; - is standard output\n"
+    "      --hgrm FILE        percentiles for the HdrHistogram plotter\n"
+    "      --html FILE        one page to look at and to send on\n"
+    "      --histogram        draw the latencies in the terminal\n"
+    "      --pid N            also sample CPU and memory of that server\n"
+    "Several runs\n"
+    "      --runs N           repeat, and print the ladder\n"
+    "      --vs URL2          two targets in turn: faster, slower, or cannot tell\n"
+    "      --selftest         measure a built-in target with a known law of latency\n"
+    "  bench compare A.json B.json   the same from two files\n"
+    "  bench merge A.json B.json ... adds up generators that ran at the same time\n";
 
 // Puts one line into `error` and returns false.
 static bool bench_wrong(char *error, size_t size, const char *format, ...) FSI_PRINTF(3, 4);
@@ -363,26 +609,126 @@ static const char *bench_set_method(bench_options *options, const char *value)
     return NULL;
 }
 
+// "0.5", "10k", "1.5M" a second, more than nothing.
+static const char *bench_read_rate(const char *text, double *out)
+{
+    static const bench_suffix suffixes[] = {
+        {"", 1000000}, {"k", 1000000000}, {"m", 1000000000000u}, {"/s", 1000000}, {NULL, 0}};
+    uint64_t millionths = 0, remainder = 0;
+    const char *wrong = bench_scaled(text, suffixes, &millionths, &remainder);
+    if (wrong) return wrong;
+    if (millionths == 0) return "must be more than 0";
+    if (millionths > 100000000000000u) return "too large";
+    *out = (double)millionths / 1e6;
+    return NULL;
+}
+
+// "0.1%", "0.001": a share from 0 to 1.
+static const char *bench_read_share(const char *text, double *out)
+{
+    static const bench_suffix suffixes[] = {{"", 1000000000u}, {"%", 10000000}, {NULL, 0}};
+    uint64_t billionths = 0, remainder = 0;
+    const char *wrong = bench_scaled(text, suffixes, &billionths, &remainder);
+    if (wrong) return wrong;
+    *out = (double)billionths / 1e9;
+    return *out > 1 ? "more than everything" : NULL;
+}
+
+// "200", "2xx", "200,404".
+static const char *bench_read_statuses(bench_options *options, const char *text)
+{
+    options->expects = true;
+    for (const char *at = text;; at++) {
+        uint32_t low, high;
+        if (at[0] < '1' || at[0] > '5') return "not a status; write 200, 2xx or 200,404";
+        if ((at[1] | 32) == 'x' && (at[2] | 32) == 'x') {
+            low = (uint32_t)(at[0] - '0') * 100;
+            high = low + 99;
+        } else if (at[1] >= '0' && at[1] <= '9' && at[2] >= '0' && at[2] <= '9') {
+            low = high = (uint32_t)(at[0] - '0') * 100 + (uint32_t)(at[1] - '0') * 10 + (uint32_t)(at[2] - '0');
+        } else {
+            return "not a status; write 200, 2xx or 200,404";
+        }
+        for (; low <= high; low++) options->expect[low / 8] |= (uint8_t)(1u << (low % 8));
+        at += 3;
+        if (*at == 0) return NULL;
+        if (*at != ',') return "not a status; write 200, 2xx or 200,404";
+    }
+}
+
+static const char *bench_set_format(bench_options *options, const char *value)
+{
+    static const char *const names[] = {"wrk", "ab", "httperf"};
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(value, names[i]) != 0) continue;
+        options->format = (bench_format)i;
+        return NULL;
+    }
+    return "there are wrk, ab and httperf";
+}
+
+static const char *bench_add_url(bench_options *options, const char *url)
+{
+    if (options->url_count == BENCH_URLS_MAX) return "too many URLs";
+    options->urls[options->url_count++] = url;
+    return NULL;
+}
+
 // Returns what is wrong with it, or NULL.
-static const char *bench_set(bench_options *options, bench_opt opt, const char *value)
+static const char *bench_set_number(bench_options *options, bench_opt opt, const char *value)
 {
     switch (opt) {
     case BENCH_OPT_THREADS: return bench_read_count(value, 1024, &options->threads);
     case BENCH_OPT_CONNECTIONS: return bench_read_count(value, 1000000, &options->connections);
     case BENCH_OPT_DURATION: return bench_read_time(value, &options->duration_ns);
     case BENCH_OPT_TIMEOUT: return bench_read_time(value, &options->timeout_ns);
+    case BENCH_OPT_WARMUP: return bench_read_time(value, &options->warmup_ns);
+    case BENCH_OPT_RAMP: return bench_read_time(value, &options->ramp_ns);
     case BENCH_OPT_REQUESTS: return bench_read_count(value, 1000000000000000u, &options->requests);
     case BENCH_OPT_PIPELINE: return bench_read_count(value, 10000, &options->pipeline);
+    case BENCH_OPT_RATE: return bench_read_rate(value, &options->rate);
+    case BENCH_OPT_CONN_RATE: return bench_read_rate(value, &options->conn_rate);
+    case BENCH_OPT_CALLS: return bench_read_count(value, 1000000000, &options->calls);
+    case BENCH_OPT_SIZE: return bench_read_count(value, 1000000000, &options->size);
+    case BENCH_OPT_SOURCE_IPS: return bench_read_count(value, 250, &options->source_ips);
+    case BENCH_OPT_RUNS: return bench_read_count(value, 1000, &options->runs);
+    case BENCH_OPT_PID: return bench_read_count(value, 4194304, &options->pid);
+    case BENCH_OPT_MAX_ERRORS: return bench_read_share(value, &options->max_errors);
+    default: return "not a number's option";
+    }
+}
+
+// Returns what is wrong with it, or NULL.
+static const char *bench_set(bench_options *options, bench_opt opt, const char *value)
+{
+    switch (opt) {
     case BENCH_OPT_HEADER: return bench_add_field(options, value);
     case BENCH_OPT_METHOD: return bench_set_method(options, value);
+    case BENCH_OPT_EXPECT_STATUS: return bench_read_statuses(options, value);
+    case BENCH_OPT_FORMAT: return bench_set_format(options, value);
     case BENCH_OPT_BODY: options->body = value; break;
     case BENCH_OPT_BODY_FILE: options->body_file = value; break;
+    case BENCH_OPT_URLS: options->url_file = value; break;
+    case BENCH_OPT_EXPECT_BODY: options->expect_body = value; break;
+    case BENCH_OPT_JSON: options->json_file = value; break;
+    case BENCH_OPT_HGRM: options->hgrm_file = value; break;
+    case BENCH_OPT_HTML: options->html_file = value; break;
+    case BENCH_OPT_SLO: options->slo = value; break;
+    case BENCH_OPT_FIND_RATE: options->find_rate = value; break;
+    case BENCH_OPT_VS: options->vs = value; break;
     case BENCH_OPT_LATENCY: options->latency = true; break;
+    case BENCH_OPT_SERVICE: options->service = options->latency = true; break;
+    case BENCH_OPT_HISTOGRAM: options->histogram = true; break;
     case BENCH_OPT_CLOSE: options->close = true; break;
+    case BENCH_OPT_RST: options->rst = true; break;
+    case BENCH_OPT_ECHO: options->echo = true; break;
+    case BENCH_OPT_SELFTEST: options->selftest = true; break;
     case BENCH_OPT_QUIET: options->quiet = true; break;
     case BENCH_OPT_VERSION: options->version = true; break;
     case BENCH_OPT_HELP: options->help = true; break;
+    case BENCH_OPT_HELP_ALL: options->help = options->help_all = true; break;
     case BENCH_OPT_REFUSED: break;
+    default: return bench_set_number(options, opt, value);
     }
     return NULL;
 }
@@ -435,21 +781,45 @@ static bool bench_long(bench_options *options, int argc, char **argv, int *i, ch
                        error, size);
 }
 
+// Options that exclude each other, or need one that is not there. Returns what is wrong, or NULL.
+static const char *bench_options_clash(const bench_options *options)
+{
+    if (options->body && options->body_file) return "-b and -f: only one body";
+    if (options->close && options->pipeline > 1) return "--close and --pipeline exclude each other";
+    if (options->close && options->calls > 1) return "--close and --calls exclude each other";
+    if (options->rate > 0 && options->conn_rate > 0) return "-R and --conn-rate: only one rate";
+    if (options->rate > 0 && options->calls) return "-R and --calls: with calls the rate is --conn-rate's";
+    if (options->rate > 0 && options->find_rate) return "-R and --find-rate: the rate is what is looked for";
+    if (options->service && !(options->rate > 0)) return "-U: only with -R; without it the two times are the same";
+    if (options->size && !options->echo) return "--size: only with --echo";
+    if (options->echo && (options->body || options->body_file || options->method || options->fields.len))
+        return "--echo: what is sent has no method, fields or body; there is --size";
+    if (options->echo && !options->url_count) return "--echo: a URL is needed, tcp://HOST:PORT";
+    if (options->conn_rate > 0 && options->pipeline > 1) return "--conn-rate and --pipeline exclude each other";
+    return NULL;
+}
+
 // What depends on more than one option.
 static bool bench_options_check(bench_options *options, char *error, size_t size)
 {
-    if (options->body && options->body_file) return bench_wrong(error, size, "-b and -f: only one body");
-    if (options->close && options->pipeline > 1)
-        return bench_wrong(error, size, "--close and --pipeline exclude each other");
+    const char *wrong = bench_options_clash(options);
+    if (wrong) return bench_wrong(error, size, "%s", wrong);
     if (options->threads && options->connections && options->threads > options->connections)
         return bench_wrong(error, size, "-t %llu: more threads than connections (-c %llu)",
                            (unsigned long long)options->threads, (unsigned long long)options->connections);
+    if (options->conn_rate > 0 && !options->calls) options->calls = 1;
+    if (!options->connections && options->conn_rate > 0) { // as many as may be open at a time
+        double most = options->conn_rate * (double)options->timeout_ns / 1e9 + 100;
+        options->connections = most < 10000 ? (uint64_t)most : 10000;
+    }
     if (!options->connections) options->connections = options->threads > 100 ? options->threads : 100;
     if (!options->duration_ns && !options->requests) options->duration_ns = 10000000000u;
+    if (options->echo && !options->size) options->size = 64;
+    if (!options->runs) options->runs = 1;
     return true;
 }
 
-// Reads the words after the command. False: *error says in one line what is wrong. The caller frees options->fields.
+// Reads the words after the command. False: *error says in one line what is wrong. The caller calls bench_options_free.
 static bool bench_parse(int argc, char **argv, bench_options *options, char *error, size_t size)
 {
     bool only_urls = false;
@@ -462,9 +832,8 @@ static bool bench_parse(int argc, char **argv, bench_options *options, char *err
         if (!only_urls && strcmp(word, "--") == 0) {
             only_urls = true;
         } else if (only_urls || word[0] != '-') {
-            if (options->url)
-                return bench_wrong(error, size, "%s: one URL is enough, %s is there already", word, options->url);
-            options->url = word;
+            const char *wrong = bench_add_url(options, word);
+            if (wrong) return bench_wrong(error, size, "%s: %s", word, wrong);
         } else if (word[1] == '-') {
             fine = bench_long(options, argc, argv, &i, error, size);
         } else if (word[1] == 0) {
@@ -550,17 +919,6 @@ static const char *bench_url_parse(bench_url *url, const char *text)
 // >>bench-structs   Who owns what: a bench_conn and a bench_thread belong to their thread; the plan is read only while
 //                   threads run, apart from the two words that are touched atomically.
 // ---------------------------------------------------------------------------------------------------------
-
-// How a request or a connection fails. Printed in wrk's four words: closed, reset and bad count as read.
-typedef enum bench_kind {
-    BENCH_CONNECT, // refused, unreachable, no ports, no descriptors, or not up within the timeout
-    BENCH_CLOSED,  // the peer ended the connection without saying so, or in the middle of an answer
-    BENCH_RESET,   // a read failed
-    BENCH_BAD,     // what came is no HTTP answer
-    BENCH_WRITE,   // a write failed
-    BENCH_TIMEOUT,
-    BENCH_KINDS
-} bench_kind;
 
 typedef enum bench_state {
     BENCH_DOWN, // to be opened, now (todo) or later
@@ -772,9 +1130,9 @@ static void bench_connect_failed(bench_thread *thread, bench_conn *conn, int err
 {
     if (!thread->connect_error) thread->connect_error = error;
     if (thread->plan->close) {
-        bench_failed(thread, conn, BENCH_CONNECT); // connecting is a part of the request
+        bench_failed(thread, conn, BENCH_REFUSED); // connecting is a part of the request
     } else {
-        thread->events[BENCH_CONNECT]++;
+        thread->events[BENCH_REFUSED]++;
         fsi_count64(&thread->errors, 1);
         conn->fails++;
     }
@@ -1508,7 +1866,8 @@ static bool bench_batch(bench_job *job)
 static bool bench_descriptors(const bench_job *job)
 {
     struct rlimit limit;
-    uint64_t sides = job->options.url ? 1 : 2, need = job->conn_count * sides + 2 * (uint64_t)job->thread_count + 64;
+    uint64_t sides = job->options.url_count ? 1 : 2,
+             need = job->conn_count * sides + 2 * (uint64_t)job->thread_count + 64;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return true;
     if (limit.rlim_max >= need) {
         limit.rlim_cur = need;
@@ -1548,7 +1907,7 @@ static void bench_job_free(bench_job *job)
     free(job->threads);
     free(job->plan.batch);
     if (job->io.fd >= 0) fsi_io_free(&job->io);
-    bench_text_free(&job->options.fields);
+    bench_options_free(&job->options);
     bench_text_free(&job->body);
     free(job);
 }
@@ -1697,7 +2056,7 @@ static void bench_sum(bench_job *job)
         fsi_hist_merge(&job->rate, &thread->rate);
         report->requests += thread->done;
         report->bytes += thread->bytes;
-        report->connect += thread->events[BENCH_CONNECT];
+        report->connect += thread->events[BENCH_REFUSED];
         report->read += thread->events[BENCH_CLOSED] + thread->events[BENCH_RESET] + thread->events[BENCH_BAD];
         report->write += thread->events[BENCH_WRITE];
         report->timeout += thread->events[BENCH_TIMEOUT];
@@ -1804,8 +2163,8 @@ static bool bench_prepare(bench_job *job)
     job->plan.pipeline = (uint32_t)options->pipeline;
     job->plan.timeout_ns = options->timeout_ns;
     job->plan.progress = !options->quiet && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
-    if (!options->url && !bench_serve(job)) return false;
-    job->shown_url = options->url ? options->url : job->own_url;
+    if (!options->url_count && !bench_serve(job)) return false;
+    job->shown_url = options->url_count ? options->urls[0] : job->own_url;
     const char *wrong = bench_url_parse(&job->url, job->shown_url);
     if (wrong) {
         bench_say("%s: %s", job->shown_url, wrong);
@@ -1853,7 +2212,7 @@ static int bench_main(int argc, char **argv)
         bench_say("%s", error);
     } else if (job->options.help || job->options.version) {
         if (job->options.help)
-            (void)fputs(bench_help, stdout);
+            (void)printf("%s%s", bench_help, job->options.help_all ? bench_help_more : "");
         else
             (void)printf("fastserve %s\n", fsv_version());
         status = BENCH_OK;

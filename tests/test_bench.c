@@ -150,8 +150,8 @@ TEST(options_glued_spaced_and_url_anywhere)
         CHECK_EQ(options.connections, 50);
         CHECK_EQ(options.duration_ns, 5000000000u);
         CHECK(options.latency);
-        CHECK_STR(options.url, "http://h/");
-        bench_text_free(&options.fields);
+        CHECK_STR(options.urls[0], "http://h/");
+        bench_options_free(&options);
     }
 }
 
@@ -160,7 +160,7 @@ TEST(options_have_defaults)
     bench_options options;
     char error[256];
     CHECK(parse("", &options, error, sizeof error));
-    CHECK(options.url == NULL && options.threads == 0 && !options.latency);
+    CHECK(options.url_count == 0 && options.threads == 0 && !options.latency);
     CHECK_EQ(options.connections, 100);
     CHECK_EQ(options.duration_ns, 10000000000u);
     CHECK_EQ(options.timeout_ns, 2000000000u);
@@ -172,7 +172,7 @@ TEST(options_have_defaults)
     CHECK(parse("-H Connection:close -H A:b", &options, error, sizeof error));
     CHECK(options.close);
     CHECK_STR(options.fields.ptr, "A: b\r\n");
-    bench_text_free(&options.fields);
+    bench_options_free(&options);
 }
 
 TEST(options_refused_in_one_line)
@@ -186,8 +186,7 @@ TEST(options_refused_in_one_line)
         {"--frob", "--frob: unknown option; see --help"},
         {"--frob=7", "--frob: unknown option; see --help"},
         {"--latency=7", "--latency: takes no value"},
-        {"-s x.lua", "-s: scripts are not supported; see --help"},
-        {"a b", "b: one URL is enough, a is there already"},
+        {"-s x.lua", "-s: scripts are not supported; {i} and {rand:1-9} vary a request; see --help"},
         {"-t 9 -c 3", "-t 9: more threads than connections (-c 3)"},
         {"--close --pipeline 2", "--close and --pipeline exclude each other"},
         {"-b x -f y", "-b and -f: only one body"},
@@ -204,7 +203,7 @@ TEST(options_refused_in_one_line)
         ROW("%s", rows[i].line);
         CHECK(!parse(rows[i].line, &options, error, sizeof error));
         CHECK_STR(error, rows[i].error);
-        bench_text_free(&options.fields);
+        bench_options_free(&options);
     }
 }
 
@@ -253,9 +252,9 @@ static void build(const char *line, bench_text *out)
     char error[256];
     memset(&job, 0, sizeof job);
     memset(out, 0, sizeof *out);
-    if (!parse(line, &job.options, error, sizeof error) || bench_url_parse(&job.url, job.options.url)) return;
+    if (!parse(line, &job.options, error, sizeof error) || bench_url_parse(&job.url, job.options.urls[0])) return;
     bench_build(&job, out);
-    bench_text_free(&job.options.fields);
+    bench_options_free(&job.options);
 }
 
 TEST(request_bytes)
