@@ -5,8 +5,9 @@
 //
 // which makes the server that a run without a URL measures. The only entry is bench_main().
 //
-//     >>bench-text >>bench-units >>bench-result >>bench-options >>bench-url >>bench-structs >>bench-request >>bench-conn >>bench-thread
-//     >>bench-report >>bench-connect >>bench-run
+//     >>bench-text >>bench-units >>bench-result >>bench-options >>bench-url
+//     >>bench-template >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-connect
+//     >>bench-machine >>bench-audit >>bench-run
 //
 // THE MODEL   A closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next request.
 //             A thread owns its io, its share of the connections and its histogram; nothing is shared while it runs but the plan
@@ -21,6 +22,7 @@
 #endif
 
 #include <netdb.h>
+#include <sys/utsname.h>
 
 #define BENCH_OK 0
 #define BENCH_USAGE 1     // also: cannot connect
@@ -238,8 +240,8 @@ static const char *const bench_kind_names[BENCH_KINDS] = {
     "connect_refused", "connect_timeout", "no_ports", "no_descriptors",    "unreachable",     "early_close",
     "reset",           "bad_response",    "write",    "unexpected_status", "unexpected_body", "timeout"};
 
-#define BENCH_SECONDS_MAX 512  // slots of the series; when they are full, two become one
-#define BENCH_COARSE_CELLS 512 // 8 to each power of two: what a figure over time needs
+#define BENCH_SECONDS_MAX 512 // slots of the series; when they are full, two become one
+#define BENCH_COARSE_SHIFT 4  // of a cell of fsi_hist: 8 cells to each power of two are what a figure over time needs
 
 // One slot of the series. Latencies are of requests that ended well in it, by response time.
 typedef struct bench_second {
@@ -848,15 +850,16 @@ static bool bench_parse(int argc, char **argv, bench_options *options, char *err
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// >>bench-url   http://host[:port][/path][?query], the scheme optional. Views into the text.
+// >>bench-url   [http://]host[:port][/path][?query], tcp://host:port, unix:PATH[:/path]. Views into the text.
 // ---------------------------------------------------------------------------------------------------------
 
 typedef struct bench_url {
-    char host[256];    // without brackets, for the resolver
+    char host[256];    // without brackets, for the resolver; a socket's path when local
     char port[8];      // decimal
     fsv_str authority; // as typed: the Host field
     fsv_str target;    // path and query; empty: "/"
-    bool literal;      // host is an address in digits
+    bool local;        // a Unix-domain socket
+    bool tcp;          // no HTTP
 } bench_url;
 
 // Returns what is wrong with it, or NULL.
@@ -880,6 +883,7 @@ static const char *bench_url_host(bench_url *url, const char *text, size_t len)
     }
     if (host_len == 0) return "the host is missing";
     if (host_len >= sizeof url->host) return "the host is too long";
+    if (colon == end && url->tcp) return "a tcp:// URL needs a port";
     if (colon < end && (!fsi_number(colon + 1, (size_t)(end - colon - 1), &port) || port == 0 || port > 65535))
         return "the port is not a number from 1 to 65535";
     for (const char *at = text; at < end; at++)
@@ -887,206 +891,637 @@ static const char *bench_url_host(bench_url *url, const char *text, size_t len)
     memcpy(url->host, host, host_len);
     url->host[host_len] = 0;
     (void)snprintf(url->port, sizeof url->port, "%u", (unsigned)port);
-    struct in6_addr ip6;
-    struct in_addr ip4;
-    url->literal = inet_pton(AF_INET, url->host, &ip4) == 1 || inet_pton(AF_INET6, url->host, &ip6) == 1;
+    return NULL;
+}
+
+// "PATH" or "PATH:/target", behind "unix:".
+static const char *bench_url_local(bench_url *url, const char *text)
+{
+    const char *colon = strstr(text, ":/"), *end = colon ? colon : text + strlen(text);
+    size_t len = (size_t)(end - text);
+    fsi_sockaddr at;
+    url->local = true;
+    if (len == 0) return "the socket's path is missing";
+    if (len >= sizeof url->host) return "the socket's path is too long";
+    memcpy(url->host, text, len);
+    url->host[len] = 0;
+    if (!fsi_sockaddr_unix(&at, url->host)) return "the socket's path is too long";
+    url->authority.ptr = "localhost";
+    url->authority.len = 9;
+    url->target.ptr = colon ? colon + 1 : end;
     return NULL;
 }
 
 static const char *bench_url_parse(bench_url *url, const char *text)
 {
-    const char *scheme = strstr(text, "://"), *at = text;
+    const char *scheme = strstr(text, "://"), *at = text, *wrong;
     memset(url, 0, sizeof *url);
-    if (strncmp(text, "unix:", 5) == 0) return "Unix-domain targets are not supported";
-    if (scheme) {
+    if (scheme && strncmp(text, "unix:", 5) != 0) {
         size_t len = (size_t)(scheme - text);
+        url->tcp = FSI_IS(text, len, "tcp");
         if (FSI_IS(text, len, "https")) return "TLS is not supported; give an http:// URL";
-        if (!FSI_IS(text, len, "http")) return "only http:// is supported";
+        if (!url->tcp && !FSI_IS(text, len, "http")) return "only http://, tcp:// and unix: are supported";
         at = scheme + 3;
     }
-    size_t len = strcspn(at, "/?#");
-    url->authority.ptr = at;
-    url->authority.len = len;
-    url->target.ptr = at + len;
-    url->target.len = strcspn(at + len, "#"); // a fragment stays at home
+    if (strncmp(at, "unix:", 5) == 0) {
+        wrong = bench_url_local(url, at + 5);
+    } else {
+        size_t len = strcspn(at, "/?#");
+        url->authority.ptr = at;
+        url->authority.len = len;
+        url->target.ptr = at + len;
+        wrong = bench_url_host(url, at, len);
+    }
+    if (wrong) return wrong;
+    url->target.len = strcspn(url->target.ptr, "#"); // a fragment stays at home
     const char *path = url->target.ptr, *end = path + url->target.len;
     FSI_SPAN(path, end, FSI_TARGET);
     if (path != end) return "a space or control byte; write %20 for a space";
-    return bench_url_host(url, at, len);
+    if (url->tcp && url->target.len > 1) return "a tcp:// URL has no path";
+    return NULL;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-template   The bytes of a request, with {i} and {rand:A-B} anywhere in its target, fields and body.
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_HOLES_MAX 64
+
+typedef enum bench_hole_kind { BENCH_HOLE_INDEX, BENCH_HOLE_RANDOM, BENCH_HOLE_LENGTH } bench_hole_kind;
+
+typedef struct bench_hole {
+    size_t at; // in the bytes that stay: the number stands before this one
+    bench_hole_kind kind;
+    uint64_t low, span; // of a random number; span 0: every 64-bit value
+} bench_hole;
+
+typedef struct bench_request {
+    bench_text bytes; // without the holes
+    size_t body_at;
+    bench_hole holes[BENCH_HOLES_MAX];
+    uint32_t hole_count;
+} bench_request;
+
+// "{i}" or "{rand:A-B}" at text; its length, 0 if it is neither. *wrong: it looks like one and is none.
+static size_t bench_hole_read(const char *text, size_t len, bench_hole *hole, const char **wrong)
+{
+    static const char random[] = "{rand:";
+    const char *close = (const char *)memchr(text, '}', len), *dash;
+    uint64_t high;
+    if (len >= 3 && memcmp(text, "{i}", 3) == 0) {
+        hole->kind = BENCH_HOLE_INDEX;
+        return 3;
+    }
+    if (len < sizeof random || memcmp(text, random, sizeof random - 1) != 0) return 0;
+    const char *from = text + sizeof random - 1;
+    dash = close ? (const char *)memchr(from, '-', (size_t)(close - from)) : NULL;
+    if (!dash || !fsi_number(from, (size_t)(dash - from), &hole->low) ||
+        !fsi_number(dash + 1, (size_t)(close - dash - 1), &high) || high < hole->low) {
+        *wrong = "write {rand:A-B} with whole numbers, A not above B";
+        return 0;
+    }
+    hole->kind = BENCH_HOLE_RANDOM;
+    hole->span = high - hole->low + 1;
+    return (size_t)(close + 1 - text);
+}
+
+static void bench_hole_add(bench_request *request, const bench_hole *hole, const char **wrong)
+{
+    if (request->hole_count == BENCH_HOLES_MAX) {
+        *wrong = "too many {} in one request";
+        return;
+    }
+    request->holes[request->hole_count] = *hole;
+    request->holes[request->hole_count++].at = request->bytes.len;
+}
+
+static void bench_template_add(bench_request *request, const char *text, size_t len, const char **wrong)
+{
+    const char *end = text + len;
+    while (text < end) {
+        bench_hole hole;
+        const char *brace = (const char *)memchr(text, '{', (size_t)(end - text));
+        memset(&hole, 0, sizeof hole);
+        size_t literal = brace ? (size_t)(brace - text) : (size_t)(end - text), used = 0;
+        bench_text_add(&request->bytes, text, literal);
+        text += literal;
+        if (text == end) return;
+        used = bench_hole_read(text, (size_t)(end - text), &hole, wrong);
+        if (used)
+            bench_hole_add(request, &hole, wrong);
+        else
+            bench_text_add(&request->bytes, text, 1);
+        text += used ? used : 1;
+    }
+}
+
+static bool bench_body_method(const char *method)
+{
+    return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
+}
+
+// The lines before the body. The length is a hole where the body has some.
+static void bench_build_head(const bench_options *options, const bench_url *url, bool has_body, fsv_str body,
+                             bench_request *request, const char **wrong)
+{
+    const char *method = options->method ? options->method : has_body ? "POST" : "GET";
+    bench_text *out = &request->bytes;
+    char length[64];
+    bench_text_str(out, method);
+    bench_text_str(out, " ");
+    if (url->target.len == 0 || url->target.ptr[0] != '/') bench_text_str(out, "/");
+    bench_template_add(request, url->target.ptr, url->target.len, wrong);
+    bench_text_str(out, " HTTP/1.1\r\n");
+    if (!options->has_host) {
+        bench_text_str(out, "Host: ");
+        bench_text_add(out, url->authority.ptr, url->authority.len);
+        bench_text_str(out, "\r\n");
+    }
+    if (options->fields.len) bench_template_add(request, options->fields.ptr, options->fields.len, wrong);
+    if (options->close) bench_text_str(out, "Connection: close\r\n");
+    if (has_body && memchr(body.ptr, '{', body.len)) {
+        bench_hole hole;
+        memset(&hole, 0, sizeof hole);
+        hole.kind = BENCH_HOLE_LENGTH;
+        bench_text_str(out, "Content-Length: ");
+        bench_hole_add(request, &hole, wrong);
+        bench_text_str(out, "\r\n");
+    } else if (has_body || bench_body_method(method)) {
+        (void)snprintf(length, sizeof length, "Content-Length: %llu\r\n", (unsigned long long)body.len);
+        bench_text_str(out, length);
+    }
+    bench_text_str(out, "\r\n");
+}
+
+// Writes the request with its holes filled behind `out`.
+static void bench_render(const bench_request *request, uint64_t index, uint64_t *seed, bench_text *out)
+{
+    char digits[BENCH_HOLES_MAX][24];
+    size_t at = 0, body = request->bytes.len - request->body_at;
+    for (uint32_t i = 0; i < request->hole_count; i++) {
+        const bench_hole *hole = &request->holes[i];
+        uint64_t value = index;
+        if (hole->kind == BENCH_HOLE_LENGTH) continue;
+        if (hole->kind == BENCH_HOLE_RANDOM) {
+            uint64_t z = *seed += 0x9e3779b97f4a7c15u; // splitmix64
+            z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+            z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+            z ^= z >> 31;
+            value = hole->low + (hole->span ? z % hole->span : z);
+        }
+        int len = snprintf(digits[i], sizeof digits[i], "%llu", (unsigned long long)value);
+        if (hole->at >= request->body_at) body += (size_t)len;
+    }
+    for (uint32_t i = 0; i < request->hole_count; i++) {
+        const bench_hole *hole = &request->holes[i];
+        if (hole->kind == BENCH_HOLE_LENGTH)
+            (void)snprintf(digits[i], sizeof digits[i], "%llu", (unsigned long long)body);
+        bench_text_add(out, request->bytes.ptr + at, hole->at - at);
+        bench_text_str(out, digits[i]);
+        at = hole->at;
+    }
+    bench_text_add(out, request->bytes.ptr + at, request->bytes.len - at);
+}
+
+// One request of HTTP, or the bytes of an echo. Returns what is wrong, or NULL.
+static const char *bench_build(const bench_options *options, const bench_url *url, const bench_text *file_body,
+                               bench_request *request)
+{
+    const char *wrong = NULL;
+    bool has_body = options->body || options->body_file;
+    fsv_str body = {"", 0};
+    memset(request, 0, sizeof *request);
+    if (options->echo) {
+        for (uint64_t i = 0; i < options->size && !request->bytes.failed; i++) { // no shift of it is itself
+            char byte = (char)('!' + (i * i / 7 + i) % 90);
+            bench_text_add(&request->bytes, &byte, 1);
+        }
+        return request->bytes.failed ? "out of memory" : NULL;
+    }
+    if (options->body_file) {
+        body.ptr = file_body->ptr ? file_body->ptr : "";
+        body.len = file_body->len;
+    } else if (options->body) {
+        body.ptr = options->body;
+        body.len = strlen(options->body);
+    }
+    bench_build_head(options, url, has_body, body, request, &wrong);
+    request->body_at = request->bytes.len;
+    bench_template_add(request, body.ptr, body.len, &wrong);
+    if (!wrong && request->hole_count == 1 && request->holes[0].kind == BENCH_HOLE_LENGTH) { // braces, but no holes
+        bench_text flat;
+        memset(&flat, 0, sizeof flat);
+        bench_render(request, 0, NULL, &flat);
+        bench_text_free(&request->bytes);
+        request->bytes = flat;
+        request->hole_count = 0;
+    }
+    return wrong ? wrong : request->bytes.failed ? "out of memory" : NULL;
 }
 
 // ---------------------------------------------------------------------------------------------------------
 // >>bench-structs   Who owns what: a bench_conn and a bench_thread belong to their thread; the plan is read only while
-//                   threads run, apart from the two words that are touched atomically.
+//                   threads run, apart from the words that are touched atomically.
 // ---------------------------------------------------------------------------------------------------------
 
 typedef enum bench_state {
-    BENCH_DOWN, // to be opened, now (todo) or later
+    BENCH_DOWN, // to be opened, now (todo), later, or when a request is due (idle)
     BENCH_CONNECTING,
     BENCH_UP,
     BENCH_OVER // no request is left for it
 } bench_state;
 
-typedef enum bench_part { BENCH_HEAD, BENCH_LENGTH, BENCH_CHUNKED, BENCH_UNTIL_CLOSE } bench_part;
+typedef enum bench_part { BENCH_HEAD, BENCH_LENGTH, BENCH_CHUNKED, BENCH_UNTIL_CLOSE, BENCH_ECHO } bench_part;
+
+// A request in flight.
+typedef struct bench_stamp {
+    uint64_t due;  // when it was to be sent; in a closed loop when it was begun
+    uint64_t sent; // when its connection was there and free
+    uint64_t bytes;
+} bench_stamp;
 
 typedef struct bench_conn {
     fsi_chan chan;     // first: a channel of kind FSI_CHAN_CLIENT is its connection
     uint8_t state;     // bench_state
     uint8_t part;      // bench_part of the answer that comes now
     bool last;         // the connection ends with the answer that comes now
-    bool bad_status;   // of that answer
     bool write_failed; // read what may still come, then end
     bool listed;       // in todo or later
-    bool ever_up;
-    bool refused;       // the last attempt to connect failed
-    uint32_t in_flight; // started and not ended
-    uint32_t oldest;    // of them, in sent
-    uint64_t *sent;     // ring of `pipeline` start times; &sent_one without pipelining
-    uint64_t sent_one;
-    uint64_t out_left;  // bytes of requests that the socket has not taken
-    uint64_t body_left; // of BENCH_LENGTH
-    char *carry;        // a head that has not come whole; NULL: none
+    bool idle;         // in the idle list
+    bool ever_up, settled;
+    bool refused;        // the last attempt to connect failed
+    uint16_t status;     // of the answer that comes now
+    uint32_t in_flight;  // begun and not ended
+    uint32_t oldest;     // of them, in stamps
+    uint32_t unmade;     // the last of them, whose bytes were not made yet
+    bench_stamp *stamps; // ring of `pipeline`; &stamp without pipelining
+    bench_stamp stamp;
+    uint64_t out_left;   // bytes of requests that the socket has not taken
+    bench_text out;      // requests that are not all alike: their bytes, the last out_left of them unsent
+    uint64_t body_left;  // of BENCH_LENGTH and BENCH_ECHO
+    uint64_t body_bytes; // of the answer so far
+    uint32_t match;      // bytes of expect_body that stand at the end of the body so far; all: it was there
+    uint32_t target;     // in plan->targets
+    uint64_t turn;       // counts its requests, to go through the URLs
+    uint64_t calls_left; // on this connection
+    char *carry;         // a head that has not come whole; NULL: none
     uint32_t carry_len;
     uint32_t fails; // in a row, without an answer
     fsi_chunked chunked;
     uint64_t since_ns; // when it began to connect
     uint64_t due_ns;   // when it may connect again
-    struct bench_conn *next;
+    struct bench_conn *next, *next_idle;
 } bench_conn;
 
-typedef struct bench_plan {
-    char *batch; // the request, as often as fits well
-    size_t batch_len;
-    size_t request_len;
-    bool no_body; // answers have none: HEAD
-    bool close;
-    bool progress; // publish figures for the live line
-    uint32_t pipeline;
-    uint64_t timeout_ns;
-    uint64_t start_ns;
-    uint64_t deadline_ns; // UINT64_MAX: none
+// One address and the URLs that are asked there.
+typedef struct bench_target {
     fsi_sockaddr address;
-    fsi_io *main_io; // woken when a thread ends
-    uint32_t stop;   // atomic
-    uint32_t ended;  // atomic: threads that have ended
+    uint32_t first, count; // in plan->requests
+} bench_target;
+
+typedef struct bench_plan {
+    bench_request *requests;
+    uint32_t request_count;
+    bench_target *targets;
+    uint32_t target_count;
+    bool alike; // there is one request without holes: batch has it, as often as fits well
+    char *batch;
+    size_t batch_len, request_len;
+    bool echo;
+    bool no_body; // answers have none: HEAD
+    bool open;    // open loop: requests (or connections) are due by the clock
+    bool fresh;   // connecting is a part of the first request; no request finds a connection
+    bool close, rst, detail;
+    bool progress; // publish figures for the live line
+    uint32_t pipeline, thread_count, conn_count, source_ips;
+    uint64_t calls; // requests on each connection; UINT64_MAX: no limit
+    double rate;    // of what is due
+    uint64_t timeout_ns, ramp_ns, warmup_ns, duration_ns;
+    uint8_t good[75];        // a bit for each status that is expected
+    const char *expect_body; // NULL: any
+    uint32_t expect_len;
+    uint32_t *expect_back; // of Knuth, Morris and Pratt: where a match goes on after a byte that differs
+    uint64_t start_ns, measure_ns, deadline_ns; // known when go is set; deadline UINT64_MAX: none
+    fsi_io *main_io;                            // woken when a thread ends
+    uint32_t go, stop;                          // atomic
+    uint32_t ended;                             // atomic: threads that have ended
 } bench_plan;
+
+// What is measured; all of it begins anew when the warm-up is over.
+typedef struct bench_tally {
+    uint64_t due, done, failed[BENCH_KINDS], events[BENCH_KINDS], in_flight, unsent;
+    uint64_t statuses[600];
+    uint64_t bytes_in, bytes_body, bytes_out, other_length, kept, opened, retransmits;
+    fsi_hist response, service, censored, connect, wait, lag, rate;
+} bench_tally;
+
+// A slot of the series.
+typedef struct bench_slot {
+    uint64_t done, errors, timeouts, max;
+    uint32_t cells[FSI_HIST_CELLS >> BENCH_COARSE_SHIFT];
+} bench_slot;
 
 typedef struct bench_thread {
     bench_plan *plan;
     fsi_thread thread;
     fsi_io io;
+    uint32_t index;
     int cpu; // to pin it to, or -1
-    bool started_thread;
     bench_conn *conns;
-    uint32_t conn_count;
-    uint64_t *sent;    // rings of all connections; NULL without pipelining
-    char *in;          // receive buffer, with room in front for a head that was carried over
-    bench_conn *todo;  // look at them after the batch
-    bench_conn *later; // wait until they may connect again
-    uint64_t later_ns; // the first of them, UINT64_MAX: none
-    uint64_t now_ns;   // of the last clock read
-    bool fresh;        // the clock was read since the last receive
-    bool clocked;      // the clock was read in this turn
-    uint64_t quota;    // requests that may still be started; UINT64_MAX: no limit
-    uint64_t started;
-    uint64_t failed[BENCH_KINDS]; // requests, by how they ended
-    uint64_t events[BENCH_KINDS]; // errors as reported: a connection may fail between two requests
-    uint64_t bad_status;
-    uint64_t bytes;
-    uint64_t in_flight_end;
-    uint64_t lost;                           // connections that were down at the end
-    int connect_error;                       // the first one
-    int64_t refusal;                         // the first fsi_refusal, or -1: bytes that nobody asked for
+    uint32_t conn_count, conn_first; // first: how many the threads before have
+    bench_stamp *stamps;             // rings of all connections; NULL without pipelining
+    char *in;                        // receive buffer, with room in front for a head that was carried over
+    bench_conn *todo;                // look at them after the batch
+    bench_conn *later;               // wait until they may connect again
+    bench_conn *idle, **idle_tail;   // could take a request that is due
+    uint64_t later_ns;               // the first of them, UINT64_MAX: none
+    uint64_t now_ns;                 // of the last clock read
+    uint64_t due_ns;                 // open loop: of the next request, UINT64_MAX: none
+    uint64_t arrival;                // which one that is, of this thread's
+    uint64_t starved_ns;             // what was due until then waited for a connection, not for this thread
+    bool starved;
+    bool fresh;   // the clock was read since the last receive
+    bool clocked; // the clock was read in this turn
+    bool running; // has seen plan->go
+    bool measuring;
+    uint64_t quota;                  // requests that may still be begun; UINT64_MAX: no limit
+    uint64_t begun, ended_all, made; // requests, warm-up too
+    uint64_t lost;                   // connections that were down at the end
+    uint32_t most, now_up;           // connections open at a time
+    int connect_error;               // the first one
+    int64_t refusal;       // the first fsi_refusal; FSI_REFUSALS_END: bytes that nobody asked for; -1: no echo
+    uint64_t first_length; // of the first answer's body; UINT64_MAX: none yet
+    char server[64];       // of the first answer
     uint64_t tick_ns, scan_ns, scan_step_ns; // next rate sample; next look for timeouts
     uint64_t sample_ns, sample_done;         // where the current rate sample began
     uint64_t begin_cpu_ns, cpu_ns;
     uint64_t end_ns;
+    uint64_t seed;
     char *head_seen; // the last answer's head, byte for byte, and what it meant
     uint32_t head_seen_len;
     fsi_answer_head head;
+    bench_slot *slots; // BENCH_SECONDS_MAX
+    uint32_t slot;
+    uint64_t slot_ns, slot_end_ns;
     char pad0[FSV_CACHE_LINE];
     // Written by the thread, read by the main thread while it runs: fsi_count64, fsi_peek64.
-    uint64_t done, errors, up, ever_up, p99_ns;
+    uint64_t done, errors, up, ever_up, settled, p99_ns;
     char pad1[FSV_CACHE_LINE];
-    fsi_hist latency; // ns
-    fsi_hist rate;    // requests per second, a sample every 100 ms
+    bench_tally tally;
 } bench_thread;
 
 // ---------------------------------------------------------------------------------------------------------
-// >>bench-request   Where requests begin and end: the only places that touch the sums. When a request may begin is decided
-//                   here (closed loop: when there is room), not by the connection.
+// >>bench-flow   Where requests begin and end: the only places that touch the sums. When a request may begin is decided
+//                here: in a closed loop when there is room on a connection, in an open loop when the clock says so.
 // ---------------------------------------------------------------------------------------------------------
 
+static uint64_t bench_cpu_ns(clockid_t clock)
+{
+    struct timespec used;
+    if (clock_gettime(clock, &used) != 0) return 0;
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+static void bench_tally_init(bench_tally *tally)
+{
+    memset(tally, 0, sizeof *tally);
+    fsi_hist_init(&tally->response);
+    fsi_hist_init(&tally->service);
+    fsi_hist_init(&tally->censored);
+    fsi_hist_init(&tally->connect);
+    fsi_hist_init(&tally->wait);
+    fsi_hist_init(&tally->lag);
+    fsi_hist_init(&tally->rate);
+}
+
+// The measuring begins. What was counted in a warm-up is forgotten, but for the connections that were opened and stay.
+static void bench_measure_from_now(bench_thread *thread)
+{
+    bench_tally *tally = &thread->tally;
+    uint64_t opened = tally->opened, retransmits = tally->retransmits;
+    fsi_hist connect = tally->connect;
+    if (thread->plan->warmup_ns) {
+        bench_tally_init(tally);
+        if (!thread->plan->fresh) {
+            tally->opened = opened;
+            tally->retransmits = retransmits;
+            tally->connect = connect;
+        }
+    }
+    thread->measuring = true;
+    thread->slot_ns = 1000000000;
+    thread->slot_end_ns = thread->plan->measure_ns + thread->slot_ns;
+    thread->sample_ns = thread->now_ns;
+    thread->sample_done = thread->done;
+    thread->tick_ns = thread->now_ns + BENCH_TICK_NS;
+    thread->begin_cpu_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+// Reads the clock. Whatever is due at measure_ns or later begins after the measuring has.
 static uint64_t bench_now(bench_thread *thread)
 {
     thread->now_ns = fsi_clock_ns();
     thread->fresh = thread->clocked = true;
+    if (FSI_UNLIKELY(!thread->measuring && thread->running && thread->now_ns >= thread->plan->measure_ns))
+        bench_measure_from_now(thread);
     return thread->now_ns;
 }
 
-// Starts as many requests as the connection has room for, at now_ns. Their bytes are yet to be sent.
-static void bench_begin(bench_thread *thread, bench_conn *conn)
+// When the arrival-th request of all threads is due. With a ramp the rate grows evenly from nothing.
+static uint64_t bench_due_of(const bench_plan *plan, uint64_t arrival)
 {
-    uint32_t depth = thread->plan->pipeline;
-    while (conn->in_flight < depth && thread->quota) {
-        uint32_t at = conn->oldest + conn->in_flight++;
-        conn->sent[at < depth ? at : at - depth] = thread->now_ns;
-        conn->out_left += thread->plan->request_len;
-        thread->started++;
-        if (thread->quota != UINT64_MAX) thread->quota--;
-    }
+    double n = (double)arrival, ramp = (double)plan->ramp_ns / 1e9, seconds;
+    if (n < plan->rate * ramp / 2)
+        seconds = bench_sqrt(2 * n * ramp / plan->rate);
+    else
+        seconds = n / plan->rate + ramp / 2;
+    return plan->start_ns + (uint64_t)(seconds * 1e9);
 }
 
-static uint64_t bench_pop(const bench_thread *thread, bench_conn *conn)
+// Sets due_ns to the next request of this thread.
+static void bench_schedule(bench_thread *thread)
 {
-    uint64_t sent = conn->sent[conn->oldest];
+    const bench_plan *plan = thread->plan;
+    thread->due_ns = UINT64_MAX;
+    if (!plan->open || !thread->running || thread->quota == 0) return;
+    thread->due_ns = bench_due_of(plan, thread->arrival * plan->thread_count + thread->index);
+    if (thread->due_ns >= plan->deadline_ns) thread->due_ns = UINT64_MAX;
+}
+
+static void bench_idle_push(bench_thread *thread, bench_conn *conn)
+{
+    if (conn->idle) return;
+    conn->idle = true;
+    conn->next_idle = NULL;
+    *thread->idle_tail = conn;
+    thread->idle_tail = &conn->next_idle;
+    if (thread->starved) thread->starved_ns = thread->now_ns;
+    thread->starved = false;
+}
+
+// A connection that can take a request; those that have gone down meanwhile are passed over.
+static bench_conn *bench_idle_pop(bench_thread *thread)
+{
+    while (thread->idle) {
+        bench_conn *conn = thread->idle;
+        thread->idle = conn->next_idle;
+        if (!thread->idle) thread->idle_tail = &thread->idle;
+        conn->idle = false;
+        if (thread->plan->fresh ? conn->state == BENCH_DOWN : conn->state == BENCH_UP && !conn->chan.eof) return conn;
+    }
+    thread->starved = true;
+    return NULL;
+}
+
+// A request begins on the connection. Its bytes are made when they are sent.
+static void bench_begin(bench_thread *thread, bench_conn *conn, uint64_t due)
+{
+    uint32_t depth = thread->plan->pipeline, at = conn->oldest + conn->in_flight++;
+    bench_stamp *stamp = &conn->stamps[at < depth ? at : at - depth];
+    stamp->due = due;
+    stamp->sent = thread->now_ns;
+    stamp->bytes = 0;
+    conn->unmade++;
+    if (conn->calls_left != UINT64_MAX) conn->calls_left--;
+    if (thread->quota != UINT64_MAX) thread->quota--;
+    thread->begun++;
+    if (due >= thread->plan->measure_ns) thread->tally.due++;
+}
+
+// Open loop: the request that is due now begins on it.
+static void bench_begin_due(bench_thread *thread, bench_conn *conn)
+{
+    bench_begin(thread, conn, thread->due_ns);
+    thread->arrival++;
+    bench_schedule(thread);
+}
+
+// Begins as many requests as may be begun on a connection that is there.
+static void bench_fill(bench_thread *thread, bench_conn *conn)
+{
+    const bench_plan *plan = thread->plan;
+    if (!thread->running) return;
+    if (!plan->open || plan->fresh) { // in an open loop of connections, calls follow one another at once
+        while (conn->in_flight < plan->pipeline && thread->quota && conn->calls_left)
+            bench_begin(thread, conn, thread->now_ns);
+        return;
+    }
+    if (!thread->idle) // else others have waited for longer
+        while (conn->in_flight < plan->pipeline && thread->due_ns <= thread->now_ns) bench_begin_due(thread, conn);
+    if (conn->in_flight < plan->pipeline) bench_idle_push(thread, conn);
+}
+
+// Takes the oldest request off. False: it began before the measuring, and counts nowhere.
+static bool bench_pop(bench_thread *thread, bench_conn *conn, bench_stamp *stamp)
+{
+    *stamp = conn->stamps[conn->oldest];
     conn->oldest = conn->oldest + 1 < thread->plan->pipeline ? conn->oldest + 1 : 0;
     conn->in_flight--;
-    return sent;
+    thread->ended_all++;
+    return stamp->due >= thread->plan->measure_ns;
 }
 
-// The oldest request of the connection has its answer.
-static void bench_done(bench_thread *thread, bench_conn *conn)
+// Two slots become one, and each the double of the time.
+static void bench_slots_halve(bench_thread *thread)
 {
-    uint64_t now = thread->fresh ? thread->now_ns : bench_now(thread);
-    fsi_hist_add(&thread->latency, now - bench_pop(thread, conn), 1);
-    fsi_count64(&thread->done, 1);
-    if (FSI_UNLIKELY(conn->bad_status)) {
-        thread->bad_status++;
-        fsi_count64(&thread->errors, 1);
+    for (uint32_t i = 0; i < BENCH_SECONDS_MAX; i += 2) {
+        bench_slot sum = thread->slots[i];
+        const bench_slot *more = &thread->slots[i + 1];
+        sum.done += more->done;
+        sum.errors += more->errors;
+        sum.timeouts += more->timeouts;
+        if (more->max > sum.max) sum.max = more->max;
+        for (uint32_t k = 0; k < FSI_HIST_CELLS >> BENCH_COARSE_SHIFT; k++) sum.cells[k] += more->cells[k];
+        thread->slots[i / 2] = sum;
     }
+    memset(thread->slots + BENCH_SECONDS_MAX / 2, 0, sizeof *thread->slots * (BENCH_SECONDS_MAX / 2));
+    thread->slot /= 2;
+    thread->slot_ns *= 2;
+    thread->slot_end_ns = thread->plan->measure_ns + (thread->slot + 1) * thread->slot_ns;
+}
+
+static bench_slot *bench_slot_now(bench_thread *thread)
+{
+    while (FSI_UNLIKELY(thread->now_ns >= thread->slot_end_ns)) {
+        if (thread->slot + 1 == BENCH_SECONDS_MAX) bench_slots_halve(thread);
+        if (thread->now_ns < thread->slot_end_ns) break;
+        thread->slot++;
+        thread->slot_end_ns += thread->slot_ns;
+    }
+    return &thread->slots[thread->slot];
+}
+
+// A request ends as `kind`; BENCH_KINDS: well.
+static void bench_end(bench_thread *thread, const bench_stamp *stamp, bench_kind kind)
+{
+    bench_tally *tally = &thread->tally;
+    bench_slot *slot = bench_slot_now(thread);
+    uint64_t response = thread->now_ns - stamp->due;
+    if (FSI_LIKELY(kind == BENCH_KINDS)) {
+        tally->done++;
+        slot->done++;
+        slot->cells[fsi_hist_cell(response) >> BENCH_COARSE_SHIFT]++;
+        if (response > slot->max) slot->max = response;
+        fsi_hist_add(&tally->response, response, 1);
+        if (thread->plan->open) fsi_hist_add(&tally->service, thread->now_ns - stamp->sent, 1);
+        return;
+    }
+    tally->failed[kind]++;
+    if (kind == BENCH_TIMEOUT) {
+        slot->timeouts++;
+        fsi_hist_add(&tally->censored, response, 1);
+    } else {
+        slot->errors++;
+    }
+}
+
+// The oldest request of the connection has its answer, and it is what was expected, or else `kind`.
+static void bench_done(bench_thread *thread, bench_conn *conn, bench_kind kind)
+{
+    bench_stamp stamp;
+    if (!thread->fresh) (void)bench_now(thread);
     conn->fails = 0;
+    fsi_count64(&thread->done, 1);
+    if (FSI_UNLIKELY(kind != BENCH_KINDS)) fsi_count64(&thread->errors, 1);
+    if (FSI_UNLIKELY(!bench_pop(thread, conn, &stamp))) return;
+    bench_end(thread, &stamp, kind);
+    thread->tally.statuses[conn->status]++;
+    thread->tally.bytes_body += conn->body_bytes;
+    thread->tally.kept += !conn->last;
+    if (FSI_UNLIKELY(conn->body_bytes != thread->first_length)) {
+        if (thread->first_length == UINT64_MAX)
+            thread->first_length = conn->body_bytes;
+        else
+            thread->tally.other_length++;
+    }
 }
 
 // An error of the connection: every request in flight ends with it; without one it is still an error.
 static void bench_failed(bench_thread *thread, bench_conn *conn, bench_kind kind)
 {
-    uint64_t count = conn->in_flight;
-    thread->failed[kind] += count;
-    thread->events[kind] += count ? count : 1;
-    fsi_count64(&thread->errors, count ? count : 1);
-    conn->in_flight = 0;
+    bench_stamp stamp;
+    uint64_t count = conn->in_flight ? conn->in_flight : 1;
+    thread->tally.events[kind] += count;
+    fsi_count64(&thread->errors, count);
+    while (conn->in_flight)
+        if (bench_pop(thread, conn, &stamp)) bench_end(thread, &stamp, kind);
+    conn->unmade = 0;
     conn->fails++;
 }
 
 // Ends the requests that have waited for too long; true if there were any.
 static bool bench_expire(bench_thread *thread, bench_conn *conn)
 {
-    uint64_t before = thread->failed[BENCH_TIMEOUT];
-    while (conn->in_flight && thread->now_ns - conn->sent[conn->oldest] >= thread->plan->timeout_ns) {
-        (void)bench_pop(thread, conn);
-        thread->failed[BENCH_TIMEOUT]++;
-        thread->events[BENCH_TIMEOUT]++;
+    bool any = false;
+    while (conn->in_flight && thread->now_ns - conn->stamps[conn->oldest].sent >= thread->plan->timeout_ns) {
+        bench_stamp stamp;
+        if (bench_pop(thread, conn, &stamp)) bench_end(thread, &stamp, BENCH_TIMEOUT);
+        thread->tally.events[BENCH_TIMEOUT]++;
         fsi_count64(&thread->errors, 1);
+        any = true;
     }
-    return thread->failed[BENCH_TIMEOUT] != before;
-}
-
-static uint64_t bench_ended(const bench_thread *thread)
-{
-    uint64_t sum = thread->done;
-    for (int kind = 0; kind < BENCH_KINDS; kind++) sum += thread->failed[kind];
-    return sum;
+    if (conn->unmade > conn->in_flight) conn->unmade = conn->in_flight;
+    return any;
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1102,17 +1537,28 @@ static void bench_todo(bench_thread *thread, bench_conn *conn)
     thread->todo = conn;
 }
 
-// Closes what is open and opens again after the delay. Requests that are still in flight are sent again; their clock runs on.
-static void bench_reopen(bench_thread *thread, bench_conn *conn, bool reset, uint64_t delay_ns)
+// Closes what is open, and forgets what was half read or half sent.
+static void bench_shut(bench_thread *thread, bench_conn *conn, bool reset)
 {
-    if (conn->state == BENCH_UP) fsi_poke64(&thread->up, thread->up - 1);
-    fsi_io_close(&conn->chan, reset);
+    if (conn->state == BENCH_UP) {
+        thread->now_up--;
+        fsi_poke64(&thread->up, thread->up - 1);
+    }
+    fsi_io_close(&conn->chan, reset || thread->plan->rst);
     free(conn->carry);
     conn->carry = NULL;
     conn->carry_len = 0;
-    conn->part = BENCH_HEAD;
+    conn->part = thread->plan->echo ? BENCH_ECHO : BENCH_HEAD;
+    conn->body_left = thread->plan->request_len;
     conn->write_failed = false;
     conn->out_left = 0;
+    conn->unmade = conn->in_flight; // what is still in flight is sent again
+}
+
+// Closes what is open and opens again after the delay. The clocks of requests that are still in flight run on.
+static void bench_reopen(bench_thread *thread, bench_conn *conn, bool reset, uint64_t delay_ns)
+{
+    bench_shut(thread, conn, reset);
     conn->state = BENCH_DOWN;
     conn->due_ns = thread->now_ns + delay_ns;
     if (delay_ns == 0 || conn->listed) {
@@ -1125,14 +1571,44 @@ static void bench_reopen(bench_thread *thread, bench_conn *conn, bool reset, uin
     if (conn->due_ns < thread->later_ns) thread->later_ns = conn->due_ns;
 }
 
+static void bench_over(bench_thread *thread, bench_conn *conn)
+{
+    bench_shut(thread, conn, false);
+    conn->state = BENCH_OVER;
+}
+
+static void bench_settled(bench_thread *thread, bench_conn *conn)
+{
+    if (conn->settled) return;
+    conn->settled = true;
+    fsi_count64(&thread->settled, 1);
+    if (thread->settled == thread->conn_count) fsi_io_wake(thread->plan->main_io);
+}
+
+static bench_kind bench_connect_kind(int error)
+{
+    switch (error) {
+    case ECONNREFUSED: return BENCH_REFUSED;
+    case ETIMEDOUT: return BENCH_CONNECT_TIMEOUT;
+    case EADDRNOTAVAIL:
+    case EADDRINUSE: return BENCH_NO_PORTS;
+    case EMFILE:
+    case ENFILE: return BENCH_NO_DESCRIPTORS;
+    case ECONNRESET: return BENCH_RESET;
+    default: return BENCH_UNREACHABLE;
+    }
+}
+
 // Nobody answers there: 100 ms, growing to 1.6 s.
 static void bench_connect_failed(bench_thread *thread, bench_conn *conn, int error)
 {
+    bench_kind kind = bench_connect_kind(error);
     if (!thread->connect_error) thread->connect_error = error;
-    if (thread->plan->close) {
-        bench_failed(thread, conn, BENCH_REFUSED); // connecting is a part of the request
+    bench_settled(thread, conn);
+    if (thread->plan->fresh) {
+        bench_failed(thread, conn, kind); // connecting is a part of the request
     } else {
-        thread->events[BENCH_REFUSED]++;
+        thread->tally.events[kind]++;
         fsi_count64(&thread->errors, 1);
         conn->fails++;
     }
@@ -1153,25 +1629,53 @@ static void bench_bad(bench_thread *thread, bench_conn *conn, int64_t refusal)
     bench_broken(thread, conn, BENCH_BAD);
 }
 
-static void bench_over(bench_thread *thread, bench_conn *conn)
-{
-    if (conn->state == BENCH_UP) fsi_poke64(&thread->up, thread->up - 1);
-    fsi_io_close(&conn->chan, false);
-    free(conn->carry);
-    conn->carry = NULL;
-    conn->carry_len = 0;
-    conn->state = BENCH_OVER;
-}
-
-// Sends what is to be sent. Requests are all alike, so what is left tells where in one the next byte stands.
-static void bench_send(bench_thread *thread, bench_conn *conn)
+// Makes the bytes of the requests that have begun since. False: out of memory.
+static bool bench_make(bench_thread *thread, bench_conn *conn)
 {
     const bench_plan *plan = thread->plan;
+    const bench_target *target = &plan->targets[conn->target];
+    if (conn->out_left == 0) conn->out.len = 0;
+    for (; conn->unmade; conn->unmade--) {
+        uint32_t at = conn->oldest + conn->in_flight - conn->unmade;
+        bench_stamp *stamp = &conn->stamps[at < plan->pipeline ? at : at - plan->pipeline];
+        stamp->bytes = plan->request_len;
+        if (!plan->alike) {
+            size_t before = conn->out.len;
+            uint64_t index = thread->made++ * plan->thread_count + thread->index;
+            bench_render(&plan->requests[target->first + conn->turn++ % target->count], index, &thread->seed,
+                         &conn->out);
+            if (conn->out.failed) return false;
+            stamp->bytes = conn->out.len - before;
+        }
+        conn->out_left += stamp->bytes;
+        thread->tally.bytes_out += stamp->bytes;
+    }
+    return true;
+}
+
+// What is to be sent next. Requests that are all alike need no copy: what is left tells where in one the next byte stands.
+static fsi_buf bench_next_bytes(const bench_plan *plan, const bench_conn *conn)
+{
+    fsi_buf out;
+    if (!plan->alike) {
+        out.ptr = conn->out.ptr + conn->out.len - conn->out_left;
+        out.len = (size_t)conn->out_left;
+        return out;
+    }
+    size_t part = (size_t)(conn->out_left % plan->request_len), at = part ? plan->request_len - part : 0;
+    out.ptr = plan->batch + at;
+    out.len = plan->batch_len - at < conn->out_left ? plan->batch_len - at : (size_t)conn->out_left;
+    return out;
+}
+
+static void bench_send(bench_thread *thread, bench_conn *conn)
+{
+    if (conn->unmade && !bench_make(thread, conn)) {
+        bench_broken(thread, conn, BENCH_WRITE);
+        return;
+    }
     while (conn->out_left) {
-        size_t part = (size_t)(conn->out_left % plan->request_len), at = part ? plan->request_len - part : 0;
-        fsi_buf out;
-        out.ptr = plan->batch + at;
-        out.len = plan->batch_len - at < conn->out_left ? plan->batch_len - at : (size_t)conn->out_left;
+        fsi_buf out = bench_next_bytes(thread->plan, conn);
         int64_t sent = fsi_io_write(&conn->chan, &out, 1, true);
         if (sent == FSI_PENDING) return;
         if (sent <= 0) {
@@ -1187,11 +1691,11 @@ static void bench_send(bench_thread *thread, bench_conn *conn)
 static void bench_refill(bench_thread *thread, bench_conn *conn)
 {
     if (conn->write_failed) return;
-    if (!thread->plan->close) bench_begin(thread, conn);
-    if (conn->in_flight == 0)
-        bench_over(thread, conn);
-    else
+    bench_fill(thread, conn);
+    if (conn->in_flight)
         bench_send(thread, conn);
+    else if (thread->running && thread->quota == 0)
+        bench_over(thread, conn);
 }
 
 // The head of an answer. Most are the last one again, byte for byte (a Date changes once a second): what it meant is known.
@@ -1207,13 +1711,45 @@ static int64_t bench_read_head(bench_thread *thread, const char *data, size_t le
     return bytes;
 }
 
+// The Server field of an answer, for the report.
+static void bench_note_server(bench_thread *thread)
+{
+    const char *at = thread->head_seen, *end = at + thread->head_seen_len;
+    while (at < end && !thread->server[0]) {
+        const char *stop = (const char *)memchr(at, '\n', (size_t)(end - at));
+        if (!stop) return;
+        if (stop - at > 8 && FSI_IS(at, 7, "server:")) {
+            size_t len = 0;
+            for (at += 7; at < stop && (*at == ' ' || *at == '\t');) at++;
+            for (; at < stop && *at != '\r' && len + 1 < sizeof thread->server; at++) thread->server[len++] = *at;
+        }
+        at = stop + 1;
+    }
+}
+
+static bench_kind bench_judge_answer(const bench_thread *thread, const bench_conn *conn)
+{
+    const bench_plan *plan = thread->plan;
+    if (!(plan->good[conn->status / 8] >> (conn->status % 8) & 1)) return BENCH_STATUS;
+    if (plan->expect_len && conn->match < plan->expect_len) return BENCH_BODY;
+    return BENCH_KINDS;
+}
+
 // An answer is complete. False: the connection has ended with it.
 static bool bench_answered(bench_thread *thread, bench_conn *conn)
 {
-    bench_done(thread, conn);
-    conn->part = BENCH_HEAD;
-    bool unsent =
-        conn->out_left > conn->in_flight * (uint64_t)thread->plan->request_len; // answered before it was all sent
+    const bench_plan *plan = thread->plan;
+    uint64_t behind = 0; // bytes of the requests behind it
+    bench_done(thread, conn, plan->echo ? BENCH_KINDS : bench_judge_answer(thread, conn));
+    conn->part = plan->echo ? BENCH_ECHO : BENCH_HEAD;
+    conn->body_left = plan->request_len;
+    conn->body_bytes = 0;
+    if (FSI_UNLIKELY(conn->out_left)) {
+        for (uint32_t i = 0, at = conn->oldest; i < conn->in_flight; i++, at = at + 1 < plan->pipeline ? at + 1 : 0)
+            behind += conn->stamps[at].bytes;
+    }
+    bool unsent = conn->out_left > behind; // answered before it was all sent
+    if (conn->calls_left == 0 && conn->in_flight == 0) conn->last = true;
     if (FSI_LIKELY(!conn->last && !unsent)) return true;
     bench_reopen(thread, conn, unsent, 0);
     return false;
@@ -1223,9 +1759,13 @@ static bool bench_answered(bench_thread *thread, bench_conn *conn)
 static void bench_frame(bench_thread *thread, bench_conn *conn, bool *bare)
 {
     const fsi_answer_head *head = &thread->head;
-    conn->bad_status = head->status >= 400;
+    conn->status = (uint16_t)head->status;
     conn->last = thread->plan->close || head->wants_close || (head->minor == 0 && !head->wants_keep);
+    conn->match = 0;
     *bare = false;
+    if (FSI_UNLIKELY(thread->first_length == UINT64_MAX)) bench_note_server(thread);
+    if (FSI_UNLIKELY(thread->plan->detail) && conn->stamps[conn->oldest].due >= thread->plan->measure_ns)
+        fsi_hist_add(&thread->tally.wait, bench_now(thread) - conn->stamps[conn->oldest].sent, 1);
     if (thread->plan->no_body || head->status == 204 || head->status == 304) {
         *bare = true;
     } else if (head->chunked) {
@@ -1252,17 +1792,54 @@ static void bench_carry(bench_thread *thread, bench_conn *conn, const char *data
     conn->carry_len = (uint32_t)len;
 }
 
+// A piece of the body: counts it, and looks for what it must contain.
+static void bench_body(const bench_thread *thread, bench_conn *conn, const char *data, size_t len)
+{
+    const bench_plan *plan = thread->plan;
+    uint32_t match = conn->match, want = plan->expect_len;
+    conn->body_bytes += len;
+    if (FSI_LIKELY(match == want)) return;
+    for (size_t i = 0; i < len && match < want; i++) {
+        while (match && data[i] != plan->expect_body[match]) match = plan->expect_back[match];
+        match += data[i] == plan->expect_body[match];
+    }
+    conn->match = match;
+}
+
 // Passes over a piece of a chunked body. Returns the bytes used, or a negative refusal.
-static int64_t bench_take_chunked(bench_conn *conn, const char *data, size_t len)
+static int64_t bench_take_chunked(const bench_thread *thread, bench_conn *conn, const char *data, size_t len)
 {
     static const fsi_limits limits = {BENCH_HEAD_BYTES, 0, 1000};
     size_t used = 0, run;
     do {
         int64_t framing = fsi_read_chunked(&conn->chunked, data + used, len - used, &limits, &run);
         if (framing < 0) return framing;
+        used += (size_t)framing;
         if (run) fsi_chunk_take(&conn->chunked, run);
-        used += (size_t)framing + run;
+        if (run) bench_body(thread, conn, data + used, run);
+        used += run;
     } while (run);
+    return (int64_t)used;
+}
+
+// What comes at the beginning of an answer. Bytes used, 0: more must come, or a negative refusal.
+static int64_t bench_take_head(bench_thread *thread, bench_conn *conn, const char *data, size_t len, bool *complete)
+{
+    if (FSI_UNLIKELY(!conn->in_flight)) return -FSI_REFUSALS_END; // bytes that nobody asked for
+    int64_t used = bench_read_head(thread, data, len);
+    if (FSI_UNLIKELY(used <= 0)) return used;
+    if (FSI_UNLIKELY(thread->head.status == 101)) return -FSI_BAD_STATUS; // nobody asked for another protocol
+    if (FSI_LIKELY(thread->head.status >= 200)) bench_frame(thread, conn, complete); // else the real one follows
+    return used;
+}
+
+static int64_t bench_take_echo(const bench_thread *thread, bench_conn *conn, const char *data, size_t len)
+{
+    size_t size = thread->plan->request_len, at = size - (size_t)conn->body_left;
+    size_t used = len < conn->body_left ? len : (size_t)conn->body_left;
+    if (!conn->in_flight || memcmp(data, thread->plan->batch + at, used) != 0) return -(int64_t)FSI_REFUSALS_END;
+    conn->body_left -= used;
+    conn->body_bytes += used;
     return (int64_t)used;
 }
 
@@ -1274,30 +1851,30 @@ static bool bench_take(bench_thread *thread, bench_conn *conn, const char *data,
         bool complete = false;
         switch ((bench_part)conn->part) {
         case BENCH_HEAD:
-            used = conn->in_flight ? bench_read_head(thread, data, len) : -1;
+            used = bench_take_head(thread, conn, data, len, &complete);
             if (FSI_UNLIKELY(used == 0)) {
                 bench_carry(thread, conn, data, len);
                 return conn->state == BENCH_UP;
             }
-            if (FSI_UNLIKELY(conn->in_flight && used > 0 && thread->head.status < 200)) {
-                if (thread->head.status == 101) used = -FSI_BAD_STATUS; // nobody asked for another protocol
-                break;                                                  // an interim answer: the real one follows
-            }
-            if (FSI_LIKELY(used > 0))
-                bench_frame(thread, conn, &complete);
-            else if (!conn->in_flight)
-                used = -FSI_REFUSALS_END; // bytes that nobody asked for
             break;
         case BENCH_LENGTH:
             used = (int64_t)(len < conn->body_left ? len : conn->body_left);
+            bench_body(thread, conn, data, (size_t)used);
             conn->body_left -= (uint64_t)used;
             complete = conn->body_left == 0;
             break;
         case BENCH_CHUNKED:
-            used = bench_take_chunked(conn, data, len);
+            used = bench_take_chunked(thread, conn, data, len);
             complete = conn->chunked.state == FSI_CHUNK_DONE;
             break;
-        case BENCH_UNTIL_CLOSE: used = (int64_t)len; break;
+        case BENCH_UNTIL_CLOSE:
+            used = (int64_t)len;
+            bench_body(thread, conn, data, len);
+            break;
+        case BENCH_ECHO:
+            used = bench_take_echo(thread, conn, data, len);
+            complete = conn->body_left == 0;
+            break;
         }
         if (FSI_UNLIKELY(used < 0)) {
             bench_bad(thread, conn, -used);
@@ -1342,7 +1919,7 @@ static void bench_run(bench_thread *thread, bench_conn *conn)
             conn->carry = NULL;
             conn->carry_len = 0;
         }
-        thread->bytes += (uint64_t)got;
+        thread->tally.bytes_in += (uint64_t)got;
         thread->fresh = false;
         if (!bench_take(thread, conn, thread->in, have + (size_t)got)) return;
         if (FSI_LIKELY(!conn->chan.eof)) bench_refill(thread, conn);
@@ -1351,20 +1928,39 @@ static void bench_run(bench_thread *thread, bench_conn *conn)
     bench_todo(thread, conn);
 }
 
+// The local address of a connection: with --source-ips they take turns.
+static const fsi_sockaddr *bench_source(const bench_thread *thread, const bench_conn *conn, fsi_sockaddr *from)
+{
+    const bench_plan *plan = thread->plan;
+    if (plan->source_ips < 2 || plan->targets[conn->target].address.storage.ss_family != AF_INET) return NULL;
+    uint64_t turn = thread->conn_first + (uint64_t)(conn - thread->conns) + conn->turn;
+    fsi_sockaddr_v4(from, 0x7f000001u + (uint32_t)(turn % plan->source_ips), 0);
+    return from;
+}
+
+// Begins to connect. In a closed loop of connections its first request begins with it; in an open one it has begun.
 static void bench_connect(bench_thread *thread, bench_conn *conn)
 {
+    const bench_plan *plan = thread->plan;
     int error = 0;
+    fsi_sockaddr from;
     (void)bench_now(thread);
-    if (thread->plan->close) bench_begin(thread, conn); // connecting is a part of the request
-    conn->out_left = 0;
-    if (conn->in_flight == 0 && thread->quota == 0) {
-        conn->state = BENCH_OVER;
-        return;
+    if (conn->in_flight == 0) {
+        conn->calls_left = plan->calls;
+        if (plan->alike) conn->turn++; // else it goes through the URLs
+        if (plan->fresh && !plan->open &&
+            thread->quota) // since the last one ended: closing and waiting for a turn count
+            bench_begin(thread, conn, conn->due_ns ? conn->due_ns : thread->now_ns);
+        if (conn->in_flight == 0 && thread->quota == 0) {
+            conn->state = BENCH_OVER;
+            return;
+        }
     }
     conn->state = BENCH_CONNECTING;
     conn->since_ns = thread->now_ns;
     fsi_chan_init(&conn->chan, FSI_CHAN_CLIENT);
-    if (fsi_io_connect(&thread->io, &conn->chan, &thread->plan->address, &error) == FSI_FAILED)
+    if (fsi_io_connect(&thread->io, &conn->chan, &plan->targets[conn->target].address,
+                       bench_source(thread, conn, &from), &error) == FSI_FAILED)
         bench_connect_failed(thread, conn, error);
 }
 
@@ -1375,13 +1971,18 @@ static void bench_connected(bench_thread *thread, bench_conn *conn)
         bench_connect_failed(thread, conn, error);
         return;
     }
+    uint64_t now = bench_now(thread);
     conn->state = BENCH_UP;
     conn->refused = false;
     if (!conn->ever_up) fsi_count64(&thread->ever_up, 1);
     conn->ever_up = true;
     fsi_count64(&thread->up, 1);
-    conn->out_left = conn->in_flight * (uint64_t)thread->plan->request_len;
-    if (!thread->plan->close) (void)bench_now(thread);
+    if (++thread->now_up > thread->most) thread->most = thread->now_up;
+    thread->tally.opened++;
+    fsi_hist_add(&thread->tally.connect, now - conn->since_ns, 1);
+    if (now - conn->since_ns > 900000000) // the first SYN is sent again after a second
+        thread->tally.retransmits += fsi_io_retransmits(&conn->chan);
+    bench_settled(thread, conn);
     bench_refill(thread, conn);
 }
 
@@ -1398,13 +1999,6 @@ static void bench_ready(fsi_chan *chan, uint32_t ready)
 // >>bench-thread   A thread's turns.
 // ---------------------------------------------------------------------------------------------------------
 
-static uint64_t bench_cpu_ns(clockid_t clock)
-{
-    struct timespec used;
-    if (clock_gettime(clock, &used) != 0) return 0;
-    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
-}
-
 // Looks at every connection for what has waited too long.
 static void bench_scan(bench_thread *thread)
 {
@@ -1415,6 +2009,7 @@ static void bench_scan(bench_thread *thread)
         if (conn->state == BENCH_CONNECTING && now - conn->since_ns >= thread->plan->timeout_ns) {
             if (late) {
                 conn->refused = true;
+                bench_settled(thread, conn);
                 bench_reopen(thread, conn, true, 0);
             } else {
                 bench_connect_failed(thread, conn, ETIMEDOUT);
@@ -1430,13 +2025,24 @@ static void bench_scan(bench_thread *thread)
 static void bench_sample(bench_thread *thread)
 {
     uint64_t span = thread->now_ns - thread->sample_ns, count = thread->done - thread->sample_done;
-    if (span == 0) return;
-    fsi_hist_add(&thread->rate, (uint64_t)((double)count * 1e9 / (double)span + 0.5), 1);
+    thread->tick_ns = thread->now_ns + BENCH_TICK_NS;
+    if (span == 0 || !thread->measuring) return;
+    fsi_hist_add(&thread->tally.rate, (uint64_t)((double)count * 1e9 / (double)span + 0.5), 1);
     thread->sample_ns = thread->now_ns;
     thread->sample_done = thread->done;
-    thread->tick_ns = thread->now_ns + BENCH_TICK_NS;
-    if (thread->plan->progress && thread->rate.count % 10 == 0)
-        fsi_poke64(&thread->p99_ns, fsi_hist_at(&thread->latency, 0.99));
+    if (thread->plan->progress && thread->tally.rate.count % 10 == 0)
+        fsi_poke64(&thread->p99_ns, fsi_hist_at(&thread->tally.response, 0.99));
+}
+
+// A connection that is down may be opened again. In an open loop of connections it waits until one is due.
+static void bench_again(bench_thread *thread, bench_conn *conn)
+{
+    if (conn->due_ns > thread->now_ns)
+        bench_reopen(thread, conn, false, conn->due_ns - thread->now_ns);
+    else if (thread->plan->open && thread->plan->fresh)
+        bench_idle_push(thread, conn);
+    else
+        bench_connect(thread, conn);
 }
 
 // Connections that wait for nothing but their turn; and those whose time has come.
@@ -1449,10 +2055,8 @@ static void bench_lists(bench_thread *thread)
         list->listed = false;
         if (list->state == BENCH_UP)
             bench_run(thread, list);
-        else if (list->state == BENCH_DOWN && list->due_ns <= thread->now_ns)
-            bench_connect(thread, list);
         else if (list->state == BENCH_DOWN)
-            bench_reopen(thread, list, false, list->due_ns - thread->now_ns);
+            bench_again(thread, list);
     }
     if (thread->now_ns < thread->later_ns) return;
     list = thread->later;
@@ -1461,11 +2065,29 @@ static void bench_lists(bench_thread *thread)
     for (; list; list = next) {
         next = list->next;
         list->listed = false;
-        if (list->state != BENCH_DOWN) continue;
-        if (list->due_ns <= thread->now_ns)
-            bench_connect(thread, list);
-        else
-            bench_reopen(thread, list, false, list->due_ns - thread->now_ns);
+        if (list->state == BENCH_DOWN) bench_again(thread, list);
+    }
+}
+
+// Open loop: sends what is due, as far as there are connections for it.
+static void bench_pace(bench_thread *thread)
+{
+    const bench_plan *plan = thread->plan;
+    while (thread->due_ns <= bench_now(thread)) {
+        bench_conn *conn = bench_idle_pop(thread);
+        if (!conn) return;
+        uint64_t due = thread->due_ns;
+        if (due > thread->starved_ns && due >= plan->measure_ns)
+            fsi_hist_add(&thread->tally.lag, thread->now_ns - due, 1);
+        if (plan->fresh) {
+            conn->calls_left = plan->calls;
+            bench_begin_due(thread, conn);
+            bench_connect(thread, conn);
+        } else {
+            bench_begin_due(thread, conn);
+            if (conn->in_flight < plan->pipeline) bench_idle_push(thread, conn);
+            bench_send(thread, conn);
+        }
     }
 }
 
@@ -1475,14 +2097,27 @@ static uint64_t bench_wait_us(const bench_thread *thread)
     uint64_t due = thread->tick_ns < thread->scan_ns ? thread->tick_ns : thread->scan_ns;
     if (thread->todo) return 0;
     if (thread->later_ns < due) due = thread->later_ns;
-    if (thread->plan->deadline_ns < due) due = thread->plan->deadline_ns;
-    return due > thread->now_ns ? (due - thread->now_ns) / 1000 + 1 : 0;
+    if (thread->idle && thread->due_ns < due) due = thread->due_ns;
+    if (!thread->measuring && thread->running && thread->plan->measure_ns < due) due = thread->plan->measure_ns;
+    if (thread->running && thread->plan->deadline_ns < due) due = thread->plan->deadline_ns;
+    return due > thread->now_ns ? (due - thread->now_ns + 999) / 1000 : 0;
 }
 
 static bool bench_over_all(const bench_thread *thread)
 {
-    return thread->now_ns >= thread->plan->deadline_ns || fsi_load32(&thread->plan->stop) ||
-           (thread->quota == 0 && bench_ended(thread) == thread->started);
+    return fsi_load32(&thread->plan->stop) ||
+           (thread->running && (thread->now_ns >= thread->plan->deadline_ns ||
+                                (thread->quota == 0 && thread->ended_all == thread->begun)));
+}
+
+// The run begins: every connection that is up gets its first requests.
+static void bench_go(bench_thread *thread)
+{
+    thread->running = true;
+    (void)bench_now(thread);
+    bench_schedule(thread);
+    for (uint32_t i = 0; i < thread->conn_count; i++)
+        if (thread->conns[i].state == BENCH_UP) bench_refill(thread, &thread->conns[i]);
 }
 
 static void bench_turns(bench_thread *thread)
@@ -1490,44 +2125,88 @@ static void bench_turns(bench_thread *thread)
     do {
         (void)fsi_io_wait(&thread->io, bench_wait_us(thread));
         thread->clocked = false;
+        if (FSI_UNLIKELY(!thread->running && fsi_load32(&thread->plan->go))) bench_go(thread);
         fsi_io_dispatch(&thread->io);
         if (FSI_UNLIKELY(!thread->clocked)) (void)bench_now(thread);
         if (FSI_UNLIKELY(thread->todo || thread->now_ns >= thread->later_ns)) bench_lists(thread);
+        if (thread->plan->open) bench_pace(thread);
         if (FSI_UNLIKELY(thread->now_ns >= thread->scan_ns)) bench_scan(thread);
         if (FSI_UNLIKELY(thread->now_ns >= thread->tick_ns)) bench_sample(thread);
     } while (!bench_over_all(thread));
+}
+
+// What was due and was never sent, and what was sent and never ended.
+static void bench_finish_requests(bench_thread *thread)
+{
+    bench_tally *tally = &thread->tally;
+    bench_stamp stamp;
+    uint64_t end = thread->end_ns < thread->plan->deadline_ns ? thread->end_ns : thread->plan->deadline_ns;
+    for (uint32_t i = 0; i < thread->conn_count; i++) {
+        while (thread->conns[i].in_flight) {
+            if (!bench_pop(thread, &thread->conns[i], &stamp)) continue;
+            tally->in_flight++;
+            fsi_hist_add(&tally->censored, thread->end_ns - stamp.due, 1);
+        }
+    }
+    for (; thread->due_ns < end; thread->arrival++, bench_schedule(thread)) {
+        if (thread->due_ns < thread->plan->measure_ns) continue;
+        tally->due++;
+        tally->unsent++;
+        fsi_hist_add(&tally->censored, end - thread->due_ns, 1);
+        if (thread->quota != UINT64_MAX) thread->quota--;
+    }
 }
 
 // What is left when the run is over.
 static void bench_finish(bench_thread *thread)
 {
     thread->end_ns = thread->now_ns;
-    if (thread->rate.count == 0) bench_sample(thread);
+    if (thread->tally.rate.count == 0) bench_sample(thread);
     for (uint32_t i = 0; i < thread->conn_count; i++) {
         bench_conn *conn = &thread->conns[i];
         bool waits =
             conn->state == BENCH_CONNECTING && (!conn->ever_up || thread->end_ns - conn->since_ns > 1000000000u);
-        thread->in_flight_end += conn->in_flight;
-        thread->lost += conn->state != BENCH_OVER && (waits || (conn->refused && conn->state != BENCH_UP));
-        fsi_io_close(&conn->chan, false);
+        bool down = waits || (conn->refused && conn->state != BENCH_UP);
+        if (thread->plan->fresh && thread->plan->open) down = false; // what failed there is counted as requests
+        thread->lost += conn->state != BENCH_OVER && down;
+        fsi_io_close(&conn->chan, thread->plan->rst);
         free(conn->carry);
+        conn->carry = NULL;
+        bench_text_free(&conn->out);
+    }
+    bench_finish_requests(thread);
+}
+
+// The first connections. With a ramp a closed loop opens them one after the other.
+static void bench_open_all(bench_thread *thread, uint32_t all)
+{
+    const bench_plan *plan = thread->plan;
+    for (uint32_t i = 0; i < thread->conn_count; i++) {
+        bench_conn *conn = &thread->conns[i];
+        uint64_t delay = plan->open ? 0 : plan->ramp_ns / all * (thread->conn_first + i);
+        if (delay) {
+            bench_reopen(thread, conn, false, delay);
+            bench_settled(thread, conn);
+        } else {
+            conn->due_ns = 0;
+            bench_again(thread, conn);
+        }
     }
 }
 
 static void bench_thread_body(void *arg)
 {
     bench_thread *thread = (bench_thread *)arg;
-    uint64_t now = bench_now(thread);
 #if FSI_LOCALITY
     if (thread->cpu >= 0) (void)fsi_affinity_pin(thread->cpu); // this thread ends with the run: nothing to restore
 #endif
-    thread->begin_cpu_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID);
-    thread->sample_ns = now;
+    uint64_t now = bench_now(thread);
     thread->tick_ns = now + BENCH_TICK_NS;
     thread->scan_step_ns = thread->plan->timeout_ns / 4 < BENCH_TICK_NS ? thread->plan->timeout_ns / 4 : BENCH_TICK_NS;
     if (thread->scan_step_ns < 1000000) thread->scan_step_ns = 1000000;
     thread->scan_ns = now + thread->scan_step_ns;
-    for (uint32_t i = 0; i < thread->conn_count; i++) bench_connect(thread, &thread->conns[i]);
+    if (fsi_load32(&thread->plan->go)) bench_go(thread);
+    bench_open_all(thread, thread->plan->conn_count);
     if (!bench_over_all(thread)) bench_turns(thread);
     bench_finish(thread);
     thread->cpu_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID) - thread->begin_cpu_ns;
@@ -1540,31 +2219,38 @@ static void bench_thread_free(bench_thread *thread)
     if (!thread) return;
     if (thread->io.fd >= 0) fsi_io_free(&thread->io);
     free(thread->conns);
-    free(thread->sent);
+    free(thread->stamps);
     free(thread->in);
     free(thread->head_seen);
+    free(thread->slots);
     free(thread);
 }
 
 // NULL: out of memory or descriptors.
-static bench_thread *bench_thread_new(bench_plan *plan, uint32_t conn_count, uint64_t quota)
+static bench_thread *bench_thread_new(bench_plan *plan, uint32_t index, uint32_t conn_first, uint32_t conn_count,
+                                      uint64_t quota)
 {
     bench_thread *thread = (bench_thread *)calloc(1, sizeof *thread);
     if (!thread) return NULL;
     thread->io.fd = -1;
     thread->cpu = -1;
     thread->plan = plan;
+    thread->index = index;
+    thread->conn_first = conn_first;
     thread->conn_count = conn_count;
     thread->quota = quota;
-    thread->later_ns = UINT64_MAX;
-    fsi_hist_init(&thread->latency);
-    fsi_hist_init(&thread->rate);
+    thread->later_ns = thread->due_ns = thread->first_length = UINT64_MAX;
+    thread->idle_tail = &thread->idle;
+    bench_tally_init(&thread->tally);
+    thread->seed = fsi_clock_ns() + index * 0x9e3779b97f4a7c15u;
     thread->conns = (bench_conn *)calloc(conn_count, sizeof *thread->conns);
     thread->in = (char *)malloc(BENCH_IN_BYTES + BENCH_HEAD_BYTES);
     thread->head_seen = (char *)malloc(BENCH_HEAD_BYTES);
-    if (plan->pipeline > 1) thread->sent = (uint64_t *)calloc((size_t)conn_count * plan->pipeline, sizeof(uint64_t));
-    if (!thread->conns || !thread->in || !thread->head_seen || (plan->pipeline > 1 && !thread->sent) ||
-        !fsi_io_init(&thread->io, NULL)) {
+    thread->slots = (bench_slot *)calloc(BENCH_SECONDS_MAX, sizeof *thread->slots); // touched as time passes
+    if (plan->pipeline > 1)
+        thread->stamps = (bench_stamp *)calloc((size_t)conn_count * plan->pipeline, sizeof *thread->stamps);
+    if (!thread->conns || !thread->in || !thread->head_seen || !thread->slots ||
+        (plan->pipeline > 1 && !thread->stamps) || !fsi_io_init(&thread->io, NULL)) {
         thread->io.fd = -1; // a failed fsi_io_init has freed itself
         bench_thread_free(thread);
         return NULL;
@@ -1574,7 +2260,12 @@ static bench_thread *bench_thread_new(bench_plan *plan, uint32_t conn_count, uin
     for (uint32_t i = 0; i < conn_count; i++) {
         bench_conn *conn = &thread->conns[i];
         fsi_chan_init(&conn->chan, FSI_CHAN_CLIENT);
-        conn->sent = thread->sent ? thread->sent + (size_t)i * plan->pipeline : &conn->sent_one;
+        conn->stamps = thread->stamps ? thread->stamps + (size_t)i * plan->pipeline : &conn->stamp;
+        conn->target = plan->target_count ? (conn_first + i) % plan->target_count : 0;
+        conn->turn = conn_first + i;
+        conn->calls_left = plan->calls;
+        conn->part = plan->echo ? BENCH_ECHO : BENCH_HEAD;
+        conn->body_left = plan->request_len;
     }
     return thread;
 }
@@ -1583,15 +2274,6 @@ static bench_thread *bench_thread_new(bench_plan *plan, uint32_t conn_count, uin
 // >>bench-report   What is printed: wrk's layout, byte for byte, so that what parses wrk parses this. Anything of our own comes
 //                  after an empty line, and without the word that those parsers look for.
 // ---------------------------------------------------------------------------------------------------------
-
-typedef struct bench_report {
-    uint32_t threads, connections;
-    uint64_t requests, bytes, run_ns;
-    uint64_t connect, read, write, timeout, bad_status;
-    bool percentiles;
-    const fsi_hist *latency; // ns
-    const fsi_hist *rate;    // per second
-} bench_report;
 
 static void bench_moments(const fsi_hist *hist, double *mean, double *deviation)
 {
@@ -1634,34 +2316,57 @@ static void bench_print_head(FILE *out, uint64_t duration_ns, uint64_t requests,
     (void)fprintf(out, "  %u threads and %u connections\n", threads, connections);
 }
 
-static void bench_print_report(FILE *out, const bench_report *report)
+// wrk's four words for what went wrong.
+typedef struct bench_words {
+    uint64_t connect, read, write, timeout;
+} bench_words;
+
+static bench_words bench_words_of(const uint64_t *events)
+{
+    bench_words words = {0, 0, 0, 0};
+    for (int kind = BENCH_REFUSED; kind <= BENCH_UNREACHABLE; kind++) words.connect += events[kind];
+    words.read = events[BENCH_CLOSED] + events[BENCH_RESET] + events[BENCH_BAD];
+    words.write = events[BENCH_WRITE];
+    words.timeout = events[BENCH_TIMEOUT];
+    return words;
+}
+
+static void bench_print_percentiles(FILE *out, const bench_result *result)
 {
     static const double percents[] = {50, 75, 90, 99};
-    char text[48], bytes[48];
-    double seconds = report->run_ns ? (double)report->run_ns / 1e9 : 1e-9;
-    (void)fprintf(out, "  Thread Stats%6s%11s%8s%12s\n", "Avg", "Stdev", "Max", "+/- Stdev");
-    bench_row(out, "Latency", report->latency, 0.001, bench_time_text);
-    bench_row(out, "Req/Sec", report->rate, 1, bench_count_text);
-    if (report->percentiles) {
-        (void)fprintf(out, "  Latency Distribution\n");
-        for (int i = 0; i < 4; i++) {
-            (void)fprintf(out, "%7.0f%%", percents[i]);
-            double us = (double)fsi_hist_at(report->latency, percents[i] / 100) / 1000;
-            bench_cell(out, bench_time_text(text, sizeof text, us), 10);
-            (void)fprintf(out, "\n");
-        }
+    char text[48];
+    bool beyond;
+    (void)fprintf(out, "  Latency Distribution\n");
+    for (int i = 0; i < 4; i++) {
+        (void)fprintf(out, "%7.0f%%", percents[i]);
+        double us = (double)bench_quantile(result, percents[i] / 100, &beyond) / 1000;
+        bench_cell(out, bench_time_text(text, sizeof text, us), 10);
+        (void)fprintf(out, "\n");
     }
-    (void)fprintf(out, "  %llu requests in %s, %s read\n", (unsigned long long)report->requests,
-                  bench_time_text(text, sizeof text, (double)report->run_ns / 1000),
-                  bench_bytes_text(bytes, sizeof bytes, (double)report->bytes));
-    if (report->connect || report->read || report->write || report->timeout)
+}
+
+// wrk's layout behind its head. middle: prints what stands between the statistics and the sums, or NULL.
+static void bench_print_wrk(FILE *out, const bench_result *result, void (*middle)(FILE *, const bench_result *))
+{
+    char text[48], bytes[48];
+    double seconds = result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
+    uint64_t answers = bench_answers(result), unexpected = result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
+    bench_words words = bench_words_of(result->events);
+    (void)fprintf(out, "  Thread Stats%6s%11s%8s%12s\n", "Avg", "Stdev", "Max", "+/- Stdev");
+    bench_row(out, "Latency", &result->response, 0.001, bench_time_text);
+    bench_row(out, "Req/Sec", &result->rate, 1, bench_count_text);
+    if (middle) middle(out, result);
+    (void)fprintf(out, "  %llu requests in %s, %s read\n", (unsigned long long)answers,
+                  bench_time_text(text, sizeof text, (double)result->run_ns / 1000),
+                  bench_bytes_text(bytes, sizeof bytes, (double)result->bytes_in));
+    if (words.connect || words.read || words.write || words.timeout)
         (void)fprintf(out, "  Socket errors: connect %llu, read %llu, write %llu, timeout %llu\n",
-                      (unsigned long long)report->connect, (unsigned long long)report->read,
-                      (unsigned long long)report->write, (unsigned long long)report->timeout);
-    if (report->bad_status)
-        (void)fprintf(out, "  Non-2xx or 3xx responses: %llu\n", (unsigned long long)report->bad_status);
-    (void)fprintf(out, "Requests/sec: %9.2f\n", (double)report->requests / seconds);
-    (void)fprintf(out, "Transfer/sec: %11s\n", bench_bytes_text(bytes, sizeof bytes, (double)report->bytes / seconds));
+                      (unsigned long long)words.connect, (unsigned long long)words.read,
+                      (unsigned long long)words.write, (unsigned long long)words.timeout);
+    if (unexpected) (void)fprintf(out, "  Non-2xx or 3xx responses: %llu\n", (unsigned long long)unexpected);
+    (void)fprintf(out, "Requests/sec: %9.2f\n", (double)answers / seconds);
+    (void)fprintf(out, "Transfer/sec: %11s\n",
+                  bench_bytes_text(bytes, sizeof bytes, (double)result->bytes_in / seconds));
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1690,7 +2395,7 @@ static int bench_try(fsi_io *io, const fsi_sockaddr *address, uint64_t timeout_n
     memset(&probe, 0, sizeof probe);
     fsi_chan_init(&probe.chan, FSI_CHAN_CLIENT);
     uint64_t now = fsi_clock_ns(), due = now + timeout_ns;
-    if (fsi_io_connect(io, &probe.chan, address, &probe.error) == FSI_FAILED) return probe.error;
+    if (fsi_io_connect(io, &probe.chan, address, NULL, &probe.error) == FSI_FAILED) return probe.error;
     for (; !probe.over && now < due && !fsi_load32(stop); now = fsi_clock_ns()) {
         (void)fsi_io_wait(io, (due - now) / 1000 + 1);
         fsi_io_dispatch(io);
@@ -1713,8 +2418,8 @@ static const char *bench_advice(int error)
     }
 }
 
-// Resolves and tries. False: said why. Several addresses: says which one it is.
-static bool bench_reach(const bench_url *url, const bench_options *options, bench_plan *plan)
+// Tries one address after the other; the first that answers is used, and it is said which one if there are several.
+static bool bench_reach_name(const bench_url *url, const bench_options *options, bench_plan *plan, fsi_sockaddr *out)
 {
     struct addrinfo want, *list = NULL;
     char tried[600] = "", text[64];
@@ -1730,12 +2435,12 @@ static bool bench_reach(const bench_url *url, const bench_options *options, benc
     }
     bool found = false;
     for (const struct addrinfo *at = list; at; at = at->ai_next, count++) {
-        if (found || at->ai_addrlen > sizeof plan->address.storage) continue;
-        memset(&plan->address, 0, sizeof plan->address);
-        memcpy(&plan->address.storage, at->ai_addr, at->ai_addrlen);
-        plan->address.len = at->ai_addrlen;
-        (void)fsi_sockaddr_text(&plan->address, text, sizeof text);
-        error = bench_try(plan->main_io, &plan->address, plan->timeout_ns, &plan->stop);
+        if (found || at->ai_addrlen > sizeof out->storage) continue;
+        memset(out, 0, sizeof *out);
+        memcpy(&out->storage, at->ai_addr, at->ai_addrlen);
+        out->len = at->ai_addrlen;
+        (void)fsi_sockaddr_text(out, text, sizeof text);
+        error = bench_try(plan->main_io, out, plan->timeout_ns, &plan->stop);
         found = error == 0;
         size_t len = strlen(tried);
         if (!found) (void)snprintf(tried + len, sizeof tried - len, "%s%s: %s", len ? ", " : "", text, strerror(error));
@@ -1748,33 +2453,330 @@ static bool bench_reach(const bench_url *url, const bench_options *options, benc
     return found;
 }
 
+// Finds an address that answers. False: said why.
+static bool bench_reach(const bench_url *url, const bench_options *options, bench_plan *plan, fsi_sockaddr *out)
+{
+    if (!url->local) return bench_reach_name(url, options, plan, out);
+    (void)fsi_sockaddr_unix(out, url->host);
+    int error = bench_try(plan->main_io, out, plan->timeout_ns, &plan->stop);
+    if (error)
+        bench_say("cannot connect to unix:%s: %s; %s", url->host, strerror(error),
+                  error == ENOENT ? "there is no such socket" : bench_advice(error));
+    return error == 0;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-machine   What else happened on this machine meanwhile, and what stands in a run's way before it begins.
+// ---------------------------------------------------------------------------------------------------------
+
+typedef struct bench_usage {
+    uint64_t process_ns, user_ns, sys_ns;     // this process
+    uint64_t busy_ns, steal_ns, throttled_ns; // the machine; 0 where the system does not tell
+    uint64_t server_ns, server_rss;           // of --pid
+} bench_usage;
+
+// The number behind `key` in a file of lines "key number".
+static uint64_t bench_file_number(const char *path, const char *key)
+{
+    char text[4096];
+    if (!fsi_read_small(path, text, sizeof text)) return 0;
+    const char *at = key ? strstr(text, key) : text;
+    return at ? strtoull(at + (key ? strlen(key) : 0), NULL, 10) : 0;
+}
+
+static void bench_usage_machine(bench_usage *usage)
+{
+    char text[512], *at = text + 4, *end;
+    if (!fsi_read_small("/proc/stat", text, sizeof text) || strncmp(text, "cpu ", 4) != 0) return;
+    for (int column = 1; column <= 8; column++, at = end) {
+        uint64_t ticks = strtoull(at, &end, 10);
+        if (column == 8) usage->steal_ns = ticks * 10000000;
+        if (column < 4 || column == 6 || column == 7) usage->busy_ns += ticks * 10000000;
+    }
+    usage->throttled_ns = bench_file_number("/sys/fs/cgroup/cpu.stat", "throttled_usec ") * 1000;
+}
+
+static void bench_usage_server(bench_usage *usage, uint64_t pid)
+{
+    char path[64], text[1024];
+    (void)snprintf(path, sizeof path, "/proc/%llu/stat", (unsigned long long)pid);
+    if (!fsi_read_small(path, text, sizeof text)) return;
+    char *at = strrchr(text, ')'); // a program's name may hold anything
+    uint64_t ticks = 0;
+    for (int column = 2; at && column < 15; column++) {
+        at = strchr(at + 1, ' ');
+        if (at && column >= 13) ticks += strtoull(at, NULL, 10);
+    }
+    usage->server_ns = ticks * 10000000;
+    (void)snprintf(path, sizeof path, "/proc/%llu/status", (unsigned long long)pid);
+    usage->server_rss = bench_file_number(path, "VmRSS:") * 1024;
+}
+
+static bench_usage bench_usage_now(uint64_t pid)
+{
+    bench_usage usage;
+    struct rusage self;
+    memset(&usage, 0, sizeof usage);
+    usage.process_ns = bench_cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
+    if (getrusage(RUSAGE_SELF, &self) == 0) {
+        usage.user_ns = (uint64_t)self.ru_utime.tv_sec * 1000000000u + (uint64_t)self.ru_utime.tv_usec * 1000;
+        usage.sys_ns = (uint64_t)self.ru_stime.tv_sec * 1000000000u + (uint64_t)self.ru_stime.tv_usec * 1000;
+    }
+    bench_usage_machine(&usage);
+    if (pid) bench_usage_server(&usage, pid);
+    return usage;
+}
+
+// "model name : Intel ..." in a file of the system's.
+static void bench_cpu_name(char *out, size_t size)
+{
+    char text[2048];
+    const char *at = NULL;
+    if (fsi_read_small("/proc/cpuinfo", text, sizeof text)) at = strstr(text, "model name");
+    if (at) at = strchr(at, ':');
+    size_t len = at ? strcspn(at += 2, "\n") : 0;
+    (void)snprintf(out, size, "%.*s", (int)len, at ? at : "");
+}
+
+static void bench_describe_machine(bench_setup *setup)
+{
+    struct utsname name;
+    (void)snprintf(setup->version, sizeof setup->version, "%s", fsv_version());
+    if (uname(&name) == 0)
+        (void)snprintf(setup->system, sizeof setup->system, "%.40s %.50s %.30s", name.sysname, name.release,
+                       name.machine);
+    bench_cpu_name(setup->cpu, sizeof setup->cpu);
+    setup->cpus = fsi_cpu_usable();
+}
+
+static bool bench_is_loopback(const fsi_sockaddr *at)
+{
+    char text[64];
+    (void)fsi_sockaddr_text(at, text, sizeof text);
+    return strncmp(text, "127.", 4) == 0 || strncmp(text, "[::1]", 5) == 0;
+}
+
+// Before the run: one line for each thing that will matter.
+static void bench_preflight(const bench_options *options, const bench_plan *plan)
+{
+    const fsi_sockaddr *at = &plan->targets[0].address;
+    char range[64], *end;
+    if (at->storage.ss_family == AF_UNIX) return;
+    double conns = options->conn_rate > 0 ? options->conn_rate : plan->fresh ? options->rate : 0;
+    if (conns > 0 && !options->rst && fsi_read_small("/proc/sys/net/ipv4/ip_local_port_range", range, sizeof range)) {
+        uint64_t low = strtoull(range, &end, 10), high = strtoull(end, NULL, 10);
+        uint64_t ports = (high - low + 1) * (options->source_ips ? options->source_ips : 1);
+        double seconds = options->duration_ns ? (double)options->duration_ns / 1e9 : (double)options->requests / conns;
+        if (conns * (seconds < 60 ? seconds : 60) > (double)ports)
+            bench_say("%.0f connections a second can use up the %llu local ports within a minute if closing is left to "
+                      "this side; --source-ips or --rst avoid it",
+                      conns, (unsigned long long)ports);
+    }
+    uint64_t backlog = bench_file_number("/proc/sys/net/core/somaxconn", NULL);
+    if (backlog && backlog < plan->conn_count && !(plan->open && plan->fresh) && bench_is_loopback(at))
+        bench_say("a backlog holds at most %llu connections here (net.core.somaxconn), and %u come at once",
+                  (unsigned long long)backlog, plan->conn_count);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-audit   What a result is worth, in plain words.
+// ---------------------------------------------------------------------------------------------------------
+
+static double bench_seconds(uint64_t ns)
+{
+    return (double)ns / 1e9;
+}
+
+// One line of the audit: what makes a result untrustworthy goes to stderr, a remark into the report.
+static void bench_remark(FILE *out, bool *blank, const char *format, ...) FSI_PRINTF(3, 4);
+
+static void bench_remark(FILE *out, bool *blank, const char *format, ...)
+{
+    va_list args;
+    if (!*blank) (void)fputc('\n', out);
+    *blank = true;
+    va_start(args, format);
+    (void)vfprintf(out, format, args);
+    va_end(args);
+    (void)fputc('\n', out);
+}
+
+// Little's law: requests in flight on average = rate x mean time. In a closed loop that is what was asked for.
+static bool bench_audit_little(const bench_result *result, double *found, double *asked)
+{
+    const bench_setup *setup = &result->setup;
+    *asked = (double)setup->connections * (double)setup->pipeline;
+    *found = (result->response.sum + result->censored.sum) / (result->run_ns ? (double)result->run_ns : 1);
+    bool applies = setup->rate == 0 && setup->conn_rate == 0 && setup->ramp == 0 && bench_errors(result) == 0 &&
+                   result->run_ns > 50000000 && (setup->requests == 0 || (double)setup->requests > 50 * *asked);
+    return !applies || (*found > *asked * 0.9 && *found < *asked * 1.1);
+}
+
+// What makes the result untrustworthy. Returns how many things there are.
+static int bench_audit_trust(const bench_result *result)
+{
+    const bench_setup *setup = &result->setup;
+    uint64_t ended = result->done + bench_errors(result) + result->in_flight + result->unsent;
+    double found, asked, seconds = bench_seconds(result->run_ns);
+    int bad = 0;
+    if (ended != result->due || result->response.count != result->done)
+        bad++, bench_say("result not trustworthy: %llu requests were due, but %llu ended in one way or the other, with "
+                         "%llu samples",
+                         (unsigned long long)result->due, (unsigned long long)ended,
+                         (unsigned long long)result->response.count);
+    if (result->conns_lost)
+        bad++, bench_say("result not trustworthy: %llu of %u connections were lost or never opened",
+                         (unsigned long long)result->conns_lost, setup->connections);
+    if (result->done == 0 && bench_errors(result) == 0)
+        bad++, bench_say("result not trustworthy: not one answer came in this time");
+    if (!bench_audit_little(result, &found, &asked))
+        bad++, bench_say("result not trustworthy: rate x mean time = %.1f requests in flight, but there were %.0f "
+                         "(Little's law)",
+                         found, asked);
+    double got = (double)bench_answers(result) / (seconds > 0 ? seconds : 1);
+    if (setup->rate > 0 && setup->ramp == 0 && !result->interrupted && seconds > 0.2 && got < setup->rate * 0.95 &&
+        result->unsent + result->in_flight > 1)
+        bad++, bench_say("result not trustworthy: %.0f of the %.0f requests a second that were asked for; the target "
+                         "cannot, or -c %u is too few",
+                         got, setup->rate, setup->connections);
+    uint64_t lag = fsi_hist_at(&result->lag, 0.99), p99 = fsi_hist_at(&result->response, 0.99);
+    if (lag > 1000000 && lag > p99 / 2)
+        bad++, bench_say("result not trustworthy: requests were sent late by this program itself, p99 %.2f ms; fewer "
+                         "requests a second, or a machine that is less busy",
+                         (double)lag / 1e6);
+    return bad;
+}
+
+static void bench_audit_limit(FILE *out, bool *blank, const bench_result *result)
+{
+    double run = (double)(result->run_ns ? result->run_ns : 1), client = (double)result->busiest_ns / run;
+    double server = (double)result->server_cpu_ns / run, all = (double)result->setup.cpus;
+    double sum = (double)(result->client_user_ns + result->client_sys_ns) / run + server;
+    if (client > 0.9)
+        bench_remark(out, blank, "The limit was this program: its busiest thread had a CPU for %.0f%% of the time.",
+                     100 * client);
+    else if (result->server_cpu_ns && sum > 0.85 * all)
+        bench_remark(out, blank, "The limit was this machine: client %.0f%% and server %.0f%% of %u CPUs.",
+                     100 * (sum - server), 100 * server, result->setup.cpus);
+    else if (result->server_cpu_ns)
+        bench_remark(out, blank, "Neither side's CPU was the limit: client %.0f%%, server %.0f%% of %u CPUs.",
+                     100 * (sum - server), 100 * server, result->setup.cpus);
+}
+
+// A stall that the closed loop has sat out.
+static void bench_audit_stall(FILE *out, bool *blank, const bench_result *result)
+{
+    double rate = (double)result->done / (double)(result->run_ns ? result->run_ns : 1);
+    double longest = result->response.count ? (double)result->response.max : 0, hidden = longest * rate;
+    if (result->setup.rate > 0 || result->setup.conn_rate > 0 || result->response.count == 0) return;
+    if (longest < 1e8 || longest < 20 * (double)fsi_hist_at(&result->response, 0.5)) return;
+    hidden -= (double)result->setup.connections * result->setup.pipeline;
+    if (hidden > 1)
+        bench_remark(out, blank,
+                     "A closed loop does not send while it waits: in the longest wait of %.2fs some %.0f requests were "
+                     "not asked. -R RATE counts them.",
+                     longest / 1e9, hidden);
+}
+
+// Remarks of the audit, behind the report.
+static void bench_audit_remarks(FILE *out, bool *blank, const bench_result *result)
+{
+    double cpus = (double)result->run_ns * result->setup.cpus;
+    bool beyond;
+    if (result->in_flight)
+        bench_remark(out, blank, "In flight at the end: %llu requests", (unsigned long long)result->in_flight);
+    if (result->unsent)
+        bench_remark(out, blank, "Due, but never sent: %llu requests", (unsigned long long)result->unsent);
+    uint64_t known = bench_quantile(result, 0.99, &beyond);
+    if (beyond && result->done)
+        bench_remark(out, blank, "The 99%% point is not known: more than %.2f ms.", (double)known / 1e6);
+    if (result->lag.count && fsi_hist_at(&result->lag, 0.99) > 1000000)
+        bench_remark(out, blank, "Sent late by this program itself: p99 %.2f ms, most %.2f ms",
+                     (double)fsi_hist_at(&result->lag, 0.99) / 1e6, (double)result->lag.max / 1e6);
+    bench_audit_stall(out, blank, result);
+    if (result->syn_retransmits)
+        bench_remark(out, blank,
+                     "Connecting took another try (1s, 3s, ...) %llu times: a full backlog, or packets lost",
+                     (unsigned long long)result->syn_retransmits);
+    if ((double)result->steal_ns > cpus * 0.02)
+        bench_remark(out, blank, "Other guests of this host took %.0f%% of the CPU time.",
+                     100 * (double)result->steal_ns / cpus);
+    if ((double)result->other_ns > cpus * 0.1)
+        bench_remark(out, blank, "Other programs took %.0f%% of the CPU time.", 100 * (double)result->other_ns / cpus);
+    if (result->throttled_ns)
+        bench_remark(out, blank, "The cgroup's quota stopped this program for %.0f ms.",
+                     (double)result->throttled_ns / 1e6);
+    if (result->run_ns < 100000000)
+        bench_remark(out, blank, "A run of %.0f ms says little.", (double)result->run_ns / 1e6);
+    bench_audit_limit(out, blank, result);
+}
+
+// What went wrong, in words, behind the layout.
+static void bench_print_details(FILE *out, bool *blank, const bench_result *result)
+{
+    bench_words words = bench_words_of(result->events);
+    if (words.connect)
+        bench_remark(out, blank,
+                     "Connect errors: refused %llu, timeout %llu, no ports %llu, no descriptors %llu, other %llu",
+                     (unsigned long long)result->events[BENCH_REFUSED],
+                     (unsigned long long)result->events[BENCH_CONNECT_TIMEOUT],
+                     (unsigned long long)result->events[BENCH_NO_PORTS],
+                     (unsigned long long)result->events[BENCH_NO_DESCRIPTORS],
+                     (unsigned long long)result->events[BENCH_UNREACHABLE]);
+    if (words.read)
+        bench_remark(out, blank, "Read errors: closed unannounced %llu, reset %llu, bad responses %llu",
+                     (unsigned long long)result->events[BENCH_CLOSED], (unsigned long long)result->events[BENCH_RESET],
+                     (unsigned long long)result->events[BENCH_BAD]);
+    if (result->failed[BENCH_BODY])
+        bench_remark(out, blank, "Without the expected text: %llu answers",
+                     (unsigned long long)result->failed[BENCH_BODY]);
+    if (result->first_error[0]) bench_remark(out, blank, "The first error: %s", result->first_error);
+}
+
+static void bench_print_cpu(FILE *out, bool *blank, const bench_result *result)
+{
+    double requests = result->done ? (double)bench_answers(result) : 1;
+    bench_remark(out, blank, "Client CPU %6.2f us/request   server CPU %6.2f us/request",
+                 (double)(result->client_user_ns + result->client_sys_ns) / 1000 / requests,
+                 (double)result->server_cpu_ns / 1000 / requests);
+    if (result->setup.self_hosted)
+        bench_remark(out, blank,
+                     "Both share this machine's %u CPU%s; on loopback the sender's CPU time includes the receiver's "
+                     "softirq work.",
+                     result->setup.cpus, result->setup.cpus == 1 ? "" : "s");
+    else if (result->server_rss)
+        bench_remark(out, blank, "Server memory, the most that was seen: %.1f MB",
+                     (double)result->server_rss / 1048576);
+}
+
 // ---------------------------------------------------------------------------------------------------------
 // >>bench-run   Puts it together.
 // ---------------------------------------------------------------------------------------------------------
 
+// One run. Made and freed for each; the result stays.
 typedef struct bench_job {
-    bench_options options;
-    bench_url url;
+    const bench_options *options;
+    bench_url *urls;
+    uint32_t url_count;
     bench_plan plan;
-    fsi_io io; // the main thread's
-    char own_url[64];
-    const char *shown_url;
-    fsv_server *server; // NULL: a target of somebody else's
-    bench_text body;    // of -f
+    fsi_io io;       // the main thread's
+    bench_text body; // of -f
     bench_thread **threads;
-    uint32_t thread_count, conn_count;
-    uint64_t server_cpu_ns, client_cpu_ns;
-    uint64_t in_flight, lost, started, ended;
-    fsi_hist latency, rate;
-    bench_report report;
+    bool self_hosted;
+    bench_usage before, after;
+    bool before_known;
+    uint64_t server_rss;
+    bench_result *result;
 } bench_job;
 
 static bench_job *bench_signalled; // what SIGINT stops; set while a run is under way
+static uint32_t bench_interrupted; // a signal came
 
 static void bench_on_signal(int number)
 {
     int error = errno;
     (void)number;
+    fsi_store32(&bench_interrupted, 1);
     if (bench_signalled) {
         fsi_store32(&bench_signalled->plan.stop, 1);
         fsi_io_wake(&bench_signalled->io);
@@ -1795,133 +2797,165 @@ static void bench_signals(bench_job *job)
     (void)sigaction(SIGTERM, &action, NULL);
 }
 
-static bool bench_read_file(bench_text *text, const char *path)
+static bool bench_read_file(bench_text *text, const char *option, const char *path)
 {
     char data[65536];
     FILE *file = fopen(path, "rb");
     if (!file) {
-        bench_say("-f %s: %s", path, strerror(errno));
+        bench_say("%s %s: %s", option, path, strerror(errno));
         return false;
     }
     for (size_t got; (got = fread(data, 1, sizeof data, file)) > 0 && !text->failed;) bench_text_add(text, data, got);
     bool fine = !ferror(file) && !text->failed;
-    if (!fine) bench_say("-f %s: %s", path, text->failed ? "out of memory" : strerror(errno));
+    if (!fine) bench_say("%s %s: %s", option, path, text->failed ? "out of memory" : strerror(errno));
     (void)fclose(file);
     return fine;
 }
 
-static bool bench_body_method(const char *method)
+// The lines of --urls, but for empty ones and those that begin with #, join the URLs.
+static bool bench_read_urls(bench_options *options)
 {
-    return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
+    if (!bench_read_file(&options->url_text, "--urls", options->url_file)) return false;
+    for (char *at = options->url_text.ptr, *end; at && *at; at = end) {
+        size_t len = strcspn(at, "\r\n");
+        end = at + len;
+        while (*end == '\r' || *end == '\n') *end++ = 0;
+        if (len == 0 || at[0] == '#') continue;
+        if (!bench_add_url(options, at)) continue;
+        bench_say("--urls %s: more than %d URLs", options->url_file, BENCH_URLS_MAX);
+        return false;
+    }
+    if (options->url_count) return true;
+    bench_say("--urls %s: there is no URL in it", options->url_file);
+    return false;
 }
 
-// The bytes of one request.
-static void bench_build(const bench_job *job, bench_text *out)
+static bool bench_same_place(const bench_url *a, const bench_url *b)
 {
-    const bench_options *options = &job->options;
-    bool has_body = options->body || options->body_file;
-    const char *method = options->method ? options->method : has_body ? "POST" : "GET";
-    const char *body = options->body_file ? job->body.ptr : options->body;
-    size_t body_len = options->body_file ? job->body.len : body ? strlen(body) : 0;
-    char length[64];
-    bench_text_str(out, method);
-    bench_text_str(out, " ");
-    if (job->url.target.len == 0 || job->url.target.ptr[0] != '/') bench_text_str(out, "/");
-    bench_text_add(out, job->url.target.ptr, job->url.target.len);
-    bench_text_str(out, " HTTP/1.1\r\n");
-    if (!options->has_host) {
-        bench_text_str(out, "Host: ");
-        bench_text_add(out, job->url.authority.ptr, job->url.authority.len);
-        bench_text_str(out, "\r\n");
-    }
-    if (options->fields.len) bench_text_add(out, options->fields.ptr, options->fields.len);
-    if (options->close) bench_text_str(out, "Connection: close\r\n");
-    if (has_body || bench_body_method(method)) {
-        (void)snprintf(length, sizeof length, "Content-Length: %llu\r\n", (unsigned long long)body_len);
-        bench_text_str(out, length);
-    }
-    bench_text_str(out, "\r\n");
-    if (body_len) bench_text_add(out, body, body_len);
+    return strcmp(a->host, b->host) == 0 && strcmp(a->port, b->port) == 0 && a->local == b->local;
 }
 
-// The request as often as one send may want it: up to --pipeline times, or 64 KiB.
-static bool bench_batch(bench_job *job)
+static bool bench_read_targets(bench_job *job, const char *const *texts)
 {
-    bench_text one, all;
-    memset(&one, 0, sizeof one);
+    for (uint32_t i = 0; i < job->url_count; i++) {
+        const char *wrong = bench_url_parse(&job->urls[i], texts[i]);
+        if (!wrong && job->options->echo != job->urls[i].tcp && !(job->options->echo && job->urls[i].local))
+            wrong = job->options->echo ? "--echo wants tcp://HOST:PORT" : "tcp:// wants --echo";
+        if (!wrong) continue;
+        bench_say("%s: %s", texts[i], wrong);
+        return false;
+    }
+    return true;
+}
+
+// The requests of the URLs, those of one address together, and an address for each.
+static bool bench_make_targets(bench_job *job)
+{
+    bench_plan *plan = &job->plan;
+    for (uint32_t i = 0; i < job->url_count; i++) {
+        bool known = false;
+        for (uint32_t k = 0; k < i && !known; k++) known = bench_same_place(&job->urls[k], &job->urls[i]);
+        if (known) continue;
+        bench_target *target = &plan->targets[plan->target_count++];
+        target->first = plan->request_count;
+        for (uint32_t k = i; k < job->url_count; k++) {
+            if (!bench_same_place(&job->urls[i], &job->urls[k])) continue;
+            const char *wrong =
+                bench_build(job->options, &job->urls[k], &job->body, &plan->requests[plan->request_count++]);
+            target->count++;
+            if (!wrong) continue;
+            bench_say("%s", wrong);
+            return false;
+        }
+        if (!bench_reach(&job->urls[i], job->options, plan, &target->address)) return false;
+    }
+    return true;
+}
+
+// The only request as often as one send may want it: up to --pipeline times, or 64 KiB.
+static bool bench_batch(bench_plan *plan)
+{
+    const bench_text *one = &plan->requests[0].bytes;
+    bench_text all;
     memset(&all, 0, sizeof all);
-    bench_build(job, &one);
-    for (uint64_t i = 0; i < job->options.pipeline && !one.failed && (i == 0 || all.len + one.len <= 65536); i++)
-        bench_text_add(&all, one.ptr, one.len);
-    bool fine = !one.failed && !all.failed;
-    job->plan.request_len = one.len;
-    job->plan.batch = all.ptr; // bench_job_free
-    job->plan.batch_len = all.len;
-    job->plan.no_body = job->options.method && strcmp(job->options.method, "HEAD") == 0;
-    bench_text_free(&one);
-    return fine;
+    plan->alike = plan->request_count == 1 && plan->requests[0].hole_count == 0;
+    if (!plan->alike) return true;
+    for (uint64_t i = 0; i < plan->pipeline && (i == 0 || all.len + one->len <= 65536); i++)
+        bench_text_add(&all, one->ptr, one->len);
+    plan->request_len = one->len;
+    plan->batch = all.ptr; // bench_job_free
+    plan->batch_len = all.len;
+    return !all.failed;
+}
+
+// Where a match of the first n bytes goes on when the next byte differs.
+static bool bench_expect(bench_plan *plan, const char *text)
+{
+    size_t len = text ? strlen(text) : 0;
+    if (len == 0) return true;
+    plan->expect_body = text;
+    plan->expect_len = (uint32_t)len;
+    plan->expect_back = (uint32_t *)calloc(len + 1, sizeof(uint32_t));
+    if (!plan->expect_back) return false;
+    for (uint32_t i = 1, match = 0; i < len; i++) {
+        while (match && text[i] != text[match]) match = plan->expect_back[match];
+        match += text[i] == text[match];
+        plan->expect_back[i + 1] = match;
+    }
+    return true;
+}
+
+// How many threads and connections; more connections than requests would only look on.
+static void bench_size(bench_job *job)
+{
+    const bench_options *options = job->options;
+    uint64_t conns = options->connections, threads = options->threads ? options->threads : fsi_cpu_usable();
+    if (options->requests && !(options->rate > 0) && conns > options->requests) conns = options->requests;
+    if (threads > conns) threads = conns;
+    job->plan.conn_count = (uint32_t)conns;
+    job->plan.thread_count = (uint32_t)threads;
 }
 
 // Raises the soft descriptor limit as far as the run needs it. False: said why that is not possible.
 static bool bench_descriptors(const bench_job *job)
 {
     struct rlimit limit;
-    uint64_t sides = job->options.url_count ? 1 : 2,
-             need = job->conn_count * sides + 2 * (uint64_t)job->thread_count + 64;
+    uint64_t sides = job->self_hosted ? 2 : 1, conns = job->plan.conn_count;
+    uint64_t need = conns * sides + 2 * (uint64_t)job->plan.thread_count + 64;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return true;
     if (limit.rlim_max >= need) {
         limit.rlim_cur = need;
         if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return true;
     }
-    bench_say("-c %u needs %llu descriptors%s, the limit is %llu; raise it (ulimit -n) or lower -c", job->conn_count,
-              (unsigned long long)need, sides == 2 ? " (client and server)" : "", (unsigned long long)limit.rlim_max);
+    bench_say("-c %u needs %llu descriptors%s, the limit is %llu; raise it (ulimit -n) or lower -c",
+              job->plan.conn_count, (unsigned long long)need, sides == 2 ? " (client and server)" : "",
+              (unsigned long long)limit.rlim_max);
     return false;
 }
 
-static bool bench_serve(bench_job *job)
+static void bench_plan_options(bench_job *job)
 {
-    fsv_server_desc desc;
-    memset(&desc, 0, sizeof desc);
-    desc.loops = FSV_LOOPS_PER_CPU;
-    desc.pin = FSI_LOCALITY;
-    if (job->conn_count > 60000) desc.conns_max = job->conn_count + 1024;
-    fsv_result result = demo_create(&job->server, &desc);
-    if (result == FSV_OK) result = fsv_server_listen(job->server, "127.0.0.1:0");
-    if (result == FSV_OK) result = fsv_server_start(job->server);
-    if (result != FSV_OK) {
-        bench_say("cannot start the built-in server: %s", fsv_result_text(result));
-        return false;
-    }
-    (void)snprintf(job->own_url, sizeof job->own_url, "http://127.0.0.1:%u/", fsv_server_port(job->server, 0));
-    return true;
-}
-
-static void bench_job_free(bench_job *job)
-{
-    if (job->server) {
-        fsv_server_stop(job->server, 0);
-        (void)fsv_server_wait(job->server);
-        (void)fsv_server_free(job->server);
-    }
-    for (uint32_t i = 0; i < job->thread_count && job->threads; i++) bench_thread_free(job->threads[i]);
-    free(job->threads);
-    free(job->plan.batch);
-    if (job->io.fd >= 0) fsi_io_free(&job->io);
-    bench_options_free(&job->options);
-    bench_text_free(&job->body);
-    free(job);
-}
-
-// How many threads and connections; more connections than requests would only look on.
-static bool bench_size(bench_job *job)
-{
-    const bench_options *options = &job->options;
-    uint64_t conns = options->connections, threads = options->threads ? options->threads : fsi_cpu_usable();
-    if (options->requests && conns > options->requests) conns = options->requests;
-    if (threads > conns) threads = conns;
-    job->conn_count = (uint32_t)conns;
-    job->thread_count = (uint32_t)threads;
-    return bench_descriptors(job);
+    const bench_options *options = job->options;
+    bench_plan *plan = &job->plan;
+    plan->echo = options->echo;
+    plan->close = options->close && !options->echo;
+    plan->rst = options->rst;
+    plan->calls = options->close ? 1 : options->calls ? options->calls : UINT64_MAX;
+    plan->fresh = plan->calls != UINT64_MAX;
+    plan->open = options->rate > 0 || options->conn_rate > 0;
+    plan->rate = options->rate > 0 ? options->rate : options->conn_rate;
+    plan->pipeline = (uint32_t)options->pipeline;
+    plan->source_ips = (uint32_t)options->source_ips;
+    plan->no_body = options->method && strcmp(options->method, "HEAD") == 0;
+    plan->detail = options->format != BENCH_FORMAT_WRK || options->json_file;
+    plan->timeout_ns = options->timeout_ns;
+    plan->ramp_ns = options->ramp_ns;
+    plan->warmup_ns = options->warmup_ns;
+    plan->duration_ns = options->duration_ns;
+    plan->measure_ns = UINT64_MAX;
+    plan->progress = !options->quiet && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
+    for (uint32_t status = 200; status < 400; status++) plan->good[status / 8] |= (uint8_t)(1u << (status % 8));
+    if (options->expects) memcpy(plan->good, options->expect, sizeof plan->good);
 }
 
 // Shares `all` out: the first all % parts get one more.
@@ -1932,40 +2966,89 @@ static uint64_t bench_share(uint64_t all, uint32_t parts, uint32_t index)
 
 static bool bench_threads_make(bench_job *job)
 {
+    const bench_plan *plan = &job->plan;
     fsi_cpu cpus[CPU_SETSIZE];
-    uint32_t cpu_count = fsi_cpus(cpus);
+    uint32_t cpu_count = fsi_cpus(cpus), first = 0, count = plan->thread_count;
     // A thread for every CPU stays on its own, beside the loop that serves it there; left alone, threads crowd on one CPU and every
     // connection with them. Fewer threads are better placed by the system, which sees what else runs.
-    bool every_cpu = cpu_count && job->thread_count >= cpu_count;
-    job->threads = (bench_thread **)calloc(job->thread_count, sizeof(bench_thread *));
-    for (uint32_t i = 0; job->threads && i < job->thread_count; i++) {
-        uint64_t quota = job->options.requests ? bench_share(job->options.requests, job->thread_count, i) : UINT64_MAX;
-        job->threads[i] =
-            bench_thread_new(&job->plan, (uint32_t)bench_share(job->conn_count, job->thread_count, i), quota);
+    bool every_cpu = cpu_count && count >= cpu_count;
+    job->threads = (bench_thread **)calloc(count, sizeof(bench_thread *));
+    for (uint32_t i = 0; job->threads && i < count; i++) {
+        uint64_t quota = job->options->requests ? bench_share(job->options->requests, count, i) : UINT64_MAX;
+        uint32_t conns = (uint32_t)bench_share(plan->conn_count, count, i);
+        job->threads[i] = bench_thread_new(&job->plan, i, first, conns, quota);
         if (!job->threads[i]) break;
         if (every_cpu) job->threads[i]->cpu = cpus[i % cpu_count].number;
-        if (i + 1 == job->thread_count) return true;
+        first += conns;
+        if (i + 1 == count) return true;
     }
-    bench_say("out of memory or descriptors for %u threads and %u connections", job->thread_count, job->conn_count);
+    bench_say("out of memory or descriptors for %u threads and %u connections", count, plan->conn_count);
     return false;
+}
+
+// Everything between the options and the run: the targets, the requests, the threads.
+static bool bench_prepare(bench_job *job, const char *const *urls, uint32_t count)
+{
+    bench_plan *plan = &job->plan;
+    bench_plan_options(job);
+    bench_size(job);
+    job->url_count = count;
+    job->urls = (bench_url *)calloc(count, sizeof *job->urls);
+    plan->requests = (bench_request *)calloc(count, sizeof *plan->requests);
+    plan->targets = (bench_target *)calloc(count, sizeof *plan->targets);
+    if (!job->urls || !plan->requests || !plan->targets) {
+        bench_say("out of memory");
+        return false;
+    }
+    if (job->options->body_file && !bench_read_file(&job->body, "-f", job->options->body_file)) return false;
+    if (!fsi_io_init(&job->io, NULL)) {
+        job->io.fd = -1;
+        bench_say("cannot make an event queue: %s", strerror(errno));
+        return false;
+    }
+    job->io.on_client = bench_probe_ready;
+    plan->main_io = &job->io;
+    if (!bench_read_targets(job, urls) || !bench_descriptors(job) || !bench_make_targets(job)) return false;
+    if (!bench_batch(plan) || !bench_expect(plan, job->options->expect_body)) {
+        bench_say("out of memory");
+        return false;
+    }
+    if (!job->options->quiet) bench_preflight(job->options, plan);
+    return bench_threads_make(job);
+}
+
+static void bench_job_free(bench_job *job)
+{
+    for (uint32_t i = 0; i < job->plan.thread_count && job->threads; i++) bench_thread_free(job->threads[i]);
+    for (uint32_t i = 0; i < job->plan.request_count; i++) bench_text_free(&job->plan.requests[i].bytes);
+    free(job->threads);
+    free(job->plan.requests);
+    free(job->plan.targets);
+    free(job->plan.batch);
+    free(job->plan.expect_back);
+    free(job->urls);
+    if (job->io.fd >= 0) fsi_io_free(&job->io);
+    bench_text_free(&job->body);
+    free(job);
 }
 
 // What the threads have published so far.
 typedef struct bench_glance {
-    uint64_t done, errors, up, ever_up, p99_ns;
+    uint64_t done, errors, up, ever_up, settled, p99_ns;
 } bench_glance;
 
 static bench_glance bench_look(const bench_job *job)
 {
     bench_glance sum;
     memset(&sum, 0, sizeof sum);
-    for (uint32_t i = 0; i < job->thread_count; i++) {
+    for (uint32_t i = 0; i < job->plan.thread_count; i++) {
         const bench_thread *thread = job->threads[i];
         uint64_t p99 = fsi_peek64(&thread->p99_ns);
         sum.done += fsi_peek64(&thread->done);
         sum.errors += fsi_peek64(&thread->errors);
         sum.up += fsi_peek64(&thread->up);
         sum.ever_up += fsi_peek64(&thread->ever_up);
+        sum.settled += fsi_peek64(&thread->settled);
         if (p99 > sum.p99_ns) sum.p99_ns = p99; // the worst thread's
     }
     return sum;
@@ -1982,25 +3065,67 @@ static void bench_progress(const bench_job *job, const bench_glance *now, const 
     (void)fflush(stderr);
 }
 
+static void bench_wake_threads(const bench_job *job)
+{
+    for (uint32_t i = 0; i < job->plan.thread_count; i++) fsi_io_wake(&job->threads[i]->io);
+}
+
+// The clock of the run starts.
+static void bench_start_clock(bench_job *job)
+{
+    bench_plan *plan = &job->plan;
+    plan->start_ns = fsi_clock_ns();
+    plan->measure_ns = plan->start_ns + plan->warmup_ns;
+    plan->deadline_ns = plan->duration_ns ? plan->measure_ns + plan->duration_ns : UINT64_MAX;
+    fsi_store32(&plan->go, 1);
+}
+
+// Waits until every connection is up or has failed once, so that setting up is not a part of what is measured.
+static void bench_set_up(bench_job *job)
+{
+    uint64_t until = fsi_clock_ns() + (job->plan.timeout_ns < 3000000000u ? job->plan.timeout_ns : 3000000000u);
+    for (uint64_t now = fsi_clock_ns(); now < until && !fsi_load32(&job->plan.stop); now = fsi_clock_ns()) {
+        if (bench_look(job).settled >= job->plan.conn_count) break;
+        uint64_t rest = until - now;
+        (void)fsi_io_wait(&job->io, (rest < BENCH_TICK_NS ? rest : BENCH_TICK_NS) / 1000 + 1);
+        fsi_io_dispatch(&job->io);
+    }
+    bench_start_clock(job);
+    bench_wake_threads(job);
+}
+
 // Until the threads have ended. A target that nobody can reach ends the run: at once if it never was there, and after the timeout
 // if no duration would end it.
 static void bench_watch(bench_job *job)
 {
     bench_glance before = bench_look(job);
     uint64_t shown_ns = job->plan.start_ns, alive_ns = shown_ns, alive_done = 0, patience = job->plan.timeout_ns;
+    uint64_t pid = job->options->pid, sampled_ns = 0;
     bool forwarded = false;
     if (patience < 1000000000u) patience = 1000000000u;
-    while (fsi_load32(&job->plan.ended) < job->thread_count) {
-        (void)fsi_io_wait(&job->io, BENCH_TICK_NS / 1000);
+    while (fsi_load32(&job->plan.ended) < job->plan.thread_count) {
+        uint64_t now_ns = fsi_clock_ns(), wait = BENCH_TICK_NS;
+        if (!job->before_known && now_ns < job->plan.measure_ns && job->plan.measure_ns - now_ns < wait)
+            wait = job->plan.measure_ns - now_ns;
+        (void)fsi_io_wait(&job->io, wait / 1000 + 1);
         fsi_io_dispatch(&job->io);
         bench_glance now = bench_look(job);
-        uint64_t now_ns = fsi_clock_ns();
+        now_ns = fsi_clock_ns();
+        if (!job->before_known && now_ns >= job->plan.measure_ns) {
+            job->before = bench_usage_now(pid);
+            job->before_known = true;
+        }
+        if (pid && now_ns - sampled_ns > 1000000000u) {
+            bench_usage usage = bench_usage_now(pid);
+            if (usage.server_rss > job->server_rss) job->server_rss = usage.server_rss;
+            sampled_ns = now_ns;
+        }
         if (now.up || now.done != alive_done) alive_ns = now_ns;
         alive_done = now.done;
-        if (now_ns - alive_ns > patience && (now.ever_up == 0 || !job->options.duration_ns))
+        if (now_ns - alive_ns > patience && (now.ever_up == 0 || !job->plan.duration_ns))
             fsi_store32(&job->plan.stop, 1);
         if (fsi_load32(&job->plan.stop) && !forwarded) {
-            for (uint32_t i = 0; i < job->thread_count; i++) fsi_io_wake(&job->threads[i]->io);
+            bench_wake_threads(job);
             forwarded = true;
         }
         if (!job->plan.progress || now_ns - shown_ns < 1000000000u) continue;
@@ -2014,213 +3139,361 @@ static void bench_watch(bench_job *job)
 // Runs the load. False: a thread could not be started, and nothing was measured.
 static bool bench_measure(bench_job *job)
 {
-    uint32_t running = 0;
-    uint64_t process_ns = bench_cpu_ns(CLOCK_PROCESS_CPUTIME_ID), own_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID);
-    job->plan.start_ns = fsi_clock_ns();
-    job->plan.deadline_ns = job->options.duration_ns ? job->plan.start_ns + job->options.duration_ns : UINT64_MAX;
-    while (running < job->thread_count &&
+    uint32_t running = 0, count = job->plan.thread_count;
+    bool together = !job->plan.fresh && !(job->plan.ramp_ns && !job->plan.open);
+    if (!together) bench_start_clock(job);
+    if (job->plan.warmup_ns == 0) {
+        job->before = bench_usage_now(job->options->pid);
+        job->before_known = true;
+    }
+    while (running < count &&
            fsi_thread_start(&job->threads[running]->thread, bench_thread_body, job->threads[running], "bench"))
         running++;
-    if (running < job->thread_count) {
+    if (running < count) {
         fsi_store32(&job->plan.stop, 1);
         for (uint32_t i = 0; i < running; i++) fsi_io_wake(&job->threads[i]->io);
-        bench_say("cannot start %u threads", job->thread_count);
+        bench_say("cannot start %u threads", count);
     } else {
+        if (together) bench_set_up(job);
         bench_watch(job);
     }
-    for (uint32_t i = 0; i < running; i++) {
-        fsi_thread_join(&job->threads[i]->thread);
-        job->client_cpu_ns += job->threads[i]->cpu_ns;
+    for (uint32_t i = 0; i < running; i++) fsi_thread_join(&job->threads[i]->thread);
+    job->after = bench_usage_now(job->options->pid);
+    return running == count;
+}
+
+// ---- the sums
+
+static void bench_sum_usage(bench_job *job)
+{
+    bench_result *result = job->result;
+    const bench_usage *a = &job->before, *b = &job->after;
+    uint64_t process = b->process_ns - a->process_ns, clients = 0;
+    for (uint32_t i = 0; i < job->plan.thread_count; i++) {
+        clients += job->threads[i]->cpu_ns;
+        if (job->threads[i]->cpu_ns > result->busiest_ns) result->busiest_ns = job->threads[i]->cpu_ns;
     }
-    process_ns = bench_cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - process_ns;
-    own_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID) - own_ns;
-    uint64_t clients = job->client_cpu_ns + own_ns;
-    job->server_cpu_ns = process_ns > clients ? process_ns - clients : 0;
-    return running == job->thread_count;
+    // The system tells user and system time only of the whole process: the threads' share is taken as alike.
+    uint64_t user = b->user_ns - a->user_ns, sys = b->sys_ns - a->sys_ns;
+    result->client_user_ns = user + sys ? (uint64_t)((double)clients * (double)user / (double)(user + sys)) : clients;
+    result->client_sys_ns = clients - result->client_user_ns;
+    if (job->self_hosted) result->server_cpu_ns = process > clients ? process - clients : 0;
+    if (job->options->pid) result->server_cpu_ns = b->server_ns - a->server_ns;
+    result->server_rss = job->server_rss;
+    result->steal_ns = b->steal_ns - a->steal_ns;
+    result->throttled_ns = b->throttled_ns - a->throttled_ns;
+    uint64_t ours = process + (job->options->pid ? result->server_cpu_ns : 0), busy = b->busy_ns - a->busy_ns;
+    bool alone = job->self_hosted || job->options->pid; // else the server may be among the others
+    result->other_ns = alone && busy > ours ? busy - ours : 0;
+}
+
+static void bench_sum_thread(bench_result *result, const bench_thread *thread)
+{
+    const bench_tally *tally = &thread->tally;
+    result->due += tally->due;
+    result->done += tally->done;
+    result->in_flight += tally->in_flight;
+    result->unsent += tally->unsent;
+    for (int kind = 0; kind < BENCH_KINDS; kind++) {
+        result->failed[kind] += tally->failed[kind];
+        result->events[kind] += tally->events[kind];
+    }
+    for (int status = 0; status < 600; status++) result->statuses[status] += tally->statuses[status];
+    result->bytes_in += tally->bytes_in;
+    result->bytes_body += tally->bytes_body;
+    result->bytes_out += tally->bytes_out;
+    result->other_length += tally->other_length;
+    result->kept += tally->kept;
+    result->conns_opened += tally->opened;
+    result->conns_lost += thread->lost;
+    result->conns_most += thread->most;
+    result->syn_retransmits += tally->retransmits;
+    fsi_hist_merge(&result->response, &tally->response);
+    fsi_hist_merge(&result->service, &tally->service);
+    fsi_hist_merge(&result->censored, &tally->censored);
+    fsi_hist_merge(&result->connect, &tally->connect);
+    fsi_hist_merge(&result->wait, &tally->wait);
+    fsi_hist_merge(&result->lag, &tally->lag);
+    fsi_hist_merge(&result->rate, &tally->rate);
+}
+
+static uint64_t bench_coarse_at(const uint64_t *cells, uint64_t count, double q, uint64_t most)
+{
+    uint64_t seen = 0;
+    for (uint32_t i = 0; i < FSI_HIST_CELLS >> BENCH_COARSE_SHIFT; i++) {
+        seen += cells[i];
+        if (cells[i] == 0 || (double)seen < q * (double)count) continue;
+        uint64_t value = fsi_hist_value((i << BENCH_COARSE_SHIFT) + (1u << BENCH_COARSE_SHIFT) / 2);
+        return value < most ? value : most;
+    }
+    return most;
+}
+
+// The series: the threads' slots added up. They have the same length once all have gone as far as the last.
+static void bench_sum_slots(bench_job *job)
+{
+    bench_result *result = job->result;
+    for (uint32_t t = 0; t < job->plan.thread_count; t++)
+        if (job->threads[t]->slot_ns > result->second_ns) result->second_ns = job->threads[t]->slot_ns;
+    if (result->second_ns == 0) return;
+    result->second_count = (uint32_t)((result->run_ns + result->second_ns - 1) / result->second_ns);
+    if (result->second_count > BENCH_SECONDS_MAX) result->second_count = BENCH_SECONDS_MAX;
+    for (uint32_t t = 0; t < job->plan.thread_count; t++)
+        while (job->threads[t]->slot_ns && job->threads[t]->slot_ns < result->second_ns)
+            bench_slots_halve(job->threads[t]);
+    for (uint32_t i = 0; i < result->second_count; i++) {
+        uint64_t cells[FSI_HIST_CELLS >> BENCH_COARSE_SHIFT] = {0};
+        bench_second *second = &result->seconds[i];
+        for (uint32_t t = 0; t < job->plan.thread_count; t++) {
+            const bench_slot *slot = &job->threads[t]->slots[i];
+            second->done += slot->done;
+            second->errors += slot->errors;
+            second->timeouts += slot->timeouts;
+            if (slot->max > second->max) second->max = slot->max;
+            for (uint32_t k = 0; k < FSI_HIST_CELLS >> BENCH_COARSE_SHIFT; k++) cells[k] += slot->cells[k];
+        }
+        if (!second->done) continue;
+        second->p50 = bench_coarse_at(cells, second->done, 0.5, second->max);
+        second->p99 = bench_coarse_at(cells, second->done, 0.99, second->max);
+    }
+}
+
+// The first error in words, of whatever kind.
+static void bench_sum_error(const bench_job *job)
+{
+    bench_result *result = job->result;
+    for (uint32_t i = 0; i < job->plan.thread_count && !result->first_error[0]; i++) {
+        const bench_thread *thread = job->threads[i];
+        const char *words = NULL;
+        if (thread->refusal)
+            words = thread->refusal == FSI_REFUSALS_END
+                        ? job->plan.echo ? "what came back is not what was sent" : "bytes after the end of an answer"
+                        : fsi_refusal_text(thread->refusal);
+        else if (thread->connect_error)
+            words = strerror(thread->connect_error);
+        if (words)
+            (void)snprintf(result->first_error, sizeof result->first_error, "%s%s",
+                           thread->refusal ? "" : "connect: ", words);
+    }
+}
+
+static void bench_sum_setup(const bench_job *job, const char *url)
+{
+    const bench_options *options = job->options;
+    bench_setup *setup = &job->result->setup;
+    bench_describe_machine(setup);
+    (void)snprintf(setup->url, sizeof setup->url, "%s", url);
+    setup->threads = job->plan.thread_count;
+    setup->connections = job->plan.conn_count;
+    setup->pipeline = job->plan.pipeline;
+    setup->urls = job->url_count;
+    setup->calls = job->plan.calls == UINT64_MAX ? 0 : (uint32_t)job->plan.calls;
+    setup->duration = options->duration_ns;
+    setup->warmup = options->warmup_ns;
+    setup->ramp = options->ramp_ns;
+    setup->timeout = options->timeout_ns;
+    setup->requests = options->requests;
+    setup->rate = options->rate;
+    setup->conn_rate = options->conn_rate;
+    setup->size = options->size;
+    setup->close = options->close;
+    setup->rst = options->rst;
+    setup->echo = options->echo;
+    setup->self_hosted = job->self_hosted;
+    setup->source_ips = (uint32_t)options->source_ips;
+    setup->request_bytes = (uint32_t)job->plan.requests[0].bytes.len;
 }
 
 // Adds the threads up.
-static void bench_sum(bench_job *job)
+static void bench_sum(bench_job *job, const char *url)
 {
-    bench_report *report = &job->report;
-    fsi_hist_init(&job->latency);
-    fsi_hist_init(&job->rate);
-    report->threads = job->thread_count;
-    report->connections = job->conn_count;
-    report->percentiles = job->options.latency;
-    report->latency = &job->latency;
-    report->rate = &job->rate;
-    for (uint32_t i = 0; i < job->thread_count; i++) {
+    bench_result *result = job->result;
+    uint64_t end = 0;
+    result->first_length = 0;
+    for (uint32_t i = 0; i < job->plan.thread_count; i++) {
         const bench_thread *thread = job->threads[i];
-        fsi_hist_merge(&job->latency, &thread->latency);
-        fsi_hist_merge(&job->rate, &thread->rate);
-        report->requests += thread->done;
-        report->bytes += thread->bytes;
-        report->connect += thread->events[BENCH_REFUSED];
-        report->read += thread->events[BENCH_CLOSED] + thread->events[BENCH_RESET] + thread->events[BENCH_BAD];
-        report->write += thread->events[BENCH_WRITE];
-        report->timeout += thread->events[BENCH_TIMEOUT];
-        report->bad_status += thread->bad_status;
-        if (thread->end_ns - job->plan.start_ns > report->run_ns) report->run_ns = thread->end_ns - job->plan.start_ns;
-        job->in_flight += thread->in_flight_end;
-        job->lost += thread->lost;
-        job->started += thread->started;
-        job->ended += bench_ended(thread);
+        bench_sum_thread(result, thread);
+        if (thread->end_ns > end) end = thread->end_ns;
+        if (!result->server[0]) memcpy(result->server, thread->server, sizeof result->server);
+        if (result->first_length == 0 && thread->first_length != UINT64_MAX)
+            result->first_length = thread->first_length;
     }
+    result->run_ns = end > job->plan.measure_ns ? end - job->plan.measure_ns : 0;
+    result->interrupted = fsi_load32(&bench_interrupted) != 0;
+    if (!job->plan.open) result->service = result->response;
+    bench_sum_setup(job, url);
+    bench_sum_error(job);
+    bench_sum_usage(job);
+    bench_sum_slots(job);
 }
 
-// What went wrong, in words, behind the layout.
-static void bench_print_details(FILE *out, const bench_job *job)
+static void bench_result_init(bench_result *result)
 {
-    uint64_t closed = 0, reset = 0, bad = 0;
-    int connect_error = 0;
-    int64_t refusal = 0;
-    for (uint32_t i = 0; i < job->thread_count; i++) {
-        const bench_thread *thread = job->threads[i];
-        closed += thread->events[BENCH_CLOSED];
-        reset += thread->events[BENCH_RESET];
-        bad += thread->events[BENCH_BAD];
-        if (!connect_error) connect_error = thread->connect_error;
-        if (!refusal) refusal = thread->refusal;
-    }
-    if (job->report.connect || job->report.read) (void)fprintf(out, "\n");
-    if (job->report.connect) (void)fprintf(out, "Connect errors, the first: %s\n", strerror(connect_error));
-    if (job->report.read)
-        (void)fprintf(out, "Read errors: closed unannounced %llu, reset %llu, bad responses %llu\n",
-                      (unsigned long long)closed, (unsigned long long)reset, (unsigned long long)bad);
-    if (bad)
-        (void)fprintf(out, "Bad responses, the first: %s\n",
-                      refusal == FSI_REFUSALS_END ? "bytes after the end of an answer" : fsi_refusal_text(refusal));
-}
-
-static void bench_print_cpu(FILE *out, const bench_job *job)
-{
-    double requests = job->report.requests ? (double)job->report.requests : 1;
-    (void)fprintf(out, "\nClient CPU %6.2f us/request   server CPU %6.2f us/request\n",
-                  (double)job->client_cpu_ns / 1000 / requests, (double)job->server_cpu_ns / 1000 / requests);
-    (void)fprintf(
-        out,
-        "Both share this machine's %u CPU%s; on loopback the sender's CPU time includes the receiver's softirq work.\n",
-        fsi_cpu_usable(), fsi_cpu_usable() == 1 ? "" : "s");
-}
-
-// Judges the result; says why it is not to be trusted.
-static int bench_verdict(const bench_job *job)
-{
-    const bench_report *report = &job->report;
-    bool bad = false;
-    if (job->started != job->ended + job->in_flight || job->latency.count != report->requests) {
-        bench_say("result not trustworthy: %llu requests started, but %llu ended, %llu in flight, %llu samples",
-                  (unsigned long long)job->started, (unsigned long long)job->ended, (unsigned long long)job->in_flight,
-                  (unsigned long long)job->latency.count);
-        bad = true;
-    }
-    if (job->options.requests && !job->options.duration_ns && job->started < job->options.requests && job->lost == 0 &&
-        fsi_load32(&job->plan.stop) == 0) {
-        bench_say("result not trustworthy: only %llu of %llu requests were started", (unsigned long long)job->started,
-                  (unsigned long long)job->options.requests);
-        bad = true;
-    }
-    if (job->lost) {
-        bench_say("result not trustworthy: %llu of %u connections were lost or never opened",
-                  (unsigned long long)job->lost, job->conn_count);
-        bad = true;
-    }
-    bool errors = report->connect || report->read || report->write || report->timeout || report->bad_status;
-    if (!errors && report->requests == 0) {
-        bench_say("result not trustworthy: not one answer came in this time");
-        bad = true;
-    }
-    return bad ? BENCH_UNTRUSTED : errors ? BENCH_TARGET : BENCH_OK;
+    memset(result, 0, sizeof *result);
+    fsi_hist_init(&result->response);
+    fsi_hist_init(&result->service);
+    fsi_hist_init(&result->censored);
+    fsi_hist_init(&result->connect);
+    fsi_hist_init(&result->wait);
+    fsi_hist_init(&result->lag);
+    fsi_hist_init(&result->rate);
 }
 
 // Nobody ever answered: there is nothing to report.
-static int bench_never_up(const bench_job *job)
+static void bench_never_up(const bench_job *job)
 {
     char text[64];
     int error = ETIMEDOUT;
-    for (uint32_t i = job->thread_count; i-- > 0;)
+    for (uint32_t i = job->plan.thread_count; i-- > 0;)
         if (job->threads[i]->connect_error) error = job->threads[i]->connect_error;
-    (void)fsi_sockaddr_text(&job->plan.address, text, sizeof text);
+    (void)fsi_sockaddr_text(&job->plan.targets[0].address, text, sizeof text);
     bench_say("no connection to %s could be made: %s; %s", text, strerror(error), bench_advice(error));
-    return BENCH_USAGE;
 }
 
-// Everything between the options and the run: the target, the request, the threads.
-static bool bench_prepare(bench_job *job)
+// One run against these URLs. False: said why there is no result.
+static bool bench_once(const bench_options *options, const char *const *urls, uint32_t count, bool self_hosted,
+                       bool head, bench_result *result)
 {
-    const bench_options *options = &job->options;
-    if (options->body_file && !bench_read_file(&job->body, options->body_file)) return false;
-    if (!bench_size(job)) return false;
-    if (!fsi_io_init(&job->io, NULL)) {
-        job->io.fd = -1;
-        bench_say("cannot make an event queue: %s", strerror(errno));
-        return false;
-    }
-    job->io.on_client = bench_probe_ready;
-    job->plan.main_io = &job->io;
-    job->plan.close = options->close;
-    job->plan.pipeline = (uint32_t)options->pipeline;
-    job->plan.timeout_ns = options->timeout_ns;
-    job->plan.progress = !options->quiet && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
-    if (!options->url_count && !bench_serve(job)) return false;
-    job->shown_url = options->url_count ? options->urls[0] : job->own_url;
-    const char *wrong = bench_url_parse(&job->url, job->shown_url);
-    if (wrong) {
-        bench_say("%s: %s", job->shown_url, wrong);
-        return false;
-    }
-    if (!bench_batch(job)) {
+    bench_job *job = (bench_job *)calloc(1, sizeof *job);
+    bool fine = false;
+    if (!job) {
         bench_say("out of memory");
         return false;
     }
-    return bench_reach(&job->url, options, &job->plan) && bench_threads_make(job);
+    bench_result_init(result);
+    job->io.fd = -1;
+    job->options = options;
+    job->self_hosted = self_hosted;
+    job->result = result;
+    bench_signals(job);
+    if (bench_prepare(job, urls, count)) {
+        if (head)
+            bench_print_head(stdout, options->duration_ns, options->requests, urls[0], job->plan.thread_count,
+                             job->plan.conn_count);
+        (void)fflush(stdout);
+        result->began_unix = (int64_t)time(NULL);
+        if (bench_measure(job)) {
+            fine = bench_look(job).ever_up != 0;
+            if (!fine) bench_never_up(job);
+        }
+    }
+    if (fine) bench_sum(job, urls[0]);
+    bench_signals(NULL);
+    bench_job_free(job);
+    return fine;
 }
 
-static int bench_perform(bench_job *job)
+// ---- what is asked for
+
+typedef struct bench_own {
+    fsv_server *server; // NULL: a target of somebody else's
+    char url[64];
+} bench_own;
+
+static bool bench_serve(bench_own *own, uint64_t connections)
 {
-    if (!bench_prepare(job)) return BENCH_USAGE;
-    bench_print_head(stdout, job->options.duration_ns, job->options.requests, job->shown_url, job->thread_count,
-                     job->conn_count);
-    (void)fflush(stdout);
-    if (!bench_measure(job)) return BENCH_USAGE;
-    if (bench_look(job).ever_up == 0) return bench_never_up(job);
-    bench_sum(job);
-    bench_print_report(stdout, &job->report);
-    bench_print_details(stdout, job);
-    if (job->server) bench_print_cpu(stdout, job);
-    if (job->in_flight)
-        (void)printf("%sIn flight at the end: %llu requests\n",
-                     job->server || job->report.connect || job->report.read ? "" : "\n",
-                     (unsigned long long)job->in_flight);
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.loops = FSV_LOOPS_PER_CPU;
+    desc.pin = FSI_LOCALITY;
+    if (connections > 60000) desc.conns_max = (uint32_t)connections + 1024;
+    fsv_result result = demo_create(&own->server, &desc);
+    if (result == FSV_OK) result = fsv_server_listen(own->server, "127.0.0.1:0");
+    if (result == FSV_OK) result = fsv_server_start(own->server);
+    if (result != FSV_OK) {
+        bench_say("cannot start the built-in server: %s", fsv_result_text(result));
+        return false;
+    }
+    (void)snprintf(own->url, sizeof own->url, "http://127.0.0.1:%u/", fsv_server_port(own->server, 0));
+    return true;
+}
+
+static void bench_serve_end(bench_own *own)
+{
+    if (!own->server) return;
+    fsv_server_stop(own->server, 0);
+    (void)fsv_server_wait(own->server);
+    (void)fsv_server_free(own->server);
+}
+
+// The exit status that a result deserves.
+static int bench_verdict(const bench_options *options, const bench_result *result)
+{
+    uint64_t events = 0, answers_bad = result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
+    for (int kind = 0; kind < BENCH_KINDS; kind++) events += result->events[kind];
+    if (bench_audit_trust(result)) return BENCH_UNTRUSTED;
+    double share = (double)(events + answers_bad) / (double)(result->due ? result->due : 1);
+    return share > options->max_errors ? BENCH_TARGET : BENCH_OK;
+}
+
+// What the echo bencher of the fourth log prints.
+static void bench_print_speed(FILE *out, bool *blank, const bench_result *result)
+{
+    double seconds = result->run_ns ? (double)result->run_ns / 1e9 : 1;
+    uint64_t sent = result->due - result->unsent;
+    bench_remark(out, blank, "Speed: %.0f request/sec, %.0f response/sec", (double)sent / seconds,
+                 (double)result->done / seconds);
+    bench_remark(out, blank, "Requests: %llu", (unsigned long long)sent);
+    bench_remark(out, blank, "Responses: %llu", (unsigned long long)result->done);
+}
+
+static void bench_print(FILE *out, const bench_options *options, const bench_result *result)
+{
+    bool blank = false;
+    bench_print_wrk(out, result, options->latency ? bench_print_percentiles : NULL);
+    if (options->echo) bench_print_speed(out, &blank, result);
+    bench_print_details(out, &blank, result);
+    if (result->server_cpu_ns) bench_print_cpu(out, &blank, result);
+    if (!options->quiet) bench_audit_remarks(out, &blank, result);
+}
+
+static int bench_perform(bench_options *options)
+{
+    bench_own own;
+    int status = BENCH_USAGE;
+    bench_result *result = (bench_result *)malloc(sizeof *result);
+    memset(&own, 0, sizeof own);
+    if (!result) {
+        bench_say("out of memory");
+        return status;
+    }
+    const char *url = own.url, *const *urls = &url;
+    if (options->url_file && !bench_read_urls(options)) goto end;
+    if (options->url_count) urls = options->urls;
+    if (!options->url_count && !bench_serve(&own, options->connections)) goto end;
+    if (!bench_once(options, urls, options->url_count ? options->url_count : 1, own.server != NULL, true, result))
+        goto end;
+    bench_print(stdout, options, result);
     if (fflush(stdout) != 0) bench_say("cannot write the result: %s", strerror(errno));
-    return bench_verdict(job);
+    status = bench_verdict(options, result);
+end:
+    bench_serve_end(&own);
+    free(result);
+    return status;
 }
 
 // `fastserve bench ...`; argv[0] is the command. Returns the exit status.
 static int bench_main(int argc, char **argv)
 {
     char error[512];
-    bench_job *job = (bench_job *)calloc(1, sizeof *job);
     int status = BENCH_USAGE;
-    if (!job) {
+    bench_options *options = (bench_options *)malloc(sizeof *options);
+    if (!options) {
         bench_say("out of memory");
         return status;
     }
-    job->io.fd = -1;
-    if (!bench_parse(argc, argv, &job->options, error, sizeof error)) {
+    if (!bench_parse(argc, argv, options, error, sizeof error)) {
         bench_say("%s", error);
-    } else if (job->options.help || job->options.version) {
-        if (job->options.help)
-            (void)printf("%s%s", bench_help, job->options.help_all ? bench_help_more : "");
+    } else if (options->help || options->version) {
+        if (options->help)
+            (void)printf("%s%s", bench_help, options->help_all ? bench_help_more : "");
         else
             (void)printf("fastserve %s\n", fsv_version());
         status = BENCH_OK;
     } else {
-        bench_signals(job);
-        status = bench_perform(job);
-        bench_signals(NULL);
+        status = bench_perform(options);
     }
-    bench_job_free(job);
+    bench_options_free(options);
+    free(options);
     return status;
 }
