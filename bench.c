@@ -3447,28 +3447,87 @@ static void bench_print(FILE *out, const bench_options *options, const bench_res
     if (!options->quiet) bench_audit_remarks(out, &blank, result);
 }
 
+// What the runs of one command share.
+typedef struct bench_session {
+    bench_options *options;
+    bench_own own;
+    const char *own_url;
+    const char *const *urls;
+    uint32_t url_count;
+    bench_result *result; // of the last run
+} bench_session;
+
+static bool bench_session_run(bench_session *session, bool head)
+{
+    return bench_once(session->options, session->urls, session->url_count, session->own.server != NULL, head,
+                      session->result);
+}
+
+static int bench_single(bench_session *session)
+{
+    if (!bench_session_run(session, session->options->format == BENCH_FORMAT_WRK)) return BENCH_USAGE;
+    bench_print(stdout, session->options, session->result);
+    return bench_verdict(session->options, session->result);
+}
+
+static double bench_rate_of(const bench_result *result)
+{
+    return (double)bench_answers(result) * 1e9 / (double)(result->run_ns ? result->run_ns : 1);
+}
+
+// Insertion keeps the few figures of a ladder in order.
+static void bench_keep_sorted(double *values, uint64_t count, double value)
+{
+    for (; count && values[count - 1] > value; count--) values[count] = values[count - 1];
+    values[count] = value;
+}
+
+// Several runs, one under the other, and what they have in common. The worst exit status counts.
+static int bench_ladder(bench_session *session)
+{
+    uint64_t count = 0, runs = session->options->runs;
+    int worst = BENCH_OK;
+    bool beyond;
+    double *rates = (double *)calloc(runs * 2, sizeof(double)), *p99s = rates + runs;
+    for (; rates && count < runs && !fsi_load32(&bench_interrupted); count++) {
+        (void)printf("%s%llu.\n", count ? "\n" : "", (unsigned long long)count + 1);
+        int status = bench_single(session);
+        if (status == BENCH_USAGE) break;
+        if (status && (worst == BENCH_OK || status < worst)) worst = status;
+        bench_keep_sorted(rates, count, bench_rate_of(session->result));
+        bench_keep_sorted(p99s, count, (double)bench_quantile(session->result, 0.99, &beyond) / 1e6);
+    }
+    if (count == 0) worst = BENCH_USAGE;
+    if (count > 1)
+        (void)printf(
+            "\n%llu runs: %.0f requests a second in the middle (%.0f..%.0f), 99%% within %.3f ms (%.3f..%.3f)\n",
+            (unsigned long long)count, rates[count / 2], rates[0], rates[count - 1], p99s[count / 2], p99s[0],
+            p99s[count - 1]);
+    free(rates);
+    return worst;
+}
+
 static int bench_perform(bench_options *options)
 {
-    bench_own own;
+    bench_session session;
     int status = BENCH_USAGE;
-    bench_result *result = (bench_result *)malloc(sizeof *result);
-    memset(&own, 0, sizeof own);
-    if (!result) {
+    memset(&session, 0, sizeof session);
+    session.options = options;
+    session.result = (bench_result *)malloc(sizeof *session.result);
+    if (!session.result) {
         bench_say("out of memory");
         return status;
     }
-    const char *url = own.url, *const *urls = &url;
     if (options->url_file && !bench_read_urls(options)) goto end;
-    if (options->url_count) urls = options->urls;
-    if (!options->url_count && !bench_serve(&own, options->connections)) goto end;
-    if (!bench_once(options, urls, options->url_count ? options->url_count : 1, own.server != NULL, true, result))
-        goto end;
-    bench_print(stdout, options, result);
+    if (!options->url_count && !bench_serve(&session.own, options->connections)) goto end;
+    session.own_url = session.own.url;
+    session.urls = options->url_count ? options->urls : &session.own_url;
+    session.url_count = options->url_count ? options->url_count : 1;
+    status = options->runs > 1 ? bench_ladder(&session) : bench_single(&session);
     if (fflush(stdout) != 0) bench_say("cannot write the result: %s", strerror(errno));
-    status = bench_verdict(options, result);
 end:
-    bench_serve_end(&own);
-    free(result);
+    bench_serve_end(&session.own);
+    free(session.result);
     return status;
 }
 
