@@ -9,11 +9,17 @@
 //     >>bench-template >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-connect
 //     >>bench-machine >>bench-audit >>bench-run
 //
-// THE MODEL   A closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next request.
-//             A thread owns its io, its share of the connections and its histogram; nothing is shared while it runs but the plan
-//             (read only) and the stop flag. An answer that comes whole costs one recv, one clock read and one send.
-// THE SUMS    A request that was started ends as exactly one of: done, failed (by kind), timed out, in flight at the end.
-//             The sums are checked after the run; a result that does not add up is not printed as if it did (exit 2).
+// THE MODEL   Closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next one.
+//             Open loop (-R, --conn-rate): the clock says when the next request (or connection) is due, and one that is
+//             free takes it; what is due while none is free waits, and its latency counts from when it was due.
+//             A thread owns its io, its share of the connections, of the schedule and of the sums; nothing is shared
+//             while it runs but the plan (read only) and a few flags. The clock starts when the connections are up.
+//             In a closed loop an answer that comes whole costs one recv, one clock read and one send.
+// THE SUMS    A request that was due ends as exactly one of: done, failed (by kind; a timeout is one), in flight at the
+//             end, never sent. bench_audit_trust checks that they add up. What has not ended is known to last "at least
+//             so long": bench_quantile takes it for that and neither drops it nor takes it for an end.
+// ONE RUN     bench_once() makes, measures and frees everything and leaves a bench_result, which is plain data: whatever
+//             is printed, written, compared or judged afterwards comes from there.
 #ifndef FASTSERVE_IMPLEMENTED
 #error "bench.c is a part of main.c, which includes it after fastserve.h with FASTSERVE_IMPLEMENTATION"
 #endif
@@ -1383,9 +1389,10 @@ static void bench_begin(bench_thread *thread, bench_conn *conn, uint64_t due)
     stamp->bytes = 0;
     conn->unmade++;
     if (conn->calls_left != UINT64_MAX) conn->calls_left--;
-    if (thread->quota != UINT64_MAX) thread->quota--;
     thread->begun++;
-    if (due >= thread->plan->measure_ns) thread->tally.due++;
+    if (due < thread->plan->measure_ns) return; // a warm-up uses nothing up
+    if (thread->quota != UINT64_MAX) thread->quota--;
+    thread->tally.due++;
 }
 
 // Open loop: the request that is due now begins on it.
@@ -2868,6 +2875,11 @@ static bool bench_make_targets(bench_job *job)
             return false;
         }
         if (!bench_reach(&job->urls[i], job->options, plan, &target->address)) return false;
+        if (plan->source_ips < 2 ||
+            (target->address.storage.ss_family == AF_INET && bench_is_loopback(&target->address)))
+            continue;
+        bench_say("--source-ips: only for targets on 127.0.0.1, whose neighbours are this machine's too");
+        return false;
     }
     return true;
 }
