@@ -82,6 +82,10 @@ fuzz:
 beside: fastserve
 	tests/beside $(BESIDE) -- ./fastserve serve -p {port} -q
 
+# By hand, on a quiet machine: make truth TRUTH='--only bench,wrk --seconds 5'
+truth: fastserve
+	tests/truth $(TRUTH) ./fastserve
+
 lint:
 	for f in $(LINTED) $(wildcard tests/test_*.c tests/chaos.c); do \
 	    $(CLANG) $(C) -Wreserved-identifier -Wmissing-prototypes -Wstrict-prototypes -Wimplicit-fallthrough -Wvla \
@@ -121,8 +125,9 @@ help:
 	@echo 'make lint       clang-tidy and analyzer  make clients   curl, wrk, ab, Node, Go ... against serve'
 	@echo 'make chaos      load with resets, ASan, CHAOS_S=20      make fuzz      libFuzzer, FUZZ_S=30'
 	@echo 'make beside     figures beside the floor servers; see tests/beside, BESIDE= its options'
+	@echo 'make truth      load generators against known latencies; see tests/truth, TRUTH= its options'
 	@echo
 	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT'
 
-.PHONY: all test asan tsan cxx builds clients chaos fuzz beside lint format format-check toc install uninstall clean help
+.PHONY: all test asan tsan cxx builds clients chaos fuzz beside truth lint format format-check toc install uninstall clean help
 .SECONDARY:

@@ -219,6 +219,764 @@ static double bench_sqrt(double x)
 }
 
 // ---------------------------------------------------------------------------------------------------------
+// >>bench-law   How late a target answers, as a law whose quantiles are known: delays of one distribution, and perhaps a freeze
+//               that comes again and again. What a load generator reports can be held against it. Pure functions; those of
+//               the C library's mathematics that they need are written out, so that nobody has to link it.
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_LAW_NS_MAX 3600000000000000u // 1000 hours; longer draws are cut to it
+
+typedef enum bench_law_kind {
+    BENCH_LAW_NONE,
+    BENCH_LAW_CONST,
+    BENCH_LAW_EXP,
+    BENCH_LAW_UNIFORM,
+    BENCH_LAW_LOGNORMAL,
+    BENCH_LAW_PARETO,
+    BENCH_LAW_FREEZE, // no distribution: it stands beside one
+    BENCH_LAW_SEED,   // likewise
+    BENCH_LAW_KINDS
+} bench_law_kind;
+
+typedef struct bench_law {
+    uint8_t kind;                  // bench_law_kind, of the distribution
+    double a;                      // ns: the value, the mean (exp), the least (uniform, pareto), the median (lognormal)
+    double b;                      // ns: the greatest (uniform); sigma (lognormal), alpha (pareto)
+    uint64_t freeze_ns, period_ns; // nothing is answered in the last freeze_ns of each period; 0, 1: no freeze
+    uint64_t seed;
+    char text[128]; // as it was typed: letters, digits and : , / . - only
+} bench_law;
+
+// Natural logarithm of x > 0: ln(m 2^e) = 2 artanh((m - 1) / (m + 1)) + e ln 2, with m around 1.
+static double bench_ln(double x)
+{
+    double sum = 0;
+    int e = 0;
+    while (x > 1.4142135623730951) x /= 2, e++;
+    while (x < 0.7071067811865476) x *= 2, e--;
+    double z = (x - 1) / (x + 1), power = z;
+    for (int k = 1; k < 26; k += 2) {
+        sum += power / k;
+        power *= z * z;
+    }
+    return 2 * sum + e * 0.6931471805599453;
+}
+
+// exp(r + e ln 2) = exp(r) 2^e, with |r| <= 0.35. Beyond e^700 it stays there.
+static double bench_exp(double x)
+{
+    double term = 1, sum = 1;
+    if (x < -700) return 0;
+    if (x > 700) x = 700;
+    int e = (int)(x * 1.4426950408889634 + (x < 0 ? -0.5 : 0.5));
+    double r = x - e * 0.6931471805599453;
+    for (int k = 1; k < 18; k++) sum += term *= r / k;
+    for (; e > 0; e--) sum *= 2;
+    for (; e < 0; e++) sum /= 2;
+    return sum;
+}
+
+// Share of the standard normal distribution below x (after G. Marsaglia, 2004).
+static double bench_normal(double x)
+{
+    double sum = x, term = x, before = 0;
+    if (x < -8) return 0;
+    if (x > 8) return 1;
+    for (int k = 3; sum != before; k += 2) {
+        before = sum;
+        sum += term *= x * x / k;
+    }
+    return 0.5 + sum * 0.3989422804014327 * bench_exp(-x * x / 2);
+}
+
+// In (0, 1], from 53 random bits (splitmix64).
+static double bench_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    return ((double)(z >> 11) + 1) / 9007199254740992.0;
+}
+
+// Standard normal (Marsaglia's polar method).
+static double bench_random_normal(uint64_t *state)
+{
+    double u, square;
+    do {
+        double v = 2 * bench_random(state) - 1;
+        u = 2 * bench_random(state) - 1;
+        square = u * u + v * v;
+    } while (square >= 1 || square < 1e-30);
+    return u * bench_sqrt(-2 * bench_ln(square) / square);
+}
+
+// One delay, ns. state starts as law->seed.
+static uint64_t bench_law_draw(const bench_law *law, uint64_t *state)
+{
+    double ns = law->a;
+    switch ((bench_law_kind)law->kind) {
+    case BENCH_LAW_EXP: ns *= -bench_ln(bench_random(state)); break;
+    case BENCH_LAW_UNIFORM: ns += (law->b - law->a) * bench_random(state); break;
+    case BENCH_LAW_LOGNORMAL: ns *= bench_exp(law->b * bench_random_normal(state)); break;
+    case BENCH_LAW_PARETO: ns *= bench_exp(-bench_ln(bench_random(state)) / law->b); break;
+    default: break;
+    }
+    return ns < (double)BENCH_LAW_NS_MAX ? (uint64_t)(ns + 0.5) : BENCH_LAW_NS_MAX;
+}
+
+// F(t), the share of delays up to t; *below gets what they contribute to the mean, the integral of x dF(x) from 0 to t.
+static double bench_law_cdf(const bench_law *law, double t, double *below)
+{
+    double a = law->a, b = law->b, rest, z;
+    *below = 0;
+    if (t <= 0 && a > 0) return 0;
+    switch ((bench_law_kind)law->kind) {
+    case BENCH_LAW_EXP:
+        rest = bench_exp(-t / a);
+        *below = a - (t + a) * rest;
+        return 1 - rest;
+    case BENCH_LAW_UNIFORM:
+        if (t <= a) return 0;
+        if (t > b) t = b;
+        *below = (t * t - a * a) / (2 * (b - a));
+        return (t - a) / (b - a);
+    case BENCH_LAW_LOGNORMAL:
+        z = bench_ln(t / a) / b;
+        *below = a * bench_exp(b * b / 2) * bench_normal(z - b);
+        return bench_normal(z);
+    case BENCH_LAW_PARETO:
+        if (t <= a) return 0;
+        rest = bench_exp(-b * bench_ln(t / a));
+        *below = b > 1 || b < 1 ? b / (1 - b) * (t * rest - a) : a * bench_ln(t / a);
+        return 1 - rest;
+    default: break;
+    }
+    if (t < a) return 0;
+    *below = a;
+    return 1;
+}
+
+// Share of the responses up to t. Arrivals are uniform in time, so t after its arrival a request finds the target awake with
+// chance 1 - L/P (L long freeze, P period), and is answered if its delay was at most t; or s deep in a freeze, 0 <= s < L, and
+// then is answered if it fell due before that began, with a delay of at most t - s. The integral of F is t F(t) - `below`.
+static double bench_law_share(const bench_law *law, double t)
+{
+    double below, share = bench_law_cdf(law, t, &below), length = (double)law->freeze_ns;
+    double awake = (double)(law->period_ns - law->freeze_ns) * share, frozen = t * share - below;
+    if (law->freeze_ns == 0) return share;
+    if (t > length) {
+        share = bench_law_cdf(law, t - length, &below);
+        frozen -= (t - length) * share - below;
+    }
+    return (awake + frozen) / (double)law->period_ns;
+}
+
+// The least response time, ns, that the share q < 1 of all requests does not exceed, as a client in open loop has to see it.
+static uint64_t bench_law_quantile(const bench_law *law, double q)
+{
+    double low = 0, high = 1;
+    while (bench_law_share(law, high) < q && high < (double)BENCH_LAW_NS_MAX) high *= 2;
+    for (int i = 0; i < 100; i++) {
+        double middle = (low + high) / 2;
+        if (bench_law_share(law, middle) < q)
+            low = middle;
+        else
+            high = middle;
+    }
+    return high < (double)BENCH_LAW_NS_MAX ? (uint64_t)(high + 0.5) : BENCH_LAW_NS_MAX;
+}
+
+// How long the freeze goes on that is under way so long after the start; 0: there is none.
+static uint64_t bench_law_frozen(const bench_law *law, uint64_t since_start_ns)
+{
+    uint64_t left = law->period_ns - since_start_ns % law->period_ns;
+    return left <= law->freeze_ns ? left : 0;
+}
+
+// A length of time, where nothing at all is one too.
+static const char *bench_law_time(const char *text, double *out)
+{
+    uint64_t ns = 0;
+    const char *wrong = strcmp(text, "0") == 0 ? NULL : bench_read_time(text, &ns);
+    *out = (double)ns;
+    return wrong;
+}
+
+static const char *bench_law_number(const char *text, double low, double high, double *out)
+{
+    uint64_t digits;
+    uint32_t decimals;
+    const char *rest;
+    if (!bench_decimal(text, &digits, &decimals, &rest) || *rest) return "not a decimal number";
+    for (*out = (double)digits; decimals; decimals--) *out /= 10;
+    return *out >= low && *out <= high ? NULL : "sigma goes from 0.01 to 4, alpha from 0.5 to 100";
+}
+
+static const char *bench_law_read_freeze(bench_law *law, const char *length, const char *period)
+{
+    const char *wrong = bench_read_time(length, &law->freeze_ns);
+    if (!wrong) wrong = bench_read_time(period, &law->period_ns);
+    if (!wrong && law->freeze_ns >= law->period_ns) wrong = "a freeze is shorter than its period";
+    return wrong;
+}
+
+// The values of one item, `second` what follows the separator.
+static const char *bench_law_values(bench_law *law, bench_law_kind kind, const char *first, const char *second)
+{
+    const char *wrong = NULL;
+    if (kind == BENCH_LAW_FREEZE) return bench_law_read_freeze(law, first, second);
+    if (kind == BENCH_LAW_SEED) return fsi_number(first, strlen(first), &law->seed) ? NULL : "a seed is a whole number";
+    law->kind = (uint8_t)kind;
+    wrong = bench_law_time(first, &law->a);
+    if (wrong) return wrong;
+    if (kind == BENCH_LAW_LOGNORMAL) wrong = bench_law_number(second, 0.01, 4, &law->b);
+    if (kind == BENCH_LAW_PARETO) wrong = bench_law_number(second, 0.5, 100, &law->b);
+    if (kind == BENCH_LAW_UNIFORM) {
+        wrong = bench_law_time(second, &law->b);
+        return !wrong && law->b <= law->a ? "a range goes from the less to the greater" : wrong;
+    }
+    return !wrong && kind != BENCH_LAW_CONST && law->a <= 0 ? "must be more than 0" : wrong;
+}
+
+// "exp:2ms", "freeze:1s/5s": one of the list. `seen` has a bit for each that was there.
+static const char *bench_law_item(bench_law *law, char *item, uint32_t *seen)
+{
+    static const struct {
+        const char *name, *form;
+        char split;
+    } kinds[BENCH_LAW_KINDS] = {{"", "", 0},
+                                {"const", "the form is const:TIME", 0},
+                                {"exp", "the form is exp:MEAN", 0},
+                                {"uniform", "the form is uniform:LEAST-MOST", '-'},
+                                {"lognormal", "the form is lognormal:MEDIAN/SIGMA", '/'},
+                                {"pareto", "the form is pareto:LEAST/ALPHA", '/'},
+                                {"freeze", "the form is freeze:LENGTH/PERIOD", '/'},
+                                {"seed", "the form is seed:NUMBER", 0}};
+    char *first = strchr(item, ':'), *second = NULL;
+    uint32_t kind = 1, bit;
+    if (first) *first++ = 0;
+    while (kind < BENCH_LAW_KINDS && strcmp(item, kinds[kind].name) != 0) kind++;
+    if (kind == BENCH_LAW_KINDS)
+        return "a law is one of const, exp, uniform, lognormal, pareto; with it go freeze and seed";
+    if (first && kinds[kind].split) second = strchr(first, kinds[kind].split);
+    if (!first || (kinds[kind].split && !second)) return kinds[kind].form;
+    if (second) *second++ = 0;
+    bit = kind < BENCH_LAW_FREEZE ? 1 : 1u << kind;
+    if (*seen & bit)
+        return kind < BENCH_LAW_FREEZE ? "one distribution is enough" : "freeze or seed stands there twice";
+    *seen |= bit;
+    return bench_law_values(law, (bench_law_kind)kind, first, second);
+}
+
+// 'exp:2ms,freeze:1s/5s,seed:7': one distribution; the rest may be missing. Returns what is wrong, or NULL.
+FSI_PRIVATE const char *bench_law_parse(const char *text, bench_law *law)
+{
+    char items[sizeof law->text];
+    uint32_t seen = 0;
+    memset(law, 0, sizeof *law);
+    law->period_ns = law->seed = 1;
+    if (strlen(text) >= sizeof items) return "too long for a law";
+    (void)snprintf(law->text, sizeof law->text, "%s", text);
+    (void)snprintf(items, sizeof items, "%s", text);
+    for (char *item = items, *next; item; item = next) {
+        next = strchr(item, ',');
+        if (next) *next++ = 0;
+        const char *wrong = bench_law_item(law, item, &seen);
+        if (wrong) return wrong;
+    }
+    return law->kind == BENCH_LAW_NONE ? "a distribution is missing, such as exp:2ms" : NULL;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-target   A server whose answers are late by a law. One thread, no limits in time: a thing to measure load generators
+//                  with, not to leave in the open. A request's delay is drawn when its head has come whole; what has yet to be
+//                  answered stands in a heap by due time, and in the order of its connection. The delays as imposed, from the
+//                  head to the answer, are kept in a histogram. GET /law tells all that, at once and even in a freeze.
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_TARGET_ASKS 1024    // unanswered on one connection; with more it is not read
+#define BENCH_TARGET_UNREAD 65536 // bytes of answers that a peer does not take; likewise
+#define BENCH_TARGET_HEAD 8192    // bytes of a request's head
+#define BENCH_TARGET_FIELDS 100
+#define BENCH_TARGET_QUANTILES 5
+
+typedef struct bench_target bench_target;
+typedef struct bench_peer bench_peer;
+
+// A request that waits for its answer.
+typedef struct bench_ask {
+    struct bench_ask *next; // of its connection
+    bench_peer *peer;       // NULL: has gone
+    uint64_t came_ns, due_ns;
+    const char *refusal; // NULL: none
+    uint32_t status;
+    bool ready; // its time has come; it is not in the heap any more, or never was
+    bool law;   // GET /law
+    bool last, say_keep, bare;
+} bench_ask;
+
+struct bench_peer {
+    fsi_chan chan; // first: a channel of kind FSI_CHAN_CLIENT that is no listener is its peer
+    bench_peer *next, *prev;
+    bench_ask *first, **last; // in the order of the requests
+    uint32_t asks;
+    uint32_t in_len;
+    uint64_t body_left; // of the request, to be dropped
+    bench_text out;     // answers that the socket has not taken
+    size_t out_at;
+    bool ended; // no request can follow
+    bool eof, shut;
+    char in[BENCH_TARGET_HEAD];
+};
+
+// Caller's memory, from bench_law_start to bench_law_stop; `imposed` can be read after that.
+struct bench_target {
+    bench_law law;
+    uint64_t random;
+    uint64_t start_ns; // periods count from here
+    uint64_t now_ns;   // of the last clock read
+    fsi_io io;
+    fsi_chan listeners[FSI_ADDRESSES_MAX];
+    uint32_t listener_count;
+    uint32_t port;     // of the first
+    uint64_t again_ns; // out of descriptors: listen again then; 0: listening
+    bench_peer *peers;
+    bench_peer *gone; // closed; memory returns after the batch
+    bench_ask **heap; // the first is due first
+    size_t heap_len, heap_cap;
+    uint64_t quantiles[BENCH_TARGET_QUANTILES]; // of the law
+    fsi_hist imposed;                           // ns
+    fsi_thread thread;
+    fsi_field fields[BENCH_TARGET_FIELDS];
+    uint32_t stop, reset; // atomic, set by any thread
+};
+
+static bool bench_heap_push(bench_target *target, bench_ask *ask)
+{
+    if (target->heap_len == target->heap_cap) {
+        size_t cap = target->heap_cap ? target->heap_cap * 2 : 256;
+        bench_ask **more = (bench_ask **)realloc(target->heap, cap * sizeof(bench_ask *));
+        if (!more) return false;
+        target->heap = more;
+        target->heap_cap = cap;
+    }
+    size_t at = target->heap_len++;
+    for (; at && target->heap[(at - 1) / 2]->due_ns > ask->due_ns; at = (at - 1) / 2)
+        target->heap[at] = target->heap[(at - 1) / 2];
+    target->heap[at] = ask;
+    return true;
+}
+
+static bench_ask *bench_heap_pop(bench_target *target)
+{
+    bench_ask *first = target->heap[0], *moved = target->heap[--target->heap_len];
+    size_t at = 0, below;
+    while ((below = 2 * at + 1) < target->heap_len) {
+        if (below + 1 < target->heap_len && target->heap[below + 1]->due_ns < target->heap[below]->due_ns) below++;
+        if (target->heap[below]->due_ns >= moved->due_ns) break;
+        target->heap[at] = target->heap[below];
+        at = below;
+    }
+    target->heap[at] = moved;
+    return first;
+}
+
+static void bench_peer_close(bench_target *target, bench_peer *peer)
+{
+    if (peer->chan.fd < 0) return;
+    fsi_io_close(&peer->chan, false);
+    for (bench_ask *ask = peer->first, *next; ask; ask = next) {
+        next = ask->next;
+        ask->peer = NULL; // the heap's from now on
+        if (ask->ready) free(ask);
+    }
+    peer->first = NULL;
+    if (peer->prev)
+        peer->prev->next = peer->next;
+    else
+        target->peers = peer->next;
+    if (peer->next) peer->next->prev = peer->prev;
+    peer->next = target->gone;
+    target->gone = peer;
+}
+
+// Sends what is there. After the last answer: our direction ends at once, the socket when the peer has ended too, so that no
+// reset can eat the answer.
+static void bench_peer_send(bench_target *target, bench_peer *peer)
+{
+    while (peer->out_at < peer->out.len) {
+        fsi_buf out;
+        out.ptr = peer->out.ptr + peer->out_at;
+        out.len = peer->out.len - peer->out_at;
+        int64_t sent = fsi_io_write(&peer->chan, &out, 1, true);
+        if (sent == FSI_PENDING) return;
+        if (sent <= 0) {
+            bench_peer_close(target, peer);
+            return;
+        }
+        peer->out_at += (size_t)sent;
+    }
+    peer->out.len = peer->out_at = 0;
+    if (peer->first || !(peer->ended || peer->eof)) return;
+    if (peer->eof) {
+        bench_peer_close(target, peer);
+    } else if (!peer->shut) {
+        peer->shut = true;
+        fsi_io_shut(&peer->chan);
+    }
+}
+
+static const double bench_target_shares[BENCH_TARGET_QUANTILES] = {0.5, 0.75, 0.9, 0.99, 0.999};
+static const char *const bench_target_names[BENCH_TARGET_QUANTILES] = {"p50", "p75", "p90", "p99", "p99.9"};
+
+// What GET /law tells. Returns its length.
+static size_t bench_target_json(const bench_target *target, char *out, size_t size)
+{
+    size_t at = (size_t)snprintf(out, size, "{\"law\": \"%s\", \"answered\": %llu,\n \"imposed_ns\": {",
+                                 target->law.text, (unsigned long long)target->imposed.count);
+    for (int i = 0; i < BENCH_TARGET_QUANTILES; i++)
+        at += (size_t)snprintf(out + at, size - at, "\"%s\": %llu, ", bench_target_names[i],
+                               (unsigned long long)fsi_hist_at(&target->imposed, bench_target_shares[i]));
+    at += (size_t)snprintf(out + at, size - at, "\"max\": %llu},\n \"open_loop_ns\": {",
+                           (unsigned long long)target->imposed.max);
+    for (int i = 0; i < BENCH_TARGET_QUANTILES; i++)
+        at += (size_t)snprintf(out + at, size - at, "%s\"%s\": %llu", i ? ", " : "", bench_target_names[i],
+                               (unsigned long long)target->quantiles[i]);
+    return at + (size_t)snprintf(out + at, size - at, "}}\n");
+}
+
+// Writes the answer into the peer's buffer and counts its delay.
+static void bench_ask_answer(bench_target *target, bench_peer *peer, const bench_ask *ask)
+{
+    char head[256], body[1024] = "Hello, World!";
+    size_t len = 13;
+    if (ask->law)
+        len = bench_target_json(target, body, sizeof body);
+    else if (ask->refusal)
+        len = (size_t)snprintf(body, sizeof body, "%s\n", ask->refusal);
+    else
+        fsi_hist_add(&target->imposed, fsi_clock_ns() - ask->came_ns, 1);
+    (void)snprintf(head, sizeof head, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s\r\n",
+                   ask->status, fsi_status_text(ask->status), ask->law ? "application/json" : "text/plain", len,
+                   ask->last       ? "Connection: close\r\n"
+                   : ask->say_keep ? "Connection: keep-alive\r\n"
+                                   : "");
+    bench_text_str(&peer->out, head);
+    if (!ask->bare) bench_text_add(&peer->out, body, len);
+}
+
+// Sends every answer whose turn has come.
+static void bench_peer_answer(bench_target *target, bench_peer *peer)
+{
+    while (peer->first && peer->first->ready) {
+        bench_ask *ask = peer->first;
+        peer->first = ask->next;
+        if (!peer->first) peer->last = &peer->first;
+        peer->asks--;
+        bench_ask_answer(target, peer, ask);
+        free(ask);
+    }
+    if (peer->out.failed)
+        bench_peer_close(target, peer);
+    else
+        bench_peer_send(target, peer);
+}
+
+static bool bench_peer_full(const bench_peer *peer)
+{
+    return peer->asks >= BENCH_TARGET_ASKS || peer->out.len - peer->out_at >= BENCH_TARGET_UNREAD;
+}
+
+// What is wrong with a head that was read with this result: a status, and why; 0: nothing.
+static uint32_t bench_ask_refusal(const fsi_head *head, int64_t result, const char **why)
+{
+    if (result < 0) {
+        *why = fsi_refusal_text(-result);
+        return fsi_refusal_status(-result);
+    }
+    if (head->chunked) {
+        *why = "only bodies with Content-Length are read here";
+        return 411;
+    }
+    if (!head->expect_continue || !head->content_length) return 0;
+    *why = "send the body without waiting for 100 Continue"; // clients do so then (RFC 9110 10.1.1)
+    return 417;
+}
+
+// A head has come whole, or cannot: its answer is due some time. False: out of memory.
+static bool bench_peer_ask(bench_target *target, bench_peer *peer, const char *data, const fsi_head *head,
+                           int64_t result)
+{
+    bench_ask *ask = (bench_ask *)calloc(1, sizeof *ask);
+    if (!ask) return false;
+    ask->peer = peer;
+    ask->came_ns = ask->due_ns = target->now_ns;
+    ask->status = bench_ask_refusal(head, result, &ask->refusal);
+    ask->last = ask->refusal || head->wants_close || (head->minor == 0 && !head->wants_keep);
+    if (!ask->refusal) {
+        ask->status = 200;
+        ask->say_keep = head->minor == 0;
+        ask->bare = head->method == FSI_HEAD;
+        ask->law = head->path_len == 4 && memcmp(data + head->path, "/law", 4) == 0;
+        peer->body_left = head->content_length;
+    }
+    ask->ready = ask->refusal || ask->law;
+    if (!ask->ready) {
+        ask->due_ns += bench_law_draw(&target->law, &target->random);
+        if (!bench_heap_push(target, ask)) {
+            free(ask);
+            return false;
+        }
+    }
+    *peer->last = ask;
+    peer->last = &ask->next;
+    peer->asks++;
+    peer->ended = ask->last;
+    return true;
+}
+
+// Takes the requests and the bodies that have come. False: out of memory.
+static bool bench_peer_take(bench_target *target, bench_peer *peer)
+{
+    static const fsi_limits limits = {BENCH_TARGET_HEAD, BENCH_TARGET_HEAD, BENCH_TARGET_FIELDS};
+    size_t at = 0;
+    while (at < peer->in_len && !peer->ended && !bench_peer_full(peer)) {
+        fsi_head head;
+        size_t left = peer->in_len - at, body = left < peer->body_left ? left : (size_t)peer->body_left;
+        peer->body_left -= body;
+        at += body;
+        if (body) continue;
+        int64_t result = fsi_read_request(peer->in + at, left, &limits, &head, target->fields);
+        if (result == 0) break;
+        if (!bench_peer_ask(target, peer, peer->in + at, &head, result)) return false;
+        if (result > 0) at += (size_t)result;
+    }
+    if (peer->ended) at = peer->in_len; // whatever comes then is dropped
+    peer->in_len -= (uint32_t)at;
+    if (at && peer->in_len) memmove(peer->in, peer->in + at, peer->in_len);
+    return true;
+}
+
+// Reads all that is there, unless too much waits to be answered: then it goes on after answers.
+static void bench_peer_run(bench_target *target, bench_peer *peer)
+{
+    for (;;) {
+        if (!bench_peer_take(target, peer)) {
+            bench_peer_close(target, peer);
+            return;
+        }
+        if (peer->eof || (peer->first && peer->first->ready)) bench_peer_answer(target, peer);
+        if (peer->chan.fd < 0 || peer->eof || bench_peer_full(peer)) return;
+        int64_t got = fsi_io_read(&peer->chan, peer->in + peer->in_len, sizeof peer->in - peer->in_len);
+        if (got == FSI_PENDING) return;
+        if (got < 0) {
+            bench_peer_close(target, peer);
+            return;
+        }
+        target->now_ns = fsi_clock_ns();
+        peer->eof = got == 0; // the answers that it waits for are still sent
+        peer->in_len += (uint32_t)got;
+    }
+}
+
+static void bench_peer_open(bench_target *target, int fd)
+{
+    bench_peer *peer = (bench_peer *)calloc(1, sizeof *peer);
+    if (!peer) {
+        close(fd);
+        return;
+    }
+    fsi_chan_init(&peer->chan, FSI_CHAN_CLIENT);
+    peer->chan.fd = fd;
+    peer->last = &peer->first;
+    peer->next = target->peers;
+    if (peer->next) peer->next->prev = peer;
+    target->peers = peer;
+    if (fsi_io_open(&target->io, &peer->chan))
+        bench_peer_run(target, peer);
+    else
+        bench_peer_close(target, peer);
+}
+
+// A listener tells of connections. Without a descriptor left all of them rest, or they would tell without end.
+static void bench_target_accept(bench_target *target, const fsi_chan *listener)
+{
+    for (int i = 0; i < 64; i++) {
+        int fd = fsi_io_accept(listener);
+        if (fd >= 0) bench_peer_open(target, fd);
+        if (fd == FSI_PENDING) return;
+        if (fd != FSI_EMPTY) continue;
+        for (uint32_t k = 0; k < target->listener_count; k++) fsi_io_unlisten(&target->listeners[k]);
+        target->again_ns = fsi_clock_ns() + 100000000;
+        return;
+    }
+}
+
+// Upcall of the io.
+static void bench_target_ready(fsi_chan *chan, uint32_t ready)
+{
+    bench_target *target = (bench_target *)chan->io->user;
+    bench_peer *peer = (bench_peer *)(void *)chan;
+    for (uint32_t i = 0; i < target->listener_count; i++) {
+        if (chan != &target->listeners[i]) continue;
+        if (!target->again_ns) bench_target_accept(target, chan);
+        return;
+    }
+    if (ready & FSI_READY_WRITE) bench_peer_send(target, peer);
+    if (chan->fd >= 0) bench_peer_run(target, peer);
+}
+
+// Answers what is due, unless a freeze holds it.
+static void bench_target_answer(bench_target *target)
+{
+    for (;;) {
+        target->now_ns = fsi_clock_ns();
+        if (!target->heap_len || target->heap[0]->due_ns > target->now_ns) return;
+        if (bench_law_frozen(&target->law, target->now_ns - target->start_ns)) return;
+        bench_ask *ask = bench_heap_pop(target);
+        bench_peer *peer = ask->peer;
+        ask->ready = true;
+        if (!peer) {
+            free(ask);
+            continue;
+        }
+        bool full = bench_peer_full(peer);
+        bench_peer_answer(target, peer);
+        if (full && peer->chan.fd >= 0) bench_peer_run(target, peer);
+    }
+}
+
+// Microseconds until something is to be done.
+static uint64_t bench_target_wait_us(const bench_target *target)
+{
+    uint64_t now = target->now_ns, due = UINT64_MAX;
+    if (target->heap_len) {
+        due = now + bench_law_frozen(&target->law, now - target->start_ns);
+        if (target->heap[0]->due_ns > due) due = target->heap[0]->due_ns;
+    }
+    if (target->again_ns && target->again_ns < due) due = target->again_ns;
+    return due == UINT64_MAX ? due : due > now ? (due - now + 999) / 1000 : 0;
+}
+
+static void bench_target_bury(bench_target *target)
+{
+    for (bench_peer *peer = target->gone, *next; peer; peer = next) {
+        next = peer->next;
+        bench_text_free(&peer->out);
+        free(peer);
+    }
+    target->gone = NULL;
+}
+
+static void bench_target_turn(bench_target *target)
+{
+    (void)fsi_io_wait(&target->io, bench_target_wait_us(target));
+    target->now_ns = fsi_clock_ns();
+    if (fsi_load32(&target->reset)) {
+        fsi_hist_init(&target->imposed);
+        fsi_store32(&target->reset, 0);
+    }
+    fsi_io_dispatch(&target->io);
+    bench_target_answer(target);
+    bench_target_bury(target);
+    if (!target->again_ns || target->now_ns < target->again_ns) return;
+    target->again_ns = 0;
+    for (uint32_t i = 0; i < target->listener_count; i++)
+        (void)fsi_io_listen(&target->io, &target->listeners[i], false);
+}
+
+// Serves until target->stop is set and the io woken.
+static void bench_target_run(void *arg)
+{
+    bench_target *target = (bench_target *)arg;
+    while (!fsi_load32(&target->stop)) bench_target_turn(target);
+}
+
+// False: the system refused.
+static bool bench_target_init(bench_target *target, const bench_law *law)
+{
+    memset(target, 0, sizeof *target);
+    target->law = *law;
+    target->random = law->seed;
+    fsi_hist_init(&target->imposed);
+    for (int i = 0; i < BENCH_TARGET_QUANTILES; i++)
+        target->quantiles[i] = bench_law_quantile(law, bench_target_shares[i]);
+    if (!fsi_io_init(&target->io, NULL)) return false;
+    target->io.on_client = bench_target_ready;
+    target->io.user = target;
+    target->start_ns = target->now_ns = fsi_clock_ns();
+    return true;
+}
+
+// Takes a listening socket over, and closes it if that fails.
+static bool bench_target_listen(bench_target *target, int fd)
+{
+    fsi_sockaddr at;
+    if (fd < 0) return false;
+    if (target->listener_count < FSI_ADDRESSES_MAX && fsi_sock_name(fd, &at)) {
+        fsi_chan *listener = &target->listeners[target->listener_count];
+        fsi_chan_init(listener, FSI_CHAN_CLIENT);
+        listener->fd = fd;
+        if (fsi_io_listen(&target->io, listener, false)) {
+            if (target->listener_count++ == 0) target->port = fsi_sockaddr_port(&at);
+            return true;
+        }
+    }
+    close(fd);
+    return false;
+}
+
+// Gives everything back but target->imposed. What is not answered then never is.
+static void bench_target_free(bench_target *target)
+{
+    while (target->peers) bench_peer_close(target, target->peers);
+    bench_target_bury(target);
+    for (size_t i = 0; i < target->heap_len; i++) free(target->heap[i]);
+    free(target->heap);
+    target->heap = NULL;
+    target->heap_len = target->heap_cap = 0;
+    for (uint32_t i = 0; i < target->listener_count; i++) fsi_io_close(&target->listeners[i], false);
+    target->listener_count = 0;
+    fsi_io_free(&target->io);
+}
+
+// Serves the law at 127.0.0.1:target->port from a thread of its own. False: the system refused (errno), nothing is left.
+FSI_PRIVATE bool bench_law_start(const bench_law *law, bench_target *target)
+{
+    fsi_sockaddr at;
+    fsi_sockaddr_v4(&at, 0x7f000001, 0);
+    if (!bench_target_init(target, law)) return false;
+    if (bench_target_listen(target, fsi_sock_listen(&at, FSI_SHARE_NONE, false, 4096)) &&
+        fsi_thread_start(&target->thread, bench_target_run, target, "law"))
+        return true;
+    int error = errno;
+    bench_target_free(target);
+    errno = error;
+    return false;
+}
+
+// Forgets the delays imposed so far; when it returns the thread has. Any thread, while it serves.
+FSI_PRIVATE void bench_law_reset(bench_target *target)
+{
+    struct timespec pause;
+    pause.tv_sec = 0;
+    pause.tv_nsec = 100000;
+    fsi_store32(&target->reset, 1);
+    fsi_io_wake(&target->io);
+    while (fsi_load32(&target->reset)) (void)nanosleep(&pause, NULL);
+}
+
+// Ends it; target->imposed is the caller's then.
+FSI_PRIVATE void bench_law_stop(bench_target *target)
+{
+    fsi_store32(&target->stop, 1);
+    fsi_io_wake(&target->io);
+    fsi_thread_join(&target->thread);
+    bench_target_free(target);
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // >>bench-result   What a run found out, whoever prints it. Plain data: it can be written as JSON, read back and added up.
 //                  Times are in nanoseconds. "Response" counts from when a request was due (open loop) or begun (closed
 //                  loop), "service" from when it was sent.
