@@ -1835,6 +1835,7 @@ static int64_t bench_take_head(bench_thread *thread, bench_conn *conn, const cha
     if (FSI_UNLIKELY(!conn->in_flight)) return -FSI_REFUSALS_END; // bytes that nobody asked for
     int64_t used = bench_read_head(thread, data, len);
     if (FSI_UNLIKELY(used <= 0)) return used;
+    if (FSI_UNLIKELY(thread->head.status > 599)) return -FSI_BAD_STATUS;  // RFC 9110 15: there is none
     if (FSI_UNLIKELY(thread->head.status == 101)) return -FSI_BAD_STATUS; // nobody asked for another protocol
     if (FSI_LIKELY(thread->head.status >= 200)) bench_frame(thread, conn, complete); // else the real one follows
     return used;

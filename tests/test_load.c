@@ -1259,6 +1259,8 @@ TEST(bad_answers_have_their_kinds)
         {"only 100", "HTTP/1.1 100 Continue\r\n\r\n", BENCH_CLOSED},
         {"SSH", "SSH-2.0-OpenSSH_9.6\r\n", BENCH_BAD},
         {"zeros", "HTTP/1.1 000 OK\r\n\r\n", BENCH_BAD},
+        {"status 600", "HTTP/1.1 600 OK\r\nContent-Length: 0\r\n\r\n", BENCH_BAD},
+        {"status 999", "HTTP/1.1 999 OK\r\nContent-Length: 0\r\n\r\n", BENCH_BAD},
         {"status 101", "HTTP/1.1 101 Switching Protocols\r\n\r\n", BENCH_BAD},
         {"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", BENCH_BAD},
         {"length and chunks", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", BENCH_BAD},
