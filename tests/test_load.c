@@ -1557,6 +1557,29 @@ TEST(announced_close_is_no_error)
     }
 }
 
+static void serve_half_then_whole(visit *v) // every second connection breaks in the midst of a body
+{
+    if (!visit_request(v)) return;
+    bool half = fsi_add32(&v->host->served, 1) % 2 == 0;
+    if (visit_send(v, v->host->answer, v->host->answer_len - (half ? 3 : 0))) visit_end(v);
+}
+
+// Goal: what came of a body that broke off is no part of the next one.
+TEST(broken_bodies_are_forgotten)
+{
+    host *h = host_new();
+    REQUIRE(
+        host_start(h, serve_half_then_whole, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"));
+    CHECK(load("-n 20 -c 1 --expect-body hello %s", h->url));
+    host_stop(h);
+    CHECK_EQ(result.done, 10);
+    CHECK_EQ(result.failed[BENCH_CLOSED], 10);
+    CHECK_EQ(result.bytes_body, 50);
+    CHECK_EQ(result.first_length, 5);
+    CHECK_EQ(result.other_length, 0);
+    host_free(h);
+}
+
 TEST(answers_without_a_body)
 {
     static const struct {
@@ -1905,4 +1928,4 @@ TEST_MAIN(CASE(count_is_exact), CASE(duration_ends_it), CASE(pipeline_is_as_deep
           CASE(bytes_after_the_end), CASE(greetings_nobody_asked_for), CASE(bodies_larger_than_memory),
           CASE(quantile_by_hand), CASE(quantile_of_what_all_ended_is_plain), CASE(quantile_as_kaplan_and_meier_say),
           CASE(schedule_is_linear), CASE(schedule_ramps_evenly), CASE(threads_interleave),
-          CASE(slots_halve_and_keep_their_sums))
+          CASE(slots_halve_and_keep_their_sums), CASE(broken_bodies_are_forgotten))
