@@ -1558,6 +1558,7 @@ static void bench_shut(bench_thread *thread, bench_conn *conn, bool reset)
     conn->part = thread->plan->echo ? BENCH_ECHO : BENCH_HEAD;
     conn->body_left = thread->plan->request_len;
     conn->body_bytes = 0;
+    conn->last = false;
     conn->write_failed = false;
     conn->out_left = 0;
     conn->unmade = conn->in_flight; // what is still in flight is sent again

@@ -857,9 +857,13 @@ TEST(ramp_opens_one_after_the_other)
 TEST(echo_comes_back_whole)
 {
     static const uint32_t sizes[] = {1, 64, 100000};
-    static const char *const ways[] = {"-c 1",    "-c 3 --pipeline 4", "-c 3 --close",
-
-                                       "-R 2000", "--conn-rate 1000",  "--conn-rate 500 --calls 3"};
+    static const char *const ways[] = {"-c 1",
+                                       "-c 3 --pipeline 4",
+                                       "-c 3 --close",
+                                       "-c 2 --calls 5",
+                                       "-R 2000",
+                                       "--conn-rate 1000",
+                                       "--conn-rate 500 --calls 3"};
     for (uint32_t i = 0; i < 3; i++) {
         for (uint32_t way = 0; way < sizeof ways / sizeof ways[0]; way++) {
             ROW("--size %u %s", sizes[i], ways[way]);
@@ -873,6 +877,7 @@ TEST(echo_comes_back_whole)
             CHECK_EQ(result.bytes_in, 30 * sizes[i]);
             CHECK_EQ(host_bytes(h), 30 * sizes[i]);
             if (strstr(ways[way], "--close")) CHECK_EQ(host_used(h), 30);
+            if (strstr(ways[way], "-c 2 --calls 5")) CHECK(host_used(h) >= 6 && host_used(h) <= 8);
             host_free(h);
         }
     }
