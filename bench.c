@@ -2887,13 +2887,13 @@ static bool bench_make_targets(bench_job *job)
     return true;
 }
 
-// The only request as often as one send may want it: up to --pipeline times, or 64 KiB.
+// The only request as often as one send may want it: up to --pipeline times, or 64 KiB. Echoes are alike everywhere.
 static bool bench_batch(bench_plan *plan)
 {
     const bench_text *one = &plan->requests[0].bytes;
     bench_text all;
     memset(&all, 0, sizeof all);
-    plan->alike = plan->request_count == 1 && plan->requests[0].hole_count == 0;
+    plan->alike = plan->echo || (plan->request_count == 1 && plan->requests[0].hole_count == 0);
     if (!plan->alike) return true;
     for (uint64_t i = 0; i < plan->pipeline && (i == 0 || all.len + one->len <= 65536); i++)
         bench_text_add(&all, one->ptr, one->len);

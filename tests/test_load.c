@@ -981,7 +981,7 @@ TEST(urls_are_asked_in_turn)
 
 TEST(places_share_the_connections)
 {
-    for (uint32_t echo = 0; echo < 1; echo++) {
+    for (uint32_t echo = 0; echo < 2; echo++) {
         host *a = host_new(), *b = host_new();
         const char *scheme = echo ? "--echo tcp://" : "http://", *scheme2 = echo ? "tcp://" : "http://";
         ROW("%s", scheme);
