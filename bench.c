@@ -1169,6 +1169,7 @@ typedef struct bench_conn {
     uint32_t match;      // bytes of expect_body that stand at the end of the body so far; all: it was there
     uint32_t target;     // in plan->targets
     uint64_t turn;       // counts its requests, to go through the URLs
+    uint64_t opens;      // counts its connections, to go through the source addresses
     uint64_t calls_left; // on this connection
     char *carry;         // a head that has not come whole; NULL: none
     uint32_t carry_len;
@@ -1943,7 +1944,7 @@ static const fsi_sockaddr *bench_source(const bench_thread *thread, const bench_
 {
     const bench_plan *plan = thread->plan;
     if (plan->source_ips < 2 || plan->targets[conn->target].address.storage.ss_family != AF_INET) return NULL;
-    uint64_t turn = thread->conn_first + (uint64_t)(conn - thread->conns) + conn->turn;
+    uint64_t turn = thread->conn_first + (uint64_t)(conn - thread->conns) + conn->opens;
     fsi_sockaddr_v4(from, 0x7f000001u + (uint32_t)(turn % plan->source_ips), 0);
     return from;
 }
@@ -1957,7 +1958,6 @@ static void bench_connect(bench_thread *thread, bench_conn *conn)
     (void)bench_now(thread);
     if (conn->in_flight == 0) {
         conn->calls_left = plan->calls;
-        if (plan->alike) conn->turn++; // else it goes through the URLs
         if (plan->fresh && !plan->open &&
             thread->quota) // since the last one ended: closing and waiting for a turn count
             bench_begin(thread, conn, conn->due_ns ? conn->due_ns : thread->now_ns);
@@ -1966,6 +1966,7 @@ static void bench_connect(bench_thread *thread, bench_conn *conn)
             return;
         }
     }
+    conn->opens++;
     conn->state = BENCH_CONNECTING;
     conn->since_ns = thread->now_ns;
     fsi_chan_init(&conn->chan, FSI_CHAN_CLIENT);

@@ -1027,6 +1027,42 @@ TEST(unix_sockets)
     host_free(h);
 }
 
+// Goal: with keep-alive too, all addresses take their turn, and evenly.
+TEST(source_ips_take_turns)
+{
+#if defined(__linux__)
+    static const char *const ways[] = {"-c 8 -n 80",
+                                       "-c 8 -n 80 -t 2",
+                                       "-c 2 -n 40 --close",
+                                       "-c 8 -n 40 -R 1000 --close",
+                                       "-c 4 -n 80 --calls 4 -b {i}",
+                                       "--conn-rate 1000 --calls 2 -n 40"};
+    for (uint32_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        uint32_t seen[4] = {0, 0, 0, 0}, most = 0, least = UINT32_MAX;
+        ROW("%s", ways[i]);
+        host *h = host_new();
+        REQUIRE(host_start(h, serve_answers, answer_ok));
+        CHECK(load("--source-ips 4 %s %s", ways[i], h->url));
+        host_stop(h);
+        flawless();
+        for (uint32_t k = 0; k < h->visit_count; k++) {
+            uint32_t which = h->visits[k]->peer - 0x7f000001u;
+            if (!h->visits[k]->bytes) continue;
+            CHECK(which < 4);
+            if (which < 4) seen[which]++;
+        }
+        for (uint32_t k = 0; k < 4; k++) {
+            if (seen[k] > most) most = seen[k];
+            if (seen[k] < least) least = seen[k];
+        }
+        CHECK(least > 0 && most <= 3 * least);
+        host_free(h);
+    }
+#else
+    SKIP("only Linux has all of 127.0.0.0/8");
+#endif
+}
+
 TEST(rst_is_what_the_server_sees)
 {
     static const char *const ways[] = {"-n 6 -c 3", "-n 6 -c 3 --rst", "-n 6 -c 2 --close", "-n 6 -c 2 --close --rst",
@@ -1933,4 +1969,4 @@ TEST_MAIN(CASE(count_is_exact), CASE(duration_ends_it), CASE(pipeline_is_as_deep
           CASE(bytes_after_the_end), CASE(greetings_nobody_asked_for), CASE(bodies_larger_than_memory),
           CASE(quantile_by_hand), CASE(quantile_of_what_all_ended_is_plain), CASE(quantile_as_kaplan_and_meier_say),
           CASE(schedule_is_linear), CASE(schedule_ramps_evenly), CASE(threads_interleave),
-          CASE(slots_halve_and_keep_their_sums), CASE(broken_bodies_are_forgotten))
+          CASE(slots_halve_and_keep_their_sums), CASE(broken_bodies_are_forgotten), CASE(source_ips_take_turns))
