@@ -1644,7 +1644,11 @@ static bool bench_make(bench_thread *thread, bench_conn *conn)
 {
     const bench_plan *plan = thread->plan;
     const bench_target *target = &plan->targets[conn->target];
-    if (conn->out_left == 0) conn->out.len = 0;
+    if (conn->out.len > 2 * conn->out_left) { // what was sent goes, once it is the larger part
+        if (conn->out_left)
+            memmove(conn->out.ptr, conn->out.ptr + conn->out.len - conn->out_left, (size_t)conn->out_left);
+        conn->out.len = (size_t)conn->out_left;
+    }
     for (; conn->unmade; conn->unmade--) {
         uint32_t at = conn->oldest + conn->in_flight - conn->unmade;
         bench_stamp *stamp = &conn->stamps[at < plan->pipeline ? at : at - plan->pipeline];

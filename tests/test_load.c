@@ -1275,6 +1275,35 @@ TEST(expected_text_is_found_as_strstr_does)
     }
 }
 
+// Goal: what was sent goes out of memory although there is always something left to send.
+TEST(sent_requests_leave_memory)
+{
+    bench_thread *thread = bare_thread(0, 2);
+    REQUIRE(thread != NULL);
+    bench_conn *conn = &thread->conns[0];
+    bench_stamp stamp;
+    memset(&bare_request, 0, sizeof bare_request);
+    for (int i = 0; i < 1000; i++) bench_text_str(&bare_request.bytes, "x");
+    bare_request.holes[0].at = bare_request.bytes.len;
+    bare_request.hole_count = 1;
+    bare_plan.alike = false;
+    for (uint64_t i = 0; i < 2000; i++) {
+        char want[24];
+        bench_begin(thread, conn, thread->now_ns);
+        REQUIRE(bench_make(thread, conn));
+        fsi_buf out = bench_next_bytes(&bare_plan, conn);
+        CHECK_EQ(out.len, conn->out_left);
+        (void)snprintf(want, sizeof want, "x%llu", (unsigned long long)i);
+        CHECK(out.len > strlen(want) && memcmp(out.ptr + out.len - strlen(want), want, strlen(want)) == 0);
+        conn->out_left = 1 + i % 900; // the rest of it goes with the next
+        if (conn->in_flight == 2) (void)bench_pop(thread, conn, &stamp);
+    }
+    CHECK(conn->out.cap < 20000);
+    bench_text_free(&bare_request.bytes);
+    memset(&bare_request, 0, sizeof bare_request);
+    bare_free(thread);
+}
+
 // ---- what goes wrong
 
 static void serve_then_end(visit *v) // the answer, whatever it is worth, and the end
@@ -1969,4 +1998,5 @@ TEST_MAIN(CASE(count_is_exact), CASE(duration_ends_it), CASE(pipeline_is_as_deep
           CASE(bytes_after_the_end), CASE(greetings_nobody_asked_for), CASE(bodies_larger_than_memory),
           CASE(quantile_by_hand), CASE(quantile_of_what_all_ended_is_plain), CASE(quantile_as_kaplan_and_meier_say),
           CASE(schedule_is_linear), CASE(schedule_ramps_evenly), CASE(threads_interleave),
-          CASE(slots_halve_and_keep_their_sums), CASE(broken_bodies_are_forgotten), CASE(source_ips_take_turns))
+          CASE(slots_halve_and_keep_their_sums), CASE(broken_bodies_are_forgotten), CASE(source_ips_take_turns),
+          CASE(sent_requests_leave_memory))
