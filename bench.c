@@ -1967,6 +1967,7 @@ static void bench_connect(bench_thread *thread, bench_conn *conn)
             bench_begin(thread, conn, conn->due_ns ? conn->due_ns : thread->now_ns);
         if (conn->in_flight == 0 && thread->quota == 0) {
             conn->state = BENCH_OVER;
+            bench_settled(thread, conn); // nobody is to wait for it
             return;
         }
     }

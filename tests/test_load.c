@@ -686,6 +686,20 @@ TEST(rate_with_a_count)
     }
 }
 
+// Goal: nobody waits for the connections of a thread that has no request to send.
+TEST(idle_threads_are_set_up_too)
+{
+    bench_thread *thread = bare_thread(0, 1);
+    REQUIRE(thread != NULL);
+    bare_plan.main_io = &thread->io;
+    thread->running = false;
+    thread->conns[0].state = BENCH_DOWN;
+    bench_open_all(thread, 1);
+    CHECK_EQ(thread->conns[0].state, BENCH_OVER);
+    CHECK_EQ(thread->settled, 1);
+    bare_free(thread);
+}
+
 // Goal: one connection, 40 ms each, a request due every 10 ms. The k-th answer cannot come before 40 (k + 1) ms and was due at
 // 10 k ms: latency counts from there. What could not be sent is unsent, and the wait for a connection is no lag of ours.
 TEST(backlog_counts_from_when_it_was_due)
@@ -1999,4 +2013,4 @@ TEST_MAIN(CASE(count_is_exact), CASE(duration_ends_it), CASE(pipeline_is_as_deep
           CASE(quantile_by_hand), CASE(quantile_of_what_all_ended_is_plain), CASE(quantile_as_kaplan_and_meier_say),
           CASE(schedule_is_linear), CASE(schedule_ramps_evenly), CASE(threads_interleave),
           CASE(slots_halve_and_keep_their_sums), CASE(broken_bodies_are_forgotten), CASE(source_ips_take_turns),
-          CASE(sent_requests_leave_memory))
+          CASE(sent_requests_leave_memory), CASE(idle_threads_are_set_up_too))
