@@ -3120,7 +3120,8 @@ static void bench_set_up(bench_job *job)
 static void bench_watch(bench_job *job)
 {
     bench_glance before = bench_look(job);
-    uint64_t shown_ns = job->plan.start_ns, alive_ns = shown_ns, alive_done = 0, patience = job->plan.timeout_ns;
+    uint64_t shown_ns = job->plan.start_ns, alive_ns = shown_ns, alive_done = 0, alive_errors = before.errors;
+    uint64_t patience = job->plan.timeout_ns;
     uint64_t pid = job->options->pid, sampled_ns = 0;
     bool forwarded = false;
     if (patience < 1000000000u) patience = 1000000000u;
@@ -3141,9 +3142,10 @@ static void bench_watch(bench_job *job)
             if (usage.server_rss > job->server_rss) job->server_rss = usage.server_rss;
             sampled_ns = now_ns;
         }
-        if (now.up || now.done != alive_done) alive_ns = now_ns;
+        if (now.up || now.done != alive_done) alive_ns = now_ns, alive_errors = now.errors;
         alive_done = now.done;
-        if (now_ns - alive_ns > patience && (now.ever_up == 0 || !job->plan.duration_ns))
+        if (now_ns - alive_ns > patience && now.errors != alive_errors && // without errors it may be a slow rate
+            (now.ever_up == 0 || !job->plan.duration_ns))
             fsi_store32(&job->plan.stop, 1);
         if (fsi_load32(&job->plan.stop) && !forwarded) {
             bench_wake_threads(job);

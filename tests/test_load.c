@@ -777,6 +777,19 @@ TEST(connections_at_a_rate)
     host_free(h);
 }
 
+// Goal: waiting for the clock is not waiting for a target that is gone.
+TEST(slow_rates_are_waited_for)
+{
+    host *h = host_new();
+    REQUIRE(host_start(h, serve_answers, answer_ok));
+    CHECK(load("--conn-rate 0.7 -n 2 --timeout 100ms %s", h->url));
+    host_stop(h);
+    flawless();
+    CHECK_EQ(result.done, 2);
+    CHECK(result.run_ns >= 1400000000);
+    host_free(h);
+}
+
 // ---- warm-up and ramp
 
 // Goal: what was asked before the measuring is counted nowhere.
@@ -2013,4 +2026,4 @@ TEST_MAIN(CASE(count_is_exact), CASE(duration_ends_it), CASE(pipeline_is_as_deep
           CASE(quantile_by_hand), CASE(quantile_of_what_all_ended_is_plain), CASE(quantile_as_kaplan_and_meier_say),
           CASE(schedule_is_linear), CASE(schedule_ramps_evenly), CASE(threads_interleave),
           CASE(slots_halve_and_keep_their_sums), CASE(broken_bodies_are_forgotten), CASE(source_ips_take_turns),
-          CASE(sent_requests_leave_memory), CASE(idle_threads_are_set_up_too))
+          CASE(sent_requests_leave_memory), CASE(idle_threads_are_set_up_too), CASE(slow_rates_are_waited_for))
