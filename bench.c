@@ -2890,7 +2890,10 @@ static bool bench_make_targets(bench_job *job)
         bench_say("--source-ips: only for targets on 127.0.0.1, whose neighbours are this machine's too");
         return false;
     }
-    return true;
+    if (plan->conn_count >= plan->target_count) return true;
+    bench_say("%u connections for %u addresses: some would never be asked; raise -c", plan->conn_count,
+              plan->target_count);
+    return false;
 }
 
 // The only request as often as one send may want it: up to --pipeline times, or 64 KiB. Echoes are alike everywhere.

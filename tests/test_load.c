@@ -1027,6 +1027,19 @@ TEST(places_share_the_connections)
     }
 }
 
+// Goal: no place that was asked for stays unasked in silence.
+TEST(more_places_than_connections_are_refused)
+{
+    host *a = host_new(), *b = host_new();
+    REQUIRE(host_start(a, serve_answers, answer_ok));
+    REQUIRE(host_start(b, serve_answers, answer_ok));
+    CHECK(!load("-n 10 -c 1 %s %s", a->url, b->url));
+    host_stop(a);
+    host_stop(b);
+    host_free(a);
+    host_free(b);
+}
+
 TEST(unix_sockets)
 {
     static const char *const ways[] = {"-c 3", "-c 2 --close", "-R 500 -c 2", "-c 2 --pipeline 4"};
@@ -2026,4 +2039,5 @@ TEST_MAIN(CASE(count_is_exact), CASE(duration_ends_it), CASE(pipeline_is_as_deep
           CASE(quantile_by_hand), CASE(quantile_of_what_all_ended_is_plain), CASE(quantile_as_kaplan_and_meier_say),
           CASE(schedule_is_linear), CASE(schedule_ramps_evenly), CASE(threads_interleave),
           CASE(slots_halve_and_keep_their_sums), CASE(broken_bodies_are_forgotten), CASE(source_ips_take_turns),
-          CASE(sent_requests_leave_memory), CASE(idle_threads_are_set_up_too), CASE(slow_rates_are_waited_for))
+          CASE(sent_requests_leave_memory), CASE(idle_threads_are_set_up_too), CASE(slow_rates_are_waited_for),
+          CASE(more_places_than_connections_are_refused))
