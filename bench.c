@@ -1392,7 +1392,7 @@ static void bench_begin(bench_thread *thread, bench_conn *conn, uint64_t due)
     if (conn->calls_left != UINT64_MAX) conn->calls_left--;
     thread->begun++;
     if (due < thread->plan->measure_ns) return; // a warm-up uses nothing up
-    if (thread->quota != UINT64_MAX) thread->quota--;
+    if (thread->quota != UINT64_MAX && --thread->quota == 0) thread->due_ns = UINT64_MAX;
     thread->tally.due++;
 }
 

@@ -777,6 +777,23 @@ TEST(connections_at_a_rate)
     host_free(h);
 }
 
+// Goal: -n holds when the last request is a call on a connection that is there while the next connection is due already.
+TEST(connections_at_a_rate_and_a_count)
+{
+    for (uint32_t count = 20; count < 30; count++) {
+        ROW("-n %u", count);
+        host *h = host_new();
+        h->number = 5;
+        REQUIRE(host_start(h, serve_slowly, answer_ok));
+        CHECK(load("--conn-rate 1000 --calls 5 -n %u -d 2s -c 9 -t 1 %s", count, h->url));
+        host_stop(h);
+        flawless();
+        CHECK_EQ(result.done, count);
+        CHECK_EQ(host_requests(h), count);
+        host_free(h);
+    }
+}
+
 // Goal: waiting for the clock is not waiting for a target that is gone.
 TEST(slow_rates_are_waited_for)
 {
@@ -2025,9 +2042,10 @@ TEST_MAIN(CASE(count_is_exact), CASE(duration_ends_it), CASE(pipeline_is_as_deep
           CASE(pipeline_goes_on_after_an_announced_close), CASE(close_opens_one_for_each),
           CASE(calls_are_counted_on_each_connection), CASE(rate_is_exact), CASE(rate_below_one_per_connection),
           CASE(rate_with_a_count), CASE(backlog_counts_from_when_it_was_due), CASE(rate_with_a_pipeline),
-          CASE(rate_with_close), CASE(connections_at_a_rate), CASE(warmup_counts_nowhere), CASE(warmup_and_a_count),
-          CASE(ramp_raises_the_rate), CASE(ramp_opens_one_after_the_other), CASE(echo_comes_back_whole),
-          CASE(echo_that_is_none), CASE(urls_are_asked_in_turn), CASE(places_share_the_connections), CASE(unix_sockets),
+          CASE(rate_with_close), CASE(connections_at_a_rate), CASE(connections_at_a_rate_and_a_count),
+          CASE(warmup_counts_nowhere), CASE(warmup_and_a_count), CASE(ramp_raises_the_rate),
+          CASE(ramp_opens_one_after_the_other), CASE(echo_comes_back_whole), CASE(echo_that_is_none),
+          CASE(urls_are_asked_in_turn), CASE(places_share_the_connections), CASE(unix_sockets),
           CASE(rst_is_what_the_server_sees), CASE(templates_are_filled), CASE(large_bodies_are_sent_in_pieces),
           CASE(statuses_are_judged), CASE(bodies_are_judged), CASE(expected_text_ignores_cuts),
           CASE(expected_text_is_found_as_strstr_does), CASE(bad_answers_have_their_kinds), CASE(resets_have_their_kind),
