@@ -1927,6 +1927,7 @@ typedef struct bench_conn {
     uint32_t match;      // bytes of expect_body that stand at the end of the body so far; all: it was there
     uint32_t target;     // in plan->targets
     uint64_t turn;       // counts its requests, to go through the URLs
+    uint64_t opens;      // counts its connections, to go through the source addresses
     uint64_t calls_left; // on this connection
     char *carry;         // a head that has not come whole; NULL: none
     uint32_t carry_len;
@@ -2149,7 +2150,7 @@ static void bench_begin(bench_thread *thread, bench_conn *conn, uint64_t due)
     if (conn->calls_left != UINT64_MAX) conn->calls_left--;
     thread->begun++;
     if (due < thread->plan->measure_ns) return; // a warm-up uses nothing up
-    if (thread->quota != UINT64_MAX) thread->quota--;
+    if (thread->quota != UINT64_MAX && --thread->quota == 0) thread->due_ns = UINT64_MAX;
     thread->tally.due++;
 }
 
@@ -2315,6 +2316,8 @@ static void bench_shut(bench_thread *thread, bench_conn *conn, bool reset)
     conn->carry_len = 0;
     conn->part = thread->plan->echo ? BENCH_ECHO : BENCH_HEAD;
     conn->body_left = thread->plan->request_len;
+    conn->body_bytes = 0;
+    conn->last = false;
     conn->write_failed = false;
     conn->out_left = 0;
     conn->unmade = conn->in_flight; // what is still in flight is sent again
@@ -2399,7 +2402,11 @@ static bool bench_make(bench_thread *thread, bench_conn *conn)
 {
     const bench_plan *plan = thread->plan;
     const bench_target *target = &plan->targets[conn->target];
-    if (conn->out_left == 0) conn->out.len = 0;
+    if (conn->out.len > 2 * conn->out_left) { // what was sent goes, once it is the larger part
+        if (conn->out_left)
+            memmove(conn->out.ptr, conn->out.ptr + conn->out.len - conn->out_left, (size_t)conn->out_left);
+        conn->out.len = (size_t)conn->out_left;
+    }
     for (; conn->unmade; conn->unmade--) {
         uint32_t at = conn->oldest + conn->in_flight - conn->unmade;
         bench_stamp *stamp = &conn->stamps[at < plan->pipeline ? at : at - plan->pipeline];
@@ -2593,6 +2600,7 @@ static int64_t bench_take_head(bench_thread *thread, bench_conn *conn, const cha
     if (FSI_UNLIKELY(!conn->in_flight)) return -FSI_REFUSALS_END; // bytes that nobody asked for
     int64_t used = bench_read_head(thread, data, len);
     if (FSI_UNLIKELY(used <= 0)) return used;
+    if (FSI_UNLIKELY(thread->head.status > 599)) return -FSI_BAD_STATUS;  // RFC 9110 15: there is none
     if (FSI_UNLIKELY(thread->head.status == 101)) return -FSI_BAD_STATUS; // nobody asked for another protocol
     if (FSI_LIKELY(thread->head.status >= 200)) bench_frame(thread, conn, complete); // else the real one follows
     return used;
@@ -2698,7 +2706,7 @@ static const fsi_sockaddr *bench_source(const bench_thread *thread, const bench_
 {
     const bench_plan *plan = thread->plan;
     if (plan->source_ips < 2 || plan->targets[conn->target].address.storage.ss_family != AF_INET) return NULL;
-    uint64_t turn = thread->conn_first + (uint64_t)(conn - thread->conns) + conn->turn;
+    uint64_t turn = thread->conn_first + (uint64_t)(conn - thread->conns) + conn->opens;
     fsi_sockaddr_v4(from, 0x7f000001u + (uint32_t)(turn % plan->source_ips), 0);
     return from;
 }
@@ -2712,15 +2720,16 @@ static void bench_connect(bench_thread *thread, bench_conn *conn)
     (void)bench_now(thread);
     if (conn->in_flight == 0) {
         conn->calls_left = plan->calls;
-        if (plan->alike) conn->turn++; // else it goes through the URLs
         if (plan->fresh && !plan->open &&
             thread->quota) // since the last one ended: closing and waiting for a turn count
             bench_begin(thread, conn, conn->due_ns ? conn->due_ns : thread->now_ns);
         if (conn->in_flight == 0 && thread->quota == 0) {
             conn->state = BENCH_OVER;
+            bench_settled(thread, conn); // nobody is to wait for it
             return;
         }
     }
+    conn->opens++;
     conn->state = BENCH_CONNECTING;
     conn->since_ns = thread->now_ns;
     fsi_chan_init(&conn->chan, FSI_CHAN_CLIENT);
@@ -3639,16 +3648,19 @@ static bool bench_make_targets(bench_job *job)
         bench_say("--source-ips: only for targets on 127.0.0.1, whose neighbours are this machine's too");
         return false;
     }
-    return true;
+    if (plan->conn_count >= plan->target_count) return true;
+    bench_say("%u connections for %u addresses: some would never be asked; raise -c", plan->conn_count,
+              plan->target_count);
+    return false;
 }
 
-// The only request as often as one send may want it: up to --pipeline times, or 64 KiB.
+// The only request as often as one send may want it: up to --pipeline times, or 64 KiB. Echoes are alike everywhere.
 static bool bench_batch(bench_plan *plan)
 {
     const bench_text *one = &plan->requests[0].bytes;
     bench_text all;
     memset(&all, 0, sizeof all);
-    plan->alike = plan->request_count == 1 && plan->requests[0].hole_count == 0;
+    plan->alike = plan->echo || (plan->request_count == 1 && plan->requests[0].hole_count == 0);
     if (!plan->alike) return true;
     for (uint64_t i = 0; i < plan->pipeline && (i == 0 || all.len + one->len <= 65536); i++)
         bench_text_add(&all, one->ptr, one->len);
@@ -3869,7 +3881,8 @@ static void bench_set_up(bench_job *job)
 static void bench_watch(bench_job *job)
 {
     bench_glance before = bench_look(job);
-    uint64_t shown_ns = job->plan.start_ns, alive_ns = shown_ns, alive_done = 0, patience = job->plan.timeout_ns;
+    uint64_t shown_ns = job->plan.start_ns, alive_ns = shown_ns, alive_done = 0, alive_errors = before.errors;
+    uint64_t patience = job->plan.timeout_ns;
     uint64_t pid = job->options->pid, sampled_ns = 0;
     bool forwarded = false;
     if (patience < 1000000000u) patience = 1000000000u;
@@ -3890,9 +3903,10 @@ static void bench_watch(bench_job *job)
             if (usage.server_rss > job->server_rss) job->server_rss = usage.server_rss;
             sampled_ns = now_ns;
         }
-        if (now.up || now.done != alive_done) alive_ns = now_ns;
+        if (now.up || now.done != alive_done) alive_ns = now_ns, alive_errors = now.errors;
         alive_done = now.done;
-        if (now_ns - alive_ns > patience && (now.ever_up == 0 || !job->plan.duration_ns))
+        if (now_ns - alive_ns > patience && now.errors != alive_errors && // without errors it may be a slow rate
+            (now.ever_up == 0 || !job->plan.duration_ns))
             fsi_store32(&job->plan.stop, 1);
         if (fsi_load32(&job->plan.stop) && !forwarded) {
             bench_wake_threads(job);
