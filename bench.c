@@ -5,9 +5,9 @@
 //
 // which makes the server that a run without a URL measures. The only entry is bench_main().
 //
-//     >>bench-text >>bench-units >>bench-result >>bench-options >>bench-url
-//     >>bench-template >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-connect
-//     >>bench-machine >>bench-audit >>bench-run
+//     >>bench-text >>bench-units >>bench-law >>bench-target >>bench-result >>bench-options >>bench-url >>bench-template
+//     >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-formats >>bench-html
+//     >>bench-json >>bench-judge >>bench-compare >>bench-connect >>bench-machine >>bench-audit >>bench-run
 //
 // THE MODEL   Closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next one.
 //             Open loop (-R, --conn-rate): the clock says when the next request (or connection) is due, and one that is
@@ -1065,7 +1065,8 @@ typedef struct bench_result {
     uint64_t server_cpu_ns;                 // self-hosted or --pid; 0: not known
     uint64_t server_rss;                    // bytes, the most that was seen; 0: not known
     uint64_t steal_ns, throttled_ns,
-        other_ns; // of this machine's CPUs, taken away in the run; other: by other processes
+        other_ns;  // of this machine's CPUs, taken away in the run; other: by other processes
+    fsi_hist life; // of connections that ended well: from opening one until its end
 } bench_result;
 
 // The response time that the share q of all requests did not exceed, by the product-limit estimate: what had not ended counts
@@ -1925,7 +1926,7 @@ typedef struct bench_conn {
     uint64_t body_left;  // of BENCH_LENGTH and BENCH_ECHO
     uint64_t body_bytes; // of the answer so far
     uint32_t match;      // bytes of expect_body that stand at the end of the body so far; all: it was there
-    uint32_t target;     // in plan->targets
+    uint32_t place;      // in plan->places
     uint64_t turn;       // counts its requests, to go through the URLs
     uint64_t opens;      // counts its connections, to go through the source addresses
     uint64_t calls_left; // on this connection
@@ -1939,16 +1940,16 @@ typedef struct bench_conn {
 } bench_conn;
 
 // One address and the URLs that are asked there.
-typedef struct bench_target {
+typedef struct bench_place {
     fsi_sockaddr address;
     uint32_t first, count; // in plan->requests
-} bench_target;
+} bench_place;
 
 typedef struct bench_plan {
     bench_request *requests;
     uint32_t request_count;
-    bench_target *targets;
-    uint32_t target_count;
+    bench_place *places;
+    uint32_t place_count;
     bool alike; // there is one request without holes: batch has it, as often as fits well
     char *batch;
     size_t batch_len, request_len;
@@ -2401,7 +2402,7 @@ static void bench_bad(bench_thread *thread, bench_conn *conn, int64_t refusal)
 static bool bench_make(bench_thread *thread, bench_conn *conn)
 {
     const bench_plan *plan = thread->plan;
-    const bench_target *target = &plan->targets[conn->target];
+    const bench_place *place = &plan->places[conn->place];
     if (conn->out.len > 2 * conn->out_left) { // what was sent goes, once it is the larger part
         if (conn->out_left)
             memmove(conn->out.ptr, conn->out.ptr + conn->out.len - conn->out_left, (size_t)conn->out_left);
@@ -2414,8 +2415,7 @@ static bool bench_make(bench_thread *thread, bench_conn *conn)
         if (!plan->alike) {
             size_t before = conn->out.len;
             uint64_t index = thread->made++ * plan->thread_count + thread->index;
-            bench_render(&plan->requests[target->first + conn->turn++ % target->count], index, &thread->seed,
-                         &conn->out);
+            bench_render(&plan->requests[place->first + conn->turn++ % place->count], index, &thread->seed, &conn->out);
             if (conn->out.failed) return false;
             stamp->bytes = conn->out.len - before;
         }
@@ -2705,7 +2705,7 @@ static void bench_run(bench_thread *thread, bench_conn *conn)
 static const fsi_sockaddr *bench_source(const bench_thread *thread, const bench_conn *conn, fsi_sockaddr *from)
 {
     const bench_plan *plan = thread->plan;
-    if (plan->source_ips < 2 || plan->targets[conn->target].address.storage.ss_family != AF_INET) return NULL;
+    if (plan->source_ips < 2 || plan->places[conn->place].address.storage.ss_family != AF_INET) return NULL;
     uint64_t turn = thread->conn_first + (uint64_t)(conn - thread->conns) + conn->opens;
     fsi_sockaddr_v4(from, 0x7f000001u + (uint32_t)(turn % plan->source_ips), 0);
     return from;
@@ -2733,8 +2733,8 @@ static void bench_connect(bench_thread *thread, bench_conn *conn)
     conn->state = BENCH_CONNECTING;
     conn->since_ns = thread->now_ns;
     fsi_chan_init(&conn->chan, FSI_CHAN_CLIENT);
-    if (fsi_io_connect(&thread->io, &conn->chan, &plan->targets[conn->target].address,
-                       bench_source(thread, conn, &from), &error) == FSI_FAILED)
+    if (fsi_io_connect(&thread->io, &conn->chan, &plan->places[conn->place].address, bench_source(thread, conn, &from),
+                       &error) == FSI_FAILED)
         bench_connect_failed(thread, conn, error);
 }
 
@@ -3035,7 +3035,7 @@ static bench_thread *bench_thread_new(bench_plan *plan, uint32_t index, uint32_t
         bench_conn *conn = &thread->conns[i];
         fsi_chan_init(&conn->chan, FSI_CHAN_CLIENT);
         conn->stamps = thread->stamps ? thread->stamps + (size_t)i * plan->pipeline : &conn->stamp;
-        conn->target = plan->target_count ? (conn_first + i) % plan->target_count : 0;
+        conn->place = plan->place_count ? (conn_first + i) % plan->place_count : 0;
         conn->turn = conn_first + i;
         conn->calls_left = plan->calls;
         conn->part = plan->echo ? BENCH_ECHO : BENCH_HEAD;
@@ -3141,6 +3141,1433 @@ static void bench_print_wrk(FILE *out, const bench_result *result, void (*middle
     (void)fprintf(out, "Requests/sec: %9.2f\n", (double)answers / seconds);
     (void)fprintf(out, "Transfer/sec: %11s\n",
                   bench_bytes_text(bytes, sizeof bytes, (double)result->bytes_in / seconds));
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-formats   The layouts of other tools, so that what reads them reads ours: wrk2's tables, the .hgrm file of
+//                   HdrHistogram, ab, httperf; and a histogram for the terminal. Every one prints from a bench_result alone.
+//                   Lines that parsers look for are byte for byte as those tools print them; the first line says who printed.
+// ---------------------------------------------------------------------------------------------------------
+
+static double bench_ms(double ns)
+{
+    return ns / 1e6;
+}
+
+static double bench_run_s(const bench_result *result)
+{
+    return result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
+}
+
+static uint64_t bench_longest(const fsi_hist *hist)
+{
+    return hist->count ? hist->max : 0;
+}
+
+// Quantiles where the last one is the longest time itself, not the middle of its cell.
+static uint64_t bench_response_at(const bench_result *result, double share, bool *beyond)
+{
+    uint64_t ns = bench_quantile(result, share, beyond);
+    return share >= 1 && !*beyond ? bench_longest(&result->response) : ns;
+}
+
+static uint64_t bench_service_at(const bench_result *result, double share)
+{
+    return share >= 1 ? bench_longest(&result->service) : fsi_hist_at(&result->service, share);
+}
+
+// What came from outside, for a terminal: control bytes and everything beyond ASCII stay out of it.
+static void bench_plain(FILE *out, const char *text)
+{
+    for (; *text; text++) (void)fputc(*text < 32 || *text > 126 ? '?' : *text, out);
+}
+
+// Walks up the values of a distribution, with the same sums as bench_quantile: what was cut off counts as "at least so long".
+typedef struct bench_curve {
+    const fsi_hist *ended, *cut; // cut: NULL for none
+    double total, at_risk;       // requests in all, and of those that took longer than the last value
+    double alive;                // share that takes longer than value
+    uint64_t value;
+    uint32_t cell; // the next
+} bench_curve;
+
+static bench_curve bench_curve_of(const fsi_hist *ended, const fsi_hist *cut)
+{
+    bench_curve curve;
+    memset(&curve, 0, sizeof curve);
+    curve.ended = ended;
+    curve.cut = cut && cut->count ? cut : NULL;
+    curve.total = (double)ended->count + (curve.cut ? (double)cut->count : 0);
+    curve.at_risk = curve.total;
+    curve.alive = 1;
+    return curve;
+}
+
+static bool bench_curve_next(bench_curve *curve)
+{
+    const fsi_hist *ended = curve->ended;
+    while (curve->cell < FSI_HIST_CELLS) {
+        uint32_t cell = curve->cell++;
+        double before = curve->at_risk, gone = (double)ended->cells[cell];
+        curve->at_risk -= gone + (curve->cut ? (double)curve->cut->cells[cell] : 0);
+        if (gone <= 0) continue;
+        curve->alive *= before - gone > 0.5 ? (before - gone) / before : 0;
+        curve->value = fsi_hist_value(cell);
+        if (curve->value < ended->min) curve->value = ended->min;
+        if (curve->value > ended->max) curve->value = ended->max;
+        return true;
+    }
+    return false;
+}
+
+// The longest time that is known of: where some never ended, what the last of them had taken so far.
+static uint64_t bench_curve_end(const fsi_hist *ended, const fsi_hist *cut)
+{
+    uint64_t last = bench_longest(ended), cut_last = cut ? bench_longest(cut) : 0;
+    return cut_last > last ? cut_last : last;
+}
+
+// Mean and standard deviation. Where some never ended, of the product-limit estimate up to its end: "at least".
+static void bench_curve_moments(const fsi_hist *ended, const fsi_hist *cut, double *mean, double *deviation)
+{
+    bench_curve curve = bench_curve_of(ended, cut);
+    double before = 1, sum = 0, sum2 = 0;
+    if (!curve.cut) {
+        bench_moments(ended, mean, deviation);
+        return;
+    }
+    for (; bench_curve_next(&curve); before = curve.alive) {
+        double value = (double)curve.value, share = before - curve.alive;
+        sum += value * share;
+        sum2 += value * value * share;
+    }
+    double end = (double)bench_curve_end(ended, cut);
+    *mean = sum + end * before;
+    *deviation = bench_sqrt(sum2 + end * end * before - *mean * *mean);
+}
+
+// One row of a percentile spectrum. The file has six decimals, our clock's nanoseconds.
+static void bench_spectrum_row(FILE *out, bool file, uint64_t ns, double percent, double count)
+{
+    double ms = bench_ms((double)ns), share = percent / 100;
+    if (file && percent < 100)
+        (void)fprintf(out, "%12.6f %2.12f %10.0f %14.2f\n", ms, share, count, 1 / (1 - share));
+    else if (file)
+        (void)fprintf(out, "%12.6f %2.12f %10.0f\n", ms, share, count);
+    else if (percent < 100)
+        (void)fprintf(out, "%12.3f %12.6f %12.0f %12.2f\n", ms, share, count, 1 / (1 - share));
+    else
+        (void)fprintf(out, "%12.3f %12.6f %12.0f %12s\n", ms, share, count, "inf");
+}
+
+// HdrHistogram's levels: five to each halving of the distance to 100 %. Exact, because a percent is divided by powers of two;
+// beyond what a double can tell there is only 100.
+static double bench_spectrum_next(double percent, double *half)
+{
+    while (percent >= 100 - 100 / *half) *half *= 2;
+    return *half > 1e12 ? 100 : percent + 100 / (5 * *half);
+}
+
+// TotalCount is the estimated share of all requests, which without any cut off is the count itself. Levels that were never
+// reached get one row with the longest time known, as the last value has one.
+static void bench_spectrum_rows(FILE *out, bool file, const fsi_hist *ended, const fsi_hist *cut)
+{
+    bench_curve curve = bench_curve_of(ended, cut);
+    double percent = 0, half = 2;
+    uint64_t end = bench_longest(ended);
+    while (curve.alive > 0 && bench_curve_next(&curve)) {
+        while (percent < 100 && curve.alive <= (1 - percent / 100) * (1 + 1e-12)) {
+            bench_spectrum_row(out, file, curve.value, percent, (1 - curve.alive) * curve.total);
+            if (curve.alive <= 0) break;
+            percent = bench_spectrum_next(percent, &half);
+        }
+    }
+    if (curve.alive > 0 && curve.total > 0) {
+        end = bench_curve_end(ended, cut);
+        if (percent < 100) bench_spectrum_row(out, file, end, percent, curve.total);
+    }
+    bench_spectrum_row(out, file, end, 100, curve.total);
+}
+
+// Buckets and SubBuckets describe our own histogram in HdrHistogram's terms: 256 exact values, then 128 to each doubling.
+static void bench_spectrum(FILE *out, bool file, const fsi_hist *ended, const fsi_hist *cut)
+{
+    int decimals = file ? 6 : 3;
+    double mean, deviation;
+    bench_curve all = bench_curve_of(ended, cut);
+    bench_curve_moments(ended, cut, &mean, &deviation);
+    (void)fprintf(out, file ? "%12s %14s %10s %14s\n\n" : "%12s %12s %12s %12s\n\n", "Value", "Percentile",
+                  "TotalCount", "1/(1-Percentile)");
+    bench_spectrum_rows(out, file, ended, cut);
+    (void)fprintf(out, "#[Mean    = %12.*f, StdDeviation   = %12.*f]\n", decimals, bench_ms(mean), decimals,
+                  bench_ms(deviation));
+    (void)fprintf(out, "#[Max     = %12.*f, Total count    = %12.0f]\n", decimals,
+                  bench_ms((double)bench_curve_end(ended, all.cut)), all.total);
+    (void)fprintf(out, "#[Buckets = %12d, SubBuckets     = %12d]\n", (FSI_HIST_CELLS >> FSI_HIST_BITS) - 1,
+                  2 << FSI_HIST_BITS);
+}
+
+static void bench_wrk2_table(FILE *out, const bench_result *result, bool service)
+{
+    static const double shares[] = {0.5, 0.75, 0.9, 0.99, 0.999, 0.9999, 0.99999, 1};
+    char text[48];
+    (void)fprintf(out, "  Latency Distribution (HdrHistogram - %s)\n",
+                  service ? "Uncorrected Latency (measured without taking delayed starts into account)"
+                          : "Recorded Latency");
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        bool beyond; // this layout prints the plain time; the audit says "> t"
+        uint64_t ns = service ? bench_service_at(result, shares[i]) : bench_response_at(result, shares[i], &beyond);
+        (void)fprintf(out, "%7.3f%%", shares[i] * 100);
+        bench_cell(out, bench_time_text(text, sizeof text, (double)ns / 1000), 10);
+        (void)fprintf(out, "\n");
+    }
+    (void)fprintf(out, "\n  Detailed Percentile spectrum:\n");
+    bench_spectrum(out, false, service ? &result->service : &result->response, service ? NULL : &result->censored);
+    (void)fprintf(out, "----------------------------------------------------------\n");
+}
+
+// What wrk2 prints in place of wrk's Latency Distribution: response times and, when asked for, service times.
+FSI_PRIVATE void bench_print_wrk2(FILE *out, const bench_result *result, bool service)
+{
+    bench_wrk2_table(out, result, false);
+    if (!service) return;
+    (void)fprintf(out, "\n");
+    bench_wrk2_table(out, result, true);
+}
+
+// The response times as HistogramLogProcessor writes them, in milliseconds: what the plotter of hdrhistogram.org reads.
+FSI_PRIVATE void bench_write_hgrm(FILE *out, const bench_result *result)
+{
+    bench_spectrum(out, true, &result->response, &result->censored);
+}
+
+#define BENCH_BARS_MAX 112
+
+// A distribution in ranges of equal length on a log scale, between readable numbers.
+typedef struct bench_bars {
+    uint32_t count;
+    double edges[BENCH_BARS_MAX + 2]; // ns
+    uint64_t counts[BENCH_BARS_MAX], most;
+} bench_bars;
+
+// 48, 24, 12, 6, 3 or 1 numbers to a decade, all in the same ratio as nearly as two or three digits allow: number `index`, counted
+// from 1 ns.
+static double bench_edge(uint32_t per_decade, uint32_t index)
+{
+    static const double steps[12] = {1.0, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 3.9, 4.7, 5.6, 6.8, 8.2};
+    uint32_t step = index % per_decade;
+    double edge = 1;
+    if (per_decade <= 12) edge = steps[step * (12 / per_decade)];
+    for (uint32_t i = step * (48 / per_decade); per_decade > 12 && i; i--) edge *= 1.049139729; // the 48th root of 10
+    if (per_decade > 12) edge = (double)(uint32_t)(edge * 100 + 0.5) / 100;
+    for (uint32_t i = index / per_decade; i; i--) edge *= 10;
+    return edge;
+}
+
+// Edges around [low, high], as fine as `max` ranges allow. Returns how many ranges.
+static uint32_t bench_edges(double *edges, double low, double high, uint32_t max)
+{
+    static const uint32_t series[] = {48, 24, 12, 6, 3, 1};
+    for (size_t i = 0;; i++) {
+        uint32_t first = 0, count = 0;
+        while (bench_edge(series[i], first + 1) <= low) first++;
+        while (count <= max && bench_edge(series[i], first + count) <= high) count++;
+        bool fits = count && count <= max;
+        if (!fits && series[i] > 1) continue;
+        if (!fits) count = max; // what is beyond falls into the last
+        for (uint32_t at = 0; at <= count; at++) edges[at] = bench_edge(series[i], first + at);
+        return count;
+    }
+}
+
+static void bench_bars_of(bench_bars *bars, const fsi_hist *hist, uint32_t max)
+{
+    uint32_t at = 0;
+    memset(bars, 0, sizeof *bars);
+    if (!hist->count) return;
+    bars->count = bench_edges(bars->edges, hist->min ? (double)hist->min : 1, hist->max ? (double)hist->max : 1, max);
+    for (uint32_t cell = 0, top = fsi_hist_cell(hist->max); cell < FSI_HIST_CELLS; cell++) {
+        if (!hist->cells[cell]) continue;
+        uint64_t value = cell == top ? hist->max : fsi_hist_value(cell);
+        if (value < hist->min) value = hist->min;
+        while (at + 1 < bars->count && (double)value >= bars->edges[at + 1]) at++;
+        bars->counts[at] += hist->cells[cell];
+        if (bars->counts[at] > bars->most) bars->most = bars->counts[at];
+    }
+}
+
+// "1.5ms", "100us": a round time. micro is how microseconds are written, gap what stands before the unit.
+static const char *bench_round_time(char *out, size_t size, double ns, const char *gap, const char *micro)
+{
+    const char *unit = ns < 1e3 ? "ns" : ns < 1e6 ? micro : ns < 1e9 ? "ms" : "s";
+    double scale = ns < 1e3 ? 1 : ns < 1e6 ? 1e3 : ns < 1e9 ? 1e6 : 1e9;
+    (void)snprintf(out, size, "%.6g%s%s", ns / scale, gap, unit);
+    return out;
+}
+
+#define BENCH_BAR_WIDTH 32
+
+static void bench_histogram_row(FILE *out, const char *low, const char *high, uint64_t count, uint64_t most, double all)
+{
+    char bar[BENCH_BAR_WIDTH + 1], number[48];
+    uint32_t length = most ? (uint32_t)((double)count / (double)most * BENCH_BAR_WIDTH + 0.5) : 0;
+    memset(bar, '#', sizeof bar);
+    bar[length] = 0;
+    if (count && !length) memcpy(bar, ".", 2);
+    if (count < 1000000000000u)
+        (void)snprintf(number, sizeof number, "%llu", (unsigned long long)count);
+    else
+        (void)bench_count_text(number, sizeof number, (double)count);
+    (void)fprintf(out, "  %7s %s %-7s  %-*s %12s %6.2f%%\n", low, *high ? "-" : " ", high, BENCH_BAR_WIDTH, bar, number,
+                  100 * (double)count / all);
+}
+
+// For a terminal of 80 columns: at most 18 ranges, and what never ended as a last row.
+FSI_PRIVATE void bench_print_histogram(FILE *out, const bench_result *result)
+{
+    static const char micro[] = "us";
+    bench_bars bars;
+    char low[32], high[32];
+    uint64_t cut = result->censored.count;
+    double all = (double)result->response.count + (double)cut;
+    bench_bars_of(&bars, &result->response, 18);
+    if (all == 0) {
+        (void)fprintf(out, "  Response times: none, no request ended\n");
+        return;
+    }
+    (void)fprintf(out, "  %-52s %12s %7s\n", "Response time", "requests", "share");
+    if (cut > bars.most) bars.most = cut;
+    for (uint32_t i = 0; i < bars.count; i++) {
+        (void)bench_round_time(low, sizeof low, bars.edges[i], "", micro);
+        (void)bench_round_time(high, sizeof high, bars.edges[i + 1], "", micro);
+        bench_histogram_row(out, low, high, bars.counts[i], bars.most, all);
+    }
+    if (cut) bench_histogram_row(out, "not ended", "", cut, bars.most, all);
+}
+
+static uint64_t bench_class(const bench_result *result, uint32_t hundred)
+{
+    uint64_t sum = 0;
+    for (uint32_t status = hundred * 100; status < hundred * 100 + 100 && status < 600; status++)
+        sum += result->statuses[status];
+    return sum;
+}
+
+// A whole number of milliseconds, as ab rounds.
+static unsigned long long bench_whole_ms(double ns)
+{
+    return (unsigned long long)(ns / 1e6 + 0.5);
+}
+
+// A row of Connection Times. ab has a time for each request, 0 where nothing had to be connected: `all` requests, those without a
+// sample took no time.
+static void bench_ab_row(FILE *out, const char *name, const fsi_hist *hist, uint64_t all)
+{
+    double n = (double)(all > hist->count ? all : hist->count), zeros = n - (double)hist->count;
+    double mean = n > 0 ? hist->sum / n : 0;
+    double deviation = n > 1 ? bench_sqrt((hist->sum2 - hist->sum * mean) / (n - 1)) : 0;
+    double rank = n / 2 - zeros; // of the median, among the samples
+    uint64_t median = rank > 0 ? fsi_hist_at(hist, rank / (double)hist->count) : 0;
+    (void)fprintf(out, "%-11s %5llu %4llu %5.1f %6llu %7llu\n", name,
+                  bench_whole_ms(zeros > 0 || !hist->count ? 0 : (double)hist->min), bench_whole_ms(mean),
+                  bench_ms(deviation), bench_whole_ms((double)median), bench_whole_ms((double)bench_longest(hist)));
+}
+
+// Failed requests in ab's four words. Connect: no connection could be made. Receive: reading or writing failed, the peer closed or
+// reset, or no answer within --timeout. Length: another body length than the first answer's (they are complete all the same, as
+// with ab). Exceptions: no HTTP answer, a wrong body, or a status that --expect-status did not allow although it was a 2xx; the
+// others are Non-2xx responses and not failed, as with ab.
+static void bench_ab_failed(FILE *out, const bench_result *result, uint64_t non_2xx)
+{
+    const uint64_t *failed = result->failed;
+    uint64_t connect = 0,
+             receive = failed[BENCH_CLOSED] + failed[BENCH_RESET] + failed[BENCH_WRITE] + failed[BENCH_TIMEOUT];
+    uint64_t exceptions = failed[BENCH_BAD] + failed[BENCH_BODY];
+    for (int kind = BENCH_REFUSED; kind <= BENCH_UNREACHABLE; kind++) connect += failed[kind];
+    if (failed[BENCH_STATUS] > non_2xx) exceptions += failed[BENCH_STATUS] - non_2xx;
+    uint64_t sum = connect + receive + result->other_length + exceptions;
+    (void)fprintf(out, "Failed requests:        %llu\n", (unsigned long long)sum);
+    if (sum)
+        (void)fprintf(out, "   (Connect: %llu, Receive: %llu, Length: %llu, Exceptions: %llu)\n",
+                      (unsigned long long)connect, (unsigned long long)receive,
+                      (unsigned long long)result->other_length, (unsigned long long)exceptions);
+    if (non_2xx) (void)fprintf(out, "Non-2xx responses:      %llu\n", (unsigned long long)non_2xx);
+}
+
+static void bench_ab_head(FILE *out, const bench_result *result)
+{
+    bench_url url;
+    if (bench_url_parse(&url, result->setup.url)) memset(&url, 0, sizeof url); // it comes from a file
+    (void)fprintf(out, "This is fastserve bench, in the layout of ApacheBench, Version 2.3\n\nBenchmarking ");
+    bench_plain(out, url.host);
+    (void)fprintf(out, " (be patient).....done\n\n\nServer Software:        ");
+    bench_plain(out, result->server);
+    (void)fprintf(out, "\nServer Hostname:        ");
+    bench_plain(out, url.host);
+    (void)fprintf(out, "\nServer Port:            ");
+    bench_plain(out, url.port);
+    (void)fprintf(out, "\n\nDocument Path:          %s", url.target.len && *url.target.ptr == '/' ? "" : "/");
+    if (url.target.len) bench_plain(out, url.target.ptr);
+    (void)fprintf(out, "\nDocument Length:        %llu bytes\n\n", (unsigned long long)result->first_length);
+}
+
+// Complete are the answers that came whole, as in the wrk layout.
+static void bench_ab_totals(FILE *out, const bench_result *result)
+{
+    double seconds = bench_run_s(result), complete = (double)bench_answers(result);
+    uint64_t non_2xx = bench_answers(result) - bench_class(result, 2);
+    if (bench_class(result, 2) > bench_answers(result)) non_2xx = 0;
+    (void)fprintf(out, "Concurrency Level:      %u\n", result->setup.connections);
+    (void)fprintf(out, "Time taken for tests:   %.3f seconds\n", seconds);
+    (void)fprintf(out, "Complete requests:      %.0f\n", complete);
+    bench_ab_failed(out, result, non_2xx);
+    if (!result->setup.close) (void)fprintf(out, "Keep-Alive requests:    %llu\n", (unsigned long long)result->kept);
+    (void)fprintf(out, "Total transferred:      %llu bytes\n", (unsigned long long)result->bytes_in);
+    (void)fprintf(out, "HTML transferred:       %llu bytes\n", (unsigned long long)result->bytes_body);
+    if (complete == 0) return; // ab itself prints nothing more
+    (void)fprintf(out, "Requests per second:    %.2f [#/sec] (mean)\n", complete / seconds);
+    (void)fprintf(out, "Time per request:       %.3f [ms] (mean)\n",
+                  (double)result->setup.connections * seconds * 1000 / complete);
+    (void)fprintf(out, "Time per request:       %.3f [ms] (mean, across all concurrent requests)\n",
+                  seconds * 1000 / complete);
+    (void)fprintf(out, "Transfer rate:          %.2f [Kbytes/sec] received\n",
+                  (double)result->bytes_in / 1024 / seconds);
+}
+
+// ApacheBench's layout. Connect is the time until a connection was up, 0 for a request on one that was; Processing is service time,
+// Waiting the time to an answer's head, Total the response time (in open loop with the wait for a free connection). The percentages
+// are bench_quantile's: they know of what never ended, which the rows above leave out.
+FSI_PRIVATE void bench_print_ab(FILE *out, const bench_result *result)
+{
+    static const int percents[] = {50, 66, 75, 80, 90, 95, 98, 99, 100};
+    bench_ab_head(out, result);
+    bench_ab_totals(out, result);
+    if (result->response.count) {
+        (void)fprintf(out, "\nConnection Times (ms)\n              min  mean[+/-sd] median   max\n");
+        bench_ab_row(out, "Connect:", &result->connect, result->done);
+        bench_ab_row(out, "Processing:", &result->service, 0);
+        bench_ab_row(out, "Waiting:", &result->wait, 0);
+        bench_ab_row(out, "Total:", &result->response, 0);
+    }
+    if (result->response.count + result->censored.count < 2) return; // as ab: one is no distribution
+    (void)fprintf(out, "\nPercentage of the requests served within a certain time (ms)\n");
+    for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
+        bool beyond;
+        uint64_t ns = bench_response_at(result, percents[i] / 100.0, &beyond);
+        (void)fprintf(out, "%s%d%%  %5llu%s\n", percents[i] < 100 ? "  " : " ", percents[i], bench_whole_ms((double)ns),
+                      percents[i] < 100 ? "" : " (longest request)");
+    }
+}
+
+// Requests that were sent: due, not left unsent, and with a connection to go out on.
+static uint64_t bench_sent(const bench_result *result)
+{
+    uint64_t not_sent = result->unsent;
+    for (int kind = BENCH_REFUSED; kind <= BENCH_UNREACHABLE; kind++) not_sent += result->failed[kind];
+    return result->due > not_sent ? result->due - not_sent : 0;
+}
+
+// httperf samples the reply rate every 5 s. Ours are sums of whole slots of the series: of 5 s, or as near above as slots allow
+// when they have grown longer. What is left at the end is no sample, nor is an answer that did not end well a reply.
+static void bench_httperf_rate(FILE *out, const bench_result *result)
+{
+    uint64_t slot = result->second_ns ? result->second_ns : 1000000000u, join = (5000000000u + slot - 1) / slot;
+    uint64_t whole = result->run_ns / slot < result->second_count ? result->run_ns / slot : result->second_count;
+    double low = 0, high = 0, sum = 0, sum2 = 0, samples = 0;
+    for (uint64_t at = 0; at + join <= whole; at += join) {
+        uint64_t done = 0;
+        for (uint64_t i = at; i < at + join; i++) done += result->seconds[i].done;
+        double rate = (double)done * 1e9 / (double)(join * slot);
+        if (samples == 0 || rate < low) low = rate;
+        if (rate > high) high = rate;
+        sum += rate, sum2 += rate * rate, samples++;
+    }
+    double mean = samples > 0 ? sum / samples : 0;
+    double deviation = samples > 1 ? bench_sqrt((sum2 - sum * mean) / (samples - 1)) : 0;
+    (void)fprintf(out, "Reply rate [replies/s]: min %.1f avg %.1f max %.1f stddev %.1f (%.0f samples)\n", low, mean,
+                  high, deviation, samples);
+}
+
+// Connection time is httperf's time from opening a connection to its end. Without samples of that, a connection of one request
+// (--close, --calls 1) has that request's response time; else it is 0.0, httperf's way to say that there are none.
+static void bench_httperf_connections(FILE *out, const bench_result *result)
+{
+    bool single = result->setup.close || result->setup.calls == 1;
+    const fsi_hist *life = single && !result->life.count ? &result->response : &result->life;
+    double seconds = bench_run_s(result), opened = (double)result->conns_opened, mean, deviation, connect, spread;
+    double tried = opened;
+    for (int kind = BENCH_REFUSED; kind <= BENCH_UNREACHABLE; kind++) tried += (double)result->events[kind];
+    bench_moments(life, &mean, &deviation);
+    bench_moments(&result->connect, &connect, &spread);
+    (void)fprintf(out, "Total: connections %.0f requests %llu replies %llu test-duration %.3f s\n\n", tried,
+                  (unsigned long long)bench_sent(result), (unsigned long long)bench_answers(result), seconds);
+    (void)fprintf(out, "Connection rate: %.1f conn/s (%.1f ms/conn, <=%llu concurrent connections)\n", tried / seconds,
+                  tried > 0 ? seconds * 1000 / tried : 0, (unsigned long long)result->conns_most);
+    (void)fprintf(out, "Connection time [ms]: min %.1f avg %.1f max %.1f median %.1f stddev %.1f\n",
+                  life->count ? bench_ms((double)life->min) : 0, bench_ms(mean), bench_ms((double)life->max),
+                  bench_ms((double)fsi_hist_at(life, 0.5)), bench_ms(deviation));
+    (void)fprintf(out, "Connection time [ms]: connect %.1f\n", bench_ms(connect));
+    (void)fprintf(out, "Connection length [replies/conn]: %.3f\n\n",
+                  opened > 0 ? (double)bench_answers(result) / opened : 0);
+}
+
+// Response is the time to an answer's head, transfer the rest of the service time. A header is what was received and is no body
+// (chunk sizes and trailers too, so there is never a footer).
+static void bench_httperf_replies(FILE *out, const bench_result *result)
+{
+    double replies = (double)bench_answers(result), wait, service, spread;
+    double body = replies > 0 ? (double)result->bytes_body / replies : 0;
+    double all = replies > 0 ? (double)result->bytes_in / replies : 0;
+    bench_moments(&result->wait, &wait, &spread);
+    bench_moments(&result->service, &service, &spread);
+    bench_httperf_rate(out, result);
+    (void)fprintf(out, "Reply time [ms]: response %.1f transfer %.1f\n", bench_ms(wait),
+                  service > wait ? bench_ms(service - wait) : 0);
+    (void)fprintf(out, "Reply size [B]: header %.1f content %.1f footer 0.0 (total %.1f)\n",
+                  all > body ? all - body : 0, body, all);
+    (void)fprintf(out, "Reply status:");
+    for (uint32_t hundred = 1; hundred < 6; hundred++)
+        (void)fprintf(out, " %uxx=%llu", hundred, (unsigned long long)bench_class(result, hundred));
+    (void)fprintf(out, "\n\n");
+}
+
+// Errors as httperf counts them, by what happened to sockets. client-timo: --timeout, of a connection or an answer. connreset: also
+// a peer that closed early, and a failed write. other: unreachable, no HTTP, a wrong body. A status is no error, as with httperf.
+static void bench_httperf_errors(FILE *out, const bench_result *result)
+{
+    const uint64_t *events = result->events;
+    unsigned long long timeouts = events[BENCH_TIMEOUT] + events[BENCH_CONNECT_TIMEOUT],
+                       refused = events[BENCH_REFUSED];
+    unsigned long long reset = events[BENCH_RESET] + events[BENCH_CLOSED] + events[BENCH_WRITE];
+    unsigned long long descriptors = events[BENCH_NO_DESCRIPTORS], ports = events[BENCH_NO_PORTS];
+    unsigned long long other = events[BENCH_UNREACHABLE] + events[BENCH_BAD] + result->failed[BENCH_BODY];
+    (void)fprintf(out, "Errors: total %llu client-timo %llu socket-timo 0 connrefused %llu connreset %llu\n",
+                  timeouts + refused + reset + descriptors + ports + other, timeouts, refused, reset);
+    (void)fprintf(out, "Errors: fd-unavail %llu addrunavail %llu ftab-full 0 other %llu\n", descriptors, ports, other);
+}
+
+// httperf's layout.
+FSI_PRIVATE void bench_print_httperf(FILE *out, const bench_result *result)
+{
+    double seconds = bench_run_s(result), requests = (double)bench_sent(result);
+    double user = (double)result->client_user_ns / 1e9, sys = (double)result->client_sys_ns / 1e9;
+    double bytes = (double)result->bytes_in + (double)result->bytes_out;
+    (void)fprintf(out, "This is fastserve bench, in the layout of httperf: ");
+    bench_plain(out, result->setup.url);
+    (void)fprintf(out, "\n\n");
+    bench_httperf_connections(out, result);
+    (void)fprintf(out, "Request rate: %.1f req/s (%.1f ms/req)\n", requests / seconds,
+                  requests > 0 ? seconds * 1000 / requests : 0);
+    (void)fprintf(out, "Request size [B]: %.1f\n\n", requests > 0 ? (double)result->setup.request_bytes : 0);
+    bench_httperf_replies(out, result);
+    (void)fprintf(out, "CPU time [s]: user %.2f system %.2f (user %.1f%% system %.1f%% total %.1f%%)\n", user, sys,
+                  100 * user / seconds, 100 * sys / seconds, 100 * (user + sys) / seconds);
+    (void)fprintf(out, "Net I/O: %.1f KB/s (%.1f*10^6 bps)\n\n", bytes / seconds / 1024, bytes * 8 / seconds / 1e6);
+    bench_httperf_errors(out, result);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-html   A run as one page that needs nothing else: figures, four charts as SVG, tables. Every chart is drawn twice, for a
+//                screen and for a phone, so that its text keeps its size; the style sheet shows one. What came from outside
+//                (URL, Server field, errors) is hostile and goes through bench_html_text only.
+// ---------------------------------------------------------------------------------------------------------
+
+// Text for an element or a quoted attribute. Bytes that are no printable ASCII are told as numbers, so no control character, no
+// broken UTF-8 and no change of direction gets in.
+static void bench_html_text(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '<' || c == '>' || c == '&' || c == '"' || c == '\'')
+            (void)fprintf(out, "&#%u;", c);
+        else if (c < 32 || c > 126)
+            (void)fprintf(out, "\\x%02x", c);
+        else
+            (void)fputc(c, out);
+    }
+}
+
+// Logarithm to the base of ten, bit by bit; good for a billionth.
+static double bench_log10(double x)
+{
+    double whole = 0, rest = 0;
+    if (!(x > 1e-300)) return -300;
+    if (x > 1e300) return 300;
+    for (; x >= 2; x /= 2) whole++;
+    for (; x < 1; x *= 2) whole--;
+    for (double bit = 0.5; bit > 1e-10; bit /= 2) {
+        x *= x;
+        if (x >= 2) x /= 2, rest += bit;
+    }
+    return (whole + rest) * 0.301029995663981195;
+}
+
+// Three digits and a unit that fits: "812 µs", "1.24 ms", "13.0 s". As HTML.
+static const char *bench_html_time(char *out, size_t size, double ns)
+{
+    static const struct {
+        double limit, scale;
+        const char *unit;
+    } units[] = {{999.5, 1, "ns"},    {999.5e3, 1e3, "&micro;s"}, {999.5e6, 1e6, "ms"},
+                 {119.5e9, 1e9, "s"}, {7170e9, 6e10, "min"},      {1e300, 3.6e12, "h"}};
+    size_t at = 0;
+    while (at < 5 && ns >= units[at].limit) at++;
+    double value = ns / units[at].scale;
+    int decimals = at == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+    (void)snprintf(out, size, "%.*f&nbsp;%s", decimals, value, units[at].unit);
+    return out;
+}
+
+// A whole number in groups of three; what is below 100 and no whole number has two decimals.
+static const char *bench_html_number(char *out, size_t size, double value)
+{
+    char digits[400];
+    size_t at = 0, len;
+    double whole = (double)(uint64_t)value;
+    if (value >= 1e18) {
+        (void)snprintf(out, size, "%.3g", value);
+        return out;
+    }
+    if (value < 100 && value > whole) {
+        (void)snprintf(out, size, "%.2f", value);
+        return out;
+    }
+    (void)snprintf(digits, sizeof digits, "%.0f", value);
+    len = strlen(digits);
+    for (size_t i = 0; i < len && at + 2 < size; i++) {
+        if (i && (len - i) % 3 == 0) out[at++] = ',';
+        out[at++] = digits[i];
+    }
+    out[at] = 0;
+    return out;
+}
+
+// "1.50 MB", with a space that does not break.
+static const char *bench_html_bytes(char *out, size_t size, double bytes)
+{
+    char text[64];
+    size_t digits = strspn(bench_bytes_text(text, sizeof text, bytes), "0123456789.");
+    (void)snprintf(out, size, "%.*s&nbsp;%s", (int)digits, text, text + digits);
+    return out;
+}
+
+static const char *bench_html_percent(char *out, size_t size, double part, double all)
+{
+    double percent = all > 0 ? 100 * part / all : 0;
+    if (percent < 0.001)
+        (void)snprintf(out, size, part > 0 ? "&lt;&nbsp;0.001&nbsp;%%" : "0&nbsp;%%");
+    else
+        (void)snprintf(out, size, "%.*f&nbsp;%%", percent > 0 && percent < 1 ? 3 : percent < 10 ? 2 : 1, percent);
+    return out;
+}
+
+// One drawing. Scales map [x0, x1] and [y0, y1] to the inside of the margins; logarithms are taken before.
+typedef struct bench_plot {
+    FILE *out;
+    bool narrow, log;     // log: the values of the y axis are logarithms
+    double width, height; // px
+    double left, right;   // edges of the inside, px
+    double top, bottom;
+    double x0, x1, y0, y1;
+} bench_plot;
+
+static bench_plot bench_plot_begin(FILE *out, bool narrow, double height, const char *label)
+{
+    bench_plot plot;
+    memset(&plot, 0, sizeof plot);
+    plot.out = out;
+    plot.narrow = narrow;
+    plot.width = narrow ? 340 : 720;
+    plot.height = height;
+    plot.left = 62, plot.right = plot.width - 14;
+    plot.top = 26, plot.bottom = height - 28;
+    plot.x1 = plot.y1 = 1;
+    (void)fprintf(out, "<svg class=\"%s\" viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"%s\">\n",
+                  narrow ? "n" : "w", plot.width, height, label);
+    return plot;
+}
+
+static void bench_plot_end(const bench_plot *plot)
+{
+    (void)fprintf(plot->out, "</svg>\n");
+}
+
+static double bench_plot_x(const bench_plot *plot, double x)
+{
+    double px = plot->left + (x - plot->x0) / (plot->x1 - plot->x0) * (plot->right - plot->left);
+    return px < plot->left ? plot->left : px > plot->right ? plot->right : px;
+}
+
+static double bench_plot_y(const bench_plot *plot, double y)
+{
+    double px = plot->bottom - (y - plot->y0) / (plot->y1 - plot->y0) * (plot->bottom - plot->top);
+    return px < plot->top ? plot->top : px > plot->bottom ? plot->bottom : px;
+}
+
+// A time as this plot's y axis has it.
+static double bench_plot_time(const bench_plot *plot, double ns)
+{
+    return plot->log ? bench_log10(ns > 1 ? ns : 1) : ns;
+}
+
+// anchor: "start", "middle", "end". text is HTML.
+static void bench_plot_text(const bench_plot *plot, double x, double y, const char *anchor, const char *style,
+                            const char *text)
+{
+    (void)fprintf(plot->out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" class=\"%s\">%s</text>\n", x, y, anchor,
+                  style, text);
+}
+
+static void bench_plot_line(const bench_plot *plot, const char *style, double x1, double y1, double x2, double y2)
+{
+    (void)fprintf(plot->out, "<path class=\"%s\" d=\"M%.1f %.1fL%.1f %.1f\"/>\n", style, x1, y1, x2, y2);
+}
+
+// About how wide a label is, in px: an entity counts as one letter.
+static double bench_plot_width(const char *text)
+{
+    double letters = 0;
+    for (; *text; text++, letters++)
+        if (*text == '&') text += strcspn(text, ";");
+    return letters * 7;
+}
+
+static void bench_plot_y_tick(const bench_plot *plot, double y, const char *text)
+{
+    double at = bench_plot_y(plot, y);
+    bench_plot_line(plot, "grid", plot->left, at, plot->right, at);
+    bench_plot_text(plot, plot->left - 6, at + 4, "end", "tick", text);
+}
+
+// A label below the axis, unless it would touch the one before, which ended at *used, or leave the drawing.
+static void bench_plot_x_tick(const bench_plot *plot, double x, const char *text, double *used)
+{
+    double at = bench_plot_x(plot, x), half = bench_plot_width(text) / 2;
+    double middle = at + half > plot->width ? plot->width - half : at;
+    if (middle - half < *used) return;
+    bench_plot_line(plot, "grid", at, plot->top, at, plot->bottom);
+    bench_plot_text(plot, middle, plot->bottom + 17, "middle", "tick", text);
+    *used = middle + half + 8;
+}
+
+// 1, 2 or 5 times a power of ten, so that at most `count` steps cover the range.
+static double bench_step(double range, double count)
+{
+    double step = 1;
+    if (!(range > 0)) return 1;
+    while (step * count < range) step *= 10;
+    while (step / 10 * count >= range) step /= 10;
+    if (step / 5 * count >= range) return step / 5;
+    return step / 2 * count >= range ? step / 2 : step;
+}
+
+// The number 1, 2 or 5 times a power of ten next to ns: not above it, or, if `up`, not below.
+static double bench_125(double ns, bool up)
+{
+    double at = 1;
+    if (ns < 1) return 1;
+    while (at * 10 <= ns) at *= 10;
+    if (!up) return ns >= at * 5 ? at * 5 : ns >= at * 2 ? at * 2 : at;
+    return ns <= at ? at : ns <= at * 2 ? at * 2 : ns <= at * 5 ? at * 5 : at * 10;
+}
+
+// The next tick of a time axis on a log scale; decades: only where 1, 2, 5 would be too many.
+static double bench_125_next(double at, bool decades)
+{
+    double decade = 1;
+    while (decade * 10 <= at * 1.0001) decade *= 10;
+    if (decades || at > decade * 3) return decade * 10;
+    return at < decade * 1.5 ? decade * 2 : decade * 5;
+}
+
+static const char *bench_html_tick(char *out, size_t size, double ns)
+{
+    return bench_round_time(out, size, ns, "&nbsp;", "&micro;s");
+}
+
+// Gives the y axis times from low to high: logarithmic where they differ by 20 and more, else from 0; and draws its ticks.
+static void bench_plot_times(bench_plot *plot, double low, double high)
+{
+    char text[48];
+    double last = plot->bottom + 100;
+    plot->log = low > 0 && high / low >= 20;
+    if (!plot->log) {
+        double step = bench_step(high, 5);
+        plot->y0 = 0, plot->y1 = step;
+        while (plot->y1 < high) plot->y1 += step;
+        for (double at = 0; at <= plot->y1 * 1.001; at += step)
+            bench_plot_y_tick(plot, at, at > 0 ? bench_html_tick(text, sizeof text, at) : "0");
+        return;
+    }
+    double first = bench_125(low, false), end = bench_125(high, true);
+    bool decades = end / first > 3000;
+    plot->y0 = bench_log10(first), plot->y1 = bench_log10(end);
+    for (double at = first; at <= end * 1.001; at = bench_125_next(at, decades)) {
+        double y = bench_plot_y(plot, bench_log10(at));
+        if (last - y < 18) continue;
+        bench_plot_y_tick(plot, bench_log10(at), bench_html_tick(text, sizeof text, at));
+        last = y;
+    }
+}
+
+// A path that leaves out what is nearer than half a pixel to its last point.
+typedef struct bench_path {
+    const bench_plot *plot;
+    double x, y;
+    bool drawn;
+} bench_path;
+
+static void bench_path_to(bench_path *path, double x, double y)
+{
+    double dx = x - path->x, dy = y - path->y;
+    if (path->drawn && dx * dx + dy * dy < 0.25) return;
+    (void)fprintf(path->plot->out, "%s%.1f %.1f", path->drawn ? "L" : "M", x, y);
+    path->x = x, path->y = y, path->drawn = true;
+}
+
+static void bench_path_begin(bench_path *path, const bench_plot *plot, const char *style)
+{
+    memset(path, 0, sizeof *path);
+    path->plot = plot;
+    (void)fprintf(plot->out, "<path class=\"%s\" d=\"", style);
+}
+
+static void bench_path_end(const bench_path *path)
+{
+    (void)fprintf(path->plot->out, "%s\"/>\n", path->drawn ? "" : "M0 0");
+}
+
+// ---- the percentile curve
+
+// Where a share of requests stands on the axis of percentiles: each nine has the same room.
+static double bench_nines(double alive)
+{
+    return alive > 0 ? -bench_log10(alive) : 300;
+}
+
+// The quantile function: steps, as long as many requests took the same time. Returns the share that is left where it ends.
+static double bench_plot_curve(const bench_plot *plot, const char *style, const fsi_hist *ended, const fsi_hist *cut)
+{
+    bench_path path;
+    bench_curve curve = bench_curve_of(ended, cut);
+    double before = 1;
+    bench_path_begin(&path, plot, style);
+    for (; curve.alive > 0 && bench_curve_next(&curve); before = curve.alive) {
+        double y = bench_plot_y(plot, bench_plot_time(plot, (double)curve.value));
+        bench_path_to(&path, bench_plot_x(plot, bench_nines(before)), y);
+        bench_path_to(&path, bench_plot_x(plot, bench_nines(curve.alive)), y);
+    }
+    bench_path_end(&path);
+    return curve.alive;
+}
+
+static const struct {
+    double share;
+    const char *name;
+} bench_nine_marks[] = {
+    {0, "0&nbsp;%"},        {0.5, "50&nbsp;%"},       {0.9, "90&nbsp;%"},         {0.99, "99&nbsp;%"},
+    {0.999, "99.9&nbsp;%"}, {0.9999, "99.99&nbsp;%"}, {0.99999, "99.999&nbsp;%"}, {0.999999, "99.9999&nbsp;%"}};
+#define BENCH_NINE_MARKS (sizeof bench_nine_marks / sizeof bench_nine_marks[0])
+
+// The value at each mark, above the curve on its left, where there is room; the longest at the right end.
+static void bench_plot_marks(const bench_plot *plot, const bench_result *result, bool ends)
+{
+    char text[64], value[48];
+    double end = (double)bench_curve_end(&result->response, &result->censored), used = plot->left;
+    (void)snprintf(text, sizeof text, "%s%s", ends ? "max&nbsp;" : "not ended: over&nbsp;",
+                   bench_html_time(value, sizeof value, end));
+    double room = plot->right - bench_plot_width(text) - 8;
+    bench_plot_text(plot, plot->right, bench_plot_y(plot, bench_plot_time(plot, end)) - 8, "end",
+                    ends ? "mark" : "mark bad", text);
+    for (size_t i = 1; i < BENCH_NINE_MARKS; i++) {
+        bool beyond;
+        double nines = bench_nines(1 - bench_nine_marks[i].share);
+        uint64_t ns = bench_response_at(result, bench_nine_marks[i].share, &beyond);
+        if (beyond || nines > plot->x1 * 1.0001) break;
+        double x = bench_plot_x(plot, nines), y = bench_plot_y(plot, bench_plot_time(plot, (double)ns));
+        (void)fprintf(plot->out, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n", x, y);
+        double width = bench_plot_width(bench_html_time(text, sizeof text, (double)ns));
+        bool left = x - 4 - width >= plot->left + 4; // else on its right, below the curve
+        double from = left ? x - 4 - width : x + 8;
+        if (strcmp(text, value) == 0 || from + width > room || (left && from < used)) continue;
+        bench_plot_text(plot, from, left ? y - 8 : y + 14, "start", "mark", text);
+        if (left) used = from + width + 6;
+    }
+}
+
+// True if service times differ from response times by so much that two curves can be seen.
+static bool bench_service_differs(const bench_result *result)
+{
+    static const double shares[] = {0.5, 0.9, 0.99, 1};
+    for (size_t i = 0; i < 4 && result->service.count; i++) {
+        bool beyond;
+        double response = (double)bench_response_at(result, shares[i], &beyond);
+        double service = (double)bench_service_at(result, shares[i]);
+        if (!beyond && (response > service * 1.1 || service > response * 1.1)) return true;
+    }
+    return false;
+}
+
+static void bench_html_curve(FILE *out, const bench_result *result, bool narrow)
+{
+    bench_plot plot = bench_plot_begin(out, narrow, narrow ? 280 : 320, "Response time by percentile");
+    const fsi_hist *ended = &result->response, *cut = &result->censored;
+    bool service = bench_service_differs(result);
+    double end = (double)bench_curve_end(ended, cut), low = ended->count ? (double)ended->min : end, used = 0;
+    if (service && (double)result->service.min < low) low = (double)result->service.min;
+    if (service && (double)result->service.max > end) end = (double)result->service.max;
+    bench_plot_times(&plot, low, end > 0 ? end : 1);
+    plot.x1 = bench_log10((double)ended->count + (double)cut->count);
+    plot.x1 = plot.x1 < 1 ? 1 : plot.x1 > 6.5 ? 6.5 : plot.x1;
+    for (size_t i = 0; i < BENCH_NINE_MARKS; i++) {
+        double nines = bench_nines(1 - bench_nine_marks[i].share);
+        if (nines <= plot.x1 * 1.0001) bench_plot_x_tick(&plot, nines, bench_nine_marks[i].name, &used);
+    }
+    if (service) (void)bench_plot_curve(&plot, "line b", &result->service, NULL);
+    double alive = bench_plot_curve(&plot, "line a", ended, cut);
+    double y = bench_plot_y(&plot, bench_plot_time(&plot, (double)bench_curve_end(ended, cut)));
+    if (alive > 0) bench_plot_line(&plot, "line bad dash", bench_plot_x(&plot, bench_nines(alive)), y, plot.right, y);
+    if (service) {
+        double at = bench_plot_y(&plot, bench_plot_time(&plot, (double)bench_service_at(result, 1)));
+        bench_plot_text(&plot, plot.right, at + 18 > plot.bottom - 4 ? plot.bottom - 4 : at + 18, "end", "mark b",
+                        "service time");
+    }
+    bench_plot_marks(&plot, result, alive <= 0);
+    bench_plot_end(&plot);
+}
+
+// ---- the histogram
+
+static void bench_plot_bar(const bench_plot *plot, const char *style, double x1, double x2, double count, double most,
+                           const char *title)
+{
+    double height = most > 0 ? count / most * (plot->bottom - plot->top) : 0;
+    if (count <= 0) return;
+    if (height < 1.5) height = 1.5; // that there was something must be seen
+    (void)fprintf(plot->out,
+                  "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s</title></rect>\n",
+                  style, x1, plot->bottom - height, x2 - x1 > 1.6 ? x2 - x1 - 0.6 : x2 - x1, height, title);
+}
+
+static void bench_plot_bars(const bench_plot *plot, const bench_bars *bars, double all)
+{
+    char low[48], high[48], count[48], share[48], title[240];
+    for (uint32_t i = 0; i < bars->count; i++) {
+        (void)snprintf(title, sizeof title, "%s to %s: %s requests, %s",
+                       bench_html_tick(low, sizeof low, bars->edges[i]),
+                       bench_html_tick(high, sizeof high, bars->edges[i + 1]),
+                       bench_html_number(count, sizeof count, (double)bars->counts[i]),
+                       bench_html_percent(share, sizeof share, (double)bars->counts[i], all));
+        bench_plot_bar(plot, "bar", bench_plot_x(plot, bench_log10(bars->edges[i])),
+                       bench_plot_x(plot, bench_log10(bars->edges[i + 1])), (double)bars->counts[i], (double)bars->most,
+                       title);
+    }
+}
+
+// A vertical line at a percentile; its label stands in row 0 or 1 above the bars, where it has room.
+static void bench_plot_percentile(const bench_plot *plot, const bench_result *result, double share, const char *name,
+                                  int row)
+{
+    char text[64], value[48];
+    bool beyond;
+    double ns = (double)bench_response_at(result, share, &beyond);
+    if (beyond || ns <= 0) return;
+    double x = bench_plot_x(plot, bench_log10(ns)), y = plot->top - 18 + 14 * row;
+    (void)snprintf(text, sizeof text, "%s&nbsp;%s", name, bench_html_time(value, sizeof value, ns));
+    bool left = x + 4 + bench_plot_width(text) > plot->right;
+    bench_plot_line(plot, "rule", x, y - 8, x, plot->bottom);
+    bench_plot_text(plot, left ? x - 4 : x + 4, y, left ? "end" : "start", "mark", text);
+}
+
+// The x axis: all ranges, but no less than a fifth of a decade. Ticks in even steps where less than a factor of 5 is shown.
+static void bench_plot_bars_axis(bench_plot *plot, const bench_bars *bars)
+{
+    char text[48];
+    double used = 0, low = bars->edges[0], high = bars->edges[bars->count];
+    if (!bars->count) return;
+    if (high / low < 1.6) low /= 1.26, high *= 1.26;
+    plot->x0 = bench_log10(low), plot->x1 = bench_log10(high);
+    bool even = high / low<5, decades = high / low>(plot->narrow ? 50 : 3000);
+    double step = bench_step(high - low, plot->narrow ? 4 : 7), at = bench_125(low, true);
+    if (even) at = (double)(uint64_t)(low / step + 1) * step;
+    if (decades) at = bench_125_next(low * 0.999, true);
+    for (; at <= high * 1.0001; at = even ? at + step : bench_125_next(at, decades))
+        bench_plot_x_tick(plot, bench_log10(at), bench_html_tick(text, sizeof text, at), &used);
+}
+
+static void bench_html_bars(FILE *out, const bench_result *result, bool narrow)
+{
+    bench_bars bars;
+    char text[48];
+    double cut = (double)result->censored.count, all = (double)result->response.count + cut;
+    bench_plot plot = bench_plot_begin(out, narrow, narrow ? 230 : 250, "How many requests took how long");
+    plot.top = 42;
+    if (cut > 0) plot.right -= 78;
+    bench_bars_of(&bars, &result->response, narrow ? 56 : 112);
+    if (cut > (double)bars.most) bars.most = result->censored.count;
+    bench_plot_bars_axis(&plot, &bars);
+    plot.y1 = 100 * (double)bars.most / all;
+    for (double step = bench_step(plot.y1, 4), at = 0; at <= plot.y1; at += step) {
+        (void)snprintf(text, sizeof text, "%.6g&nbsp;%%", at);
+        bench_plot_y_tick(&plot, at, text);
+    }
+    bench_plot_bars(&plot, &bars, all);
+    bench_plot_percentile(&plot, result, 0.5, "p50", 0);
+    bench_plot_percentile(&plot, result, 0.99, "p99", 1);
+    if (cut > 0) {
+        plot.right += 78;
+        bench_plot_bar(&plot, "bar bad", plot.right - 50, plot.right - 14, cut, (double)bars.most, "not ended");
+        bench_plot_text(&plot, plot.right - 32, plot.bottom + 17, "middle", "mark bad", "not ended");
+    }
+    bench_plot_end(&plot);
+}
+
+// ---- over time
+
+// Seconds that slot `index` of the series covers: the last may be a part of one.
+static double bench_slot_s(const bench_result *result, uint32_t index)
+{
+    double slot = result->second_ns ? (double)result->second_ns / 1e9 : 1, left = bench_run_s(result) - slot * index;
+    return left < slot ? left : slot;
+}
+
+// Slots that are drawn: a last one that is nearly empty tells nothing.
+static uint32_t bench_slots(const bench_result *result)
+{
+    double slot = result->second_ns ? (double)result->second_ns / 1e9 : 1;
+    uint32_t count = result->second_count < BENCH_SECONDS_MAX ? result->second_count : BENCH_SECONDS_MAX;
+    while (count && bench_slot_s(result, count - 1) < slot * (count > 1 ? 0.2 : 1e-6)) count--;
+    return count;
+}
+
+typedef enum bench_serie {
+    BENCH_SERIE_DONE,
+    BENCH_SERIE_ERRORS,
+    BENCH_SERIE_P50,
+    BENCH_SERIE_P99,
+    BENCH_SERIE_MAX
+} bench_serie;
+
+// A slot's value; below 0: it has none.
+static double bench_serie_at(const bench_result *result, bench_serie serie, uint32_t index)
+{
+    const bench_second *slot = &result->seconds[index];
+    if (serie == BENCH_SERIE_DONE) return (double)slot->done / bench_slot_s(result, index);
+    if (serie == BENCH_SERIE_ERRORS) return (double)(slot->errors + slot->timeouts) / bench_slot_s(result, index);
+    if (!slot->done) return -1;
+    return (double)(serie == BENCH_SERIE_P50 ? slot->p50 : serie == BENCH_SERIE_P99 ? slot->p99 : slot->max);
+}
+
+static double bench_serie_most(const bench_result *result, bench_serie serie)
+{
+    double most = 0;
+    for (uint32_t i = 0; i < bench_slots(result); i++)
+        if (bench_serie_at(result, serie, i) > most) most = bench_serie_at(result, serie, i);
+    return most;
+}
+
+// Steps, a gap where a slot has no value. Returns the y of the last value, in px; below 0 if there is none.
+static double bench_plot_serie(const bench_plot *plot, const bench_result *result, bench_serie serie, const char *style)
+{
+    bench_path path;
+    double slot = result->second_ns ? (double)result->second_ns / 1e9 : 1, y = -1;
+    bench_path_begin(&path, plot, style);
+    for (uint32_t i = 0; i < bench_slots(result); i++) {
+        double value = bench_serie_at(result, serie, i);
+        if (value < 0) {
+            if (path.drawn) (void)fprintf(plot->out, " "), path.drawn = false;
+            continue;
+        }
+        y = bench_plot_y(plot, serie >= BENCH_SERIE_P50 ? bench_plot_time(plot, value) : value);
+        bench_path_to(&path, bench_plot_x(plot, slot * i), y);
+        bench_path_to(&path, bench_plot_x(plot, slot * i + bench_slot_s(result, i)), y);
+    }
+    path.drawn = path.drawn || y >= 0;
+    bench_path_end(&path);
+    return y;
+}
+
+static void bench_plot_seconds(bench_plot *plot, const bench_result *result)
+{
+    char text[48];
+    double used = 0, step, slot = result->second_ns ? (double)result->second_ns / 1e9 : 1;
+    uint32_t count = bench_slots(result);
+    plot->x1 = slot * (count - 1) + bench_slot_s(result, count - 1);
+    step = bench_step(plot->x1, plot->narrow ? 4 : 8);
+    for (double at = 0; at <= plot->x1 * 1.0001; at += step) {
+        bench_plot_x_tick(plot, at, at > 0 ? bench_html_tick(text, sizeof text, at * 1e9) : "0", &used);
+    }
+}
+
+// Names of lines at their right ends, lowest line first; pushed apart where they would touch. At most 3; y below 0: no such line.
+static void bench_plot_names(const bench_plot *plot, const double *ys, const char *const *names,
+                             const char *const *styles, int count)
+{
+    double at[3], last = plot->bottom + 17, first = 9;
+    for (int i = 0; i < count; i++) {
+        if (ys[i] < 0) continue;
+        at[i] = ys[i] + 4 > last - 13 ? last - 13 : ys[i] + 4;
+        last = at[i];
+    }
+    for (int i = count; i-- > 0;) {
+        if (ys[i] < 0) continue;
+        if (at[i] < first) at[i] = first;
+        first = at[i] + 13;
+        bench_plot_text(plot, plot->right + 5, at[i], "start", styles[i], names[i]);
+    }
+}
+
+static void bench_html_rates(FILE *out, const bench_result *result, bool narrow)
+{
+    static const char *const names[] = {"errors", "done"}, *const styles[] = {"mark bad", "mark a"};
+    char text[48];
+    bench_plot plot = bench_plot_begin(out, narrow, 200, "Requests per second over time");
+    double errors = bench_serie_most(result, BENCH_SERIE_ERRORS), most = bench_serie_most(result, BENCH_SERIE_DONE),
+           ys[2] = {-1, -1};
+    plot.top = 12, plot.right -= 38;
+    if (errors > most) most = errors;
+    double step = bench_step(most, 4);
+    for (plot.y1 = step; plot.y1 < most;) plot.y1 += step;
+    for (double at = 0; at <= plot.y1 * 1.001; at += step)
+        bench_plot_y_tick(&plot, at, bench_html_number(text, sizeof text, at));
+    bench_plot_seconds(&plot, result);
+    ys[1] = bench_plot_serie(&plot, result, BENCH_SERIE_DONE, "line a");
+    if (errors > 0) ys[0] = bench_plot_serie(&plot, result, BENCH_SERIE_ERRORS, "line bad");
+    bool crossed = ys[0] >= 0 && ys[0] < ys[1];
+    double sorted[2] = {crossed ? ys[1] : ys[0], crossed ? ys[0] : ys[1]};
+    const char *const sorted_names[2] = {names[crossed], names[!crossed]}, *const sorted_styles[2] = {styles[crossed],
+                                                                                                      styles[!crossed]};
+    bench_plot_names(&plot, sorted, sorted_names, sorted_styles, 2);
+    bench_plot_end(&plot);
+}
+
+static void bench_html_times(FILE *out, const bench_result *result, bool narrow)
+{
+    static const char *const names[] = {"p50", "p99", "max"}, *const styles[] = {"mark", "mark a", "mark soft"};
+    double low = 0, high = bench_serie_most(result, BENCH_SERIE_MAX), ys[3];
+    bench_plot plot = bench_plot_begin(out, narrow, 220, "Response time over time");
+    plot.top = 12, plot.right -= 38;
+    for (uint32_t i = 0; i < bench_slots(result); i++) {
+        double value = bench_serie_at(result, BENCH_SERIE_P50, i);
+        if (value > 0 && (low == 0 || value < low)) low = value;
+    }
+    bench_plot_times(&plot, low, high > 0 ? high : 1);
+    bench_plot_seconds(&plot, result);
+    ys[2] = bench_plot_serie(&plot, result, BENCH_SERIE_MAX, "line soft");
+    ys[0] = bench_plot_serie(&plot, result, BENCH_SERIE_P50, "line ink");
+    ys[1] = bench_plot_serie(&plot, result, BENCH_SERIE_P99, "line a");
+    bench_plot_names(&plot, ys, names, styles, 3);
+    bench_plot_end(&plot);
+}
+
+// ---- figures and tables
+
+static void bench_html_figure(FILE *out, const char *name, const char *value, const char *note)
+{
+    (void)fprintf(out, "<div><dt>%s</dt><dd>%s</dd><dd class=\"note\">%s</dd></div>\n", name, value, note);
+}
+
+static void bench_html_quantile(FILE *out, const bench_result *result, double share, const char *name)
+{
+    char text[48], value[64], note[64];
+    bool beyond;
+    double ns = (double)bench_response_at(result, share, &beyond);
+    bool any = result->response.count || result->censored.count;
+    (void)snprintf(value, sizeof value, "%s%s", beyond ? "&gt;&nbsp;" : "",
+                   any ? bench_html_time(text, sizeof text, ns) : "&ndash;");
+    (void)snprintf(note, sizeof note, "service %s",
+                   bench_html_time(text, sizeof text, (double)bench_service_at(result, share)));
+    bench_html_figure(out, name, value, bench_service_differs(result) ? note : "");
+}
+
+static uint64_t bench_accounted(const bench_result *result)
+{
+    return result->done + bench_errors(result) + result->in_flight + result->unsent;
+}
+
+static void bench_html_figures(FILE *out, const bench_result *result)
+{
+    char text[64], bytes[48], value[64], note[96];
+    double seconds = bench_run_s(result), failed = (double)bench_errors(result);
+    (void)fprintf(out, "<dl class=\"figures\">\n");
+    note[0] = 0;
+    if (result->setup.rate > 0)
+        (void)snprintf(note, sizeof note, "of %s asked for", bench_html_number(text, sizeof text, result->setup.rate));
+    bench_html_figure(out, "Requests per second",
+                      bench_html_number(value, sizeof value, (double)bench_answers(result) / seconds), note);
+    bench_html_quantile(out, result, 0.5, "Median response");
+    bench_html_quantile(out, result, 0.99, "p99");
+    if (result->response.count + result->censored.count >= 1000) bench_html_quantile(out, result, 0.999, "p99.9");
+    bench_html_quantile(out, result, 1, "Longest");
+    (void)snprintf(note, sizeof note, "%s of %s", bench_html_number(value, sizeof value, failed),
+                   bench_html_number(text, sizeof text, (double)result->due));
+    bench_html_figure(out, "Failed", bench_html_percent(value, sizeof value, failed, (double)result->due), note);
+    (void)snprintf(value, sizeof value, "%s/s",
+                   bench_html_bytes(bytes, sizeof bytes, (double)result->bytes_in / seconds));
+    (void)snprintf(note, sizeof note, "%s in all", bench_html_bytes(bytes, sizeof bytes, (double)result->bytes_in));
+    bench_html_figure(out, "Received", value, note);
+    (void)fprintf(out, "</dl>\n");
+}
+
+static void bench_html_count_row(FILE *out, const char *style, const char *name, uint64_t count, uint64_t all)
+{
+    char number[64], share[48];
+    (void)fprintf(out, "<tr%s><th>%s</th><td>%s</td><td>%s</td></tr>\n", style, name,
+                  bench_html_number(number, sizeof number, (double)count),
+                  all ? bench_html_percent(share, sizeof share, (double)count, (double)all) : "");
+}
+
+static const char *const bench_kind_words[BENCH_KINDS] = {
+    "Connection refused", "Connecting timed out",     "No local port left", "Too many open files",
+    "Target unreachable", "Closed early by the peer", "Connection reset",   "Not a valid answer",
+    "Sending failed",     "Unexpected status",        "Unexpected body",    "No answer in time"};
+
+static void bench_html_outcomes(FILE *out, const bench_result *result)
+{
+    uint64_t due = result->due, accounted = bench_accounted(result), events = 0;
+    (void)fprintf(out, "<h2>What became of the requests</h2>\n<table>\n");
+    bench_html_count_row(out, "", "Done", result->done, due);
+    for (int kind = 0; kind < BENCH_KINDS; kind++) {
+        if (result->failed[kind])
+            bench_html_count_row(out, " class=\"bad\"", bench_kind_words[kind], result->failed[kind], due);
+        events += result->events[kind];
+    }
+    if (result->in_flight) bench_html_count_row(out, "", "In flight at the end", result->in_flight, due);
+    if (result->unsent) bench_html_count_row(out, " class=\"bad\"", "Due, but never sent", result->unsent, due);
+    if (accounted < due) bench_html_count_row(out, " class=\"bad\"", "Not accounted for", due - accounted, due);
+    if (accounted > due) bench_html_count_row(out, " class=\"bad\"", "Accounted for twice", accounted - due, due);
+    bench_html_count_row(out, " class=\"sum\"", "Due", due, due);
+    (void)fprintf(out, "</table>\n");
+    if (result->censored.count)
+        (void)fprintf(
+            out,
+            "<p class=\"note\">What did not end counts in every percentile as &ldquo;at least as long as it had taken"
+            " so far&rdquo; (product-limit estimate), and is never dropped.</p>\n");
+    if (result->first_error[0]) {
+        (void)fprintf(out, "<p>The first error: ");
+        bench_html_text(out, result->first_error);
+        (void)fprintf(out, "</p>\n");
+    }
+    if (!events) return;
+    (void)fprintf(out, "<h2>Errors of connections</h2>\n<table>\n");
+    for (int kind = 0; kind < BENCH_KINDS; kind++)
+        if (result->events[kind]) bench_html_count_row(out, "", bench_kind_words[kind], result->events[kind], 0);
+    (void)fprintf(out, "</table>\n");
+}
+
+static void bench_html_statuses(FILE *out, const bench_result *result)
+{
+    uint64_t all = 0;
+    char name[16];
+    for (int status = 0; status < 600; status++) all += result->statuses[status];
+    if (!all) return;
+    (void)fprintf(out, "<h2>Statuses</h2>\n<table>\n");
+    for (int status = 0; status < 600; status++) {
+        if (!result->statuses[status]) continue;
+        (void)snprintf(name, sizeof name, "%d", status);
+        bench_html_count_row(out, "", name, result->statuses[status], all);
+    }
+    (void)fprintf(out, "</table>\n");
+}
+
+static void bench_html_row(FILE *out, const char *name, const char *value)
+{
+    if (!*value) return;
+    (void)fprintf(out, "<tr><th>%s</th><td>", name);
+    bench_html_text(out, value);
+    (void)fprintf(out, "</td></tr>\n");
+}
+
+// A row whose value is a number with a unit; none if it is 0.
+static void bench_html_amount(FILE *out, const char *name, double value, const char *unit)
+{
+    char text[64], line[96];
+    if (value <= 0) return;
+    (void)snprintf(line, sizeof line, "%s%s", bench_html_number(text, sizeof text, value), unit);
+    bench_html_row(out, name, line);
+}
+
+static void bench_html_length(FILE *out, const char *name, uint64_t ns)
+{
+    char text[48];
+    if (ns) bench_html_row(out, name, bench_length_text(text, sizeof text, ns));
+}
+
+static void bench_html_setup(FILE *out, const bench_result *result)
+{
+    const bench_setup *setup = &result->setup;
+    (void)fprintf(out, "<h2>How it was measured</h2>\n<table class=\"words\">\n");
+    bench_html_row(out, "Target", setup->url);
+    if (setup->urls > 1) bench_html_amount(out, "Targets in all", setup->urls, "");
+    bench_html_row(out, "Server field", result->server);
+    bench_html_row(out, "Load",
+                   setup->rate > 0        ? "open loop: requests are due on a schedule"
+                   : setup->conn_rate > 0 ? "open loop: connections are due on a schedule"
+                                          : "closed loop: an answer makes room for the next request");
+    bench_html_amount(out, "Rate asked for", setup->rate, " requests/s");
+    bench_html_amount(out, "Connections asked for", setup->conn_rate, " connections/s");
+    bench_html_amount(out, "Connections", setup->connections, "");
+    bench_html_amount(out, "Threads", setup->threads, "");
+    if (setup->pipeline > 1) bench_html_amount(out, "Pipelined", setup->pipeline, " requests");
+    bench_html_amount(out, "Requests on each connection", setup->close ? 1 : setup->calls, "");
+    bench_html_length(out, "Duration asked for", setup->duration);
+    bench_html_amount(out, "Requests asked for", (double)setup->requests, "");
+    bench_html_amount(out, "Measured", bench_run_s(result), " s");
+    bench_html_length(out, "Warm-up, not measured", setup->warmup);
+    bench_html_length(out, "Ramp", setup->ramp);
+    bench_html_length(out, "Timeout", setup->timeout);
+    if (setup->echo) bench_html_amount(out, "Echo of", (double)setup->size, " bytes");
+    if (setup->rst) bench_html_row(out, "Connections end", "by reset");
+    bench_html_amount(out, "Source addresses", setup->source_ips > 1 ? setup->source_ips : 0, "");
+    bench_html_amount(out, "Request", setup->request_bytes, " bytes");
+    (void)fprintf(out, "</table>\n");
+}
+
+// CPU time of each request, as "4.20 us, 38 % of a CPU".
+static void bench_html_cpu(FILE *out, const bench_result *result, const char *name, uint64_t ns)
+{
+    char line[96];
+    double requests = (double)bench_answers(result);
+    if (!ns) return;
+    (void)snprintf(line, sizeof line, "%.2f us per request, %.0f %% of a CPU",
+                   requests > 0 ? (double)ns / 1e3 / requests : 0, 100 * (double)ns / 1e9 / bench_run_s(result));
+    bench_html_row(out, name, line);
+}
+
+static void bench_html_environment(FILE *out, const bench_result *result)
+{
+    const bench_setup *setup = &result->setup;
+    char text[48], date[32];
+    (void)fprintf(out, "<h2>Where it ran</h2>\n<table class=\"words\">\n");
+    memset(date, 0, sizeof date);
+    if (result->began_unix > 0) fsi_date_write(date, result->began_unix);
+    bench_html_row(out, "Began", date);
+    bench_html_row(out, "fastserve", setup->version);
+    bench_html_row(out, "System", setup->system);
+    bench_html_row(out, "CPU", setup->cpu);
+    bench_html_amount(out, "CPUs that it may use", setup->cpus, "");
+    if (setup->self_hosted) bench_html_row(out, "Server", "in the same process");
+    bench_html_cpu(out, result, "CPU of the load", result->client_user_ns + result->client_sys_ns);
+    bench_html_cpu(out, result, "CPU of its busiest thread", result->busiest_ns);
+    bench_html_cpu(out, result, "CPU of the server", result->server_cpu_ns);
+    if (result->server_rss)
+        bench_html_row(out, "Memory of the server", bench_bytes_text(text, sizeof text, (double)result->server_rss));
+    bench_html_amount(out, "Connections opened", (double)result->conns_opened, "");
+    bench_html_amount(out, "Most open at a time", (double)result->conns_most, "");
+    bench_html_amount(out, "Connections lost", (double)result->conns_lost, "");
+    bench_html_amount(out, "Connection attempts sent again", (double)result->syn_retransmits, "");
+    if (result->lag.count)
+        bench_html_row(out, "Sent late by (p99)",
+                       bench_time_text(text, sizeof text, (double)fsi_hist_at(&result->lag, 0.99) / 1e3));
+    bench_html_cpu(out, result, "CPU taken by other processes", result->other_ns);
+    bench_html_cpu(out, result, "CPU taken by the host (steal)", result->steal_ns);
+    bench_html_cpu(out, result, "CPU withheld (throttling)", result->throttled_ns);
+    (void)fprintf(out, "</table>\n");
+}
+
+// clang-format off
+static const char bench_html_style[] =
+    ":root{color-scheme:light dark;--bg:#fff;--ink:#1c2126;--soft:#5b6670;--line:#dde2e7;"
+    "--a:#0a5fcc;--b:#9a5300;--bad:#c0262d;--bar:#7fb0ea}\n"
+    "@media(prefers-color-scheme:dark){:root{--bg:#15181b;--ink:#e7eaec;--soft:#a0abb5;--line:#31383f;"
+    "--a:#74b4ff;--b:#eda75f;--bad:#ff8078;--bar:#3f6ea8}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0 auto;max-width:784px;padding:24px 16px 48px;background:var(--bg);color:var(--ink);"
+    "font:16px/1.45 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;font-variant-numeric:tabular-nums}\n"
+    "h1{font-size:22px;line-height:1.3;margin:0;overflow-wrap:anywhere}\n"
+    "h2{font-size:17px;margin:36px 0 8px}\n"
+    "p{margin:6px 0;overflow-wrap:anywhere}\n"
+    ".note{color:var(--soft);font-size:14px}\n"
+    ".figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(140px,1fr));gap:18px 16px;margin:24px 0 0;"
+    "padding:18px 0;border:solid var(--line);border-width:1px 0}\n"
+    ".figures dt{color:var(--soft);font-size:14px}\n"
+    ".figures dd{margin:0;font-size:23px;font-weight:600;letter-spacing:-.01em;overflow-wrap:anywhere}\n"
+    ".figures dd.note{font-size:13px;font-weight:400;letter-spacing:0}\n"
+    "svg{display:block;width:100%;height:auto;margin:4px 0}\n"
+    "svg.n{display:none;max-width:480px}\n"
+    "@media(max-width:680px){svg.w{display:none}svg.n{display:block}}\n"
+    "text{font-size:12px;fill:var(--ink);stroke:var(--bg);stroke-width:3.5px;stroke-linejoin:round;paint-order:stroke}\n"
+    "text.tick,text.soft{fill:var(--soft)}text.bad{fill:var(--bad)}\n"
+    "text.a{fill:var(--a)}text.b{fill:var(--b)}b.a{color:var(--a)}b.b{color:var(--b)}\n"
+    ".grid{stroke:var(--line);fill:none}.rule{stroke:var(--ink);stroke-dasharray:2 3;fill:none}\n"
+    ".line{fill:none;stroke-width:1.8;stroke-linejoin:round}.line.a{stroke:var(--a)}.line.b{stroke:var(--b)}\n"
+    ".line.bad{stroke:var(--bad)}.line.soft{stroke:var(--soft);stroke-width:1}.line.ink{stroke:var(--ink);stroke-width:1.2}\n"
+    ".line.dash{stroke-dasharray:5 4}.dot{fill:var(--a);stroke:var(--bg)}.bar{fill:var(--bar)}.bar.bad{fill:var(--bad)}\n"
+    "table{border-collapse:collapse;width:100%;max-width:560px;font-size:15px}\n"
+    "th,td{padding:5px 0 5px 12px;border-bottom:1px solid var(--line);vertical-align:top}\n"
+    "th{font-weight:400;text-align:left;padding-left:0}\n"
+    "td{text-align:right;white-space:nowrap;width:24%}\n"
+    ".words{max-width:none}.words th{width:40%;color:var(--soft)}\n"
+    ".words td{width:auto;text-align:left;white-space:normal;overflow-wrap:anywhere}\n"
+    ".bad th,.bad td{color:var(--bad)}.sum th,.sum td{border-bottom:0;font-weight:600}\n";
+// clang-format on
+
+static void bench_html_head(FILE *out, const bench_result *result)
+{
+    const bench_setup *setup = &result->setup;
+    char text[64];
+    (void)fprintf(
+        out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+             "<title>fastserve bench: ");
+    bench_html_text(out, setup->url);
+    (void)fprintf(out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<p class=\"note\">fastserve bench</p>\n<h1>",
+                  bench_html_style);
+    bench_html_text(out, setup->url);
+    (void)fprintf(out, "</h1>\n<p class=\"note\">");
+    if (setup->rate > 0)
+        (void)fprintf(out, "Open loop at %s requests per second, ", bench_html_number(text, sizeof text, setup->rate));
+    else
+        (void)fprintf(out, "%s", setup->conn_rate > 0 ? "Open loop by connections, " : "Closed loop, ");
+    (void)fprintf(out, "%s connection%s, ", bench_html_number(text, sizeof text, setup->connections),
+                  setup->connections == 1 ? "" : "s");
+    (void)fprintf(out, "%s measured</p>\n", bench_html_time(text, sizeof text, (double)result->run_ns));
+    if (result->interrupted)
+        (void)fprintf(out, "<p>The run was interrupted; the figures are of what had been measured.</p>\n");
+}
+
+static void bench_html_latency(FILE *out, const bench_result *result)
+{
+    (void)fprintf(out, "<h2>Response time by percentile</h2>\n");
+    if (!result->response.count && !result->censored.count) {
+        (void)fprintf(out, "<p class=\"note\">No request ended: there is nothing to draw.</p>\n");
+        return;
+    }
+    if (bench_service_differs(result))
+        (void)fprintf(out, "<p class=\"note\"><b class=\"a\">Response time</b> counts from when a request was due, "
+                           "<b class=\"b\">service time</b> from when it was sent.</p>\n");
+    bench_html_curve(out, result, false);
+    bench_html_curve(out, result, true);
+    (void)fprintf(out, "<h2>How many requests took how long</h2>\n");
+    bench_html_bars(out, result, false);
+    bench_html_bars(out, result, true);
+}
+
+static void bench_html_time_charts(FILE *out, const bench_result *result)
+{
+    if (!bench_slots(result)) return;
+    (void)fprintf(out, "<h2>Requests per second over time</h2>\n");
+    bench_html_rates(out, result, false);
+    bench_html_rates(out, result, true);
+    if (bench_serie_most(result, BENCH_SERIE_MAX) <= 0) return;
+    (void)fprintf(out, "<h2>Response time over time</h2>\n");
+    bench_html_times(out, result, false);
+    bench_html_times(out, result, true);
+}
+
+// The whole page. The caller looks at ferror(out).
+FSI_PRIVATE void bench_write_html(FILE *out, const bench_result *result)
+{
+    bench_html_head(out, result);
+    bench_html_figures(out, result);
+    bench_html_latency(out, result);
+    bench_html_time_charts(out, result);
+    bench_html_outcomes(out, result);
+    bench_html_statuses(out, result);
+    bench_html_setup(out, result);
+    bench_html_environment(out, result);
+    (void)fprintf(out, "</body>\n</html>\n");
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -3333,7 +4760,7 @@ static bool bench_is_loopback(const fsi_sockaddr *at)
 // Before the run: one line for each thing that will matter.
 static void bench_preflight(const bench_options *options, const bench_plan *plan)
 {
-    const fsi_sockaddr *at = &plan->targets[0].address;
+    const fsi_sockaddr *at = &plan->places[0].address;
     char range[64], *end;
     if (at->storage.ss_family == AF_UNIX) return;
     double conns = options->conn_rate > 0 ? options->conn_rate : plan->fresh ? options->rate : 0;
@@ -3623,34 +5050,33 @@ static bool bench_read_targets(bench_job *job, const char *const *texts)
 }
 
 // The requests of the URLs, those of one address together, and an address for each.
-static bool bench_make_targets(bench_job *job)
+static bool bench_make_places(bench_job *job)
 {
     bench_plan *plan = &job->plan;
     for (uint32_t i = 0; i < job->url_count; i++) {
         bool known = false;
         for (uint32_t k = 0; k < i && !known; k++) known = bench_same_place(&job->urls[k], &job->urls[i]);
         if (known) continue;
-        bench_target *target = &plan->targets[plan->target_count++];
-        target->first = plan->request_count;
+        bench_place *place = &plan->places[plan->place_count++];
+        place->first = plan->request_count;
         for (uint32_t k = i; k < job->url_count; k++) {
             if (!bench_same_place(&job->urls[i], &job->urls[k])) continue;
             const char *wrong =
                 bench_build(job->options, &job->urls[k], &job->body, &plan->requests[plan->request_count++]);
-            target->count++;
+            place->count++;
             if (!wrong) continue;
             bench_say("%s", wrong);
             return false;
         }
-        if (!bench_reach(&job->urls[i], job->options, plan, &target->address)) return false;
-        if (plan->source_ips < 2 ||
-            (target->address.storage.ss_family == AF_INET && bench_is_loopback(&target->address)))
+        if (!bench_reach(&job->urls[i], job->options, plan, &place->address)) return false;
+        if (plan->source_ips < 2 || (place->address.storage.ss_family == AF_INET && bench_is_loopback(&place->address)))
             continue;
         bench_say("--source-ips: only for targets on 127.0.0.1, whose neighbours are this machine's too");
         return false;
     }
-    if (plan->conn_count >= plan->target_count) return true;
+    if (plan->conn_count >= plan->place_count) return true;
     bench_say("%u connections for %u addresses: some would never be asked; raise -c", plan->conn_count,
-              plan->target_count);
+              plan->place_count);
     return false;
 }
 
@@ -3777,8 +5203,8 @@ static bool bench_prepare(bench_job *job, const char *const *urls, uint32_t coun
     job->url_count = count;
     job->urls = (bench_url *)calloc(count, sizeof *job->urls);
     plan->requests = (bench_request *)calloc(count, sizeof *plan->requests);
-    plan->targets = (bench_target *)calloc(count, sizeof *plan->targets);
-    if (!job->urls || !plan->requests || !plan->targets) {
+    plan->places = (bench_place *)calloc(count, sizeof *plan->places);
+    if (!job->urls || !plan->requests || !plan->places) {
         bench_say("out of memory");
         return false;
     }
@@ -3790,7 +5216,7 @@ static bool bench_prepare(bench_job *job, const char *const *urls, uint32_t coun
     }
     job->io.on_client = bench_probe_ready;
     plan->main_io = &job->io;
-    if (!bench_read_targets(job, urls) || !bench_descriptors(job) || !bench_make_targets(job)) return false;
+    if (!bench_read_targets(job, urls) || !bench_descriptors(job) || !bench_make_places(job)) return false;
     if (!bench_batch(plan) || !bench_expect(plan, job->options->expect_body)) {
         bench_say("out of memory");
         return false;
@@ -3805,7 +5231,7 @@ static void bench_job_free(bench_job *job)
     for (uint32_t i = 0; i < job->plan.request_count; i++) bench_text_free(&job->plan.requests[i].bytes);
     free(job->threads);
     free(job->plan.requests);
-    free(job->plan.targets);
+    free(job->plan.places);
     free(job->plan.batch);
     free(job->plan.expect_back);
     free(job->urls);
@@ -4130,7 +5556,7 @@ static void bench_never_up(const bench_job *job)
     int error = ETIMEDOUT;
     for (uint32_t i = job->plan.thread_count; i-- > 0;)
         if (job->threads[i]->connect_error) error = job->threads[i]->connect_error;
-    (void)fsi_sockaddr_text(&job->plan.targets[0].address, text, sizeof text);
+    (void)fsi_sockaddr_text(&job->plan.places[0].address, text, sizeof text);
     bench_say("no connection to %s could be made: %s; %s", text, strerror(error), bench_advice(error));
 }
 

@@ -377,13 +377,13 @@ TEST(report_layout)
 
 // A thread with one connection that is up and has requests in flight; there is no socket under it.
 static bench_plan plan;
-static bench_target target;
+static bench_place place;
 
 static bench_thread *bare_thread(uint32_t in_flight)
 {
     memset(&plan, 0, sizeof plan);
-    plan.targets = &target;
-    plan.target_count = plan.thread_count = plan.conn_count = 1;
+    plan.places = &place;
+    plan.place_count = plan.thread_count = plan.conn_count = 1;
     plan.pipeline = 8;
     plan.calls = UINT64_MAX;
     plan.alike = true;

@@ -427,7 +427,7 @@ static bool load(const char *format, ...)
 // ---- a thread with one connection that is up, without a socket under it
 
 static bench_plan bare_plan;
-static bench_target bare_target;
+static bench_place bare_target;
 static bench_request bare_request;
 
 // So many requests begin on it, and are sent.
@@ -443,9 +443,9 @@ static void bare_ask(bench_thread *thread, uint32_t count)
 static bench_thread *bare_thread(uint32_t in_flight, uint32_t depth)
 {
     memset(&bare_plan, 0, sizeof bare_plan);
-    bare_plan.targets = &bare_target;
+    bare_plan.places = &bare_target;
     bare_plan.requests = &bare_request;
-    bare_plan.target_count = bare_plan.thread_count = bare_plan.conn_count = 1;
+    bare_plan.place_count = bare_plan.thread_count = bare_plan.conn_count = 1;
     bare_target.first = 0;
     bare_target.count = 1;
     bare_plan.pipeline = depth;
