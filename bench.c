@@ -5647,14 +5647,75 @@ static void bench_print_speed(FILE *out, bool *blank, const bench_result *result
     bench_remark(out, blank, "Responses: %llu", (unsigned long long)result->done);
 }
 
-static void bench_print(FILE *out, const bench_options *options, const bench_result *result)
+static void bench_print_wrk2_one(FILE *out, const bench_result *result)
+{
+    bench_print_wrk2(out, result, false);
+}
+
+static void bench_print_wrk2_both(FILE *out, const bench_result *result)
+{
+    bench_print_wrk2(out, result, true);
+}
+
+// wrk's layout, or with a rate wrk2's, and what else there is to say.
+static void bench_print_all(FILE *out, const bench_options *options, const bench_result *result)
 {
     bool blank = false;
-    bench_print_wrk(out, result, options->latency ? bench_print_percentiles : NULL);
+    void (*middle)(FILE *, const bench_result *) = bench_print_percentiles;
+    if (options->rate > 0) middle = options->service ? bench_print_wrk2_both : bench_print_wrk2_one;
+    bench_print_wrk(out, result, options->latency ? middle : NULL);
     if (options->echo) bench_print_speed(out, &blank, result);
     bench_print_details(out, &blank, result);
     if (result->server_cpu_ns) bench_print_cpu(out, &blank, result);
     if (!options->quiet) bench_audit_remarks(out, &blank, result);
+    if (!options->histogram) return;
+    (void)fputc('\n', out);
+    bench_print_histogram(out, result);
+}
+
+// Prints the result. Where another program's layout fills the standard output, our remarks go to stderr.
+static void bench_print(const bench_options *options, const bench_result *result)
+{
+    bool blank = true, json = options->json_file && strcmp(options->json_file, "-") == 0;
+    if (json) return;
+    switch (options->format) {
+    case BENCH_FORMAT_AB: bench_print_ab(stdout, result); break;
+    case BENCH_FORMAT_HTTPERF: bench_print_httperf(stdout, result); break;
+    case BENCH_FORMAT_WRK: bench_print_all(stdout, options, result); return;
+    }
+    (void)fflush(stdout);
+    if (!options->quiet) bench_audit_remarks(stderr, &blank, result);
+}
+
+typedef void bench_writer(FILE *out, const bench_result *result);
+
+// Writes a file that was asked for; "-" is the standard output. False: said why it could not be.
+static bool bench_save(const char *option, const char *path, bench_writer *writer, const bench_result *result)
+{
+    bool dash = path && strcmp(path, "-") == 0;
+    if (!path) return true;
+    FILE *out = dash ? stdout : fopen(path, "w");
+    bool fine = out != NULL;
+    if (fine) {
+        writer(out, result);
+        fine = fflush(out) == 0 && !ferror(out);
+        if (!dash) fine = fclose(out) == 0 && fine;
+    }
+    if (!fine) bench_say("%s %s: %s", option, path, strerror(errno));
+    return fine;
+}
+
+static void bench_write_json(FILE *out, const bench_result *result)
+{
+    (void)out; (void)result;
+}
+
+static bool bench_save_all(const bench_options *options, const bench_result *result)
+{
+    bool json = bench_save("--json", options->json_file, bench_write_json, result);
+    bool hgrm = bench_save("--hgrm", options->hgrm_file, bench_write_hgrm, result);
+    bool html = bench_save("--html", options->html_file, bench_write_html, result);
+    return json && hgrm && html;
 }
 
 // What the runs of one command share.
@@ -5675,9 +5736,11 @@ static bool bench_session_run(bench_session *session, bool head)
 
 static int bench_single(bench_session *session)
 {
-    if (!bench_session_run(session, session->options->format == BENCH_FORMAT_WRK)) return BENCH_USAGE;
-    bench_print(stdout, session->options, session->result);
-    return bench_verdict(session->options, session->result);
+    bool json = session->options->json_file && strcmp(session->options->json_file, "-") == 0;
+    if (!bench_session_run(session, session->options->format == BENCH_FORMAT_WRK && !json)) return BENCH_USAGE;
+    bench_print(session->options, session->result);
+    int status = bench_verdict(session->options, session->result);
+    return bench_save_all(session->options, session->result) ? status : BENCH_USAGE;
 }
 
 static double bench_rate_of(const bench_result *result)
@@ -5715,6 +5778,93 @@ static int bench_ladder(bench_session *session)
             p99s[count - 1]);
     free(rates);
     return worst;
+}
+
+// ---- --selftest: a target whose law of latency is known
+
+typedef struct bench_trial {
+    const char *name, *law;
+    const char *words[10]; // of a command line
+    bool open;             // against the law; else against what the target says it imposed
+} bench_trial;
+
+// One figure against what it must be: within 5 %, or half a millisecond, which a busy machine may take.
+static bool bench_trial_row(const char *name, const char *figure, uint64_t found, uint64_t truth)
+{
+    char one[48], two[48];
+    double off = truth ? ((double)found - (double)truth) / (double)truth : 0;
+    double far = found > truth ? (double)(found - truth) : (double)(truth - found);
+    bool fine = (off < 0.05 && off > -0.05) || far < 500000;
+    (void)printf("  %-12s %-5s %10s  %10s  %+6.1f%%  %s\n", name, figure,
+                 bench_time_text(one, sizeof one, (double)found / 1000),
+                 bench_time_text(two, sizeof two, (double)truth / 1000), 100 * off, fine ? "ok" : "WRONG");
+    return fine;
+}
+
+static bool bench_trial_judge(const bench_trial *trial, const bench_law *law, const bench_target *target,
+                              const bench_result *result)
+{
+    static const struct {
+        const char *name;
+        double q;
+    } figures[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}};
+    bool fine = result->done > 100 && bench_errors(result) == 0, beyond;
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
+        uint64_t truth = trial->open ? bench_law_quantile(law, figures[i].q) : fsi_hist_at(&target->imposed, figures[i].q);
+        fine &= bench_trial_row(trial->name, figures[i].name, bench_quantile(result, figures[i].q, &beyond), truth);
+    }
+    return fine & bench_trial_row(trial->name, "max", result->response.max, target->imposed.max);
+}
+
+// False: the result is wrong, or there is none.
+static bool bench_trial_run(const bench_trial *trial, bench_options *options, bench_target *target, bench_result *result)
+{
+    char words[10][32], *argv[11], error[256], url[64];
+    const char *urls[] = {url};
+    bench_law law;
+    int argc = 0;
+    for (; argc < 10 && trial->words[argc]; argc++) {
+        (void)snprintf(words[argc], sizeof words[argc], "%s", trial->words[argc]);
+        argv[argc] = words[argc];
+    }
+    if (!bench_parse(argc, argv, options, error, sizeof error) || bench_law_parse(trial->law, &law)) return false;
+    memset(target, 0, sizeof *target);
+    if (!bench_law_start(&law, target)) {
+        bench_say("cannot start the target: %s", strerror(errno));
+        return false;
+    }
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/", target->port);
+    bool fine = bench_once(options, urls, 1, false, false, result);
+    bench_law_stop(target);
+    bench_options_free(options);
+    return fine && bench_trial_judge(trial, &law, target, result);
+}
+
+static int bench_selftest(void)
+{
+    static const bench_trial trials[] = {
+        {"open loop", "exp:2ms,freeze:1s/5s", {"bench", "-R", "500", "-c", "1000", "-d", "10s"}, true},
+        {"closed loop", "exp:2ms,freeze:1s/5s", {"bench", "-c", "50", "-d", "10s"}, false},
+        {"open loop", "lognormal:5ms/0.8", {"bench", "-R", "2000", "-c", "200", "-d", "5s"}, true},
+    };
+    bench_options *options = (bench_options *)calloc(1, sizeof *options);
+    bench_target *target = (bench_target *)calloc(1, sizeof *target);
+    bench_result *result = (bench_result *)malloc(sizeof *result);
+    bool fine = options && target && result;
+    const char *law = "";
+    for (size_t i = 0; options && target && result && i < sizeof trials / sizeof trials[0]; i++) {
+        if (strcmp(law, trials[i].law) != 0)
+            (void)printf("%sTarget %s%*sfound       truth\n", i ? "\n" : "", trials[i].law,
+                         (int)(24 - strlen(trials[i].law)), "");
+        law = trials[i].law;
+        (void)fflush(stdout);
+        fine &= bench_trial_run(&trials[i], options, target, result);
+    }
+    (void)printf("\n%s\n", fine ? "The figures are right." : "The figures are wrong, or this machine is too busy for them.");
+    free(options);
+    free(target);
+    free(result);
+    return fine ? BENCH_OK : BENCH_UNTRUSTED;
 }
 
 static int bench_perform(bench_options *options)
@@ -5759,6 +5909,8 @@ static int bench_main(int argc, char **argv)
         else
             (void)printf("fastserve %s\n", fsv_version());
         status = BENCH_OK;
+    } else if (options->selftest) {
+        status = bench_selftest();
     } else {
         status = bench_perform(options);
     }
