@@ -73,10 +73,12 @@ chaos: fastserve build/asan/fastserve build/chaos
 	@FASTSERVE=build/asan/fastserve sh tests/chaos.sh $(CHAOS_S)
 
 fuzz:
-	@mkdir -p build/fuzz/corpus
-	$(CLANG) $(C) -g -O1 -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	    tests/fuzz_http.c -o build/fuzz/fuzz_http
-	build/fuzz/fuzz_http -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -print_final_stats=1 build/fuzz/corpus
+	@mkdir -p build/fuzz/fuzz_http.corpus build/fuzz/fuzz_client.corpus
+	for f in fuzz_http fuzz_client; do \
+	    $(CLANG) $(C) -g -O1 -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	        tests/$$f.c -o build/fuzz/$$f && \
+	    build/fuzz/$$f -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -print_final_stats=1 \
+	        build/fuzz/$$f.corpus || exit 1; done
 
 # By hand, on a quiet machine: make beside BESIDE='--only keep,stock --rounds 3'
 beside: fastserve
@@ -123,7 +125,7 @@ help:
 	@echo 'make cxx        everything as C++17      make format    lay the code out (clang-format)'
 	@echo 'make builds     the header in all modes  make format-check  only say what it would change'
 	@echo 'make lint       clang-tidy and analyzer  make clients   curl, wrk, ab, Node, Go ... against serve'
-	@echo 'make chaos      load with resets, ASan, CHAOS_S=20      make fuzz      libFuzzer, FUZZ_S=30'
+	@echo 'make chaos      load with resets, ASan, CHAOS_S=20      make fuzz      libFuzzer, FUZZ_S=30 each'
 	@echo 'make beside     figures beside the floor servers; see tests/beside, BESIDE= its options'
 	@echo 'make truth      load generators against known latencies; see tests/truth, TRUTH= its options'
 	@echo

@@ -1293,22 +1293,22 @@ static const char bench_help[] = "Usage: fastserve bench [options] [URL ...]    
 static const char bench_help_more[] =
     "\n"
     "Ways to load\n"
-    "  -R, --rate N           a constant total rate; latency counts from when a request was due\n"
-    "  -U, --u_latency        print the service time too, which counts from when it was sent\n"
-    "      --conn-rate N      open N connections a second, --calls M requests on each (1)\n"
-    "      --calls M          requests on each connection before it is closed (no limit)\n"
+    "  -R, --rate N           a constant total rate; latency is from when it was due\n"
+    "  -U, --u_latency        with -R: the service time too, from when it was sent\n"
+    "      --conn-rate N      open N connections a second, with --calls requests each\n"
+    "      --calls M          requests on each connection (no limit; --conn-rate: 1)\n"
     "      --warmup T         load for so long before measuring\n"
     "      --ramp T           open the connections, or raise the rate, over this time\n"
-    "      --echo             tcp://HOST:PORT answers with what it was sent; --size N bytes (64)\n"
-    "      --source-ips N     spread connections to loopback over N addresses (127.0.0.1 ...)\n"
+    "      --echo             tcp://HOST:PORT sends back what it gets: --size N (64)\n"
+    "      --source-ips N     connect to 127.0.0.1 from N addresses, 127.0.0.1 and on\n"
     "      --rst              close by reset: no port waits in TIME_WAIT\n"
     "      --urls FILE        more URLs, one a line; several are asked in turn\n"
-    "      {i}, {rand:A-B}    in URLs, fields and bodies: a running number, a random one\n"
+    "      {i}, {rand:A-B}    in URLs, fields, bodies: a running number, a random one\n"
     "What counts as good\n"
     "      --expect-status S  200, 2xx, 200,404 (below 400)\n"
     "      --expect-body TEXT the body must contain it\n"
-    "      --max-errors S     share of requests that may fail before exit status 3 (0): 0.1%\n"
-    "      --slo LIST         'p99<5ms,errors<0.1%,rate>10k': exit status 99 when missed\n"
+    "      --max-errors S     share that may fail before exit status 3 (0): 0.1%\n"
+    "      --slo LIST         exit 99 when missed: 'p99<5ms,errors<0.1%,rate>10k'\n"
     "      --find-rate LIST   search the highest rate that holds it\n"
     "Output\n"
     "      --format NAME      wrk (with -R as wrk2), ab, httperf\n"
@@ -5049,6 +5049,30 @@ static bool bench_read_targets(bench_job *job, const char *const *texts)
     return true;
 }
 
+static bool bench_holes_wrong(const char *text, size_t len)
+{
+    bench_request scratch;
+    const char *wrong = NULL;
+    memset(&scratch, 0, sizeof scratch);
+    bench_template_add(&scratch, text, len, &wrong);
+    bench_text_free(&scratch.bytes);
+    return wrong != NULL;
+}
+
+// Says which part of a request it was that could not be made.
+static void bench_say_unmade(const bench_job *job, const bench_url *url, const char *wrong)
+{
+    const bench_options *options = job->options;
+    if (options->fields.len && bench_holes_wrong(options->fields.ptr, options->fields.len))
+        bench_say("-H: %s", wrong);
+    else if (options->body && bench_holes_wrong(options->body, strlen(options->body)))
+        bench_say("-b %s: %s", options->body, wrong);
+    else if (job->body.len && bench_holes_wrong(job->body.ptr, job->body.len))
+        bench_say("-f %s: %s", options->body_file, wrong);
+    else
+        bench_say("%s: %s", url->local ? url->target.ptr : url->authority.ptr, wrong);
+}
+
 // The requests of the URLs, those of one address together, and an address for each.
 static bool bench_make_places(bench_job *job)
 {
@@ -5065,7 +5089,7 @@ static bool bench_make_places(bench_job *job)
                 bench_build(job->options, &job->urls[k], &job->body, &plan->requests[plan->request_count++]);
             place->count++;
             if (!wrong) continue;
-            bench_say("%s", wrong);
+            bench_say_unmade(job, &job->urls[k], wrong);
             return false;
         }
         if (!bench_reach(&job->urls[i], job->options, plan, &place->address)) return false;

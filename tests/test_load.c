@@ -700,23 +700,24 @@ TEST(idle_threads_are_set_up_too)
     bare_free(thread);
 }
 
-// Goal: one connection, 40 ms each, a request due every 10 ms. The k-th answer cannot come before 40 (k + 1) ms and was due at
-// 10 k ms: latency counts from there. What could not be sent is unsent, and the wait for a connection is no lag of ours.
+// Goal: one connection, 40 ms each, a request due every ms. The k-th answer cannot come before 40 (k + 1) ms and was due at
+// k ms: latency counts from there, the timeout from when it was sent. What could not be sent is unsent, and the wait for a
+// connection is no lag of ours.
 TEST(backlog_counts_from_when_it_was_due)
 {
     host *h = host_new();
     h->number = 40;
     REQUIRE(host_start(h, serve_slowly, answer_ok));
-    CHECK(load("-R 100 -d 400ms -c 1 %s", h->url));
+    CHECK(load("-R 1000 -d 640ms -c 1 --timeout 400ms %s", h->url));
     host_stop(h);
     flawless();
-    CHECK_EQ(result.due, 40);
-    REQUIRE(result.done >= 2 && result.done <= 10);
-    CHECK(result.unsent >= 29);
-    CHECK_EQ(result.in_flight, 40 - result.done - result.unsent);
-    CHECK(result.response.max >= (40 * result.done - 10 * (result.done - 1)) * 1000000);
+    CHECK_EQ(result.due, 640);
+    REQUIRE(result.done >= 2 && result.done <= 16);
+    CHECK(result.unsent >= 640 - 17);
+    CHECK_EQ(result.in_flight, 640 - result.done - result.unsent);
+    CHECK(result.response.max >= (40 * result.done - (result.done - 1)) * 1000000);
     CHECK(result.service.min >= 40000000);
-    CHECK(result.censored.max >= 1000000 * (400 - 10 * (result.done + result.in_flight)));
+    CHECK(result.censored.max >= 1000000 * (640 - (result.done + result.in_flight)));
     CHECK(result.lag.count <= 1);
     bool beyond;
     CHECK(bench_quantile(&result, 0.99, &beyond) > 0 && beyond);
@@ -1424,6 +1425,35 @@ TEST(resets_have_their_kind)
     host_free(h);
 }
 
+static void serve_early(visit *v) // answers the first bytes, and nothing after them
+{
+    int small = 4096;
+    (void)setsockopt(v->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    if (!visit_more(v) || !visit_answer(v)) return;
+    while (visit_more(v)) v->in.len = 0;
+}
+
+// Goal: an answer that comes before its request was sent is good, but nothing else can be asked on that connection.
+TEST(answered_before_it_was_sent)
+{
+    static char body[1 << 16];
+    char path[] = "/tmp/test_load.XXXXXX";
+    int fd = mkstemp(path);
+    REQUIRE(fd >= 0);
+    for (int i = 0; i < 512; i++) CHECK(write(fd, body, sizeof body) == sizeof body); // more than sockets hold
+    close(fd);
+    host *h = host_new();
+    REQUIRE(host_start(h, serve_early, answer_ok));
+    CHECK(load("-n 4 -c 1 -f %s %s", path, h->url));
+    host_stop(h);
+    (void)unlink(path);
+    flawless();
+    CHECK_EQ(result.done, 4);
+    CHECK_EQ(host_used(h), 4);
+    CHECK(host_bytes(h) < result.bytes_out);
+    host_free(h);
+}
+
 // Goal: a reset while much is still to be sent ends the request once, as a reset or as a write that failed.
 static void serve_reset_early(visit *v)
 {
@@ -2049,13 +2079,14 @@ TEST_MAIN(CASE(count_is_exact), CASE(duration_ends_it), CASE(pipeline_is_as_deep
           CASE(rst_is_what_the_server_sees), CASE(templates_are_filled), CASE(large_bodies_are_sent_in_pieces),
           CASE(statuses_are_judged), CASE(bodies_are_judged), CASE(expected_text_ignores_cuts),
           CASE(expected_text_is_found_as_strstr_does), CASE(bad_answers_have_their_kinds), CASE(resets_have_their_kind),
-          CASE(reset_while_sending), CASE(failed_writes_have_their_kind), CASE(system_errors_have_their_kinds),
-          CASE(no_descriptors_left), CASE(refused_from_the_beginning), CASE(server_gone_in_mid_run),
-          CASE(never_an_answer), CASE(late_answers_count_for_nobody), CASE(connect_timeouts_have_their_kind),
-          CASE(unannounced_close_after_an_answer), CASE(announced_close_is_no_error), CASE(answers_without_a_body),
-          CASE(bytes_after_the_end), CASE(greetings_nobody_asked_for), CASE(bodies_larger_than_memory),
-          CASE(quantile_by_hand), CASE(quantile_of_what_all_ended_is_plain), CASE(quantile_as_kaplan_and_meier_say),
-          CASE(schedule_is_linear), CASE(schedule_ramps_evenly), CASE(threads_interleave),
-          CASE(slots_halve_and_keep_their_sums), CASE(broken_bodies_are_forgotten), CASE(source_ips_take_turns),
-          CASE(sent_requests_leave_memory), CASE(idle_threads_are_set_up_too), CASE(slow_rates_are_waited_for),
+          CASE(answered_before_it_was_sent), CASE(reset_while_sending), CASE(failed_writes_have_their_kind),
+          CASE(system_errors_have_their_kinds), CASE(no_descriptors_left), CASE(refused_from_the_beginning),
+          CASE(server_gone_in_mid_run), CASE(never_an_answer), CASE(late_answers_count_for_nobody),
+          CASE(connect_timeouts_have_their_kind), CASE(unannounced_close_after_an_answer),
+          CASE(announced_close_is_no_error), CASE(answers_without_a_body), CASE(bytes_after_the_end),
+          CASE(greetings_nobody_asked_for), CASE(bodies_larger_than_memory), CASE(quantile_by_hand),
+          CASE(quantile_of_what_all_ended_is_plain), CASE(quantile_as_kaplan_and_meier_say), CASE(schedule_is_linear),
+          CASE(schedule_ramps_evenly), CASE(threads_interleave), CASE(slots_halve_and_keep_their_sums),
+          CASE(broken_bodies_are_forgotten), CASE(source_ips_take_turns), CASE(sent_requests_leave_memory),
+          CASE(idle_threads_are_set_up_too), CASE(slow_rates_are_waited_for),
           CASE(more_places_than_connections_are_refused))
