@@ -69,6 +69,10 @@ builds:
 clients: fastserve
 	@FASTSERVE=./fastserve sh tests/clients.sh
 
+.PHONY: formats
+formats: fastserve build/test_formats
+	@FASTSERVE=./fastserve sh tests/formats.sh
+
 chaos: fastserve build/asan/fastserve build/chaos
 	@FASTSERVE=build/asan/fastserve sh tests/chaos.sh $(CHAOS_S)
 

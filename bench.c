@@ -3407,7 +3407,7 @@ static const char *bench_round_time(char *out, size_t size, double ns, const cha
 
 #define BENCH_BAR_WIDTH 32
 
-static void bench_histogram_row(FILE *out, const char *low, const char *high, uint64_t count, uint64_t most, double all)
+static void bench_histogram_row(FILE *out, const char *label, uint64_t count, uint64_t most, double all)
 {
     char bar[BENCH_BAR_WIDTH + 1], number[48];
     uint32_t length = most ? (uint32_t)((double)count / (double)most * BENCH_BAR_WIDTH + 0.5) : 0;
@@ -3418,8 +3418,7 @@ static void bench_histogram_row(FILE *out, const char *low, const char *high, ui
         (void)snprintf(number, sizeof number, "%llu", (unsigned long long)count);
     else
         (void)bench_count_text(number, sizeof number, (double)count);
-    (void)fprintf(out, "  %7s %s %-7s  %-*s %12s %6.2f%%\n", low, *high ? "-" : " ", high, BENCH_BAR_WIDTH, bar, number,
-                  100 * (double)count / all);
+    (void)fprintf(out, "  %-17s  %-*s %12s %6.2f%%\n", label, BENCH_BAR_WIDTH, bar, number, 100 * (double)count / all);
 }
 
 // For a terminal of 80 columns: at most 18 ranges, and what never ended as a last row.
@@ -3427,7 +3426,7 @@ FSI_PRIVATE void bench_print_histogram(FILE *out, const bench_result *result)
 {
     static const char micro[] = "us";
     bench_bars bars;
-    char low[32], high[32];
+    char low[32], high[32], label[80];
     uint64_t cut = result->censored.count;
     double all = (double)result->response.count + (double)cut;
     bench_bars_of(&bars, &result->response, 18);
@@ -3440,9 +3439,10 @@ FSI_PRIVATE void bench_print_histogram(FILE *out, const bench_result *result)
     for (uint32_t i = 0; i < bars.count; i++) {
         (void)bench_round_time(low, sizeof low, bars.edges[i], "", micro);
         (void)bench_round_time(high, sizeof high, bars.edges[i + 1], "", micro);
-        bench_histogram_row(out, low, high, bars.counts[i], bars.most, all);
+        (void)snprintf(label, sizeof label, "%7s - %s", low, high);
+        bench_histogram_row(out, label, bars.counts[i], bars.most, all);
     }
-    if (cut) bench_histogram_row(out, "not ended", "", cut, bars.most, all);
+    if (cut) bench_histogram_row(out, "     not ended", cut, bars.most, all);
 }
 
 static uint64_t bench_class(const bench_result *result, uint32_t hundred)
