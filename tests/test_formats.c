@@ -581,32 +581,9 @@ TEST(ab_failures)
     CHECK(strstr(text_of(print_ab), "  50%   1000\n") != NULL);
 }
 
-// Goal: the parts of any URL, and nothing that could steer a terminal.
-TEST(ab_places)
+// Goal: nothing that could steer a terminal.
+TEST(ab_hostile)
 {
-    static const struct {
-        const char *url, *host, *port, *path;
-    } rows[] = {
-        {"http://a", "a", "80", ""},
-        {"a:81?q=:1", "a", "81", "?q=:1"},
-        {"HTTP://[::1]:82/x:y", "::1", "82", "/x:y"},
-        {"[fe80::1]", "fe80::1", "80", ""},
-        {"tcp://h:9", "h", "9", ""},
-        {"unix:/run/x:y.sock", "unix:/run/x:y.sock", "0", ""},
-        {"", "", "80", ""},
-        {"[", "[", "80", ""},
-        {"[]", "", "80", ""},
-        {":", "", "", ""},
-        {"http://h:123456789/", "h", "1234567", "/"},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        bench_place place;
-        ROW("%s", rows[i].url);
-        bench_place_of(&place, rows[i].url);
-        CHECK_STR(place.host, rows[i].host);
-        CHECK_STR(place.port, rows[i].port);
-        CHECK_STR(place.path, rows[i].path);
-    }
     run_thousand();
     (void)snprintf(run.server, sizeof run.server, "a\x1b[2J\nb\x9b\x7f");
     CHECK(strstr(text_of(print_ab), "Server Software:        a?[2J?b??\n") != NULL);
@@ -889,7 +866,7 @@ static const test_case cases[] = {CASE(wrk2_tables),
                                   CASE(bars_hold_everything),
                                   CASE(ab_layout),
                                   CASE(ab_failures),
-                                  CASE(ab_places),
+                                  CASE(ab_hostile),
                                   CASE(httperf_layout),
                                   CASE(httperf_connection_time),
                                   CASE(httperf_reply_rate),
