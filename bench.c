@@ -34,6 +34,7 @@
 #define BENCH_USAGE 1     // also: cannot connect
 #define BENCH_UNTRUSTED 2 // connections lost, sums that do not add up
 #define BENCH_TARGET 3    // the target produced errors
+#define BENCH_MISSED 99   // an objective was missed
 
 #define BENCH_IN_BYTES 65536   // of one receive
 #define BENCH_HEAD_BYTES 65536 // of an answer's head
@@ -1556,6 +1557,10 @@ static const char *bench_options_clash(const bench_options *options)
     if (options->close && options->calls > 1) return "--close and --calls exclude each other";
     if (options->rate > 0 && options->conn_rate > 0) return "-R and --conn-rate: only one rate";
     if (options->rate > 0 && options->calls) return "-R and --calls: with calls the rate is --conn-rate's";
+    if (options->find_rate && options->vs) return "--find-rate and --vs exclude each other";
+    if (options->runs > 1 && (options->find_rate || options->vs)) return "--runs: not with --find-rate or --vs";
+    if (options->conn_rate > 0 && options->find_rate) return "--conn-rate and --find-rate exclude each other";
+    if (options->calls && options->find_rate) return "--calls and --find-rate exclude each other";
     if (options->rate > 0 && options->find_rate) return "-R and --find-rate: the rate is what is looked for";
     if (options->service && !(options->rate > 0)) return "-U: only with -R; without it the two times are the same";
     if (options->size && !options->echo) return "--size: only with --echo";
@@ -1580,7 +1585,8 @@ static bool bench_options_check(bench_options *options, char *error, size_t size
         options->connections = most < 10000 ? (uint64_t)most : 10000;
     }
     if (!options->connections) options->connections = options->threads > 100 ? options->threads : 100;
-    if (!options->duration_ns && !options->requests) options->duration_ns = 10000000000u;
+    bool many = options->find_rate || options->vs; // runs
+    if (!options->duration_ns && !options->requests) options->duration_ns = many ? 3000000000u : 10000000000u;
     if (options->echo && !options->size) options->size = 64;
     if (!options->runs) options->runs = 1;
     return true;
@@ -3141,6 +3147,2033 @@ static void bench_print_wrk(FILE *out, const bench_result *result, void (*middle
     (void)fprintf(out, "Requests/sec: %9.2f\n", (double)answers / seconds);
     (void)fprintf(out, "Transfer/sec: %11s\n",
                   bench_bytes_text(bytes, sizeof bytes, (double)result->bytes_in / seconds));
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-json   A result as JSON, and back. One table names every member for both ways, so that what is written can be read.
+//                The rules of the schema "fastserve-bench/1":
+//                - the unit stands in the name of a member, at the latest in that of the object around it
+//                - "latency_us" is for people and scripts, and is computed: percentiles over what is done, those of "response"
+//                  by product limit over all that was due. {"more_than_us": t}: that share never ended well within the run.
+//                  It and the members that hang on it are skipped when read
+//                - the rest is read back exactly. A histogram is a list of [lower bound of a cell, count] in rising order,
+//                  128 cells to each power of two above 256, a cell for each number below; "min" of an empty one is 0
+//                - members may be added without a new number: a reader skips those that it does not know. A kind of error
+//                  that it does not know is refused, for the sums would not add up without it
+//                - counts are whole numbers of up to 64 bits: a reader that only has doubles loses digits above 2^53
+//                - text is UTF-8; a byte that is not is written as ?
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_SCHEMA "fastserve-bench/1"
+#define BENCH_JSON_BYTES (16u << 20) // of a file; the largest that is written has about 2 MB
+#define BENCH_JSON_DEPTH 16          // of what is skipped
+
+typedef enum bench_as {
+    BENCH_AS_SCHEMA,
+    BENCH_AS_BITS,    // FSI_HIST_BITS: any other layout of cells is refused
+    BENCH_AS_SUMMARY, // latency_us: written only
+    BENCH_AS_RATE,    // done per second: written only
+    BENCH_AS_OBJECT,  // a part of the result with a table of its own
+    BENCH_AS_U32,
+    BENCH_AS_U64,
+    BENCH_AS_I64,
+    BENCH_AS_DOUBLE,
+    BENCH_AS_BOOL,
+    BENCH_AS_TEXT,
+    BENCH_AS_MIN,      // of a histogram: UINT64_MAX when that is empty, 0 in JSON
+    BENCH_AS_KINDS,    // {"connect_refused": 1, ...}
+    BENCH_AS_STATUSES, // {"200": 1, ...}, only those that came
+    BENCH_AS_CELLS,    // [[lower bound, count], ...] of the histogram around it
+    BENCH_AS_HIST,
+    BENCH_AS_SERIES
+} bench_as;
+
+// Whether it may differ between two results that are compared.
+typedef enum bench_same { BENCH_SAME_ALWAYS, BENCH_SAME_PLACE, BENCH_SAME_NEVER } bench_same; // place: not with --vs
+
+typedef struct bench_member {
+    const char *name;
+    bench_as as;
+    size_t offset, size;                // in what is around it
+    const struct bench_member *members; // of an object, ended by one without a name
+    bench_same same;                    // of the setup
+} bench_member;
+
+// clang-format off
+#define BENCH_JSON_AT(type, field) offsetof(type, field), sizeof(((type *)0)->field)
+#define BENCH_JSON_END {NULL, BENCH_AS_SCHEMA, 0, 0, NULL, BENCH_SAME_ALWAYS}
+#define BENCH_JSON_SETUP(name, as, field, same) {name, as, BENCH_JSON_AT(bench_setup, field), NULL, same}
+#define BENCH_JSON_PART(type, name, as, field) {name, as, BENCH_JSON_AT(type, field), NULL, BENCH_SAME_ALWAYS}
+#define BENCH_JSON_HERE(name, as, members) {name, as, 0, 0, members, BENCH_SAME_ALWAYS}
+
+static const bench_member bench_setup_members[] = {
+    BENCH_JSON_SETUP("url",               BENCH_AS_TEXT,   url,           BENCH_SAME_PLACE),
+    BENCH_JSON_SETUP("version",           BENCH_AS_TEXT,   version,       BENCH_SAME_NEVER), // often what one compares
+    BENCH_JSON_SETUP("system",            BENCH_AS_TEXT,   system,        BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("cpu",               BENCH_AS_TEXT,   cpu,           BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("cpus",              BENCH_AS_U32,    cpus,          BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("threads",           BENCH_AS_U32,    threads,       BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("connections",       BENCH_AS_U32,    connections,   BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("pipeline",          BENCH_AS_U32,    pipeline,      BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("urls",              BENCH_AS_U32,    urls,          BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("calls_per_connection", BENCH_AS_U32, calls,         BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("duration_ns",       BENCH_AS_U64,    duration,      BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("warmup_ns",         BENCH_AS_U64,    warmup,        BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("ramp_ns",           BENCH_AS_U64,    ramp,          BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("timeout_ns",        BENCH_AS_U64,    timeout,       BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("requests",          BENCH_AS_U64,    requests,      BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("requests_per_s",    BENCH_AS_DOUBLE, rate,          BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("connections_per_s", BENCH_AS_DOUBLE, conn_rate,     BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("echo_bytes",        BENCH_AS_U64,    size,          BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("close",             BENCH_AS_BOOL,   close,         BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("reset",             BENCH_AS_BOOL,   rst,           BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("echo",              BENCH_AS_BOOL,   echo,          BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("self_hosted",       BENCH_AS_BOOL,   self_hosted,   BENCH_SAME_PLACE),
+    BENCH_JSON_SETUP("source_ips",        BENCH_AS_U32,    source_ips,    BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("request_bytes",     BENCH_AS_U32,    request_bytes, BENCH_SAME_PLACE), // the Host field is in them
+    BENCH_JSON_END};
+
+static const bench_member bench_outcome_members[] = {
+    BENCH_JSON_PART(bench_result, "due",       BENCH_AS_U64,   due),
+    BENCH_JSON_PART(bench_result, "done",      BENCH_AS_U64,   done),
+    BENCH_JSON_PART(bench_result, "failed",    BENCH_AS_KINDS, failed),
+    BENCH_JSON_PART(bench_result, "in_flight", BENCH_AS_U64,   in_flight),
+    BENCH_JSON_PART(bench_result, "unsent",    BENCH_AS_U64,   unsent),
+    BENCH_JSON_END};
+
+static const bench_member bench_answer_members[] = {
+    BENCH_JSON_PART(bench_result, "statuses",           BENCH_AS_STATUSES, statuses),
+    BENCH_JSON_PART(bench_result, "kept_alive",         BENCH_AS_U64,      kept),
+    BENCH_JSON_PART(bench_result, "first_length_bytes", BENCH_AS_U64,      first_length),
+    BENCH_JSON_PART(bench_result, "of_other_length",    BENCH_AS_U64,      other_length),
+    BENCH_JSON_PART(bench_result, "server",             BENCH_AS_TEXT,     server),
+    BENCH_JSON_END};
+
+static const bench_member bench_connection_members[] = {
+    BENCH_JSON_PART(bench_result, "opened",          BENCH_AS_U64, conns_opened),
+    BENCH_JSON_PART(bench_result, "lost",            BENCH_AS_U64, conns_lost),
+    BENCH_JSON_PART(bench_result, "most_open",       BENCH_AS_U64, conns_most),
+    BENCH_JSON_PART(bench_result, "syn_retransmits", BENCH_AS_U64, syn_retransmits),
+    BENCH_JSON_END};
+
+static const bench_member bench_machine_members[] = {
+    BENCH_JSON_PART(bench_result, "client_user_ns",    BENCH_AS_U64, client_user_ns),
+    BENCH_JSON_PART(bench_result, "client_system_ns",  BENCH_AS_U64, client_sys_ns),
+    BENCH_JSON_PART(bench_result, "busiest_thread_ns", BENCH_AS_U64, busiest_ns),
+    BENCH_JSON_PART(bench_result, "server_ns",         BENCH_AS_U64, server_cpu_ns),
+    BENCH_JSON_PART(bench_result, "server_rss_bytes",  BENCH_AS_U64, server_rss),
+    BENCH_JSON_PART(bench_result, "steal_ns",          BENCH_AS_U64, steal_ns),
+    BENCH_JSON_PART(bench_result, "throttled_ns",      BENCH_AS_U64, throttled_ns),
+    BENCH_JSON_PART(bench_result, "others_ns",         BENCH_AS_U64, other_ns),
+    BENCH_JSON_END};
+
+static const bench_member bench_hist_members[] = {
+    BENCH_JSON_PART(fsi_hist, "count", BENCH_AS_U64,    count),
+    BENCH_JSON_PART(fsi_hist, "min",   BENCH_AS_MIN,    min),
+    BENCH_JSON_PART(fsi_hist, "max",   BENCH_AS_U64,    max),
+    BENCH_JSON_PART(fsi_hist, "sum",   BENCH_AS_DOUBLE, sum),
+    BENCH_JSON_PART(fsi_hist, "sum_of_squares", BENCH_AS_DOUBLE, sum2),
+    BENCH_JSON_HERE("cells", BENCH_AS_CELLS, NULL),
+    BENCH_JSON_END};
+
+static const bench_member bench_hists_members[] = {
+    BENCH_JSON_PART(bench_result, "response_ns",    BENCH_AS_HIST, response),
+    BENCH_JSON_PART(bench_result, "service_ns",     BENCH_AS_HIST, service),
+    BENCH_JSON_PART(bench_result, "censored_ns",    BENCH_AS_HIST, censored),
+    BENCH_JSON_PART(bench_result, "connect_ns",     BENCH_AS_HIST, connect),
+    BENCH_JSON_PART(bench_result, "wait_ns",        BENCH_AS_HIST, wait),
+    BENCH_JSON_PART(bench_result, "lag_ns",         BENCH_AS_HIST, lag),
+    BENCH_JSON_PART(bench_result, "requests_per_s", BENCH_AS_HIST, rate),
+    BENCH_JSON_END};
+
+static const bench_member bench_second_members[] = {
+    BENCH_JSON_PART(bench_second, "done",     BENCH_AS_U64, done),
+    BENCH_JSON_PART(bench_second, "errors",   BENCH_AS_U64, errors),
+    BENCH_JSON_PART(bench_second, "timeouts", BENCH_AS_U64, timeouts),
+    BENCH_JSON_PART(bench_second, "p50_ns",   BENCH_AS_U64, p50),
+    BENCH_JSON_PART(bench_second, "p99_ns",   BENCH_AS_U64, p99),
+    BENCH_JSON_PART(bench_second, "max_ns",   BENCH_AS_U64, max),
+    BENCH_JSON_END};
+
+static const bench_member bench_result_members[] = {
+    BENCH_JSON_HERE("schema", BENCH_AS_SCHEMA, NULL),
+    {"setup", BENCH_AS_OBJECT, BENCH_JSON_AT(bench_result, setup), bench_setup_members, BENCH_SAME_ALWAYS},
+    BENCH_JSON_PART(bench_result, "began_unix_s", BENCH_AS_I64,  began_unix),
+    BENCH_JSON_PART(bench_result, "run_ns",       BENCH_AS_U64,  run_ns),
+    BENCH_JSON_PART(bench_result, "interrupted",  BENCH_AS_BOOL, interrupted),
+    BENCH_JSON_HERE("done_per_s",  BENCH_AS_RATE,    NULL),
+    BENCH_JSON_HERE("latency_us",  BENCH_AS_SUMMARY, NULL),
+    BENCH_JSON_HERE("outcomes",    BENCH_AS_OBJECT,  bench_outcome_members),
+    BENCH_JSON_PART(bench_result, "error_events", BENCH_AS_KINDS, events),
+    BENCH_JSON_PART(bench_result, "first_error",  BENCH_AS_TEXT,  first_error),
+    BENCH_JSON_HERE("answers",     BENCH_AS_OBJECT,  bench_answer_members),
+    BENCH_JSON_PART(bench_result, "bytes_in",     BENCH_AS_U64,  bytes_in),
+    BENCH_JSON_PART(bench_result, "bytes_body",   BENCH_AS_U64,  bytes_body),
+    BENCH_JSON_PART(bench_result, "bytes_out",    BENCH_AS_U64,  bytes_out),
+    BENCH_JSON_HERE("connections", BENCH_AS_OBJECT,  bench_connection_members),
+    BENCH_JSON_HERE("cpu_time",    BENCH_AS_OBJECT,  bench_machine_members),
+    BENCH_JSON_HERE("series",      BENCH_AS_SERIES,  NULL),
+    BENCH_JSON_HERE("histogram_bits", BENCH_AS_BITS, NULL),
+    BENCH_JSON_HERE("histograms",  BENCH_AS_OBJECT,  bench_hists_members),
+    BENCH_JSON_END};
+// clang-format on
+
+// The smallest value of a cell.
+static uint64_t bench_cell_low(uint32_t cell)
+{
+    if (cell < (2u << FSI_HIST_BITS)) return cell;
+    uint32_t shift = (cell >> FSI_HIST_BITS) - 1;
+    return (uint64_t)((cell & ((1u << FSI_HIST_BITS) - 1)) + (1u << FSI_HIST_BITS)) << shift;
+}
+
+// Length of the UTF-8 sequence at `text`; 0: it is none.
+static size_t bench_utf8(const char *text, size_t len)
+{
+    const uint8_t *at = (const uint8_t *)text;
+    if (len == 0) return 0;
+    if (at[0] < 0x80) return 1;
+    size_t need = at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+    if (need == 0 || need > len) return 0;
+    for (size_t i = 1; i < need; i++)
+        if ((at[i] & 0xc0) != 0x80) return 0;
+    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f)) return 0; // overlong; half of a surrogate
+    if ((at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f)) return 0; // overlong; beyond Unicode
+    return need;
+}
+
+// ---- writing
+
+typedef struct bench_pen {
+    FILE *out;
+    int depth;
+    bool first; // of what is around
+} bench_pen;
+
+// To where the next member begins. key: NULL in a list.
+static void bench_pen_next(bench_pen *pen, const char *key)
+{
+    (void)fprintf(pen->out, "%s\n%*s", pen->first ? "" : ",", pen->depth * 2, "");
+    if (key) (void)fprintf(pen->out, "\"%s\": ", key);
+    pen->first = false;
+}
+
+static void bench_pen_open(bench_pen *pen, char bracket)
+{
+    (void)fputc(bracket, pen->out);
+    pen->depth++;
+    pen->first = true;
+}
+
+static void bench_pen_close(bench_pen *pen, char bracket)
+{
+    pen->depth--;
+    if (!pen->first) (void)fprintf(pen->out, "\n%*s", pen->depth * 2, "");
+    (void)fputc(bracket, pen->out);
+    pen->first = false;
+}
+
+static void bench_write_text(FILE *out, const char *text, size_t size)
+{
+    const char *stop = (const char *)memchr(text, 0, size), *end = stop ? stop : text + size;
+    (void)fputc('"', out);
+    for (size_t step; text < end; text += step) {
+        uint8_t byte = (uint8_t)*text;
+        size_t whole = bench_utf8(text, (size_t)(end - text));
+        step = whole ? whole : 1;
+        if (!whole)
+            (void)fputc('?', out);
+        else if (byte < 32)
+            (void)fprintf(out, "\\u%04x", byte);
+        else if (byte == '"' || byte == '\\')
+            (void)fprintf(out, "\\%c", byte);
+        else
+            (void)fwrite(text, 1, step, out);
+    }
+    (void)fputc('"', out);
+}
+
+// The shortest of three forms that reads back as the same number, with a point whatever the locale has. What is no number: 0.
+static const char *bench_double_text(char *out, size_t size, double value)
+{
+    if (!(value >= -1.7976931348623157e308 && value <= 1.7976931348623157e308)) value = 0;
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(out, size, "%.*g", digits, value);
+        double back = strtod(out, NULL);
+        if (back >= value && back <= value) break;
+    }
+    char *to = out;
+    for (const char *from = out; *from; from++) {
+        if ((*from >= '0' && *from <= '9') || *from == '-' || *from == '+' || *from == 'e') {
+            *to++ = *from;
+        } else if (to == out || to[-1] != '.') {
+            *to++ = '.';
+        }
+    }
+    *to = 0;
+    return out;
+}
+
+// A member that is one word.
+static const char *bench_member_text(char *out, size_t size, const bench_member *member, const char *base)
+{
+    const void *at = base + member->offset;
+    switch (member->as) {
+    case BENCH_AS_U32: (void)snprintf(out, size, "%u", *(const uint32_t *)at); break;
+    case BENCH_AS_U64: (void)snprintf(out, size, "%llu", (unsigned long long)*(const uint64_t *)at); break;
+    case BENCH_AS_I64: (void)snprintf(out, size, "%lld", (long long)*(const int64_t *)at); break;
+    case BENCH_AS_BOOL: (void)snprintf(out, size, "%s", *(const bool *)at ? "true" : "false"); break;
+    case BENCH_AS_DOUBLE: return bench_double_text(out, size, *(const double *)at);
+    default: (void)snprintf(out, size, "%.*s", (int)member->size, (const char *)at); break;
+    }
+    return out;
+}
+
+static void bench_write_kinds(bench_pen *pen, const uint64_t *counts)
+{
+    bench_pen_open(pen, '{');
+    for (int kind = 0; kind < BENCH_KINDS; kind++) {
+        bench_pen_next(pen, bench_kind_names[kind]);
+        (void)fprintf(pen->out, "%llu", (unsigned long long)counts[kind]);
+    }
+    bench_pen_close(pen, '}');
+}
+
+static void bench_write_statuses(bench_pen *pen, const uint64_t *statuses)
+{
+    bench_pen_open(pen, '{');
+    for (uint32_t status = 0; status < 600; status++) {
+        char key[16];
+        if (!statuses[status]) continue;
+        (void)snprintf(key, sizeof key, "%u", status);
+        bench_pen_next(pen, key);
+        (void)fprintf(pen->out, "%llu", (unsigned long long)statuses[status]);
+    }
+    bench_pen_close(pen, '}');
+}
+
+static void bench_write_cells(FILE *out, const fsi_hist *hist)
+{
+    uint32_t written = 0;
+    (void)fputc('[', out);
+    for (uint32_t i = 0; i < FSI_HIST_CELLS; i++) {
+        if (!hist->cells[i]) continue;
+        (void)fprintf(out, "%s[%llu, %llu]",
+                      written == 0       ? ""
+                      : written % 8 == 0 ? ",\n        "
+                                         : ", ",
+                      (unsigned long long)bench_cell_low(i), (unsigned long long)hist->cells[i]);
+        written++;
+    }
+    (void)fputc(']', out);
+}
+
+static void bench_write_us(FILE *out, uint64_t ns)
+{
+    (void)fprintf(out, "%llu.%03u", (unsigned long long)(ns / 1000), (unsigned)(ns % 1000));
+}
+
+// Percentiles in microseconds. result: NULL, or the one whose product limit counts instead of the histogram alone.
+static void bench_write_percentiles(bench_pen *pen, const fsi_hist *hist, const bench_result *result)
+{
+    static const double shares[] = {0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999, 1};
+    static const char *const names[] = {"p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99", "p99.999", "max"};
+    char text[48];
+    bench_pen_open(pen, '{');
+    bench_pen_next(pen, "count");
+    (void)fprintf(pen->out, "%llu", (unsigned long long)hist->count);
+    if (hist->count) {
+        bench_pen_next(pen, "mean");
+        (void)fputs(bench_double_text(text, sizeof text, hist->sum / (double)hist->count / 1000), pen->out);
+        bench_pen_next(pen, "min");
+        bench_write_us(pen->out, hist->min);
+    }
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0] && (hist->count || (result && result->censored.count));
+         i++) {
+        bool beyond = false;
+        uint64_t ns = result ? bench_quantile(result, shares[i], &beyond) : fsi_hist_at(hist, shares[i]);
+        if (shares[i] >= 1 && !beyond) ns = hist->max; // exact, not by cells
+        bench_pen_next(pen, names[i]);
+        (void)fputs(beyond ? "{\"more_than_us\": " : "", pen->out);
+        bench_write_us(pen->out, ns);
+        (void)fputs(beyond ? "}" : "", pen->out);
+    }
+    bench_pen_close(pen, '}');
+}
+
+static void bench_write_summary(bench_pen *pen, const bench_result *result)
+{
+    bench_pen_open(pen, '{');
+    bench_pen_next(pen, "response");
+    bench_write_percentiles(pen, &result->response, result);
+    bench_pen_next(pen, "service");
+    bench_write_percentiles(pen, &result->service, NULL);
+    bench_pen_next(pen, "connect");
+    bench_write_percentiles(pen, &result->connect, NULL);
+    bench_pen_next(pen, "wait");
+    bench_write_percentiles(pen, &result->wait, NULL);
+    bench_pen_next(pen, "lag");
+    bench_write_percentiles(pen, &result->lag, NULL);
+    bench_pen_close(pen, '}');
+}
+
+// Answers that were as they should be, per second.
+static double bench_done_rate(const bench_result *result)
+{
+    return result->run_ns ? (double)result->done / ((double)result->run_ns / 1e9) : 0;
+}
+
+static void bench_write_series(bench_pen *pen, const bench_result *result)
+{
+    bench_pen_open(pen, '{');
+    bench_pen_next(pen, "slot_ns");
+    (void)fprintf(pen->out, "%llu", (unsigned long long)result->second_ns);
+    bench_pen_next(pen, "slots");
+    bench_pen_open(pen, '[');
+    for (uint32_t i = 0; i < result->second_count && i < BENCH_SECONDS_MAX; i++) {
+        char text[48];
+        bench_pen_next(pen, NULL);
+        for (const bench_member *member = bench_second_members; member->name; member++)
+            (void)fprintf(pen->out, "%s\"%s\": %s", member == bench_second_members ? "{" : ", ", member->name,
+                          bench_member_text(text, sizeof text, member, (const char *)&result->seconds[i]));
+        (void)fputc('}', pen->out);
+    }
+    bench_pen_close(pen, ']');
+    bench_pen_close(pen, '}');
+}
+
+static void bench_write_members(bench_pen *pen, const bench_member *members, const char *base);
+
+static void bench_write_member(bench_pen *pen, const bench_member *member, const char *base)
+{
+    const void *at = base + member->offset;
+    char text[48];
+    switch (member->as) {
+    case BENCH_AS_SCHEMA: (void)fputs("\"" BENCH_SCHEMA "\"", pen->out); break;
+    case BENCH_AS_BITS: (void)fprintf(pen->out, "%d", FSI_HIST_BITS); break;
+    case BENCH_AS_SUMMARY: bench_write_summary(pen, (const bench_result *)at); break;
+    case BENCH_AS_RATE:
+        (void)fputs(bench_double_text(text, sizeof text, bench_done_rate((const bench_result *)at)), pen->out);
+        break;
+    case BENCH_AS_OBJECT: bench_write_members(pen, member->members, (const char *)at); break;
+    case BENCH_AS_HIST: bench_write_members(pen, bench_hist_members, (const char *)at); break;
+    case BENCH_AS_TEXT: bench_write_text(pen->out, (const char *)at, member->size); break;
+    case BENCH_AS_MIN: {
+        const fsi_hist *hist = (const fsi_hist *)(const void *)base;
+        (void)fprintf(pen->out, "%llu", hist->count ? (unsigned long long)hist->min : 0);
+        break;
+    }
+    case BENCH_AS_KINDS: bench_write_kinds(pen, (const uint64_t *)at); break;
+    case BENCH_AS_STATUSES: bench_write_statuses(pen, (const uint64_t *)at); break;
+    case BENCH_AS_CELLS: bench_write_cells(pen->out, (const fsi_hist *)(const void *)base); break;
+    case BENCH_AS_SERIES: bench_write_series(pen, (const bench_result *)at); break;
+    default: (void)fputs(bench_member_text(text, sizeof text, member, base), pen->out); break;
+    }
+}
+
+static void bench_write_members(bench_pen *pen, const bench_member *members, const char *base)
+{
+    bench_pen_open(pen, '{');
+    for (; members->name; members++) {
+        bench_pen_next(pen, members->name);
+        bench_write_member(pen, members, base);
+    }
+    bench_pen_close(pen, '}');
+}
+
+// False: it could not be written. The file stays open; what its buffer still holds may fail when it is closed.
+static bool bench_json_write(FILE *out, const bench_result *result)
+{
+    bench_pen pen = {out, 0, true};
+    bench_write_members(&pen, bench_result_members, (const char *)result);
+    (void)fputc('\n', out);
+    return fflush(out) == 0 && !ferror(out);
+}
+
+// To the file of that name, "-": standard output. False: said why.
+static bool bench_json_save(const char *path, const bench_result *result)
+{
+    bool standard = strcmp(path, "-") == 0;
+    FILE *out = standard ? stdout : fopen(path, "wb");
+    bool fine = out && bench_json_write(out, result);
+    int error = errno;
+    if (out && !standard && fclose(out) != 0 && fine) {
+        error = errno;
+        fine = false;
+    }
+    if (!fine) bench_say("cannot write %s: %s", standard ? "standard output" : path, strerror(error));
+    return fine;
+}
+
+// ---- reading
+
+typedef struct bench_json {
+    const char *begin, *at, *end;
+    const char *wrong; // the first thing that was; NULL: nothing
+} bench_json;
+
+static bool bench_json_fail(bench_json *json, const char *why)
+{
+    if (!json->wrong) json->wrong = why;
+    return false;
+}
+
+// The next byte that is no space; 0 at the end, and for a NUL, which belongs nowhere.
+static char bench_json_peek(bench_json *json)
+{
+    while (json->at < json->end && (*json->at == ' ' || *json->at == '\n' || *json->at == '\r' || *json->at == '\t'))
+        json->at++;
+    return json->at < json->end ? *json->at : 0;
+}
+
+static bool bench_json_take(bench_json *json, char byte)
+{
+    if (bench_json_peek(json) != byte || byte == 0) return false;
+    json->at++;
+    return true;
+}
+
+static bool bench_json_hex(bench_json *json, uint32_t *out)
+{
+    *out = 0;
+    for (int i = 0; i < 4; i++, json->at++) {
+        uint8_t c = json->at < json->end ? fsi_lower(*json->at) : 0;
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+            return bench_json_fail(json, "\\u without four digits");
+        *out = *out * 16 + (uint32_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    return true;
+}
+
+// What follows a backslash, as UTF-8. *len: of it, up to four bytes.
+static bool bench_json_escape(bench_json *json, char *out, size_t *len)
+{
+    static const char names[] = "\"\\/bfnrt", bytes[] = "\"\\/\b\f\n\r\t";
+    char c = json->at < json->end ? *json->at++ : 0;
+    const char *name = c ? strchr(names, c) : NULL;
+    uint32_t code, low;
+    *len = 1;
+    if (name) {
+        *out = bytes[name - names];
+        return true;
+    }
+    if (c != 'u') return bench_json_fail(json, "an unknown escape in a text");
+    if (!bench_json_hex(json, &code)) return false;
+    if (code == 0) return bench_json_fail(json, "a NUL in a text");
+    if (code >= 0xd800 && code < 0xe000) {
+        bool pair = code < 0xdc00 && json->end - json->at >= 6 && json->at[0] == '\\' && json->at[1] == 'u';
+        if (!pair) return bench_json_fail(json, "half of a surrogate pair");
+        json->at += 2;
+        if (!bench_json_hex(json, &low)) return false;
+        if (low < 0xdc00 || low >= 0xe000) return bench_json_fail(json, "half of a surrogate pair");
+        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    }
+    *len = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    uint32_t lead = *len == 1 ? 0 : *len == 2 ? 0xc0 : *len == 3 ? 0xe0 : 0xf0;
+    for (size_t i = *len; i-- > 1; code >>= 6) out[i] = (char)(0x80 | (code & 0x3f));
+    out[0] = (char)(lead | code);
+    return true;
+}
+
+// A text. *fits (may be NULL with out: it is skipped): it had room, with its NUL; else out is "".
+static bool bench_json_text(bench_json *json, char *out, size_t size, bool *fits)
+{
+    size_t used = 0;
+    bool room = out != NULL;
+    if (!bench_json_take(json, '"')) return bench_json_fail(json, "a text is missing");
+    for (;;) {
+        char bytes[4] = {0};
+        size_t len = bench_utf8(json->at, (size_t)(json->end - json->at));
+        if (json->at == json->end) return bench_json_fail(json, "a text without an end");
+        if (len == 0 || (uint8_t)*json->at < 32)
+            return bench_json_fail(json, len ? "a control byte in a text" : "a text that is not UTF-8");
+        if (*json->at == '"') break;
+        if (*json->at == '\\') {
+            json->at++;
+            if (!bench_json_escape(json, bytes, &len)) return false;
+        } else {
+            memcpy(bytes, json->at, len);
+            json->at += len;
+        }
+        room = room && used + len < size;
+        if (room) memcpy(out + used, bytes, len);
+        used += len;
+    }
+    json->at++;
+    if (out) out[room ? used : 0] = 0;
+    if (fits) *fits = room;
+    return true;
+}
+
+static void bench_json_digits(bench_json *json)
+{
+    while (json->at < json->end && *json->at >= '0' && *json->at <= '9') json->at++;
+}
+
+// A number as JSON spells it. *text is where it begins, *whole that it has neither a fraction nor an exponent.
+static bool bench_json_number(bench_json *json, const char **text, bool *whole)
+{
+    (void)bench_json_peek(json);
+    const char *digits;
+    *text = json->at;
+    *whole = true;
+    if (json->at < json->end && *json->at == '-') json->at++;
+    digits = json->at;
+    bench_json_digits(json);
+    if (json->at == digits) return bench_json_fail(json, "a number is missing");
+    if (*digits == '0' && json->at - digits > 1) return bench_json_fail(json, "a number that begins with 0");
+    if (json->at < json->end && *json->at == '.') {
+        *whole = false;
+        digits = ++json->at;
+        bench_json_digits(json);
+        if (json->at == digits) return bench_json_fail(json, "a number that ends with a point");
+    }
+    if (json->at < json->end && (*json->at | 32) == 'e') {
+        *whole = false;
+        json->at++;
+        if (json->at < json->end && (*json->at == '+' || *json->at == '-')) json->at++;
+        digits = json->at;
+        bench_json_digits(json);
+        if (json->at == digits) return bench_json_fail(json, "a number that ends with its e");
+    }
+    return true;
+}
+
+static bool bench_json_u64(bench_json *json, uint64_t max, uint64_t *out)
+{
+    const char *text;
+    bool whole;
+    if (!bench_json_number(json, &text, &whole)) return false;
+    if (!whole) return bench_json_fail(json, "a number that should be whole");
+    if (*text == '-') return bench_json_fail(json, "a number that should not be negative");
+    for (*out = 0; text < json->at; text++) {
+        uint64_t digit = (uint64_t)(*text - '0');
+        if (*out > (UINT64_MAX - digit) / 10) return bench_json_fail(json, "a number that is too large");
+        *out = *out * 10 + digit;
+    }
+    return *out > max ? bench_json_fail(json, "a number that is too large") : true;
+}
+
+static bool bench_json_i64(bench_json *json, int64_t *out)
+{
+    uint64_t value;
+    bool minus = bench_json_peek(json) == '-';
+    if (minus) json->at++;
+    if (minus && !(json->at < json->end && *json->at >= '0' && *json->at <= '9'))
+        return bench_json_fail(json, "a number is missing");
+    if (!bench_json_u64(json, (uint64_t)INT64_MAX + minus, &value)) return false;
+    *out = !minus ? (int64_t)value : value > INT64_MAX ? INT64_MIN : -(int64_t)value;
+    return true;
+}
+
+static bool bench_json_double(bench_json *json, double *out)
+{
+    const char *text;
+    char copy[80], point[16], *rest;
+    bool whole;
+    size_t used = 0, point_len;
+    if (!bench_json_number(json, &text, &whole)) return false;
+    if (json->at - text > 40) return bench_json_fail(json, "a number with too many digits");
+    (void)snprintf(point, sizeof point, "%.1f", 0.5); // what this locale has for a point stands between 0 and 5
+    point_len = strlen(point) - 2;
+    for (; text < json->at; text++) {
+        if (*text == '.') {
+            memcpy(copy + used, point + 1, point_len);
+            used += point_len;
+        } else {
+            copy[used++] = *text;
+        }
+    }
+    copy[used] = 0;
+    *out = strtod(copy, &rest);
+    if (*rest) return bench_json_fail(json, "a number that cannot be read");
+    if (!(*out >= 0)) return bench_json_fail(json, "a number that should not be negative");
+    return *out > 1.7976931348623157e308 ? bench_json_fail(json, "a number that is too large") : true;
+}
+
+static bool bench_json_word(bench_json *json, const char *word)
+{
+    size_t len = strlen(word);
+    if ((size_t)(json->end - json->at) < len || memcmp(json->at, word, len) != 0) return false;
+    json->at += len;
+    return true;
+}
+
+static bool bench_json_bool(bench_json *json, bool *out)
+{
+    (void)bench_json_peek(json);
+    *out = bench_json_word(json, "true");
+    return *out || bench_json_word(json, "false") || bench_json_fail(json, "neither true nor false");
+}
+
+// To the next element of a list or an object. False: there is none, or something is wrong.
+static bool bench_json_next(bench_json *json, char close, bool *first)
+{
+    if (json->wrong) return false;
+    if (bench_json_take(json, close)) return false;
+    if (!*first && !bench_json_take(json, ',')) return bench_json_fail(json, "a comma or a bracket is missing");
+    if (!*first && bench_json_peek(json) == close) return bench_json_fail(json, "a comma before a bracket");
+    *first = false;
+    return true;
+}
+
+// The key of a member and its colon. A key that does not fit comes as "", as no member of ours is called.
+static bool bench_json_key(bench_json *json, char *key, size_t size)
+{
+    if (!bench_json_text(json, key, size, NULL)) return false;
+    return bench_json_take(json, ':') || bench_json_fail(json, "a colon is missing");
+}
+
+// Reads over a value of any kind.
+static bool bench_json_skip(bench_json *json, uint32_t depth)
+{
+    char c = bench_json_peek(json), key[8];
+    const char *text;
+    bool first = true, whole;
+    if (depth == 0) return bench_json_fail(json, "too deep");
+    switch (c) {
+    case '"': return bench_json_text(json, NULL, 0, NULL);
+    case 't': return bench_json_word(json, "true") || bench_json_fail(json, "no value");
+    case 'f': return bench_json_word(json, "false") || bench_json_fail(json, "no value");
+    case 'n': return bench_json_word(json, "null") || bench_json_fail(json, "no value");
+    case '[':
+        json->at++;
+        while (bench_json_next(json, ']', &first)) (void)bench_json_skip(json, depth - 1);
+        return !json->wrong;
+    case '{':
+        json->at++;
+        while (bench_json_next(json, '}', &first))
+            (void)(bench_json_key(json, key, sizeof key) && bench_json_skip(json, depth - 1));
+        return !json->wrong;
+    default: return bench_json_number(json, &text, &whole);
+    }
+}
+
+static bool bench_json_kinds(bench_json *json, uint64_t *counts)
+{
+    uint32_t seen = 0;
+    bool first = true;
+    if (!bench_json_take(json, '{')) return bench_json_fail(json, "an object is missing");
+    while (bench_json_next(json, '}', &first)) {
+        char key[32];
+        uint32_t kind = 0;
+        if (!bench_json_key(json, key, sizeof key)) return false;
+        while (kind < BENCH_KINDS && strcmp(key, bench_kind_names[kind]) != 0) kind++;
+        if (kind == BENCH_KINDS) return bench_json_fail(json, "an unknown kind of error");
+        if (seen & (1u << kind)) return bench_json_fail(json, "a member that is there twice");
+        seen |= 1u << kind;
+        if (!bench_json_u64(json, UINT64_MAX, &counts[kind])) return false;
+    }
+    return !json->wrong;
+}
+
+static bool bench_json_statuses(bench_json *json, uint64_t *statuses)
+{
+    bool first = true;
+    if (!bench_json_take(json, '{')) return bench_json_fail(json, "an object is missing");
+    while (bench_json_next(json, '}', &first)) {
+        char key[8];
+        uint64_t status;
+        if (!bench_json_key(json, key, sizeof key)) return false;
+        if (!fsi_number(key, strlen(key), &status) || status >= 600 || (key[0] == '0' && key[1]))
+            return bench_json_fail(json, "no status");
+        if (statuses[status]) return bench_json_fail(json, "a member that is there twice");
+        if (!bench_json_u64(json, UINT64_MAX, &statuses[status])) return false;
+        if (!statuses[status]) return bench_json_fail(json, "a status that never came");
+    }
+    return !json->wrong;
+}
+
+static bool bench_json_cells(bench_json *json, fsi_hist *hist)
+{
+    uint32_t least = 0; // cell that the next may be
+    bool first = true;
+    if (!bench_json_take(json, '[')) return bench_json_fail(json, "a list is missing");
+    while (bench_json_next(json, ']', &first)) {
+        uint64_t low, count;
+        if (!bench_json_take(json, '[')) return bench_json_fail(json, "a cell is missing");
+        if (!bench_json_u64(json, UINT64_MAX, &low)) return false;
+        if (!bench_json_take(json, ',')) return bench_json_fail(json, "a comma is missing");
+        if (!bench_json_u64(json, UINT64_MAX, &count)) return false;
+        if (!bench_json_take(json, ']')) return bench_json_fail(json, "a bracket is missing");
+        uint32_t cell = fsi_hist_cell(low);
+        if (bench_cell_low(cell) != low) return bench_json_fail(json, "a number that is no cell's lower bound");
+        if (cell < least) return bench_json_fail(json, "cells that do not rise");
+        if (!count) return bench_json_fail(json, "an empty cell");
+        hist->cells[cell] = count;
+        least = cell + 1;
+    }
+    return !json->wrong;
+}
+
+// What a histogram says of itself must be so.
+static bool bench_hist_sound(const fsi_hist *hist)
+{
+    uint64_t sum = 0;
+    uint32_t first = FSI_HIST_CELLS, last = 0;
+    for (uint32_t i = 0; i < FSI_HIST_CELLS; i++) {
+        if (!hist->cells[i]) continue;
+        if (sum > UINT64_MAX - hist->cells[i]) return false;
+        sum += hist->cells[i];
+        if (first == FSI_HIST_CELLS) first = i;
+        last = i;
+    }
+    if (sum != hist->count) return false;
+    if (sum == 0) return hist->min == UINT64_MAX && hist->max == 0 && !(hist->sum > 0) && !(hist->sum2 > 0);
+    return hist->min <= hist->max && fsi_hist_cell(hist->min) == first && fsi_hist_cell(hist->max) == last;
+}
+
+static bool bench_json_members(bench_json *json, const bench_member *members, char *base);
+
+static bool bench_json_hist(bench_json *json, fsi_hist *hist)
+{
+    if (!bench_json_members(json, bench_hist_members, (char *)hist)) return false;
+    if (!hist->count && !hist->min) hist->min = UINT64_MAX;
+    return bench_hist_sound(hist) || bench_json_fail(json, "a histogram that does not add up");
+}
+
+static bool bench_json_slots(bench_json *json, bench_result *result)
+{
+    bool first = true;
+    if (!bench_json_take(json, '[')) return bench_json_fail(json, "a list is missing");
+    while (bench_json_next(json, ']', &first)) {
+        if (result->second_count == BENCH_SECONDS_MAX) return bench_json_fail(json, "too many slots");
+        if (!bench_json_members(json, bench_second_members, (char *)&result->seconds[result->second_count]))
+            return false;
+        result->second_count++;
+    }
+    return !json->wrong;
+}
+
+static bool bench_json_series(bench_json *json, bench_result *result)
+{
+    uint32_t seen = 0;
+    bool first = true;
+    if (!bench_json_take(json, '{')) return bench_json_fail(json, "an object is missing");
+    while (bench_json_next(json, '}', &first)) {
+        char key[16];
+        if (!bench_json_key(json, key, sizeof key)) return false;
+        uint32_t bit = strcmp(key, "slot_ns") == 0 ? 1 : strcmp(key, "slots") == 0 ? 2 : 0;
+        if (seen & bit) return bench_json_fail(json, "a member that is there twice");
+        seen |= bit;
+        if (bit == 1 ? !bench_json_u64(json, UINT64_MAX, &result->second_ns)
+                     : !(bit == 2 ? bench_json_slots(json, result) : bench_json_skip(json, BENCH_JSON_DEPTH)))
+            return false;
+    }
+    if (json->wrong) return false;
+    if (seen != 3) return bench_json_fail(json, "a member is missing in the series");
+    return result->second_ns || !result->second_count || bench_json_fail(json, "slots without a length");
+}
+
+// A value that must be this and no other, or the file is not for this reader.
+static bool bench_json_fixed(bench_json *json, bench_as as)
+{
+    char text[sizeof BENCH_SCHEMA];
+    uint64_t bits;
+    bool fits;
+    if (as == BENCH_AS_SCHEMA) {
+        if (!bench_json_text(json, text, sizeof text, &fits)) return false;
+        return (fits && strcmp(text, BENCH_SCHEMA) == 0) || bench_json_fail(json, "the schema is not " BENCH_SCHEMA);
+    }
+    if (!bench_json_u64(json, UINT64_MAX, &bits)) return false;
+    return bits == FSI_HIST_BITS || bench_json_fail(json, "a histogram of another layout");
+}
+
+static bool bench_json_member(bench_json *json, const bench_member *member, char *base)
+{
+    void *at = base + member->offset;
+    bool fits = true;
+    uint64_t number;
+    switch (member->as) {
+    case BENCH_AS_SCHEMA:
+    case BENCH_AS_BITS: return bench_json_fixed(json, member->as);
+    case BENCH_AS_SUMMARY:
+    case BENCH_AS_RATE: return bench_json_skip(json, BENCH_JSON_DEPTH);
+    case BENCH_AS_OBJECT: return bench_json_members(json, member->members, (char *)at);
+    case BENCH_AS_U32:
+        if (!bench_json_u64(json, UINT32_MAX, &number)) return false;
+        *(uint32_t *)at = (uint32_t)number;
+        return true;
+    case BENCH_AS_MIN:
+    case BENCH_AS_U64: return bench_json_u64(json, UINT64_MAX, (uint64_t *)at);
+    case BENCH_AS_I64: return bench_json_i64(json, (int64_t *)at);
+    case BENCH_AS_DOUBLE: return bench_json_double(json, (double *)at);
+    case BENCH_AS_BOOL: return bench_json_bool(json, (bool *)at);
+    case BENCH_AS_TEXT:
+        if (!bench_json_text(json, (char *)at, member->size, &fits)) return false;
+        return fits || bench_json_fail(json, "a text that is too long");
+    case BENCH_AS_KINDS: return bench_json_kinds(json, (uint64_t *)at);
+    case BENCH_AS_STATUSES: return bench_json_statuses(json, (uint64_t *)at);
+    case BENCH_AS_CELLS: return bench_json_cells(json, (fsi_hist *)(void *)base);
+    case BENCH_AS_HIST: return bench_json_hist(json, (fsi_hist *)at);
+    case BENCH_AS_SERIES: return bench_json_series(json, (bench_result *)at);
+    }
+    return false;
+}
+
+// An object by its table: every member of the table once, others skipped. Its depth is the tables' own.
+static bool bench_json_members(bench_json *json, const bench_member *members, char *base)
+{
+    uint64_t seen = 0, all = 0;
+    bool first = true;
+    for (uint32_t i = 0; members[i].name; i++)
+        if (members[i].as != BENCH_AS_SUMMARY && members[i].as != BENCH_AS_RATE) all |= (uint64_t)1 << i;
+    if (!bench_json_take(json, '{')) return bench_json_fail(json, "an object is missing");
+    while (bench_json_next(json, '}', &first)) {
+        char key[32];
+        uint32_t i = 0;
+        if (!bench_json_key(json, key, sizeof key)) return false;
+        while (members[i].name && strcmp(key, members[i].name) != 0) i++;
+        if (members[i].name && (seen & ((uint64_t)1 << i)))
+            return bench_json_fail(json, "a member that is there twice");
+        if (members[i].name) seen |= (uint64_t)1 << i;
+        if (members[i].name ? !bench_json_member(json, &members[i], base) : !bench_json_skip(json, BENCH_JSON_DEPTH))
+            return false;
+    }
+    return !json->wrong &&
+           ((seen & all) == all || bench_json_fail(json, "a member is missing in the object that ends here"));
+}
+
+static void bench_json_blank(bench_result *result)
+{
+    fsi_hist *hists[] = {&result->response, &result->service, &result->censored, &result->connect,
+                         &result->wait,     &result->lag,     &result->rate};
+    memset(result, 0, sizeof *result);
+    for (size_t i = 0; i < sizeof hists / sizeof hists[0]; i++) fsi_hist_init(hists[i]);
+}
+
+// Returns NULL, or what is wrong and where; that text holds until the next call. After it the result is empty.
+static const char *bench_json_parse(const char *text, size_t len, bench_result *result)
+{
+    static char wrong[128];
+    bench_json json = {text, text, text + len, NULL};
+    bench_json_blank(result);
+    if (bench_json_peek(&json) != '{')
+        (void)bench_json_fail(&json, len ? "no JSON object" : "it is empty");
+    else if (bench_json_members(&json, bench_result_members, (char *)result) &&
+             (bench_json_peek(&json), json.at != json.end))
+        (void)bench_json_fail(&json, "something behind the end");
+    if (!json.wrong) return NULL;
+    uint32_t line = 1;
+    for (const char *at = json.begin; at < json.at; at++) line += *at == '\n';
+    (void)snprintf(wrong, sizeof wrong, "line %u: %s", line, json.wrong);
+    bench_json_blank(result);
+    return wrong;
+}
+
+// From the file of that name, "-": standard input. As bench_json_parse.
+static const char *bench_json_read(const char *path, bench_result *result)
+{
+    bool standard = strcmp(path, "-") == 0;
+    FILE *in = standard ? stdin : fopen(path, "rb");
+    char piece[4096];
+    bench_text text = {NULL, 0, 0, false};
+    const char *wrong = NULL;
+    bench_json_blank(result);
+    if (!in) return strerror(errno);
+    for (size_t got; !wrong && (got = fread(piece, 1, sizeof piece, in)) > 0;) {
+        bench_text_add(&text, piece, got);
+        if (text.failed) wrong = "out of memory";
+        if (text.len > BENCH_JSON_BYTES) wrong = "larger than any result";
+    }
+    if (!wrong && ferror(in)) wrong = strerror(errno);
+    if (!wrong) wrong = bench_json_parse(text.len ? text.ptr : "", text.len, result);
+    if (!standard) (void)fclose(in);
+    bench_text_free(&text);
+    return wrong;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-judge   Objectives (--slo), and the highest rate that holds them (--find-rate). Every request that was due is judged:
+//                 an error, an unexpected status too, is a latency without end; what timed out, was in flight at the end or
+//                 never sent took "at least so long" (product limit). What that leaves open counts as missed, and is said.
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_SLO_TERMS 16
+#define BENCH_KNEE_RUNS 20
+#define BENCH_KNEE_WIDTH 1.03    // found: the rate that holds and the one that does not are no farther apart
+#define BENCH_KNEE_ACHIEVED 0.99 // of the rate asked; below that it was not held, whatever the latencies
+#define BENCH_KNEE_LEAST 0.001   // no lower rate is tried
+
+typedef enum bench_figure {
+    BENCH_FIGURE_QUANTILE,
+    BENCH_FIGURE_MEAN,
+    BENCH_FIGURE_ERRORS,
+    BENCH_FIGURE_RATE
+} bench_figure;
+
+typedef struct bench_slo_term {
+    bench_figure figure;
+    bool equal;     // "<=", ">="
+    double share;   // of a quantile; 1: the maximum
+    double limit;   // ns, a share, or per second
+    char name[16];  // "p99.9"
+    char asked[28]; // "< 5ms"
+} bench_slo_term;
+
+typedef struct bench_slo {
+    bench_slo_term terms[BENCH_SLO_TERMS];
+    uint32_t count;
+} bench_slo;
+
+// "p99", "p99.95", "max", "mean", "errors", "rate": what a term is about. Returns what is wrong, or NULL.
+static const char *bench_slo_figure(bench_slo_term *term)
+{
+    static const struct {
+        const char *name;
+        bench_figure figure;
+    } names[] = {{"max", BENCH_FIGURE_QUANTILE},
+                 {"mean", BENCH_FIGURE_MEAN},
+                 {"errors", BENCH_FIGURE_ERRORS},
+                 {"rate", BENCH_FIGURE_RATE}};
+    uint64_t digits;
+    uint32_t decimals;
+    const char *rest;
+    term->share = 1;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(term->name, names[i].name) != 0) continue;
+        term->figure = names[i].figure;
+        return NULL;
+    }
+    if (term->name[0] != 'p' || !bench_decimal(term->name + 1, &digits, &decimals, &rest) || *rest)
+        return "unknown figure; there are p50 (any percentile), max, mean, errors and rate";
+    term->figure = BENCH_FIGURE_QUANTILE;
+    term->share = (double)digits / 100;
+    for (; decimals; decimals--) term->share /= 10;
+    if (!(term->share > 0)) return "a percentile is more than 0";
+    return term->share < 1 ? NULL : "a percentile is less than 100; there is max";
+}
+
+static const char *bench_slo_limit(bench_slo_term *term, const char *text)
+{
+    char plain[28];
+    uint64_t ns = 0;
+    size_t len = strlen(text);
+    const char *wrong;
+    switch (term->figure) {
+    case BENCH_FIGURE_ERRORS:
+        wrong = bench_read_share(text, &term->limit);
+        return !wrong && !term->equal && !(term->limit > 0) ? "nothing is less than 0; write errors<=0" : wrong;
+    case BENCH_FIGURE_RATE:
+        if (len > 3 && strcmp(text + len - 2, "/s") == 0) len -= 2; // "10k/s"
+        (void)snprintf(plain, sizeof plain, "%.*s", (int)len, text);
+        return bench_read_rate(plain, &term->limit);
+    default:
+        wrong = bench_read_time(text, &ns);
+        term->limit = (double)ns;
+        return wrong;
+    }
+}
+
+// One term without spaces, in lower case.
+static const char *bench_slo_term_parse(bench_slo_term *term, const char *text)
+{
+    size_t len = strcspn(text, "<>=");
+    const char *limit = text + len;
+    if (!*limit) return "a limit is missing; write p99<5ms";
+    if (len >= sizeof term->name) return "unknown figure; there are p50 (any percentile), max, mean, errors and rate";
+    memcpy(term->name, text, len);
+    term->name[len] = 0;
+    const char *wrong = bench_slo_figure(term);
+    if (wrong) return wrong;
+    if (*limit != (term->figure == BENCH_FIGURE_RATE ? '>' : '<'))
+        return term->figure == BENCH_FIGURE_RATE ? "a rate has a lower limit; write rate>10k" : "write < or <=";
+    term->equal = limit[1] == '=';
+    limit += term->equal ? 2 : 1;
+    (void)snprintf(term->asked, sizeof term->asked, "%c%s %.20s", term->figure == BENCH_FIGURE_RATE ? '>' : '<',
+                   term->equal ? "=" : "", limit);
+    return strlen(limit) > 20 ? "a limit that is too long" : bench_slo_limit(term, limit);
+}
+
+// "p99<5ms, p99.9<=20ms, max<1s, mean<2ms, errors<0.1%, rate>10k": all must hold. Returns what is wrong, or NULL.
+static const char *bench_slo_parse(const char *text, bench_slo *slo)
+{
+    memset(slo, 0, sizeof *slo);
+    for (;; text++) {
+        char term[48];
+        size_t len = 0;
+        for (; *text && *text != ','; text++) {
+            if (*text == ' ' || *text == '\t') continue;
+            if (len + 1 == sizeof term) return "a term that is too long";
+            term[len++] = (char)fsi_lower(*text);
+        }
+        term[len] = 0;
+        if (len == 0) return "a term is missing; write 'p99<5ms,errors<0.1%'";
+        if (slo->count == BENCH_SLO_TERMS) return "too many terms";
+        const char *wrong = bench_slo_term_parse(&slo->terms[slo->count++], term);
+        if (wrong) return wrong;
+        if (!*text) return NULL;
+    }
+}
+
+// Errors that have no time of their own among what is censored: their latency has no end.
+static uint64_t bench_endless(const bench_result *result)
+{
+    uint64_t errors = bench_errors(result), open = result->in_flight + result->unsent;
+    uint64_t timed_out = result->censored.count > open ? result->censored.count - open : 0;
+    return errors > timed_out ? errors - timed_out : 0;
+}
+
+// bench_quantile over every request that was due. mean: not NULL, the mean up to there is put into it; q is 1 then.
+static uint64_t bench_quantile_due(const bench_result *result, double q, bool *beyond, double *mean)
+{
+    const fsi_hist *ended = &result->response, *cut = &result->censored;
+    double at_risk = (double)ended->count + (double)cut->count + (double)bench_endless(result);
+    double alive = 1, want = (1 - q) * (1 + 1e-12), area = 0, before = 0;
+    uint64_t value = 0, last = cut->count > 0 && cut->max > ended->max ? cut->max : ended->max;
+    *beyond = true;
+    for (uint32_t i = 0; i < FSI_HIST_CELLS && *beyond; i++) {
+        double gone = (double)ended->cells[i];
+        if (gone > 0) {
+            value = fsi_hist_value(i);
+            if (value < ended->min) value = ended->min;
+            if (value > ended->max || (q >= 1 && i == fsi_hist_cell(ended->max)))
+                value = ended->max; // exact, not by cells
+            area += alive * ((double)value - before);
+            before = (double)value;
+            alive *= at_risk - gone > 0.5 ? (at_risk - gone) / at_risk : 0;
+            *beyond = alive > want;
+        }
+        at_risk -= gone + (double)cut->cells[i];
+    }
+    if (mean) *mean = *beyond ? area + alive * ((double)last - before) : area;
+    if (mean && !*beyond && !cut->count) *mean = ended->sum / (double)ended->count; // exact too
+    return *beyond ? last : value;
+}
+
+// What one term found, and whether it holds.
+static bool bench_slo_term_holds(const bench_slo_term *term, const bench_result *result, char *line, size_t size)
+{
+    char found[48];
+    bool beyond = false, held;
+    double value = 0, mean = 0;
+    if (term->figure == BENCH_FIGURE_ERRORS) {
+        value = (double)bench_errors(result) / (double)result->due;
+        (void)snprintf(found, sizeof found, "%.4g%%", value * 100);
+    } else if (term->figure == BENCH_FIGURE_RATE) {
+        value = bench_done_rate(result);
+        (void)bench_count_text(found, sizeof found, value);
+    } else {
+        value =
+            (double)bench_quantile_due(result, term->share, &beyond, term->figure == BENCH_FIGURE_MEAN ? &mean : NULL);
+        if (term->figure == BENCH_FIGURE_MEAN) value = mean;
+        (void)bench_time_text(found, sizeof found, value / 1000);
+    }
+    held = term->figure == BENCH_FIGURE_RATE ? value > term->limit || (term->equal && value >= term->limit)
+                                             : value < term->limit || (term->equal && value <= term->limit);
+    double open = (double)bench_errors(result) + (double)result->in_flight + (double)result->unsent;
+    if (beyond)
+        (void)snprintf(line, size, "%s more than %s (asked %s): missed%s, %.3g%% failed or did not end", term->name,
+                       found, term->asked, held ? " because it cannot be decided" : "",
+                       open * 100 / (double)result->due);
+    else
+        (void)snprintf(line, size, "%s %s (asked %s): %s", term->name, found, term->asked, held ? "held" : "missed");
+    return held && !beyond;
+}
+
+// why: a line for each term, as far as they fit, without an end of line behind the last.
+static bool bench_slo_holds(const bench_slo *slo, const bench_result *result, char *why, size_t size)
+{
+    bool all = true;
+    size_t used = 0;
+    if (size) why[0] = 0;
+    if (result->due == 0) {
+        (void)snprintf(why, size, "nothing was due: missed");
+        return false;
+    }
+    for (uint32_t i = 0; i < slo->count; i++) {
+        char line[192];
+        if (!bench_slo_term_holds(&slo->terms[i], result, line, sizeof line)) all = false;
+        if (used + 1 < size) (void)snprintf(why + used, size - used, "%s%s", used ? "\n" : "", line);
+        used += strlen(line) + (used ? 1 : 0);
+    }
+    return all;
+}
+
+// ---- the highest rate
+
+// Performs one open-loop run at that rate and fills the result anew. False: stop the search.
+typedef bool bench_rate_run(void *user, double rate, bench_result *result);
+
+typedef struct bench_knee_point {
+    double asked, achieved; // per second
+    uint64_t p50, p99, max; // ns, over all that was due
+    bool p50_beyond, p99_beyond, max_beyond;
+    uint64_t errors;
+    bool held;
+    char why[200]; // not: the first term that was missed
+} bench_knee_point;
+
+typedef struct bench_knee {
+    bench_knee_point points[BENCH_KNEE_RUNS]; // in the order of the runs
+    uint32_t count;
+    double found;  // the highest rate that held; 0: none
+    double missed; // the lowest that did not; 0: none
+    bool settled;  // both were seen more than once, and are near each other
+} bench_knee;
+
+// How often a rate held, less how often it did not. *runs: how often it was tried.
+static int bench_knee_votes(const bench_knee *knee, double rate, uint32_t *runs)
+{
+    int votes = 0;
+    *runs = 0;
+    for (uint32_t i = 0; i < knee->count; i++) {
+        if (knee->points[i].asked < rate || knee->points[i].asked > rate) continue;
+        votes += knee->points[i].held ? 1 : -1;
+        ++*runs;
+    }
+    return votes;
+}
+
+// The next rate to try, from all that were tried; 0: the search is over. Doubles until one misses, halves the distance (in
+// ratio) until the two sides are near, then tries both sides again: a side that says one thing and then another is tried a
+// third time, and may open the search again. The first miss is repeated at once, for everything after it stands on it.
+static double bench_knee_next(bench_knee *knee, double first)
+{
+    double low = 0, high = 0;
+    uint32_t low_runs, high_runs;
+    if (!knee->count) return first;
+    for (uint32_t i = 0; i < knee->count; i++) {
+        double asked = knee->points[i].asked;
+        int votes = bench_knee_votes(knee, asked, &low_runs);
+        if (votes == 0) return asked;
+        if (votes < 0 && (!(high > 0) || asked < high)) high = asked;
+    }
+    for (uint32_t i = 0; i < knee->count; i++) {
+        double asked = knee->points[i].asked;
+        if ((!(high > 0) || asked < high) && asked > low) low = asked; // none below high missed
+    }
+    knee->found = low;
+    knee->missed = high;
+    (void)bench_knee_votes(knee, low, &low_runs);
+    (void)bench_knee_votes(knee, high, &high_runs);
+    if (!(high > 0)) return low * 2;
+    if (high_runs == 1 && (low > 0 ? high > low * 1.9 : knee->count == 1)) return high;
+    if (!(low > 0)) return high / 2 >= BENCH_KNEE_LEAST ? high / 2 : 0;
+    if (high > low * BENCH_KNEE_WIDTH) return bench_sqrt(low * high);
+    if (low_runs == 1) return low;
+    if (high_runs == 1) return high;
+    knee->settled = true;
+    return 0;
+}
+
+// Whether as much was answered as was asked for. What is on its way when the run ends is no shortfall, as far as the mean
+// latency explains it.
+static bool bench_knee_kept_up(const bench_result *result, double asked)
+{
+    double seconds = (double)result->run_ns / 1e9, way = 0;
+    double mean = result->response.count ? result->response.sum / (double)result->response.count / 1e9 : 0;
+    way = asked * mean < (double)result->in_flight ? asked * mean : (double)result->in_flight;
+    return (double)result->done + way + 1 >= BENCH_KNEE_ACHIEVED * asked * seconds;
+}
+
+// One run's point. latencies: the terms without those on the rate.
+static void bench_knee_add(bench_knee *knee, const bench_slo *latencies, double asked, const bench_result *result)
+{
+    bench_knee_point *point = &knee->points[knee->count++];
+    char lag[48];
+    memset(point, 0, sizeof *point);
+    point->asked = asked;
+    point->achieved = bench_done_rate(result);
+    point->p50 = bench_quantile_due(result, 0.5, &point->p50_beyond, NULL);
+    point->p99 = bench_quantile_due(result, 0.99, &point->p99_beyond, NULL);
+    point->max = bench_quantile_due(result, 1, &point->max_beyond, NULL);
+    point->errors = bench_errors(result);
+    point->held = true;
+    for (uint32_t i = 0; i < latencies->count && point->held && result->due; i++)
+        point->held = bench_slo_term_holds(&latencies->terms[i], result, point->why, sizeof point->why);
+    if (point->held && (!result->due || !bench_knee_kept_up(result, asked))) {
+        point->held = false;
+        (void)snprintf(point->why, sizeof point->why, "only %.1f%% of the rate was achieved",
+                       asked > 0 ? point->achieved * 100 / asked : 0);
+    }
+    uint64_t late = fsi_hist_at(&result->lag, 0.99);
+    size_t used = strlen(point->why);
+    if (point->held)
+        point->why[0] = 0;
+    else if (late > point->p99 / 2) // the load generator is what was slow
+        (void)snprintf(point->why + used, sizeof point->why - used, "; sent late: p99 %s",
+                       bench_time_text(lag, sizeof lag, (double)late / 1000));
+}
+
+// Searches from first_rate on. Terms on the rate are left out: the rate is what is looked for. True: found and confirmed, or
+// no rate holds; false: run() said stop, the runs were used up, or there is no memory. What was found so far stands in knee.
+static bool bench_find_rate(const bench_slo *slo, double first_rate, bench_rate_run *run, void *user, bench_knee *knee)
+{
+    bench_result *result = (bench_result *)malloc(sizeof *result);
+    bench_slo latencies;
+    bool running = result != NULL;
+    memset(knee, 0, sizeof *knee);
+    memset(&latencies, 0, sizeof latencies);
+    for (uint32_t i = 0; i < slo->count; i++)
+        if (slo->terms[i].figure != BENCH_FIGURE_RATE) latencies.terms[latencies.count++] = slo->terms[i];
+    double rate = first_rate;
+    while (running && (rate = bench_knee_next(knee, first_rate)) > 0) {
+        bench_json_blank(result);
+        running = knee->count < BENCH_KNEE_RUNS && run(user, rate, result);
+        if (running) bench_knee_add(knee, &latencies, rate, result);
+    }
+    free(result);
+    return running;
+}
+
+static void bench_knee_time(FILE *out, uint64_t ns, bool beyond)
+{
+    char text[48], shown[56];
+    (void)snprintf(shown, sizeof shown, "%s%s", beyond ? ">" : "",
+                   bench_time_text(text, sizeof text, (double)ns / 1000));
+    (void)fprintf(out, "%11s", shown);
+}
+
+static void bench_print_point(FILE *out, const bench_knee_point *point)
+{
+    (void)fprintf(out, "%12.1f%12.1f", point->asked, point->achieved);
+    bench_knee_time(out, point->p50, point->p50_beyond);
+    bench_knee_time(out, point->p99, point->p99_beyond);
+    bench_knee_time(out, point->max, point->max_beyond);
+    (void)fprintf(out, "%9llu  %s\n", (unsigned long long)point->errors, point->held ? "held" : point->why);
+}
+
+// By rate; runs at the same rate in their order. The last line is the answer.
+static void bench_print_knee(FILE *out, const bench_knee *knee)
+{
+    bool shown[BENCH_KNEE_RUNS] = {false};
+    (void)fprintf(out, "%12s%12s%11s%11s%11s%9s\n", "asked/s", "achieved/s", "p50", "p99", "max", "errors");
+    for (uint32_t i = 0; i < knee->count; i++) {
+        uint32_t least = BENCH_KNEE_RUNS;
+        for (uint32_t k = 0; k < knee->count; k++)
+            if (!shown[k] && (least == BENCH_KNEE_RUNS || knee->points[k].asked < knee->points[least].asked)) least = k;
+        shown[least] = true;
+        bench_print_point(out, &knee->points[least]);
+    }
+    if (!(knee->found > 0))
+        (void)fprintf(out, "Found rate: none%s\n", knee->count ? ", all that were tried missed" : "");
+    else if (!(knee->missed > 0))
+        (void)fprintf(out, "Found rate: at least %.1f requests/s; the search ended before one was missed\n",
+                      knee->found);
+    else
+        (void)fprintf(out, "Found rate: %.1f requests/s; missed at %.1f%s\n", knee->found, knee->missed,
+                      knee->settled ? "" : "; the search ended before that was certain");
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-compare   Several results: added up (merge), or held against each other (compare, --vs).
+//
+//                   Two figures are compared, the rate of good answers and the p99 of what was due, each as the ratio of B to A
+//                   on a logarithmic scale, with intervals that hold for both together in 95 % (97.5 % each: who looks twice finds
+//                   more by chance). A difference counts when its interval leaves out "the same", when it is larger than the
+//                   noise floor, and for rounds when an exact permutation test agrees (p <= 0.025).
+//                   - Rounds (--vs): B of a round is held against A of the same round, so that what drifts cancels out; Student's t on
+//                     the rounds' differences (a bootstrap of five rounds would be too sure of itself). With A measured twice in
+//                     each round (A A' B) the noise floor is the farther end of the interval of A' to A.
+//                   - Two files: the slots of the series are put together to batches; their spread is widened by what the
+//                     batches have to do with each other (first-order autocorrelation), which costs degrees of freedom too
+//                     (Welch's t). The noise floor is how far a batch of one lies from a batch of the other anyway, and never below
+//                     what two runs of the same thing often differ by (2 %, p99 5 %): one run cannot tell that.
+// ---------------------------------------------------------------------------------------------------------
+
+// ---- merge
+
+static void bench_add64(uint64_t *into, uint64_t from)
+{
+    *into = *into > UINT64_MAX - from ? UINT64_MAX : *into + from; // an absurd file shall not look small
+}
+
+static void bench_most64(uint64_t *into, uint64_t from)
+{
+    if (from > *into) *into = from;
+}
+
+static void bench_merge_text(char *into, size_t size, const char *from)
+{
+    if (strcmp(into, from) != 0) (void)snprintf(into, size, "several");
+}
+
+// Two slots of the series become one. The p50 of both is weighed, the p99 is the larger: at most so much.
+static void bench_slot_add(bench_second *into, const bench_second *from)
+{
+    double done = (double)into->done + (double)from->done;
+    double p50 = (double)into->p50 * (double)into->done + (double)from->p50 * (double)from->done;
+    if (done > 0 && p50 / done < 1e19) into->p50 = (uint64_t)(p50 / done);
+    bench_most64(&into->p99, from->p99);
+    bench_most64(&into->max, from->max);
+    bench_add64(&into->done, from->done);
+    bench_add64(&into->errors, from->errors);
+    bench_add64(&into->timeouts, from->timeouts);
+}
+
+// Adds a series whose slots are `times` slots long, to slots that begin `shift` of the coarser ones later.
+static void bench_series_add(bench_second *slots, uint32_t *count, const bench_second *from, uint32_t from_count,
+                             uint64_t times, uint64_t shift)
+{
+    for (uint32_t i = 0; i < from_count; i++) {
+        uint64_t at = shift + i / times;
+        if (at >= BENCH_SECONDS_MAX) return;
+        bench_slot_add(&slots[at], &from[i]);
+        if (at >= *count) *count = (uint32_t)at + 1;
+    }
+}
+
+// Both series on one axis that begins with the earlier run: whole slots by began_unix, which has whole seconds. Slots become
+// longer, by doubling, until both fit. False: no length of slot fits both.
+static bool bench_merge_series(bench_result *into, const bench_result *from)
+{
+    if (!from->second_count) return true;
+    if (!into->second_count) into->second_ns = from->second_ns;
+    uint64_t slot = into->second_ns > from->second_ns ? into->second_ns : from->second_ns;
+    bool later = from->began_unix > into->began_unix;
+    uint64_t apart = later ? (uint64_t)from->began_unix - (uint64_t)into->began_unix
+                           : (uint64_t)into->began_unix - (uint64_t)from->began_unix;
+    if (slot == 0 || slot % into->second_ns || slot % from->second_ns) return false;
+    for (;; slot *= 2) {
+        if (slot > UINT64_MAX / 2) return false;
+        double slots_apart = (double)apart * 1e9 / (double)slot + 0.5;
+        if (slots_apart > BENCH_SECONDS_MAX) continue;
+        uint64_t shift = (uint64_t)slots_apart;
+        uint64_t into_end = (later ? 0 : shift) + into->second_count / (slot / into->second_ns) + 1;
+        uint64_t from_end = (later ? shift : 0) + from->second_count / (slot / from->second_ns) + 1;
+        if (into_end > BENCH_SECONDS_MAX || from_end > BENCH_SECONDS_MAX) continue;
+        bench_second *slots = (bench_second *)calloc(BENCH_SECONDS_MAX, sizeof *slots);
+        uint32_t count = 0;
+        if (!slots) return false;
+        bench_series_add(slots, &count, into->seconds, into->second_count, slot / into->second_ns, later ? 0 : shift);
+        bench_series_add(slots, &count, from->seconds, from->second_count, slot / from->second_ns, later ? shift : 0);
+        memcpy(into->seconds, slots, sizeof into->seconds);
+        into->second_count = count;
+        into->second_ns = slot;
+        free(slots);
+        return true;
+    }
+}
+
+// What cannot be added, and why. NULL: it can.
+static const char *bench_merge_clash(const bench_result *a, const bench_result *b)
+{
+    const bench_setup *x = &a->setup, *y = &b->setup;
+    if (strcmp(x->url, y->url) != 0) return "another URL";
+    if (x->echo != y->echo || x->close != y->close) return "another kind of load";
+    if ((x->rate > 0) != (y->rate > 0) || (x->conn_rate > 0) != (y->conn_rate > 0))
+        return "one has a rate to keep (-R, --conn-rate) and the other has none, so their times mean different things";
+    const bench_result *early = a->began_unix <= b->began_unix ? a : b, *late = early == a ? b : a;
+    double apart = (double)late->began_unix - (double)early->began_unix - 1; // whole seconds: that much may be rounding
+    double left = (double)early->run_ns / 1e9 - apart;
+    double shorter = (double)(a->run_ns < b->run_ns ? a->run_ns : b->run_ns) / 1e9;
+    if (apart > 0 && left < shorter * 0.8) return "it did not run at the same time";
+    const fsi_hist *left_hists[] = {&a->response, &a->service, &a->censored, &a->connect, &a->wait, &a->lag, &a->rate};
+    const fsi_hist *right_hists[] = {&b->response, &b->service, &b->censored, &b->connect, &b->wait, &b->lag, &b->rate};
+    for (size_t i = 0; i < sizeof left_hists / sizeof left_hists[0]; i++)
+        if (left_hists[i]->count > UINT64_MAX - right_hists[i]->count) return "counts too large to be added";
+    return NULL;
+}
+
+static void bench_merge_setup(bench_setup *into, const bench_setup *from)
+{
+    bench_merge_text(into->version, sizeof into->version, from->version);
+    bench_merge_text(into->system, sizeof into->system, from->system);
+    bench_merge_text(into->cpu, sizeof into->cpu, from->cpu);
+    into->cpus += from->cpus;
+    into->threads += from->threads;
+    into->connections += from->connections;
+    into->rate += from->rate;
+    into->conn_rate += from->conn_rate;
+    if (into->requests && from->requests)
+        bench_add64(&into->requests, from->requests);
+    else
+        into->requests = 0;
+    bench_most64(&into->duration, from->duration);
+    bench_most64(&into->warmup, from->warmup);
+    bench_most64(&into->ramp, from->ramp);
+    bench_most64(&into->timeout, from->timeout);
+    if (from->urls > into->urls) into->urls = from->urls;
+    if (from->source_ips > into->source_ips) into->source_ips = from->source_ips;
+    into->self_hosted = into->self_hosted || from->self_hosted;
+    into->rst = into->rst || from->rst;
+}
+
+static void bench_merge_hists(bench_result *into, const bench_result *from)
+{
+    fsi_hist_merge(&into->response, &from->response);
+    fsi_hist_merge(&into->service, &from->service);
+    fsi_hist_merge(&into->censored, &from->censored);
+    fsi_hist_merge(&into->connect, &from->connect);
+    fsi_hist_merge(&into->wait, &from->wait);
+    fsi_hist_merge(&into->lag, &from->lag);
+    fsi_hist_merge(&into->rate, &from->rate); // of each thread, as before
+}
+
+static void bench_merge_counts(bench_result *into, const bench_result *from)
+{
+    // The lengths are those of the first answer of `into`; of answers that were measured against another one it is not known.
+    uint64_t other = from->first_length == into->first_length ? from->other_length : bench_answers(from);
+    if (!bench_answers(into)) into->first_length = from->first_length, other = from->other_length;
+    bench_add64(&into->other_length, other);
+    bench_add64(&into->due, from->due);
+    bench_add64(&into->done, from->done);
+    bench_add64(&into->in_flight, from->in_flight);
+    bench_add64(&into->unsent, from->unsent);
+    for (int kind = 0; kind < BENCH_KINDS; kind++) {
+        bench_add64(&into->failed[kind], from->failed[kind]);
+        bench_add64(&into->events[kind], from->events[kind]);
+    }
+    for (int status = 0; status < 600; status++) bench_add64(&into->statuses[status], from->statuses[status]);
+    bench_add64(&into->bytes_in, from->bytes_in);
+    bench_add64(&into->bytes_body, from->bytes_body);
+    bench_add64(&into->bytes_out, from->bytes_out);
+    bench_add64(&into->kept, from->kept);
+    bench_add64(&into->conns_opened, from->conns_opened);
+    bench_add64(&into->conns_lost, from->conns_lost);
+    bench_add64(&into->conns_most, from->conns_most); // at most so many at a time
+    bench_add64(&into->syn_retransmits, from->syn_retransmits);
+    bench_add64(&into->client_user_ns, from->client_user_ns);
+    bench_add64(&into->client_sys_ns, from->client_sys_ns);
+    bench_add64(&into->steal_ns, from->steal_ns);
+    bench_add64(&into->throttled_ns, from->throttled_ns);
+    bench_add64(&into->other_ns, from->other_ns);
+    bench_most64(&into->busiest_ns, from->busiest_ns);
+    bench_most64(&into->server_cpu_ns, from->server_cpu_ns); // there is one server
+    bench_most64(&into->server_rss, from->server_rss);
+}
+
+// Adds a generator that ran at the same time against the same target, on this or another machine: counts, histograms and
+// rates add up, times are those of the longest. Returns why it cannot be added, or NULL; then `into` is as it was.
+static const char *bench_merge(bench_result *into, const bench_result *from)
+{
+    const char *wrong = bench_merge_clash(into, from);
+    if (wrong) return wrong;
+    if (!bench_merge_series(into, from)) return "a series whose slots do not fit";
+    bench_merge_counts(into, from);
+    bench_merge_hists(into, from);
+    bench_merge_setup(&into->setup, &from->setup);
+    if (from->began_unix < into->began_unix) into->began_unix = from->began_unix;
+    bench_most64(&into->run_ns, from->run_ns);
+    into->interrupted = into->interrupted || from->interrupted;
+    if (!into->server[0]) memcpy(into->server, from->server, sizeof into->server);
+    if (!into->first_error[0]) memcpy(into->first_error, from->first_error, sizeof into->first_error);
+    return NULL;
+}
+
+// ---- statistics
+
+#define BENCH_ROUNDS_MAX 256
+#define BENCH_ROUNDS_LEAST 4 // of A A' B: 2 of 81 arrangements; of A B it takes 7, 2 of 128
+#define BENCH_SLOTS_LEAST 8
+#define BENCH_DONE_LEAST 1000 // requests in a run, ten of them above its p99
+#define BENCH_CHANCE 0.025    // half of 5 %, for there are two figures
+#define BENCH_EXACT_MAX 7000  // arrangements that are all tried; of more, a draw of so many
+
+// Student's t that 98.75 % lie below: two intervals of 97.5 % are right together in 95 %. Between the rows the one with fewer
+// degrees of freedom counts.
+static double bench_student(double freedom)
+{
+    static const double small[] = {25.452, 6.205, 4.177, 3.495, 3.163, 2.969, 2.841, 2.752, 2.685, 2.634,
+                                   2.593,  2.560, 2.533, 2.510, 2.490, 2.473, 2.458, 2.445, 2.433, 2.423};
+    if (freedom < 21) return small[freedom < 2 ? 0 : (int)freedom - 1];
+    return freedom < 30 ? 2.414 : freedom < 60 ? 2.360 : freedom < 120 ? 2.299 : 2.270;
+}
+
+// On the logarithmic scale: what was found, and half the width of its interval.
+typedef struct bench_estimate {
+    double middle, half;
+    bool known;
+} bench_estimate;
+
+static bench_estimate bench_estimate_of(const double *values, uint32_t count)
+{
+    bench_estimate out = {0, 0, count > 1};
+    double squares = 0, n = count;
+    for (uint32_t i = 0; i < count; i++) out.middle += values[i] / n;
+    for (uint32_t i = 0; i < count; i++) squares += (values[i] - out.middle) * (values[i] - out.middle);
+    if (out.known) out.half = bench_student(n - 1) * bench_sqrt(squares / (n - 1) / n);
+    return out;
+}
+
+static uint64_t bench_draw(uint64_t *state)
+{
+    *state += 0x9e3779b97f4a7c15u; // a Weyl sequence, mixed: splitmix64
+    uint64_t z = *state;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+// If it did not matter what is B, any run of a round could have been the last one. Among all ways to name one in each round,
+// the share in which B lies at least as far from the others. values: `arms` of each round, B last.
+static double bench_permutation(const double *values, uint32_t rounds, uint32_t arms)
+{
+    double far[BENCH_ROUNDS_MAX][3], seen = 0, all = 1, hits = 0;
+    uint64_t tries = 1, state = 20111;
+    for (uint32_t i = 0; i < rounds; i++) {
+        double sum = 0;
+        for (uint32_t k = 0; k < arms; k++) sum += values[i * arms + k];
+        for (uint32_t k = 0; k < arms; k++)
+            far[i][k] = values[i * arms + k] - (sum - values[i * arms + k]) / (arms - 1);
+        seen += far[i][arms - 1];
+        if (tries <= BENCH_EXACT_MAX) tries *= arms;
+    }
+    bool exact = tries <= BENCH_EXACT_MAX;
+    if (!exact) tries = BENCH_EXACT_MAX;
+    for (uint64_t n = 0; n < tries; n++) {
+        double sum = 0;
+        uint64_t rest = n;
+        for (uint32_t i = 0; i < rounds; i++, rest /= arms)
+            sum += far[i][exact ? rest % arms : bench_draw(&state) % arms];
+        hits += (sum < 0 ? -sum : sum) >= (seen < 0 ? -seen : seen) * (1 - 1e-9);
+    }
+    all = (double)tries;
+    return exact ? hits / all : (hits + 1) / (all + 1);
+}
+
+// ---- the verdict
+
+typedef enum bench_compared { BENCH_BY_RATE, BENCH_BY_P99, BENCH_BY_END } bench_compared;
+
+// Ratios of B to A; known false: it could not be computed, the rest is 0.
+typedef struct bench_interval {
+    double ratio, low, high; // 97.5 %, both figures together 95 %
+    bool known;
+} bench_interval;
+
+typedef struct bench_difference {
+    bench_interval change; // B to A
+    bench_interval same;   // A' to A
+    double floor;          // noise: smaller changes are none; 0.01 is 1 %
+    double chance;         // of the permutation test; 0 where there is none
+    int better;            // 1: beyond doubt, -1: worse beyond doubt
+} bench_difference;
+
+typedef enum bench_judgement { BENCH_CANNOT_TELL, BENCH_FASTER, BENCH_SLOWER } bench_judgement;
+
+typedef struct bench_verdict_of {
+    bench_judgement verdict; // of B
+    bool untrusted;          // not noise, but the results themselves are why nothing can be told
+    bench_difference by[BENCH_BY_END];
+    uint32_t rounds;   // 0: two files
+    uint32_t slots[2]; // two files: of A and B
+    char why[256];     // the verdict in words
+    char versions[80]; // when they differ, else ""
+} bench_verdict_of;
+
+// What comes from a file stays out of the terminal's language.
+static void bench_tame(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 32 || *text == 127) *text = '?';
+}
+
+static bool bench_cannot(bench_verdict_of *out, const char *format, ...) FSI_PRINTF(2, 3);
+
+static bool bench_cannot(bench_verdict_of *out, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(out->why, sizeof out->why, format, args);
+    va_end(args);
+    bench_tame(out->why);
+    out->untrusted = true;
+    return false;
+}
+
+// Whether a result says what it seems to say. Returns what speaks against it, or NULL.
+static const char *bench_doubt(const bench_result *result)
+{
+    uint64_t errors = bench_errors(result), events = 0;
+    for (int kind = 0; kind < BENCH_KINDS; kind++) events += result->events[kind];
+    if (result->due != result->done + errors + result->in_flight + result->unsent) return "its outcomes do not add up";
+    if (result->response.count != result->done) return "it has not one sample for each answer";
+    if (result->censored.count < result->in_flight + result->unsent) return "it lost what had not ended";
+    if (errors || events) return "it has errors";
+    if (result->interrupted) return "it was interrupted";
+    return result->done < BENCH_DONE_LEAST || !result->run_ns ? "it is too short: fewer than 1000 answers" : NULL;
+}
+
+// Environment and options. vs: two targets in one run of the program, so that the place may differ.
+static bool bench_setup_same(bench_verdict_of *out, const bench_setup *a, const bench_setup *b, bool vs)
+{
+    bool place = vs || (a->self_hosted && b->self_hosted); // our own server takes any port
+    for (const bench_member *member = bench_setup_members; member->name; member++) {
+        char x[512], y[512];
+        if (memcmp((const char *)a + member->offset, (const char *)b + member->offset, member->size) == 0) continue;
+        (void)bench_member_text(x, sizeof x, member, (const char *)a);
+        (void)bench_member_text(y, sizeof y, member, (const char *)b);
+        if (strcmp(x, y) == 0 || (member->same == BENCH_SAME_PLACE && place)) continue;
+        if (member->same != BENCH_SAME_NEVER)
+            return bench_cannot(out, "they differ in %s: %.80s and %.80s", member->name, x, y);
+        (void)snprintf(out->versions, sizeof out->versions, "%.31s and %.31s", x, y);
+        bench_tame(out->versions);
+    }
+    return true;
+}
+
+// All against the first: what B is must be the only difference.
+static bool bench_comparable(bench_verdict_of *out, const bench_result *const *a, uint32_t na,
+                             const bench_result *const *b, uint32_t nb)
+{
+    bool vs = na > 1 || nb > 1;
+    for (uint32_t i = 0; i < na + nb; i++) {
+        const bench_result *one = i < na ? a[i] : b[i - na];
+        const char *doubt = bench_doubt(one);
+        if (doubt && vs)
+            return bench_cannot(out, "%s, run %u: %s", i < na ? "A" : "B", i < na ? i + 1 : i - na + 1, doubt);
+        if (doubt) return bench_cannot(out, "%s: %s", i < na ? "A" : "B", doubt);
+        if (!bench_setup_same(out, &a[0]->setup, &one->setup, vs)) return false;
+    }
+    return true;
+}
+
+static bench_interval bench_interval_of(bench_estimate estimate)
+{
+    bench_interval out = {0, 0, 0, estimate.known};
+    if (!estimate.known) return out;
+    out.ratio = bench_exp(estimate.middle);
+    out.low = bench_exp(estimate.middle - estimate.half);
+    out.high = bench_exp(estimate.middle + estimate.half);
+    return out;
+}
+
+static double bench_abs(double x)
+{
+    return x < 0 ? -x : x;
+}
+
+// noise: on the logarithmic scale.
+static void bench_difference_judge(bench_difference *out, bench_estimate change, double noise, bool less_is_better)
+{
+    out->change = bench_interval_of(change);
+    out->floor = bench_exp(noise) - 1;
+    bool real = change.known && bench_abs(change.middle) > change.half && bench_abs(change.middle) > noise &&
+                out->chance <= BENCH_CHANCE;
+    if (real) out->better = (change.middle > 0) != less_is_better ? 1 : -1;
+}
+
+// ln of the figure; false: the run does not have it.
+static bool bench_compared_value(const bench_result *result, bench_compared by, double *out)
+{
+    bool beyond = false;
+    double value = by == BENCH_BY_RATE ? bench_done_rate(result) : (double)bench_quantile(result, 0.99, &beyond);
+    if (beyond || !(value > 0)) return false;
+    *out = bench_ln(value);
+    return true;
+}
+
+// arms 2: A B; 3: A A' B, which come as a[0] a[1] b[0], a[2] a[3] b[1] ...
+static void bench_compare_rounds(const bench_result *const *a, const bench_result *const *b, uint32_t rounds,
+                                 uint32_t arms, bench_compared by, bench_difference *out)
+{
+    double values[BENCH_ROUNDS_MAX * 3], change[BENCH_ROUNDS_MAX], same[BENCH_ROUNDS_MAX];
+    double noise = by == BENCH_BY_RATE ? 0.005 : 0.01; // smaller ones nobody needs, and cells are 0.8 % wide
+    uint32_t pairs = arms == 3 ? rounds : rounds / 2;
+    for (uint32_t i = 0; i < rounds; i++) {
+        double *round = values + (size_t)i * arms;
+        for (uint32_t k = 0; k + 1 < arms; k++)
+            if (!bench_compared_value(a[i * (arms - 1) + k], by, &round[k])) return;
+        if (!bench_compared_value(b[i], by, &round[arms - 1])) return;
+        change[i] = round[arms - 1] - (arms == 3 ? (round[0] + round[1]) / 2 : round[0]);
+    }
+    for (uint32_t i = 0; i < pairs; i++) // without A': A of one round and of the next
+        same[i] = arms == 3 ? values[i * 3 + 1] - values[i * 3] : values[i * 4 + 2] - values[i * 4];
+    bench_estimate aa = bench_estimate_of(same, pairs);
+    out->same = bench_interval_of(aa);
+    out->chance = bench_permutation(values, rounds, arms);
+    if (aa.known && arms == 3 && bench_abs(aa.middle) + aa.half > noise) noise = bench_abs(aa.middle) + aa.half;
+    bench_difference_judge(out, bench_estimate_of(change, rounds), noise, by == BENCH_BY_P99);
+}
+
+// The mean of a series and what is known about it.
+typedef struct bench_series_mean {
+    double mean, error, freedom; // error: standard error
+    double tie;                  // correlation of one batch with the next, as it was seen
+    double scatter;              // of the batches, or what lies between the halves of the run if that is more
+    bool known;
+} bench_series_mean;
+
+// Slots that lie wholly within the run; of p99 only those in which something was done, on the logarithmic scale.
+static uint32_t bench_series_values(const bench_result *result, bench_compared by, double *out)
+{
+    uint64_t whole = result->second_ns ? result->run_ns / result->second_ns : 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < result->second_count && i < whole; i++) {
+        const bench_second *slot = &result->seconds[i];
+        if (by == BENCH_BY_RATE)
+            out[count++] = (double)slot->done / ((double)result->second_ns / 1e9);
+        else if (slot->done && slot->p99)
+            out[count++] = bench_ln((double)slot->p99);
+    }
+    return count;
+}
+
+// At most 39 batches; what is left over at the end is left out.
+static uint32_t bench_batches(double *values, uint32_t count)
+{
+    uint32_t size = count >= 40 ? count / 20 : 1, batches = count / size;
+    for (uint32_t i = 0; i < batches; i++) {
+        double sum = 0;
+        for (uint32_t k = 0; k < size; k++) sum += values[i * size + k];
+        values[i] = sum / size;
+    }
+    return batches;
+}
+
+static bench_series_mean bench_series_of(const bench_result *result, bench_compared by)
+{
+    double values[BENCH_SECONDS_MAX], squares = 0, products = 0, halves[2] = {0, 0};
+    bench_series_mean out = {0, 0, 0, 0, 0, false};
+    uint32_t count = bench_series_values(result, by, values);
+    if (count < BENCH_SLOTS_LEAST) return out;
+    count = bench_batches(values, count);
+    double n = count;
+    for (uint32_t i = 0; i < count; i++) out.mean += values[i] / n;
+    for (uint32_t i = 0; i < count; i++) {
+        double far = values[i] - out.mean;
+        squares += far * far;
+        if (i) products += far * (values[i - 1] - out.mean);
+        if (i < count / 2) halves[0] += values[i] / (count / 2);
+        if (i >= count - count / 2) halves[1] += values[i] / (count / 2);
+    }
+    out.error = bench_sqrt(squares / (n - 1) / n);
+    out.freedom = n - 1;
+    out.tie = squares > 0 ? products / squares : 0;
+    out.scatter = bench_sqrt(squares / (n - 1));
+    if (bench_abs(halves[1] - halves[0]) > out.scatter) out.scatter = bench_abs(halves[1] - halves[0]);
+    out.known = by == BENCH_BY_P99 || out.mean > 0;
+    if (by == BENCH_BY_RATE && out.known) { // to the logarithmic scale
+        out.error /= out.mean;
+        out.scatter /= out.mean;
+        out.mean = bench_ln(out.mean);
+    }
+    return out;
+}
+
+// Batches that hang together say less than so many free ones. tie: of both series, for one alone shows it poorly.
+static void bench_series_widen(bench_series_mean *series, double tie)
+{
+    double n = series->freedom + 1;
+    tie =
+        (tie * n + 1) / (n - 4) + 0.5 / bench_sqrt(2 * n); // a short series shows too little of it, and not for certain
+    if (tie < 0) tie = 0;
+    if (tie > 0.9) tie = 0.9;
+    series->error *= bench_sqrt((1 + tie) / (1 - tie));
+    series->freedom = n * (1 - tie * tie) / (1 + tie * tie) - 1;
+    if (series->freedom < 1) series->freedom = 1;
+}
+
+static void bench_compare_series(const bench_result *a, const bench_result *b, bench_compared by, bench_difference *out)
+{
+    bench_series_mean x = bench_series_of(a, by), y = bench_series_of(b, by);
+    bench_estimate change = {y.mean - x.mean, 0, x.known && y.known};
+    double noise = by == BENCH_BY_RATE ? 0.02 : 0.05;
+    double tie = (x.tie + y.tie) / 2;
+    if (!change.known) return;
+    bench_series_widen(&x, tie);
+    bench_series_widen(&y, tie);
+    double u = x.error * x.error, v = y.error * y.error, both = u * u / x.freedom + v * v / y.freedom;
+    change.half = bench_student(both > 0 ? (u + v) * (u + v) / both : 1) * bench_sqrt(u + v); // Welch
+    double scatter = bench_sqrt(x.scatter * x.scatter + y.scatter * y.scatter); // of a batch of B from a batch of A
+    if (scatter > noise) noise = scatter;
+    bench_difference_judge(out, change, noise, by == BENCH_BY_P99);
+}
+
+// Both figures together: one that is better and none that is worse.
+static void bench_conclude(bench_verdict_of *out)
+{
+    int rate = out->by[BENCH_BY_RATE].better, p99 = out->by[BENCH_BY_P99].better;
+    if (!out->by[BENCH_BY_RATE].change.known && !out->by[BENCH_BY_P99].change.known)
+        (void)bench_cannot(out, "too few whole slots or rounds, or too much that did not end");
+    else if (rate * p99 < 0)
+        (void)snprintf(out->why, sizeof out->why, "the rate is %s, but the p99 is %s", rate > 0 ? "higher" : "lower",
+                       p99 > 0 ? "lower" : "higher");
+    else if (rate + p99 == 0)
+        (void)snprintf(out->why, sizeof out->why, "no difference beyond the noise");
+    else
+        (void)snprintf(out->why, sizeof out->why, "by %s", !p99 ? "rate" : !rate ? "p99" : "rate and p99");
+    if (rate * p99 >= 0 && rate + p99 != 0) out->verdict = rate + p99 > 0 ? BENCH_FASTER : BENCH_SLOWER;
+}
+
+// na == nb == 1: two files, by their series. Else rounds: na == nb (A B A B ...), or na == 2 nb, where a[2i] and a[2i+1] are the
+// two runs of A in the round of b[i]; then URLs may differ. The version of fastserve may always differ: it is named.
+static void bench_compare(const bench_result *const *a, uint32_t na, const bench_result *const *b, uint32_t nb,
+                          bench_verdict_of *out)
+{
+    memset(out, 0, sizeof *out);
+    uint32_t arms = nb && na == 2 * nb ? 3 : 2, least = arms == 3 ? BENCH_ROUNDS_LEAST : BENCH_ROUNDS_LEAST + 3;
+    if (!na || !nb || (arms == 2 && na != nb)) {
+        (void)bench_cannot(out, "the rounds are not complete");
+        return;
+    }
+    if (!bench_comparable(out, a, na, b, nb)) return;
+    bool files = na == 1;
+    if (!files && (nb < least || nb > BENCH_ROUNDS_MAX)) {
+        (void)bench_cannot(out, "%u rounds; it takes %u to %u", nb, least, (uint32_t)BENCH_ROUNDS_MAX);
+        return;
+    }
+    out->rounds = files ? 0 : nb;
+    out->slots[0] = a[0]->second_count;
+    out->slots[1] = b[0]->second_count;
+    for (int by = 0; by < BENCH_BY_END; by++) {
+        if (files)
+            bench_compare_series(a[0], b[0], (bench_compared)by, &out->by[by]);
+        else
+            bench_compare_rounds(a, b, nb, arms, (bench_compared)by, &out->by[by]);
+    }
+    bench_conclude(out);
+}
+
+static void bench_print_interval(FILE *out, const char *name, const bench_interval *interval)
+{
+    if (interval->known)
+        (void)fprintf(out, "  %-10s%8.4f   %.4f .. %.4f", name, interval->ratio, interval->low, interval->high);
+    else
+        (void)fprintf(out, "  %-10s%8s", name, "unknown");
+}
+
+// A few lines, the last one is the verdict.
+static void bench_print_verdict(FILE *out, const bench_verdict_of *verdict)
+{
+    static const char *const names[] = {"rate", "p99"}, *const again[] = {"A/A rate", "A/A p99"};
+    static const char *const words[] = {"cannot tell", "faster", "slower"};
+    if (!verdict->untrusted)
+        (void)fprintf(out, "  %-10s%8s   %-16s   %s\n", "B / A", "ratio", "95 % interval", "noise floor");
+    for (int by = 0; by < BENCH_BY_END && !verdict->untrusted; by++) {
+        const bench_difference *difference = &verdict->by[by];
+        bench_print_interval(out, names[by], &difference->change);
+        if (difference->change.known) (void)fprintf(out, "   %.1f %%", difference->floor * 100);
+        if (verdict->rounds && difference->change.known) (void)fprintf(out, "   p = %.2g", difference->chance);
+        (void)fprintf(out, "\n");
+    }
+    for (int by = 0; by < BENCH_BY_END && verdict->rounds; by++) {
+        bench_print_interval(out, again[by], &verdict->by[by].same);
+        (void)fprintf(out, "\n");
+    }
+    if (verdict->versions[0]) (void)fprintf(out, "  versions: %s\n", verdict->versions);
+    if (verdict->rounds)
+        (void)fprintf(out, "  %u rounds: Student's t on the rounds, exact permutation test\n", verdict->rounds);
+    else if (!verdict->untrusted)
+        (void)fprintf(out,
+                      "  %u and %u slots: batch means, widened by their autocorrelation. What differs from run to run\n"
+                      "  is not in them; --vs measures it.\n",
+                      verdict->slots[0], verdict->slots[1]);
+    (void)fprintf(out, "  B against A: %s, %s%s\n", words[verdict->verdict], verdict->untrusted ? "because " : "",
+                  verdict->why);
+}
+
+// ---- the two commands
+
+// Reads a file into a result of its own. NULL: said why.
+static bench_result *bench_load(const char *path)
+{
+    bench_result *result = (bench_result *)malloc(sizeof *result);
+    const char *wrong = result ? bench_json_read(path, result) : "out of memory";
+    if (!wrong) return result;
+    bench_say("%s: %s", strcmp(path, "-") == 0 ? "standard input" : path, wrong);
+    free(result);
+    return NULL;
+}
+
+// `bench compare A.json B.json`; argv[0] is the word. Returns the exit status: 2 when the files cannot be compared.
+static int bench_main_compare(int argc, char **argv)
+{
+    bench_verdict_of verdict;
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] != '-' || !argv[i][1]) continue;
+        bench_say("compare %s: unknown option; it takes two files: bench compare A.json B.json", argv[i]);
+        return BENCH_USAGE;
+    }
+    if (argc != 3) {
+        bench_say("compare takes two files that --json wrote: bench compare A.json B.json");
+        return BENCH_USAGE;
+    }
+    bench_result *a = bench_load(argv[1]), *b = a ? bench_load(argv[2]) : NULL;
+    int status = BENCH_USAGE;
+    if (b) {
+        const bench_result *one = a, *two = b;
+        bench_compare(&one, 1, &two, 1, &verdict);
+        bench_print_verdict(stdout, &verdict);
+        status = verdict.untrusted ? BENCH_UNTRUSTED : BENCH_OK;
+        if (fflush(stdout) != 0) status = BENCH_USAGE;
+    }
+    free(a);
+    free(b);
+    return status;
+}
+
+// A short form until the wrk layout takes its place.
+static void bench_print_merged(FILE *out, const bench_result *result)
+{
+    static const double shares[] = {0.5, 0.9, 0.99, 0.999, 1};
+    static const char *const names[] = {"p50", "p90", "p99", "p99.9", "max"};
+    char text[48];
+    (void)fprintf(out, "%u threads and %u connections\n", result->setup.threads, result->setup.connections);
+    (void)fprintf(out, "%llu requests in %s\n", (unsigned long long)bench_answers(result),
+                  bench_time_text(text, sizeof text, (double)result->run_ns / 1000));
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        bool beyond;
+        uint64_t ns = bench_quantile(result, shares[i], &beyond);
+        (void)fprintf(out, "%s%s %s%s", i ? "  " : "", names[i], beyond ? "> " : "",
+                      bench_time_text(text, sizeof text, (double)ns / 1000));
+    }
+    (void)fprintf(out, "\nErrors: %llu\n", (unsigned long long)bench_errors(result));
+    (void)fprintf(out, "Requests/sec: %.2f\n",
+                  result->run_ns ? (double)bench_answers(result) / ((double)result->run_ns / 1e9) : 0);
+}
+
+// The value of --json, and files[] without it. Returns their number, or -1: said why.
+static int bench_merge_words(int argc, char **argv, const char **json, char **files)
+{
+    int count = 0;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0 && i + 1 < argc) {
+            *json = argv[++i];
+        } else if (strncmp(argv[i], "--json=", 7) == 0) {
+            *json = argv[i] + 7;
+        } else if (argv[i][0] == '-' && argv[i][1]) {
+            bench_say("merge %s: %s", argv[i],
+                      strcmp(argv[i], "--json") == 0 ? "a value is missing" : "unknown option; there is --json FILE");
+            return -1;
+        } else {
+            files[count++] = argv[i];
+        }
+    }
+    if (count >= 2) return count;
+    bench_say("merge takes at least two files that --json wrote: bench merge A.json B.json ... [--json FILE]");
+    return -1;
+}
+
+// All files into one result. NULL: said why.
+static bench_result *bench_merge_files(char **files, int count)
+{
+    bench_result *sum = bench_load(files[0]);
+    for (int i = 1; sum && i < count; i++) {
+        bench_result *next = bench_load(files[i]);
+        const char *wrong = next ? bench_merge(sum, next) : NULL;
+        if (wrong) bench_say("%s cannot be added to %s: %s", files[i], files[0], wrong);
+        if (wrong || !next) {
+            free(sum);
+            sum = NULL;
+        }
+        free(next);
+    }
+    return sum;
+}
+
+// `bench merge A.json B.json ... [--json FILE]`; argv[0] is the word. Returns the exit status: 2 when the sum does not add up.
+// --json -: the JSON alone is printed.
+static int bench_main_merge(int argc, char **argv)
+{
+    const char *json = NULL;
+    char **files = (char **)malloc(sizeof *files * (size_t)(argc > 0 ? argc : 1));
+    int count = files ? bench_merge_words(argc, argv, &json, files) : -1, status = BENCH_USAGE;
+    bench_result *sum = count > 0 ? bench_merge_files(files, count) : NULL;
+    if (sum) {
+        bool fine = !json || bench_json_save(json, sum);
+        if (!json || strcmp(json, "-") != 0) bench_print_merged(stdout, sum);
+        if (fflush(stdout) != 0) fine = false;
+        status = fine ? BENCH_OK : BENCH_USAGE;
+        if (fine && sum->due != sum->done + bench_errors(sum) + sum->in_flight + sum->unsent) {
+            bench_say("result not trustworthy: the outcomes do not add up");
+            status = BENCH_UNTRUSTED;
+        }
+    }
+    free(sum);
+    free(files);
+    return status;
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -5731,7 +7764,7 @@ static bool bench_save(const char *option, const char *path, bench_writer *write
 
 static void bench_write_json(FILE *out, const bench_result *result)
 {
-    (void)out; (void)result;
+    (void)bench_json_write(out, result);
 }
 
 static bool bench_save_all(const bench_options *options, const bench_result *result)
@@ -5758,12 +7791,27 @@ static bool bench_session_run(bench_session *session, bool head)
                       session->result);
 }
 
+// 99 when an objective is missed, and says which.
+static int bench_objective(const bench_options *options, const bench_result *result, int status)
+{
+    char why[1024];
+    bench_slo slo;
+    if (!options->slo || bench_slo_parse(options->slo, &slo)) return status; // bench_perform has looked at it
+    bool holds = bench_slo_holds(&slo, result, why, sizeof why);
+    for (char *line = why, *end; *line; line = *end ? end + 1 : end) {
+        end = line + strcspn(line, "\n");
+        bench_say("--slo: %.*s", (int)(end - line), line);
+    }
+    return status == BENCH_OK && !holds ? BENCH_MISSED : status;
+}
+
 static int bench_single(bench_session *session)
 {
     bool json = session->options->json_file && strcmp(session->options->json_file, "-") == 0;
     if (!bench_session_run(session, session->options->format == BENCH_FORMAT_WRK && !json)) return BENCH_USAGE;
     bench_print(session->options, session->result);
     int status = bench_verdict(session->options, session->result);
+    status = bench_objective(session->options, session->result, status);
     return bench_save_all(session->options, session->result) ? status : BENCH_USAGE;
 }
 
@@ -5804,6 +7852,70 @@ static int bench_ladder(bench_session *session)
     return worst;
 }
 
+// ---- the highest rate that holds an objective; two targets
+
+static bool bench_try_rate(void *user, double rate, bench_result *result)
+{
+    bench_session *session = (bench_session *)user;
+    session->options->rate = rate;
+    if (fsi_load32(&bench_interrupted)) return false;
+    if (!session->options->quiet) bench_say("trying %.0f requests a second", rate);
+    return bench_once(session->options, session->urls, session->url_count, session->own.server != NULL, false, result);
+}
+
+// Starts far below what a closed loop reaches, and goes up.
+static int bench_find(bench_session *session)
+{
+    bench_options *options = session->options;
+    bench_slo slo;
+    bench_knee *knee = (bench_knee *)calloc(1, sizeof *knee);
+    uint64_t duration = options->duration_ns;
+    bool found = false;
+    if (!knee || bench_slo_parse(options->find_rate, &slo)) return BENCH_USAGE;
+    options->duration_ns = 500000000;
+    if (bench_session_run(session, false)) {
+        options->duration_ns = duration;
+        (void)bench_find_rate(&slo, bench_rate_of(session->result) / 16 + 1, bench_try_rate, session, knee);
+        found = knee->found > 0;
+        bench_print_knee(stdout, knee);
+    }
+    bool any = knee->count != 0;
+    free(knee);
+    return found ? BENCH_OK : any ? BENCH_MISSED : BENCH_USAGE;
+}
+
+#define BENCH_VS_ROUNDS 7
+
+// Rounds of A, A again, B: the two of A tell what differs without a difference.
+static int bench_versus(bench_session *session)
+{
+    bench_options *options = session->options;
+    const bench_result *a[BENCH_VS_ROUNDS * 2], *b[BENCH_VS_ROUNDS];
+    const char *other[] = {options->vs};
+    bench_verdict_of verdict;
+    bench_result *all = (bench_result *)calloc(BENCH_VS_ROUNDS * 3, sizeof *all);
+    bool fine = all != NULL;
+    for (uint32_t i = 0; fine && i < BENCH_VS_ROUNDS * 3; i++) {
+        uint32_t round = i / 3, part = i % 3;
+        if (part == 2)
+            fine = bench_once(options, other, 1, false, false, &all[i]);
+        else
+            fine = bench_once(options, session->urls, session->url_count, session->own.server != NULL, false, &all[i]);
+        if (fsi_load32(&bench_interrupted)) fine = false;
+        if (part == 2) b[round] = &all[i];
+        if (part != 2) a[round * 2 + part] = &all[i];
+        if (fine && !options->quiet)
+            bench_say("round %u of %d, %c: %.0f requests a second", round + 1, BENCH_VS_ROUNDS, part == 2 ? 'B' : 'A',
+                      bench_rate_of(&all[i]));
+    }
+    if (fine) {
+        bench_compare(a, BENCH_VS_ROUNDS * 2, b, BENCH_VS_ROUNDS, &verdict);
+        bench_print_verdict(stdout, &verdict);
+    }
+    free(all);
+    return !fine ? BENCH_USAGE : verdict.untrusted ? BENCH_UNTRUSTED : BENCH_OK;
+}
+
 // ---- --selftest: a target whose law of latency is known
 
 typedef struct bench_trial {
@@ -5834,14 +7946,16 @@ static bool bench_trial_judge(const bench_trial *trial, const bench_law *law, co
     } figures[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}};
     bool fine = result->done > 100 && bench_errors(result) == 0, beyond;
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
-        uint64_t truth = trial->open ? bench_law_quantile(law, figures[i].q) : fsi_hist_at(&target->imposed, figures[i].q);
+        uint64_t truth =
+            trial->open ? bench_law_quantile(law, figures[i].q) : fsi_hist_at(&target->imposed, figures[i].q);
         fine &= bench_trial_row(trial->name, figures[i].name, bench_quantile(result, figures[i].q, &beyond), truth);
     }
     return fine & bench_trial_row(trial->name, "max", result->response.max, target->imposed.max);
 }
 
 // False: the result is wrong, or there is none.
-static bool bench_trial_run(const bench_trial *trial, bench_options *options, bench_target *target, bench_result *result)
+static bool bench_trial_run(const bench_trial *trial, bench_options *options, bench_target *target,
+                            bench_result *result)
 {
     char words[10][32], *argv[11], error[256], url[64];
     const char *urls[] = {url};
@@ -5884,11 +7998,23 @@ static int bench_selftest(void)
         (void)fflush(stdout);
         fine &= bench_trial_run(&trials[i], options, target, result);
     }
-    (void)printf("\n%s\n", fine ? "The figures are right." : "The figures are wrong, or this machine is too busy for them.");
+    (void)printf("\n%s\n",
+                 fine ? "The figures are right." : "The figures are wrong, or this machine is too busy for them.");
     free(options);
     free(target);
     free(result);
     return fine ? BENCH_OK : BENCH_UNTRUSTED;
+}
+
+static bool bench_objectives_fine(const bench_options *options)
+{
+    bench_slo slo;
+    const char *wrong = options->slo ? bench_slo_parse(options->slo, &slo) : NULL;
+    if (wrong) bench_say("--slo %s: %s", options->slo, wrong);
+    if (wrong) return false;
+    wrong = options->find_rate ? bench_slo_parse(options->find_rate, &slo) : NULL;
+    if (wrong) bench_say("--find-rate %s: %s", options->find_rate, wrong);
+    return wrong == NULL;
 }
 
 static int bench_perform(bench_options *options)
@@ -5902,12 +8028,16 @@ static int bench_perform(bench_options *options)
         bench_say("out of memory");
         return status;
     }
+    if (!bench_objectives_fine(options)) goto end;
     if (options->url_file && !bench_read_urls(options)) goto end;
     if (!options->url_count && !bench_serve(&session.own, options->connections)) goto end;
     session.own_url = session.own.url;
     session.urls = options->url_count ? options->urls : &session.own_url;
     session.url_count = options->url_count ? options->url_count : 1;
-    status = options->runs > 1 ? bench_ladder(&session) : bench_single(&session);
+    status = options->find_rate  ? bench_find(&session)
+             : options->vs       ? bench_versus(&session)
+             : options->runs > 1 ? bench_ladder(&session)
+                                 : bench_single(&session);
     if (fflush(stdout) != 0) bench_say("cannot write the result: %s", strerror(errno));
 end:
     bench_serve_end(&session.own);
@@ -5920,6 +8050,8 @@ static int bench_main(int argc, char **argv)
 {
     char error[512];
     int status = BENCH_USAGE;
+    if (argc > 1 && strcmp(argv[1], "compare") == 0) return bench_main_compare(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "merge") == 0) return bench_main_merge(argc - 1, argv + 1);
     bench_options *options = (bench_options *)malloc(sizeof *options);
     if (!options) {
         bench_say("out of memory");
