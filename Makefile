@@ -89,6 +89,9 @@ beside: fastserve
 	tests/beside $(BESIDE) -- ./fastserve serve -p {port} -q
 
 # By hand, on a quiet machine: make truth TRUTH='--only bench,wrk --seconds 5'
+selftest: fastserve
+	./fastserve bench --selftest
+
 truth: fastserve
 	tests/truth $(TRUTH) ./fastserve
 
@@ -131,9 +134,10 @@ help:
 	@echo 'make lint       clang-tidy and analyzer  make clients   curl, wrk, ab, Node, Go ... against serve'
 	@echo 'make chaos      load with resets, ASan, CHAOS_S=20      make fuzz      libFuzzer, FUZZ_S=30 each'
 	@echo 'make beside     figures beside the floor servers; see tests/beside, BESIDE= its options'
+	@echo 'make selftest   bench against built-in targets with known latencies, 25 s'
 	@echo 'make truth      load generators against known latencies; see tests/truth, TRUTH= its options'
 	@echo
 	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT'
 
-.PHONY: all test asan tsan cxx builds clients chaos fuzz beside truth lint format format-check toc install uninstall clean help
+.PHONY: all test asan tsan cxx builds clients chaos fuzz beside selftest truth lint format format-check toc install uninstall clean help
 .SECONDARY:

@@ -2068,7 +2068,32 @@ TEST(slots_halve_and_keep_their_sums)
     bare_free(thread);
 }
 
-TEST_MAIN(CASE(count_is_exact), CASE(duration_ends_it), CASE(pipeline_is_as_deep_as_asked),
+// ---- a target whose delays are known
+
+// Goal: the open loop recovers the delays that a target imposed, a freeze included: no request is faster than what was
+// imposed on it, and those that fell due in the freeze waited for its end. The closed loop sees the freeze only once for
+// each connection, and says so.
+TEST(freeze_is_recovered)
+{
+    static bench_target target;
+    bench_law law;
+    bool beyond;
+    memset(&target, 0, sizeof target);
+    REQUIRE(bench_law_parse("exp:1ms,freeze:100ms/400ms", &law) == NULL);
+    REQUIRE(bench_law_start(&law, &target));
+    CHECK(load("-R 500 -n 400 -c 300 -t 2 http://127.0.0.1:%u/", target.port));
+    bench_law_stop(&target);
+    CHECK_EQ(result.done, 400);
+    CHECK_EQ(target.imposed.count, 400);
+    for (int q = 1; q <= 100; q++) { // the same 400 requests: order by order no sooner, within two cells
+        ROW("%d %%", q);
+        double found = (double)bench_quantile(&result, q / 100.0, &beyond);
+        CHECK(found >= 0.985 * (double)fsi_hist_at(&target.imposed, q / 100.0));
+    }
+    CHECK(bench_quantile(&result, 0.85, &beyond) > 20000000); // due in the first 80 ms of the freeze: a fifth of all
+}
+
+TEST_MAIN(CASE(freeze_is_recovered), CASE(count_is_exact), CASE(duration_ends_it), CASE(pipeline_is_as_deep_as_asked),
           CASE(pipeline_goes_on_after_an_announced_close), CASE(close_opens_one_for_each),
           CASE(calls_are_counted_on_each_connection), CASE(rate_is_exact), CASE(rate_below_one_per_connection),
           CASE(rate_with_a_count), CASE(backlog_counts_from_when_it_was_due), CASE(rate_with_a_pipeline),
