@@ -2635,7 +2635,7 @@ static void bench_plot_bars_axis(bench_plot *plot, const bench_bars *bars)
     if (!bars->count) return;
     if (high / low < 1.6) low /= 1.26, high *= 1.26;
     plot->x0 = bench_log10(low), plot->x1 = bench_log10(high);
-    bool even = high / low<5, decades = high / low>(plot->narrow ? 50 : 3000);
+    bool even = high / low<5, decades = high / low>(plot->narrow ? 200 : 3000);
     double step = bench_step(high - low, plot->narrow ? 4 : 7), at = bench_125(low, true);
     if (even) at = (double)(uint64_t)(low / step + 1) * step;
     if (decades) at = bench_125_next(low * 0.999, true);
@@ -2765,6 +2765,14 @@ static void bench_plot_names(const bench_plot *plot, const double *ys, const cha
     }
 }
 
+// "20,000", "1.5 M": a round number that is short enough for an axis.
+static const char *bench_html_count_tick(char *out, size_t size, double value)
+{
+    if (value < 1e6) return bench_html_number(out, size, value);
+    (void)snprintf(out, size, "%.6g&nbsp;%s", value / (value < 1e9 ? 1e6 : 1e9), value < 1e9 ? "M" : "G");
+    return out;
+}
+
 static void bench_html_rates(FILE *out, const bench_result *result, bool narrow)
 {
     static const char *const names[] = {"errors", "done"}, *const styles[] = {"mark bad", "mark a"};
@@ -2777,7 +2785,7 @@ static void bench_html_rates(FILE *out, const bench_result *result, bool narrow)
     double step = bench_step(most, 4);
     for (plot.y1 = step; plot.y1 < most;) plot.y1 += step;
     for (double at = 0; at <= plot.y1 * 1.001; at += step)
-        bench_plot_y_tick(&plot, at, bench_html_number(text, sizeof text, at));
+        bench_plot_y_tick(&plot, at, bench_html_count_tick(text, sizeof text, at));
     bench_plot_seconds(&plot, result);
     ys[1] = bench_plot_serie(&plot, result, BENCH_SERIE_DONE, "line a");
     if (errors > 0) ys[0] = bench_plot_serie(&plot, result, BENCH_SERIE_ERRORS, "line bad");

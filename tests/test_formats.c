@@ -74,6 +74,10 @@ static void run_thousand(void)
     (void)snprintf(run.server, sizeof run.server, "demo/1");
     run.conns_opened = run.conns_most = 100;
     run.client_user_ns = 100 * MS, run.client_sys_ns = 300 * MS;
+    run.second_count = 2; // three lines that end on the axis
+    run.seconds[0].done = run.seconds[1].done = 500;
+    run.seconds[0].p50 = 1000 * US, run.seconds[0].p99 = 9000 * US, run.seconds[0].max = 10000 * US;
+    run.seconds[1].p50 = run.seconds[1].p99 = run.seconds[1].max = 600 * US;
 }
 
 static double random_unit(uint32_t *state)
@@ -86,6 +90,7 @@ static double random_unit(uint32_t *state)
 static void run_tail(uint32_t slots, bool frozen, uint64_t scale)
 {
     uint32_t state = 1;
+    uint64_t times = frozen ? 10 : 1000;
     run_empty();
     run.setup.rate = frozen ? 20000 : 0;
     run.setup.duration = run.run_ns = slots * (uint64_t)S;
@@ -100,8 +105,8 @@ static void run_tail(uint32_t slots, bool frozen, uint64_t scale)
             uint64_t service = (uint64_t)ns, response = service;
             if (frozen) response += (uint64_t)(w * 8000);
             if (still) response += (uint64_t)((double)S * (1 - i / 2000.0));
-            run_add(response, service, service * 9 / 10, 10);
-            fsi_hist_add(&one, response, 10);
+            run_add(response, service, service * 9 / 10, times);
+            fsi_hist_add(&one, response, times);
         }
         run.seconds[slot].done = still ? 1500 : one.count + (uint64_t)(random_unit(&state) * 900);
         run.seconds[slot].errors = slot == slots / 3 ? 120 : 0;
@@ -477,8 +482,15 @@ TEST(histogram_fits)
 // Goal: ranges are in order, hold what they say, and all of it.
 TEST(bars_hold_everything)
 {
-    static const uint64_t spans[][2] = {{1, 1},        {0, 0},          {1000, 1100}, {20 * MS, 23 * MS},
-                                        {3, 1u << 30}, {1, UINT64_MAX}, {999, 1000},  {1000, 1001}};
+    static const uint64_t spans[][2] = {{1, 1},
+                                        {0, 0},
+                                        {1000, 1100},
+                                        {20 * MS, 23 * MS},
+                                        {3, 1u << 30},
+                                        {1, UINT64_MAX},
+                                        {1000 * US, 100000 * US},
+                                        {999, 1000},
+                                        {1000, 1001}};
     for (size_t i = 0; i < sizeof spans / sizeof spans[0]; i++)
         for (uint32_t max = 5; max <= BENCH_BARS_MAX; max += 13) {
             static bench_bars bars;
@@ -798,6 +810,52 @@ TEST(html_draws_inside)
     }
 }
 
+// One label of a drawing, in px.
+typedef struct label_box {
+    double left, right, y;
+    char text[48];
+} label_box;
+
+static label_box label_at(const char *at)
+{
+    label_box box;
+    char anchor[16] = "", style[16] = "", text[64] = "";
+    double x = 0;
+    memset(&box, 0, sizeof box);
+    (void)sscanf(at, "<text x=\"%lf\" y=\"%lf\" text-anchor=\"%15[a-z]\" class=\"%15[^\"]\">%63[^<]", &x, &box.y,
+                 anchor, style, text);
+    double width = bench_plot_width(text) * 0.9; // it is generous
+    box.left = *anchor == 's' ? x : *anchor == 'm' ? x - width / 2 : x - width;
+    box.right = box.left + width;
+    (void)snprintf(box.text, sizeof box.text, "%.47s", text);
+    return box;
+}
+
+// Goal: labels do not lie on one another, nor leave the drawing.
+TEST(html_labels_have_room)
+{
+    static const char *const names[] = {"one", "thousand", "failed", "censored", "narrow", "open", "closed"};
+    static label_box boxes[64];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t count = 0;
+        double width = 0, height = 0;
+        REQUIRE(run_named(names[i]));
+        for (const char *at = text_of(print_html); (at = strchr(at, '<')) != NULL; at++) {
+            if (strncmp(at, "<svg", 4) == 0)
+                count = 0, (void)sscanf(strstr(at, "viewBox"), "viewBox=\"0 0 %lf %lf", &width, &height);
+            if (strncmp(at, "<text", 5) != 0 || count == 64) continue;
+            label_box new_one = label_at(at);
+            ROW("%s: %s", names[i], new_one.text);
+            CHECK(new_one.left >= 0 && new_one.right <= width && new_one.y >= 9 && new_one.y <= height);
+            for (size_t k = 0; k < count; k++)
+                if (new_one.left < boxes[k].right && boxes[k].left < new_one.right && new_one.y - boxes[k].y < 10 &&
+                    boxes[k].y - new_one.y < 10)
+                    test_fail(__FILE__, __LINE__, "lies on '%s' in a drawing of %.0f px", boxes[k].text, width);
+            boxes[count++] = new_one;
+        }
+    }
+}
+
 // Goal: what an adversary chose is text and stays text, everywhere it is shown.
 TEST(html_escapes)
 {
@@ -896,6 +954,7 @@ static const test_case cases[] = {CASE(wrk2_tables),
                                   CASE(httperf_errors),
                                   CASE(html_is_whole),
                                   CASE(html_draws_inside),
+                                  CASE(html_labels_have_room),
                                   CASE(html_escapes),
                                   CASE(html_says),
                                   CASE(html_numbers)};
