@@ -2304,8 +2304,14 @@ static const char *bench_html_percent(char *out, size_t size, double part, doubl
     double percent = all > 0 ? 100 * part / all : 0;
     if (percent < 0.001)
         (void)snprintf(out, size, part > 0 ? "&lt;&nbsp;0.001&nbsp;%%" : "0&nbsp;%%");
+    else if (percent > 99.99 && percent < 100)
+        (void)snprintf(out, size, "&gt;&nbsp;99.99&nbsp;%%"); // what is not all does not look like it
     else
-        (void)snprintf(out, size, "%.*f&nbsp;%%", percent > 0 && percent < 1 ? 3 : percent < 10 ? 2 : 1, percent);
+        (void)snprintf(out, size, "%.*f&nbsp;%%",
+                       percent < 1                                       ? 3
+                       : percent < 10 || (percent > 99 && percent < 100) ? 2
+                                                                         : 1,
+                       percent);
     return out;
 }
 
@@ -2448,11 +2454,13 @@ static void bench_plot_times(bench_plot *plot, double low, double high)
         return;
     }
     double first = bench_125(low, false), end = bench_125(high, true);
-    bool decades = end / first > 3000;
     plot->y0 = bench_log10(first), plot->y1 = bench_log10(end);
+    // From 1 to 2 is three tenths of a decade: room for a label, or only decades get one.
+    bool decades = (plot->bottom - plot->top) / (plot->y1 - plot->y0) * 0.3 < 19;
+    if (decades) first = bench_125_next(first * 0.999, true);
     for (double at = first; at <= end * 1.001; at = bench_125_next(at, decades)) {
         double y = bench_plot_y(plot, bench_log10(at));
-        if (last - y < 18) continue;
+        if (last - y < 14) continue;
         bench_plot_y_tick(plot, bench_log10(at), bench_html_tick(text, sizeof text, at));
         last = y;
     }

@@ -887,12 +887,12 @@ TEST(html_says)
     (void)text_of(print_html);
     CHECK(strstr(page, "<dt>Requests per second</dt><dd>20,000</dd><dd class=\"note\">of 20,000 asked for</dd>") !=
           NULL);
-    CHECK(strstr(page, "<tr><th>Done</th><td>600,000</td><td>100.0&nbsp;%</td></tr>") != NULL);
+    CHECK(strstr(page, "<tr><th>Done</th><td>600,000</td><td>99.97&nbsp;%</td></tr>") != NULL);
     CHECK(strstr(page, "<tr class=\"bad\"><th>Connection reset</th><td>120</td><td>0.020&nbsp;%</td></tr>") != NULL);
     CHECK(strstr(page, "<tr><th>In flight at the end</th><td>60</td>") != NULL);
     CHECK(!strstr(page, "accounted"));
     CHECK(strstr(page, "<tr><th>200</th><td>600,000</td>") != NULL);
-    CHECK(strstr(page, "<dd>1.00&nbsp;s</dd>") != NULL && !strstr(page, "&gt;"));
+    CHECK(strstr(page, "<dd>1.00&nbsp;s</dd>") != NULL && !strstr(page, "<dd>&gt;"));
     run.due++;
     CHECK(strstr(text_of(print_html), "<th>Not accounted for</th><td>1</td>") != NULL);
     run_named("censored");
@@ -926,6 +926,9 @@ TEST(html_numbers)
     CHECK_STR(bench_html_percent(text, sizeof text, 1, 1e9), "&lt;&nbsp;0.001&nbsp;%");
     CHECK_STR(bench_html_percent(text, sizeof text, 1, 200), "0.500&nbsp;%");
     CHECK_STR(bench_html_percent(text, sizeof text, 1, 3), "33.3&nbsp;%");
+    CHECK_STR(bench_html_percent(text, sizeof text, 9996, 10000), "99.96&nbsp;%");
+    CHECK_STR(bench_html_percent(text, sizeof text, 99999, 100000), "&gt;&nbsp;99.99&nbsp;%");
+    CHECK_STR(bench_html_percent(text, sizeof text, 7, 7), "100.0&nbsp;%");
     CHECK_STR(bench_html_bytes(text, sizeof text, 1536), "1.50&nbsp;KB");
     CHECK(bench_log10(1000) > 2.999999999 && bench_log10(1000) < 3.000000001);
     CHECK(bench_log10(0.002) > -2.698970005 && bench_log10(0.002) < -2.698970003);
