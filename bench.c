@@ -5789,8 +5789,14 @@ static const char *bench_html_percent(char *out, size_t size, double part, doubl
     double percent = all > 0 ? 100 * part / all : 0;
     if (percent < 0.001)
         (void)snprintf(out, size, part > 0 ? "&lt;&nbsp;0.001&nbsp;%%" : "0&nbsp;%%");
+    else if (percent > 99.99 && percent < 100)
+        (void)snprintf(out, size, "&gt;&nbsp;99.99&nbsp;%%"); // what is not all does not look like it
     else
-        (void)snprintf(out, size, "%.*f&nbsp;%%", percent > 0 && percent < 1 ? 3 : percent < 10 ? 2 : 1, percent);
+        (void)snprintf(out, size, "%.*f&nbsp;%%",
+                       percent < 1                                       ? 3
+                       : percent < 10 || (percent > 99 && percent < 100) ? 2
+                                                                         : 1,
+                       percent);
     return out;
 }
 
@@ -5933,11 +5939,13 @@ static void bench_plot_times(bench_plot *plot, double low, double high)
         return;
     }
     double first = bench_125(low, false), end = bench_125(high, true);
-    bool decades = end / first > 3000;
     plot->y0 = bench_log10(first), plot->y1 = bench_log10(end);
+    // From 1 to 2 is three tenths of a decade: room for a label, or only decades get one.
+    bool decades = (plot->bottom - plot->top) / (plot->y1 - plot->y0) * 0.3 < 19;
+    if (decades) first = bench_125_next(first * 0.999, true);
     for (double at = first; at <= end * 1.001; at = bench_125_next(at, decades)) {
         double y = bench_plot_y(plot, bench_log10(at));
-        if (last - y < 18) continue;
+        if (last - y < 14) continue;
         bench_plot_y_tick(plot, bench_log10(at), bench_html_tick(text, sizeof text, at));
         last = y;
     }
@@ -6120,7 +6128,7 @@ static void bench_plot_bars_axis(bench_plot *plot, const bench_bars *bars)
     if (!bars->count) return;
     if (high / low < 1.6) low /= 1.26, high *= 1.26;
     plot->x0 = bench_log10(low), plot->x1 = bench_log10(high);
-    bool even = high / low<5, decades = high / low>(plot->narrow ? 50 : 3000);
+    bool even = high / low<5, decades = high / low>(plot->narrow ? 200 : 3000);
     double step = bench_step(high - low, plot->narrow ? 4 : 7), at = bench_125(low, true);
     if (even) at = (double)(uint64_t)(low / step + 1) * step;
     if (decades) at = bench_125_next(low * 0.999, true);
@@ -6250,6 +6258,14 @@ static void bench_plot_names(const bench_plot *plot, const double *ys, const cha
     }
 }
 
+// "20,000", "1.5 M": a round number that is short enough for an axis.
+static const char *bench_html_count_tick(char *out, size_t size, double value)
+{
+    if (value < 1e6) return bench_html_number(out, size, value);
+    (void)snprintf(out, size, "%.6g&nbsp;%s", value / (value < 1e9 ? 1e6 : 1e9), value < 1e9 ? "M" : "G");
+    return out;
+}
+
 static void bench_html_rates(FILE *out, const bench_result *result, bool narrow)
 {
     static const char *const names[] = {"errors", "done"}, *const styles[] = {"mark bad", "mark a"};
@@ -6262,7 +6278,7 @@ static void bench_html_rates(FILE *out, const bench_result *result, bool narrow)
     double step = bench_step(most, 4);
     for (plot.y1 = step; plot.y1 < most;) plot.y1 += step;
     for (double at = 0; at <= plot.y1 * 1.001; at += step)
-        bench_plot_y_tick(&plot, at, bench_html_number(text, sizeof text, at));
+        bench_plot_y_tick(&plot, at, bench_html_count_tick(text, sizeof text, at));
     bench_plot_seconds(&plot, result);
     ys[1] = bench_plot_serie(&plot, result, BENCH_SERIE_DONE, "line a");
     if (errors > 0) ys[0] = bench_plot_serie(&plot, result, BENCH_SERIE_ERRORS, "line bad");

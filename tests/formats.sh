@@ -71,7 +71,8 @@ ours() {
     head -n 1 "$dir/ours" | grep -q "$mark" || "$samples" --sample "$layout" "$sample" >"$dir/ours"
 }
 
-"$program" serve -p 0 >"$dir/serve.log" 2>&1 &
+: >"$dir/serve.log"
+"$program" serve -p 0 >>"$dir/serve.log" 2>&1 &
 server=$!
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     grep -q 'http://' "$dir/serve.log" && break
@@ -101,13 +102,13 @@ beside_httperf() {
 }
 run beside_httperf httperf beside_httperf
 
-# Units differ with the values, so they count as a part of the number, and the blanks before it with it.
+# Units differ with the values, and with them the blanks before and behind.
 beside_wrk() {
     wrk -t1 -c2 -d1 --latency "$url/" >"$dir/wrk" || return 1
     "$program" bench -q -t1 -c2 -d1 --latency "$url/" >"$dir/ours" 2>&1 || { cat "$dir/ours"; return 1; }
-    for file in wrk ours; do
-        sed -E '1,2!s/ +[0-9]+\.[0-9][0-9](us|ms|s|k|M|B|KB|MB|GB|%)? ?/ N /g; s/ [0-9]+ requests/ N requests/; /^$/,$d' "$dir/$file" |
-            sed -E 's/ +$//' >"$dir/$file.skeleton"
+    for file in wrk ours; do # ours has lines of its own behind an empty one
+        sed -E '/^$/,$d; 1,2!s/[0-9]+\.[0-9][0-9](us|ms|s|k|M|B|KB|MB|GB|%)?/N/g; s/[0-9]+ requests/N requests/; s/([^ ])  +/\1 /g; s/ +$//' \
+            "$dir/$file" >"$dir/$file.skeleton"
     done
     diff "$dir/wrk.skeleton" "$dir/ours.skeleton"
 }

@@ -74,6 +74,10 @@ static void run_thousand(void)
     (void)snprintf(run.server, sizeof run.server, "demo/1");
     run.conns_opened = run.conns_most = 100;
     run.client_user_ns = 100 * MS, run.client_sys_ns = 300 * MS;
+    run.second_count = 2; // three lines that end on the axis
+    run.seconds[0].done = run.seconds[1].done = 500;
+    run.seconds[0].p50 = 1000 * US, run.seconds[0].p99 = 9000 * US, run.seconds[0].max = 10000 * US;
+    run.seconds[1].p50 = run.seconds[1].p99 = run.seconds[1].max = 600 * US;
 }
 
 static double random_unit(uint32_t *state)
@@ -86,6 +90,7 @@ static double random_unit(uint32_t *state)
 static void run_tail(uint32_t slots, bool frozen, uint64_t scale)
 {
     uint32_t state = 1;
+    uint64_t times = frozen ? 10 : 1000;
     run_empty();
     run.setup.rate = frozen ? 20000 : 0;
     run.setup.duration = run.run_ns = slots * (uint64_t)S;
@@ -100,8 +105,8 @@ static void run_tail(uint32_t slots, bool frozen, uint64_t scale)
             uint64_t service = (uint64_t)ns, response = service;
             if (frozen) response += (uint64_t)(w * 8000);
             if (still) response += (uint64_t)((double)S * (1 - i / 2000.0));
-            run_add(response, service, service * 9 / 10, 10);
-            fsi_hist_add(&one, response, 10);
+            run_add(response, service, service * 9 / 10, times);
+            fsi_hist_add(&one, response, times);
         }
         run.seconds[slot].done = still ? 1500 : one.count + (uint64_t)(random_unit(&state) * 900);
         run.seconds[slot].errors = slot == slots / 3 ? 120 : 0;
@@ -477,8 +482,15 @@ TEST(histogram_fits)
 // Goal: ranges are in order, hold what they say, and all of it.
 TEST(bars_hold_everything)
 {
-    static const uint64_t spans[][2] = {{1, 1},        {0, 0},          {1000, 1100}, {20 * MS, 23 * MS},
-                                        {3, 1u << 30}, {1, UINT64_MAX}, {999, 1000},  {1000, 1001}};
+    static const uint64_t spans[][2] = {{1, 1},
+                                        {0, 0},
+                                        {1000, 1100},
+                                        {20 * MS, 23 * MS},
+                                        {3, 1u << 30},
+                                        {1, UINT64_MAX},
+                                        {1000 * US, 100000 * US},
+                                        {999, 1000},
+                                        {1000, 1001}};
     for (size_t i = 0; i < sizeof spans / sizeof spans[0]; i++)
         for (uint32_t max = 5; max <= BENCH_BARS_MAX; max += 13) {
             static bench_bars bars;
@@ -775,6 +787,52 @@ TEST(html_draws_inside)
     }
 }
 
+// One label of a drawing, in px.
+typedef struct label_box {
+    double left, right, y;
+    char text[48];
+} label_box;
+
+static label_box label_at(const char *at)
+{
+    label_box box;
+    char anchor[16] = "", style[16] = "", text[64] = "";
+    double x = 0;
+    memset(&box, 0, sizeof box);
+    (void)sscanf(at, "<text x=\"%lf\" y=\"%lf\" text-anchor=\"%15[a-z]\" class=\"%15[^\"]\">%63[^<]", &x, &box.y,
+                 anchor, style, text);
+    double width = bench_plot_width(text) * 0.9; // it is generous
+    box.left = *anchor == 's' ? x : *anchor == 'm' ? x - width / 2 : x - width;
+    box.right = box.left + width;
+    (void)snprintf(box.text, sizeof box.text, "%.47s", text);
+    return box;
+}
+
+// Goal: labels do not lie on one another, nor leave the drawing.
+TEST(html_labels_have_room)
+{
+    static const char *const names[] = {"one", "thousand", "failed", "censored", "narrow", "open", "closed"};
+    static label_box boxes[64];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t count = 0;
+        double width = 0, height = 0;
+        REQUIRE(run_named(names[i]));
+        for (const char *at = text_of(print_html); (at = strchr(at, '<')) != NULL; at++) {
+            if (strncmp(at, "<svg", 4) == 0)
+                count = 0, (void)sscanf(strstr(at, "viewBox"), "viewBox=\"0 0 %lf %lf", &width, &height);
+            if (strncmp(at, "<text", 5) != 0 || count == 64) continue;
+            label_box new_one = label_at(at);
+            ROW("%s: %s", names[i], new_one.text);
+            CHECK(new_one.left >= 0 && new_one.right <= width && new_one.y >= 9 && new_one.y <= height);
+            for (size_t k = 0; k < count; k++)
+                if (new_one.left < boxes[k].right && boxes[k].left < new_one.right && new_one.y - boxes[k].y < 10 &&
+                    boxes[k].y - new_one.y < 10)
+                    test_fail(__FILE__, __LINE__, "lies on '%s' in a drawing of %.0f px", boxes[k].text, width);
+            boxes[count++] = new_one;
+        }
+    }
+}
+
 // Goal: what an adversary chose is text and stays text, everywhere it is shown.
 TEST(html_escapes)
 {
@@ -806,12 +864,12 @@ TEST(html_says)
     (void)text_of(print_html);
     CHECK(strstr(page, "<dt>Requests per second</dt><dd>20,000</dd><dd class=\"note\">of 20,000 asked for</dd>") !=
           NULL);
-    CHECK(strstr(page, "<tr><th>Done</th><td>600,000</td><td>100.0&nbsp;%</td></tr>") != NULL);
+    CHECK(strstr(page, "<tr><th>Done</th><td>600,000</td><td>99.97&nbsp;%</td></tr>") != NULL);
     CHECK(strstr(page, "<tr class=\"bad\"><th>Connection reset</th><td>120</td><td>0.020&nbsp;%</td></tr>") != NULL);
     CHECK(strstr(page, "<tr><th>In flight at the end</th><td>60</td>") != NULL);
     CHECK(!strstr(page, "accounted"));
     CHECK(strstr(page, "<tr><th>200</th><td>600,000</td>") != NULL);
-    CHECK(strstr(page, "<dd>1.00&nbsp;s</dd>") != NULL && !strstr(page, "&gt;"));
+    CHECK(strstr(page, "<dd>1.00&nbsp;s</dd>") != NULL && !strstr(page, "<dd>&gt;"));
     run.due++;
     CHECK(strstr(text_of(print_html), "<th>Not accounted for</th><td>1</td>") != NULL);
     run_named("censored");
@@ -845,6 +903,9 @@ TEST(html_numbers)
     CHECK_STR(bench_html_percent(text, sizeof text, 1, 1e9), "&lt;&nbsp;0.001&nbsp;%");
     CHECK_STR(bench_html_percent(text, sizeof text, 1, 200), "0.500&nbsp;%");
     CHECK_STR(bench_html_percent(text, sizeof text, 1, 3), "33.3&nbsp;%");
+    CHECK_STR(bench_html_percent(text, sizeof text, 9996, 10000), "99.96&nbsp;%");
+    CHECK_STR(bench_html_percent(text, sizeof text, 99999, 100000), "&gt;&nbsp;99.99&nbsp;%");
+    CHECK_STR(bench_html_percent(text, sizeof text, 7, 7), "100.0&nbsp;%");
     CHECK_STR(bench_html_bytes(text, sizeof text, 1536), "1.50&nbsp;KB");
     CHECK(bench_log10(1000) > 2.999999999 && bench_log10(1000) < 3.000000001);
     CHECK(bench_log10(0.002) > -2.698970005 && bench_log10(0.002) < -2.698970003);
@@ -873,6 +934,7 @@ static const test_case cases[] = {CASE(wrk2_tables),
                                   CASE(httperf_errors),
                                   CASE(html_is_whole),
                                   CASE(html_draws_inside),
+                                  CASE(html_labels_have_room),
                                   CASE(html_escapes),
                                   CASE(html_says),
                                   CASE(html_numbers)};
