@@ -1084,6 +1084,7 @@ static uint64_t bench_quantile(const bench_result *result, double q, bool *beyon
         if (gone > 0) {
             alive *= at_risk - gone > 0.5 ? (at_risk - gone) / at_risk : 0;
             if (alive <= want * (1 + 1e-12)) {
+                if (want <= 0) return ended->max;
                 uint64_t value = fsi_hist_value(i);
                 return value < ended->min ? ended->min : value > ended->max ? ended->max : value;
             }
@@ -1984,7 +1985,7 @@ typedef struct bench_tally {
     uint64_t due, done, failed[BENCH_KINDS], events[BENCH_KINDS], in_flight, unsent;
     uint64_t statuses[600];
     uint64_t bytes_in, bytes_body, bytes_out, other_length, kept, opened, retransmits;
-    fsi_hist response, service, censored, connect, wait, lag, rate;
+    fsi_hist response, service, censored, connect, wait, lag, rate, life;
 } bench_tally;
 
 // A slot of the series.
@@ -2064,6 +2065,7 @@ static void bench_tally_init(bench_tally *tally)
     fsi_hist_init(&tally->wait);
     fsi_hist_init(&tally->lag);
     fsi_hist_init(&tally->rate);
+    fsi_hist_init(&tally->life);
 }
 
 // The measuring begins. What was counted in a warm-up is forgotten, but for the connections that were opened and stay.
@@ -2314,6 +2316,7 @@ static void bench_todo(bench_thread *thread, bench_conn *conn)
 static void bench_shut(bench_thread *thread, bench_conn *conn, bool reset)
 {
     if (conn->state == BENCH_UP) {
+        if (!reset) fsi_hist_add(&thread->tally.life, thread->now_ns - conn->since_ns, 1);
         thread->now_up--;
         fsi_poke64(&thread->up, thread->up - 1);
     }
@@ -7498,6 +7501,7 @@ static void bench_sum_thread(bench_result *result, const bench_thread *thread)
     fsi_hist_merge(&result->wait, &tally->wait);
     fsi_hist_merge(&result->lag, &tally->lag);
     fsi_hist_merge(&result->rate, &tally->rate);
+    fsi_hist_merge(&result->life, &tally->life);
 }
 
 static uint64_t bench_coarse_at(const uint64_t *cells, uint64_t count, double q, uint64_t most)
@@ -7620,6 +7624,7 @@ static void bench_result_init(bench_result *result)
     fsi_hist_init(&result->wait);
     fsi_hist_init(&result->lag);
     fsi_hist_init(&result->rate);
+    fsi_hist_init(&result->life);
 }
 
 // Nobody ever answered: there is nothing to report.
