@@ -1665,6 +1665,940 @@ static void bench_print_report(FILE *out, const bench_report *report)
 }
 
 // ---------------------------------------------------------------------------------------------------------
+// >>bench-json   A result as JSON, and back. One table names every member for both ways, so that what is written can be read.
+//                The rules of the schema "fastserve-bench/1":
+//                - the unit stands in the name of a member, at the latest in that of the object around it
+//                - "latency_us" is for people and scripts, and is computed: percentiles over what is done, those of "response"
+//                  by product limit over all that was due. {"more_than_us": t}: that share never ended well within the run.
+//                  It and the members that hang on it are skipped when read
+//                - the rest is read back exactly. A histogram is a list of [lower bound of a cell, count] in rising order,
+//                  128 cells to each power of two above 256, a cell for each number below; "min" of an empty one is 0
+//                - members may be added without a new number: a reader skips those that it does not know. A kind of error
+//                  that it does not know is refused, for the sums would not add up without it
+//                - counts are whole numbers of up to 64 bits: a reader that only has doubles loses digits above 2^53
+//                - text is UTF-8; a byte that is not is written as ?
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_SCHEMA "fastserve-bench/1"
+#define BENCH_JSON_BYTES (16u << 20)               // of a file; the largest that is written has about 2 MB
+#define BENCH_JSON_DEPTH 16                        // of what is skipped
+#define BENCH_ENTRY __attribute__((unused)) static // of these sections: called by >>bench-run, or by a test
+
+typedef enum bench_as {
+    BENCH_AS_SCHEMA,
+    BENCH_AS_BITS,    // FSI_HIST_BITS: any other layout of cells is refused
+    BENCH_AS_SUMMARY, // latency_us: written only
+    BENCH_AS_RATE,    // done per second: written only
+    BENCH_AS_OBJECT,  // a part of the result with a table of its own
+    BENCH_AS_U32,
+    BENCH_AS_U64,
+    BENCH_AS_I64,
+    BENCH_AS_DOUBLE,
+    BENCH_AS_BOOL,
+    BENCH_AS_TEXT,
+    BENCH_AS_MIN,      // of a histogram: UINT64_MAX when that is empty, 0 in JSON
+    BENCH_AS_KINDS,    // {"connect_refused": 1, ...}
+    BENCH_AS_STATUSES, // {"200": 1, ...}, only those that came
+    BENCH_AS_CELLS,    // [[lower bound, count], ...] of the histogram around it
+    BENCH_AS_HIST,
+    BENCH_AS_SERIES
+} bench_as;
+
+// Whether it may differ between two results that are compared.
+typedef enum bench_same { BENCH_SAME_ALWAYS, BENCH_SAME_PLACE, BENCH_SAME_NEVER } bench_same; // place: not with --vs
+
+typedef struct bench_member {
+    const char *name;
+    bench_as as;
+    size_t offset, size;                // in what is around it
+    const struct bench_member *members; // of an object, ended by one without a name
+    bench_same same;                    // of the setup
+} bench_member;
+
+// clang-format off
+#define BENCH_JSON_AT(type, field) offsetof(type, field), sizeof(((type *)0)->field)
+#define BENCH_JSON_END {NULL, BENCH_AS_SCHEMA, 0, 0, NULL, BENCH_SAME_ALWAYS}
+#define BENCH_JSON_SETUP(name, as, field, same) {name, as, BENCH_JSON_AT(bench_setup, field), NULL, same}
+#define BENCH_JSON_PART(type, name, as, field) {name, as, BENCH_JSON_AT(type, field), NULL, BENCH_SAME_ALWAYS}
+#define BENCH_JSON_HERE(name, as, members) {name, as, 0, 0, members, BENCH_SAME_ALWAYS}
+
+static const bench_member bench_setup_members[] = {
+    BENCH_JSON_SETUP("url",               BENCH_AS_TEXT,   url,           BENCH_SAME_PLACE),
+    BENCH_JSON_SETUP("version",           BENCH_AS_TEXT,   version,       BENCH_SAME_NEVER), // often what one compares
+    BENCH_JSON_SETUP("system",            BENCH_AS_TEXT,   system,        BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("cpu",               BENCH_AS_TEXT,   cpu,           BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("cpus",              BENCH_AS_U32,    cpus,          BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("threads",           BENCH_AS_U32,    threads,       BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("connections",       BENCH_AS_U32,    connections,   BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("pipeline",          BENCH_AS_U32,    pipeline,      BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("urls",              BENCH_AS_U32,    urls,          BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("calls_per_connection", BENCH_AS_U32, calls,         BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("duration_ns",       BENCH_AS_U64,    duration,      BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("warmup_ns",         BENCH_AS_U64,    warmup,        BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("ramp_ns",           BENCH_AS_U64,    ramp,          BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("timeout_ns",        BENCH_AS_U64,    timeout,       BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("requests",          BENCH_AS_U64,    requests,      BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("requests_per_s",    BENCH_AS_DOUBLE, rate,          BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("connections_per_s", BENCH_AS_DOUBLE, conn_rate,     BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("echo_bytes",        BENCH_AS_U64,    size,          BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("close",             BENCH_AS_BOOL,   close,         BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("reset",             BENCH_AS_BOOL,   rst,           BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("echo",              BENCH_AS_BOOL,   echo,          BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("self_hosted",       BENCH_AS_BOOL,   self_hosted,   BENCH_SAME_PLACE),
+    BENCH_JSON_SETUP("source_ips",        BENCH_AS_U32,    source_ips,    BENCH_SAME_ALWAYS),
+    BENCH_JSON_SETUP("request_bytes",     BENCH_AS_U32,    request_bytes, BENCH_SAME_PLACE), // the Host field is in them
+    BENCH_JSON_END};
+
+static const bench_member bench_outcome_members[] = {
+    BENCH_JSON_PART(bench_result, "due",       BENCH_AS_U64,   due),
+    BENCH_JSON_PART(bench_result, "done",      BENCH_AS_U64,   done),
+    BENCH_JSON_PART(bench_result, "failed",    BENCH_AS_KINDS, failed),
+    BENCH_JSON_PART(bench_result, "in_flight", BENCH_AS_U64,   in_flight),
+    BENCH_JSON_PART(bench_result, "unsent",    BENCH_AS_U64,   unsent),
+    BENCH_JSON_END};
+
+static const bench_member bench_answer_members[] = {
+    BENCH_JSON_PART(bench_result, "statuses",           BENCH_AS_STATUSES, statuses),
+    BENCH_JSON_PART(bench_result, "kept_alive",         BENCH_AS_U64,      kept),
+    BENCH_JSON_PART(bench_result, "first_length_bytes", BENCH_AS_U64,      first_length),
+    BENCH_JSON_PART(bench_result, "of_other_length",    BENCH_AS_U64,      other_length),
+    BENCH_JSON_PART(bench_result, "server",             BENCH_AS_TEXT,     server),
+    BENCH_JSON_END};
+
+static const bench_member bench_connection_members[] = {
+    BENCH_JSON_PART(bench_result, "opened",          BENCH_AS_U64, conns_opened),
+    BENCH_JSON_PART(bench_result, "lost",            BENCH_AS_U64, conns_lost),
+    BENCH_JSON_PART(bench_result, "most_open",       BENCH_AS_U64, conns_most),
+    BENCH_JSON_PART(bench_result, "syn_retransmits", BENCH_AS_U64, syn_retransmits),
+    BENCH_JSON_END};
+
+static const bench_member bench_machine_members[] = {
+    BENCH_JSON_PART(bench_result, "client_user_ns",    BENCH_AS_U64, client_user_ns),
+    BENCH_JSON_PART(bench_result, "client_system_ns",  BENCH_AS_U64, client_sys_ns),
+    BENCH_JSON_PART(bench_result, "busiest_thread_ns", BENCH_AS_U64, busiest_ns),
+    BENCH_JSON_PART(bench_result, "server_ns",         BENCH_AS_U64, server_cpu_ns),
+    BENCH_JSON_PART(bench_result, "server_rss_bytes",  BENCH_AS_U64, server_rss),
+    BENCH_JSON_PART(bench_result, "steal_ns",          BENCH_AS_U64, steal_ns),
+    BENCH_JSON_PART(bench_result, "throttled_ns",      BENCH_AS_U64, throttled_ns),
+    BENCH_JSON_PART(bench_result, "others_ns",         BENCH_AS_U64, other_ns),
+    BENCH_JSON_END};
+
+static const bench_member bench_hist_members[] = {
+    BENCH_JSON_PART(fsi_hist, "count", BENCH_AS_U64,    count),
+    BENCH_JSON_PART(fsi_hist, "min",   BENCH_AS_MIN,    min),
+    BENCH_JSON_PART(fsi_hist, "max",   BENCH_AS_U64,    max),
+    BENCH_JSON_PART(fsi_hist, "sum",   BENCH_AS_DOUBLE, sum),
+    BENCH_JSON_PART(fsi_hist, "sum_of_squares", BENCH_AS_DOUBLE, sum2),
+    BENCH_JSON_HERE("cells", BENCH_AS_CELLS, NULL),
+    BENCH_JSON_END};
+
+static const bench_member bench_hists_members[] = {
+    BENCH_JSON_PART(bench_result, "response_ns",    BENCH_AS_HIST, response),
+    BENCH_JSON_PART(bench_result, "service_ns",     BENCH_AS_HIST, service),
+    BENCH_JSON_PART(bench_result, "censored_ns",    BENCH_AS_HIST, censored),
+    BENCH_JSON_PART(bench_result, "connect_ns",     BENCH_AS_HIST, connect),
+    BENCH_JSON_PART(bench_result, "wait_ns",        BENCH_AS_HIST, wait),
+    BENCH_JSON_PART(bench_result, "lag_ns",         BENCH_AS_HIST, lag),
+    BENCH_JSON_PART(bench_result, "requests_per_s", BENCH_AS_HIST, rate),
+    BENCH_JSON_END};
+
+static const bench_member bench_second_members[] = {
+    BENCH_JSON_PART(bench_second, "done",     BENCH_AS_U64, done),
+    BENCH_JSON_PART(bench_second, "errors",   BENCH_AS_U64, errors),
+    BENCH_JSON_PART(bench_second, "timeouts", BENCH_AS_U64, timeouts),
+    BENCH_JSON_PART(bench_second, "p50_ns",   BENCH_AS_U64, p50),
+    BENCH_JSON_PART(bench_second, "p99_ns",   BENCH_AS_U64, p99),
+    BENCH_JSON_PART(bench_second, "max_ns",   BENCH_AS_U64, max),
+    BENCH_JSON_END};
+
+static const bench_member bench_result_members[] = {
+    BENCH_JSON_HERE("schema", BENCH_AS_SCHEMA, NULL),
+    {"setup", BENCH_AS_OBJECT, BENCH_JSON_AT(bench_result, setup), bench_setup_members, BENCH_SAME_ALWAYS},
+    BENCH_JSON_PART(bench_result, "began_unix_s", BENCH_AS_I64,  began_unix),
+    BENCH_JSON_PART(bench_result, "run_ns",       BENCH_AS_U64,  run_ns),
+    BENCH_JSON_PART(bench_result, "interrupted",  BENCH_AS_BOOL, interrupted),
+    BENCH_JSON_HERE("done_per_s",  BENCH_AS_RATE,    NULL),
+    BENCH_JSON_HERE("latency_us",  BENCH_AS_SUMMARY, NULL),
+    BENCH_JSON_HERE("outcomes",    BENCH_AS_OBJECT,  bench_outcome_members),
+    BENCH_JSON_PART(bench_result, "error_events", BENCH_AS_KINDS, events),
+    BENCH_JSON_PART(bench_result, "first_error",  BENCH_AS_TEXT,  first_error),
+    BENCH_JSON_HERE("answers",     BENCH_AS_OBJECT,  bench_answer_members),
+    BENCH_JSON_PART(bench_result, "bytes_in",     BENCH_AS_U64,  bytes_in),
+    BENCH_JSON_PART(bench_result, "bytes_body",   BENCH_AS_U64,  bytes_body),
+    BENCH_JSON_PART(bench_result, "bytes_out",    BENCH_AS_U64,  bytes_out),
+    BENCH_JSON_HERE("connections", BENCH_AS_OBJECT,  bench_connection_members),
+    BENCH_JSON_HERE("cpu_time",    BENCH_AS_OBJECT,  bench_machine_members),
+    BENCH_JSON_HERE("series",      BENCH_AS_SERIES,  NULL),
+    BENCH_JSON_HERE("histogram_bits", BENCH_AS_BITS, NULL),
+    BENCH_JSON_HERE("histograms",  BENCH_AS_OBJECT,  bench_hists_members),
+    BENCH_JSON_END};
+// clang-format on
+
+// The smallest value of a cell.
+static uint64_t bench_cell_low(uint32_t cell)
+{
+    if (cell < (2u << FSI_HIST_BITS)) return cell;
+    uint32_t shift = (cell >> FSI_HIST_BITS) - 1;
+    return (uint64_t)((cell & ((1u << FSI_HIST_BITS) - 1)) + (1u << FSI_HIST_BITS)) << shift;
+}
+
+// Length of the UTF-8 sequence at `text`; 0: it is none.
+static size_t bench_utf8(const char *text, size_t len)
+{
+    const uint8_t *at = (const uint8_t *)text;
+    if (len == 0) return 0;
+    if (at[0] < 0x80) return 1;
+    size_t need = at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+    if (need == 0 || need > len) return 0;
+    for (size_t i = 1; i < need; i++)
+        if ((at[i] & 0xc0) != 0x80) return 0;
+    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f)) return 0; // overlong; half of a surrogate
+    if ((at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f)) return 0; // overlong; beyond Unicode
+    return need;
+}
+
+// ---- writing
+
+typedef struct bench_pen {
+    FILE *out;
+    int depth;
+    bool first; // of what is around
+} bench_pen;
+
+// To where the next member begins. key: NULL in a list.
+static void bench_pen_next(bench_pen *pen, const char *key)
+{
+    (void)fprintf(pen->out, "%s\n%*s", pen->first ? "" : ",", pen->depth * 2, "");
+    if (key) (void)fprintf(pen->out, "\"%s\": ", key);
+    pen->first = false;
+}
+
+static void bench_pen_open(bench_pen *pen, char bracket)
+{
+    (void)fputc(bracket, pen->out);
+    pen->depth++;
+    pen->first = true;
+}
+
+static void bench_pen_close(bench_pen *pen, char bracket)
+{
+    pen->depth--;
+    if (!pen->first) (void)fprintf(pen->out, "\n%*s", pen->depth * 2, "");
+    (void)fputc(bracket, pen->out);
+    pen->first = false;
+}
+
+static void bench_write_text(FILE *out, const char *text, size_t size)
+{
+    const char *stop = (const char *)memchr(text, 0, size), *end = stop ? stop : text + size;
+    (void)fputc('"', out);
+    for (size_t step; text < end; text += step) {
+        uint8_t byte = (uint8_t)*text;
+        size_t whole = bench_utf8(text, (size_t)(end - text));
+        step = whole ? whole : 1;
+        if (!whole)
+            (void)fputc('?', out);
+        else if (byte < 32)
+            (void)fprintf(out, "\\u%04x", byte);
+        else if (byte == '"' || byte == '\\')
+            (void)fprintf(out, "\\%c", byte);
+        else
+            (void)fwrite(text, 1, step, out);
+    }
+    (void)fputc('"', out);
+}
+
+// The shortest of three forms that reads back as the same number, with a point whatever the locale has. What is no number: 0.
+static const char *bench_double_text(char *out, size_t size, double value)
+{
+    if (!(value >= -1.7976931348623157e308 && value <= 1.7976931348623157e308)) value = 0;
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(out, size, "%.*g", digits, value);
+        double back = strtod(out, NULL);
+        if (back >= value && back <= value) break;
+    }
+    char *to = out;
+    for (const char *from = out; *from; from++) {
+        if ((*from >= '0' && *from <= '9') || *from == '-' || *from == '+' || *from == 'e') {
+            *to++ = *from;
+        } else if (to == out || to[-1] != '.') {
+            *to++ = '.';
+        }
+    }
+    *to = 0;
+    return out;
+}
+
+// A member that is one word.
+static const char *bench_member_text(char *out, size_t size, const bench_member *member, const char *base)
+{
+    const void *at = base + member->offset;
+    switch (member->as) {
+    case BENCH_AS_U32: (void)snprintf(out, size, "%u", *(const uint32_t *)at); break;
+    case BENCH_AS_U64: (void)snprintf(out, size, "%llu", (unsigned long long)*(const uint64_t *)at); break;
+    case BENCH_AS_I64: (void)snprintf(out, size, "%lld", (long long)*(const int64_t *)at); break;
+    case BENCH_AS_BOOL: (void)snprintf(out, size, "%s", *(const bool *)at ? "true" : "false"); break;
+    case BENCH_AS_DOUBLE: return bench_double_text(out, size, *(const double *)at);
+    default: (void)snprintf(out, size, "%.*s", (int)member->size, (const char *)at); break;
+    }
+    return out;
+}
+
+static void bench_write_kinds(bench_pen *pen, const uint64_t *counts)
+{
+    bench_pen_open(pen, '{');
+    for (int kind = 0; kind < BENCH_KINDS; kind++) {
+        bench_pen_next(pen, bench_kind_names[kind]);
+        (void)fprintf(pen->out, "%llu", (unsigned long long)counts[kind]);
+    }
+    bench_pen_close(pen, '}');
+}
+
+static void bench_write_statuses(bench_pen *pen, const uint64_t *statuses)
+{
+    bench_pen_open(pen, '{');
+    for (uint32_t status = 0; status < 600; status++) {
+        char key[16];
+        if (!statuses[status]) continue;
+        (void)snprintf(key, sizeof key, "%u", status);
+        bench_pen_next(pen, key);
+        (void)fprintf(pen->out, "%llu", (unsigned long long)statuses[status]);
+    }
+    bench_pen_close(pen, '}');
+}
+
+static void bench_write_cells(FILE *out, const fsi_hist *hist)
+{
+    uint32_t written = 0;
+    (void)fputc('[', out);
+    for (uint32_t i = 0; i < FSI_HIST_CELLS; i++) {
+        if (!hist->cells[i]) continue;
+        (void)fprintf(out, "%s[%llu, %llu]",
+                      written == 0       ? ""
+                      : written % 8 == 0 ? ",\n        "
+                                         : ", ",
+                      (unsigned long long)bench_cell_low(i), (unsigned long long)hist->cells[i]);
+        written++;
+    }
+    (void)fputc(']', out);
+}
+
+static void bench_write_us(FILE *out, uint64_t ns)
+{
+    (void)fprintf(out, "%llu.%03u", (unsigned long long)(ns / 1000), (unsigned)(ns % 1000));
+}
+
+// Percentiles in microseconds. result: NULL, or the one whose product limit counts instead of the histogram alone.
+static void bench_write_percentiles(bench_pen *pen, const fsi_hist *hist, const bench_result *result)
+{
+    static const double shares[] = {0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999, 1};
+    static const char *const names[] = {"p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99", "p99.999", "max"};
+    char text[48];
+    bench_pen_open(pen, '{');
+    bench_pen_next(pen, "count");
+    (void)fprintf(pen->out, "%llu", (unsigned long long)hist->count);
+    if (hist->count) {
+        bench_pen_next(pen, "mean");
+        (void)fputs(bench_double_text(text, sizeof text, hist->sum / (double)hist->count / 1000), pen->out);
+        bench_pen_next(pen, "min");
+        bench_write_us(pen->out, hist->min);
+    }
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0] && (hist->count || (result && result->censored.count));
+         i++) {
+        bool beyond = false;
+        uint64_t ns = result ? bench_quantile(result, shares[i], &beyond) : fsi_hist_at(hist, shares[i]);
+        if (shares[i] >= 1 && !beyond) ns = hist->max; // exact, not by cells
+        bench_pen_next(pen, names[i]);
+        (void)fputs(beyond ? "{\"more_than_us\": " : "", pen->out);
+        bench_write_us(pen->out, ns);
+        (void)fputs(beyond ? "}" : "", pen->out);
+    }
+    bench_pen_close(pen, '}');
+}
+
+static void bench_write_summary(bench_pen *pen, const bench_result *result)
+{
+    bench_pen_open(pen, '{');
+    bench_pen_next(pen, "response");
+    bench_write_percentiles(pen, &result->response, result);
+    bench_pen_next(pen, "service");
+    bench_write_percentiles(pen, &result->service, NULL);
+    bench_pen_next(pen, "connect");
+    bench_write_percentiles(pen, &result->connect, NULL);
+    bench_pen_next(pen, "wait");
+    bench_write_percentiles(pen, &result->wait, NULL);
+    bench_pen_next(pen, "lag");
+    bench_write_percentiles(pen, &result->lag, NULL);
+    bench_pen_close(pen, '}');
+}
+
+// Answers that were as they should be, per second.
+static double bench_done_rate(const bench_result *result)
+{
+    return result->run_ns ? (double)result->done / ((double)result->run_ns / 1e9) : 0;
+}
+
+static void bench_write_series(bench_pen *pen, const bench_result *result)
+{
+    bench_pen_open(pen, '{');
+    bench_pen_next(pen, "slot_ns");
+    (void)fprintf(pen->out, "%llu", (unsigned long long)result->second_ns);
+    bench_pen_next(pen, "slots");
+    bench_pen_open(pen, '[');
+    for (uint32_t i = 0; i < result->second_count && i < BENCH_SECONDS_MAX; i++) {
+        char text[48];
+        bench_pen_next(pen, NULL);
+        for (const bench_member *member = bench_second_members; member->name; member++)
+            (void)fprintf(pen->out, "%s\"%s\": %s", member == bench_second_members ? "{" : ", ", member->name,
+                          bench_member_text(text, sizeof text, member, (const char *)&result->seconds[i]));
+        (void)fputc('}', pen->out);
+    }
+    bench_pen_close(pen, ']');
+    bench_pen_close(pen, '}');
+}
+
+static void bench_write_members(bench_pen *pen, const bench_member *members, const char *base);
+
+static void bench_write_member(bench_pen *pen, const bench_member *member, const char *base)
+{
+    const void *at = base + member->offset;
+    char text[48];
+    switch (member->as) {
+    case BENCH_AS_SCHEMA: (void)fputs("\"" BENCH_SCHEMA "\"", pen->out); break;
+    case BENCH_AS_BITS: (void)fprintf(pen->out, "%d", FSI_HIST_BITS); break;
+    case BENCH_AS_SUMMARY: bench_write_summary(pen, (const bench_result *)at); break;
+    case BENCH_AS_RATE:
+        (void)fputs(bench_double_text(text, sizeof text, bench_done_rate((const bench_result *)at)), pen->out);
+        break;
+    case BENCH_AS_OBJECT: bench_write_members(pen, member->members, (const char *)at); break;
+    case BENCH_AS_HIST: bench_write_members(pen, bench_hist_members, (const char *)at); break;
+    case BENCH_AS_TEXT: bench_write_text(pen->out, (const char *)at, member->size); break;
+    case BENCH_AS_MIN: {
+        const fsi_hist *hist = (const fsi_hist *)(const void *)base;
+        (void)fprintf(pen->out, "%llu", hist->count ? (unsigned long long)hist->min : 0);
+        break;
+    }
+    case BENCH_AS_KINDS: bench_write_kinds(pen, (const uint64_t *)at); break;
+    case BENCH_AS_STATUSES: bench_write_statuses(pen, (const uint64_t *)at); break;
+    case BENCH_AS_CELLS: bench_write_cells(pen->out, (const fsi_hist *)(const void *)base); break;
+    case BENCH_AS_SERIES: bench_write_series(pen, (const bench_result *)at); break;
+    default: (void)fputs(bench_member_text(text, sizeof text, member, base), pen->out); break;
+    }
+}
+
+static void bench_write_members(bench_pen *pen, const bench_member *members, const char *base)
+{
+    bench_pen_open(pen, '{');
+    for (; members->name; members++) {
+        bench_pen_next(pen, members->name);
+        bench_write_member(pen, members, base);
+    }
+    bench_pen_close(pen, '}');
+}
+
+// False: it could not be written. The file stays open; what its buffer still holds may fail when it is closed.
+BENCH_ENTRY bool bench_json_write(FILE *out, const bench_result *result)
+{
+    bench_pen pen = {out, 0, true};
+    bench_write_members(&pen, bench_result_members, (const char *)result);
+    (void)fputc('\n', out);
+    return fflush(out) == 0 && !ferror(out);
+}
+
+// To the file of that name, "-": standard output. False: said why.
+BENCH_ENTRY bool bench_json_save(const char *path, const bench_result *result)
+{
+    bool standard = strcmp(path, "-") == 0;
+    FILE *out = standard ? stdout : fopen(path, "wb");
+    bool fine = out && bench_json_write(out, result);
+    int error = errno;
+    if (out && !standard && fclose(out) != 0 && fine) {
+        error = errno;
+        fine = false;
+    }
+    if (!fine) bench_say("cannot write %s: %s", standard ? "standard output" : path, strerror(error));
+    return fine;
+}
+
+// ---- reading
+
+typedef struct bench_json {
+    const char *begin, *at, *end;
+    const char *wrong; // the first thing that was; NULL: nothing
+} bench_json;
+
+static bool bench_json_fail(bench_json *json, const char *why)
+{
+    if (!json->wrong) json->wrong = why;
+    return false;
+}
+
+// The next byte that is no space; 0 at the end, and for a NUL, which belongs nowhere.
+static char bench_json_peek(bench_json *json)
+{
+    while (json->at < json->end && (*json->at == ' ' || *json->at == '\n' || *json->at == '\r' || *json->at == '\t'))
+        json->at++;
+    return json->at < json->end ? *json->at : 0;
+}
+
+static bool bench_json_take(bench_json *json, char byte)
+{
+    if (bench_json_peek(json) != byte || byte == 0) return false;
+    json->at++;
+    return true;
+}
+
+static bool bench_json_hex(bench_json *json, uint32_t *out)
+{
+    *out = 0;
+    for (int i = 0; i < 4; i++, json->at++) {
+        uint8_t c = json->at < json->end ? fsi_lower(*json->at) : 0;
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+            return bench_json_fail(json, "\\u without four digits");
+        *out = *out * 16 + (uint32_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    return true;
+}
+
+// What follows a backslash, as UTF-8. *len: of it, up to four bytes.
+static bool bench_json_escape(bench_json *json, char *out, size_t *len)
+{
+    static const char names[] = "\"\\/bfnrt", bytes[] = "\"\\/\b\f\n\r\t";
+    char c = json->at < json->end ? *json->at++ : 0;
+    const char *name = c ? strchr(names, c) : NULL;
+    uint32_t code, low;
+    *len = 1;
+    if (name) {
+        *out = bytes[name - names];
+        return true;
+    }
+    if (c != 'u') return bench_json_fail(json, "an unknown escape in a text");
+    if (!bench_json_hex(json, &code)) return false;
+    if (code == 0) return bench_json_fail(json, "a NUL in a text");
+    if (code >= 0xd800 && code < 0xe000) {
+        bool pair = code < 0xdc00 && json->end - json->at >= 6 && json->at[0] == '\\' && json->at[1] == 'u';
+        if (!pair) return bench_json_fail(json, "half of a surrogate pair");
+        json->at += 2;
+        if (!bench_json_hex(json, &low)) return false;
+        if (low < 0xdc00 || low >= 0xe000) return bench_json_fail(json, "half of a surrogate pair");
+        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    }
+    *len = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    uint32_t lead = *len == 1 ? 0 : *len == 2 ? 0xc0 : *len == 3 ? 0xe0 : 0xf0;
+    for (size_t i = *len; i-- > 1; code >>= 6) out[i] = (char)(0x80 | (code & 0x3f));
+    out[0] = (char)(lead | code);
+    return true;
+}
+
+// A text. *fits (may be NULL with out: it is skipped): it had room, with its NUL; else out is "".
+static bool bench_json_text(bench_json *json, char *out, size_t size, bool *fits)
+{
+    size_t used = 0;
+    bool room = out != NULL;
+    if (!bench_json_take(json, '"')) return bench_json_fail(json, "a text is missing");
+    for (;;) {
+        char bytes[4] = {0};
+        size_t len = bench_utf8(json->at, (size_t)(json->end - json->at));
+        if (json->at == json->end) return bench_json_fail(json, "a text without an end");
+        if (len == 0 || (uint8_t)*json->at < 32)
+            return bench_json_fail(json, len ? "a control byte in a text" : "a text that is not UTF-8");
+        if (*json->at == '"') break;
+        if (*json->at == '\\') {
+            json->at++;
+            if (!bench_json_escape(json, bytes, &len)) return false;
+        } else {
+            memcpy(bytes, json->at, len);
+            json->at += len;
+        }
+        room = room && used + len < size;
+        if (room) memcpy(out + used, bytes, len);
+        used += len;
+    }
+    json->at++;
+    if (out) out[room ? used : 0] = 0;
+    if (fits) *fits = room;
+    return true;
+}
+
+static void bench_json_digits(bench_json *json)
+{
+    while (json->at < json->end && *json->at >= '0' && *json->at <= '9') json->at++;
+}
+
+// A number as JSON spells it. *text is where it begins, *whole that it has neither a fraction nor an exponent.
+static bool bench_json_number(bench_json *json, const char **text, bool *whole)
+{
+    (void)bench_json_peek(json);
+    const char *digits;
+    *text = json->at;
+    *whole = true;
+    if (json->at < json->end && *json->at == '-') json->at++;
+    digits = json->at;
+    bench_json_digits(json);
+    if (json->at == digits) return bench_json_fail(json, "a number is missing");
+    if (*digits == '0' && json->at - digits > 1) return bench_json_fail(json, "a number that begins with 0");
+    if (json->at < json->end && *json->at == '.') {
+        *whole = false;
+        digits = ++json->at;
+        bench_json_digits(json);
+        if (json->at == digits) return bench_json_fail(json, "a number that ends with a point");
+    }
+    if (json->at < json->end && (*json->at | 32) == 'e') {
+        *whole = false;
+        json->at++;
+        if (json->at < json->end && (*json->at == '+' || *json->at == '-')) json->at++;
+        digits = json->at;
+        bench_json_digits(json);
+        if (json->at == digits) return bench_json_fail(json, "a number that ends with its e");
+    }
+    return true;
+}
+
+static bool bench_json_u64(bench_json *json, uint64_t max, uint64_t *out)
+{
+    const char *text;
+    bool whole;
+    if (!bench_json_number(json, &text, &whole)) return false;
+    if (!whole) return bench_json_fail(json, "a number that should be whole");
+    if (*text == '-') return bench_json_fail(json, "a number that should not be negative");
+    for (*out = 0; text < json->at; text++) {
+        uint64_t digit = (uint64_t)(*text - '0');
+        if (*out > (UINT64_MAX - digit) / 10) return bench_json_fail(json, "a number that is too large");
+        *out = *out * 10 + digit;
+    }
+    return *out > max ? bench_json_fail(json, "a number that is too large") : true;
+}
+
+static bool bench_json_i64(bench_json *json, int64_t *out)
+{
+    uint64_t value;
+    bool minus = bench_json_peek(json) == '-';
+    if (minus) json->at++;
+    if (minus && !(json->at < json->end && *json->at >= '0' && *json->at <= '9'))
+        return bench_json_fail(json, "a number is missing");
+    if (!bench_json_u64(json, (uint64_t)INT64_MAX + minus, &value)) return false;
+    *out = !minus ? (int64_t)value : value > INT64_MAX ? INT64_MIN : -(int64_t)value;
+    return true;
+}
+
+static bool bench_json_double(bench_json *json, double *out)
+{
+    const char *text;
+    char copy[80], point[16], *rest;
+    bool whole;
+    size_t used = 0, point_len;
+    if (!bench_json_number(json, &text, &whole)) return false;
+    if (json->at - text > 40) return bench_json_fail(json, "a number with too many digits");
+    (void)snprintf(point, sizeof point, "%.1f", 0.5); // what this locale has for a point stands between 0 and 5
+    point_len = strlen(point) - 2;
+    for (; text < json->at; text++) {
+        if (*text == '.') {
+            memcpy(copy + used, point + 1, point_len);
+            used += point_len;
+        } else {
+            copy[used++] = *text;
+        }
+    }
+    copy[used] = 0;
+    *out = strtod(copy, &rest);
+    if (*rest) return bench_json_fail(json, "a number that cannot be read");
+    if (!(*out >= 0)) return bench_json_fail(json, "a number that should not be negative");
+    return *out > 1.7976931348623157e308 ? bench_json_fail(json, "a number that is too large") : true;
+}
+
+static bool bench_json_word(bench_json *json, const char *word)
+{
+    size_t len = strlen(word);
+    if ((size_t)(json->end - json->at) < len || memcmp(json->at, word, len) != 0) return false;
+    json->at += len;
+    return true;
+}
+
+static bool bench_json_bool(bench_json *json, bool *out)
+{
+    (void)bench_json_peek(json);
+    *out = bench_json_word(json, "true");
+    return *out || bench_json_word(json, "false") || bench_json_fail(json, "neither true nor false");
+}
+
+// To the next element of a list or an object. False: there is none, or something is wrong.
+static bool bench_json_next(bench_json *json, char close, bool *first)
+{
+    if (json->wrong) return false;
+    if (bench_json_take(json, close)) return false;
+    if (!*first && !bench_json_take(json, ',')) return bench_json_fail(json, "a comma or a bracket is missing");
+    if (!*first && bench_json_peek(json) == close) return bench_json_fail(json, "a comma before a bracket");
+    *first = false;
+    return true;
+}
+
+// The key of a member and its colon. A key that does not fit comes as "", as no member of ours is called.
+static bool bench_json_key(bench_json *json, char *key, size_t size)
+{
+    if (!bench_json_text(json, key, size, NULL)) return false;
+    return bench_json_take(json, ':') || bench_json_fail(json, "a colon is missing");
+}
+
+// Reads over a value of any kind.
+static bool bench_json_skip(bench_json *json, uint32_t depth)
+{
+    char c = bench_json_peek(json), key[8];
+    const char *text;
+    bool first = true, whole;
+    if (depth == 0) return bench_json_fail(json, "too deep");
+    switch (c) {
+    case '"': return bench_json_text(json, NULL, 0, NULL);
+    case 't': return bench_json_word(json, "true") || bench_json_fail(json, "no value");
+    case 'f': return bench_json_word(json, "false") || bench_json_fail(json, "no value");
+    case 'n': return bench_json_word(json, "null") || bench_json_fail(json, "no value");
+    case '[':
+        json->at++;
+        while (bench_json_next(json, ']', &first)) (void)bench_json_skip(json, depth - 1);
+        return !json->wrong;
+    case '{':
+        json->at++;
+        while (bench_json_next(json, '}', &first))
+            (void)(bench_json_key(json, key, sizeof key) && bench_json_skip(json, depth - 1));
+        return !json->wrong;
+    default: return bench_json_number(json, &text, &whole);
+    }
+}
+
+static bool bench_json_kinds(bench_json *json, uint64_t *counts)
+{
+    uint32_t seen = 0;
+    bool first = true;
+    if (!bench_json_take(json, '{')) return bench_json_fail(json, "an object is missing");
+    while (bench_json_next(json, '}', &first)) {
+        char key[32];
+        uint32_t kind = 0;
+        if (!bench_json_key(json, key, sizeof key)) return false;
+        while (kind < BENCH_KINDS && strcmp(key, bench_kind_names[kind]) != 0) kind++;
+        if (kind == BENCH_KINDS) return bench_json_fail(json, "an unknown kind of error");
+        if (seen & (1u << kind)) return bench_json_fail(json, "a member that is there twice");
+        seen |= 1u << kind;
+        if (!bench_json_u64(json, UINT64_MAX, &counts[kind])) return false;
+    }
+    return !json->wrong;
+}
+
+static bool bench_json_statuses(bench_json *json, uint64_t *statuses)
+{
+    bool first = true;
+    if (!bench_json_take(json, '{')) return bench_json_fail(json, "an object is missing");
+    while (bench_json_next(json, '}', &first)) {
+        char key[8];
+        uint64_t status;
+        if (!bench_json_key(json, key, sizeof key)) return false;
+        if (!fsi_number(key, strlen(key), &status) || status >= 600 || (key[0] == '0' && key[1]))
+            return bench_json_fail(json, "no status");
+        if (statuses[status]) return bench_json_fail(json, "a member that is there twice");
+        if (!bench_json_u64(json, UINT64_MAX, &statuses[status])) return false;
+        if (!statuses[status]) return bench_json_fail(json, "a status that never came");
+    }
+    return !json->wrong;
+}
+
+static bool bench_json_cells(bench_json *json, fsi_hist *hist)
+{
+    uint32_t least = 0; // cell that the next may be
+    bool first = true;
+    if (!bench_json_take(json, '[')) return bench_json_fail(json, "a list is missing");
+    while (bench_json_next(json, ']', &first)) {
+        uint64_t low, count;
+        if (!bench_json_take(json, '[')) return bench_json_fail(json, "a cell is missing");
+        if (!bench_json_u64(json, UINT64_MAX, &low)) return false;
+        if (!bench_json_take(json, ',')) return bench_json_fail(json, "a comma is missing");
+        if (!bench_json_u64(json, UINT64_MAX, &count)) return false;
+        if (!bench_json_take(json, ']')) return bench_json_fail(json, "a bracket is missing");
+        uint32_t cell = fsi_hist_cell(low);
+        if (bench_cell_low(cell) != low) return bench_json_fail(json, "a number that is no cell's lower bound");
+        if (cell < least) return bench_json_fail(json, "cells that do not rise");
+        if (!count) return bench_json_fail(json, "an empty cell");
+        hist->cells[cell] = count;
+        least = cell + 1;
+    }
+    return !json->wrong;
+}
+
+// What a histogram says of itself must be so.
+static bool bench_hist_sound(const fsi_hist *hist)
+{
+    uint64_t sum = 0;
+    uint32_t first = FSI_HIST_CELLS, last = 0;
+    for (uint32_t i = 0; i < FSI_HIST_CELLS; i++) {
+        if (!hist->cells[i]) continue;
+        if (sum > UINT64_MAX - hist->cells[i]) return false;
+        sum += hist->cells[i];
+        if (first == FSI_HIST_CELLS) first = i;
+        last = i;
+    }
+    if (sum != hist->count) return false;
+    if (sum == 0) return hist->min == UINT64_MAX && hist->max == 0 && !(hist->sum > 0) && !(hist->sum2 > 0);
+    return hist->min <= hist->max && fsi_hist_cell(hist->min) == first && fsi_hist_cell(hist->max) == last;
+}
+
+static bool bench_json_members(bench_json *json, const bench_member *members, char *base);
+
+static bool bench_json_hist(bench_json *json, fsi_hist *hist)
+{
+    if (!bench_json_members(json, bench_hist_members, (char *)hist)) return false;
+    if (!hist->count && !hist->min) hist->min = UINT64_MAX;
+    return bench_hist_sound(hist) || bench_json_fail(json, "a histogram that does not add up");
+}
+
+static bool bench_json_slots(bench_json *json, bench_result *result)
+{
+    bool first = true;
+    if (!bench_json_take(json, '[')) return bench_json_fail(json, "a list is missing");
+    while (bench_json_next(json, ']', &first)) {
+        if (result->second_count == BENCH_SECONDS_MAX) return bench_json_fail(json, "too many slots");
+        if (!bench_json_members(json, bench_second_members, (char *)&result->seconds[result->second_count]))
+            return false;
+        result->second_count++;
+    }
+    return !json->wrong;
+}
+
+static bool bench_json_series(bench_json *json, bench_result *result)
+{
+    uint32_t seen = 0;
+    bool first = true;
+    if (!bench_json_take(json, '{')) return bench_json_fail(json, "an object is missing");
+    while (bench_json_next(json, '}', &first)) {
+        char key[16];
+        if (!bench_json_key(json, key, sizeof key)) return false;
+        uint32_t bit = strcmp(key, "slot_ns") == 0 ? 1 : strcmp(key, "slots") == 0 ? 2 : 0;
+        if (seen & bit) return bench_json_fail(json, "a member that is there twice");
+        seen |= bit;
+        if (bit == 1 ? !bench_json_u64(json, UINT64_MAX, &result->second_ns)
+                     : !(bit == 2 ? bench_json_slots(json, result) : bench_json_skip(json, BENCH_JSON_DEPTH)))
+            return false;
+    }
+    if (json->wrong) return false;
+    if (seen != 3) return bench_json_fail(json, "a member is missing in the series");
+    return result->second_ns || !result->second_count || bench_json_fail(json, "slots without a length");
+}
+
+// A value that must be this and no other, or the file is not for this reader.
+static bool bench_json_fixed(bench_json *json, bench_as as)
+{
+    char text[sizeof BENCH_SCHEMA];
+    uint64_t bits;
+    bool fits;
+    if (as == BENCH_AS_SCHEMA) {
+        if (!bench_json_text(json, text, sizeof text, &fits)) return false;
+        return (fits && strcmp(text, BENCH_SCHEMA) == 0) || bench_json_fail(json, "the schema is not " BENCH_SCHEMA);
+    }
+    if (!bench_json_u64(json, UINT64_MAX, &bits)) return false;
+    return bits == FSI_HIST_BITS || bench_json_fail(json, "a histogram of another layout");
+}
+
+static bool bench_json_member(bench_json *json, const bench_member *member, char *base)
+{
+    void *at = base + member->offset;
+    bool fits = true;
+    uint64_t number;
+    switch (member->as) {
+    case BENCH_AS_SCHEMA:
+    case BENCH_AS_BITS: return bench_json_fixed(json, member->as);
+    case BENCH_AS_SUMMARY:
+    case BENCH_AS_RATE: return bench_json_skip(json, BENCH_JSON_DEPTH);
+    case BENCH_AS_OBJECT: return bench_json_members(json, member->members, (char *)at);
+    case BENCH_AS_U32:
+        if (!bench_json_u64(json, UINT32_MAX, &number)) return false;
+        *(uint32_t *)at = (uint32_t)number;
+        return true;
+    case BENCH_AS_MIN:
+    case BENCH_AS_U64: return bench_json_u64(json, UINT64_MAX, (uint64_t *)at);
+    case BENCH_AS_I64: return bench_json_i64(json, (int64_t *)at);
+    case BENCH_AS_DOUBLE: return bench_json_double(json, (double *)at);
+    case BENCH_AS_BOOL: return bench_json_bool(json, (bool *)at);
+    case BENCH_AS_TEXT:
+        if (!bench_json_text(json, (char *)at, member->size, &fits)) return false;
+        return fits || bench_json_fail(json, "a text that is too long");
+    case BENCH_AS_KINDS: return bench_json_kinds(json, (uint64_t *)at);
+    case BENCH_AS_STATUSES: return bench_json_statuses(json, (uint64_t *)at);
+    case BENCH_AS_CELLS: return bench_json_cells(json, (fsi_hist *)(void *)base);
+    case BENCH_AS_HIST: return bench_json_hist(json, (fsi_hist *)at);
+    case BENCH_AS_SERIES: return bench_json_series(json, (bench_result *)at);
+    }
+    return false;
+}
+
+// An object by its table: every member of the table once, others skipped. Its depth is the tables' own.
+static bool bench_json_members(bench_json *json, const bench_member *members, char *base)
+{
+    uint64_t seen = 0, all = 0;
+    bool first = true;
+    for (uint32_t i = 0; members[i].name; i++)
+        if (members[i].as != BENCH_AS_SUMMARY && members[i].as != BENCH_AS_RATE) all |= (uint64_t)1 << i;
+    if (!bench_json_take(json, '{')) return bench_json_fail(json, "an object is missing");
+    while (bench_json_next(json, '}', &first)) {
+        char key[32];
+        uint32_t i = 0;
+        if (!bench_json_key(json, key, sizeof key)) return false;
+        while (members[i].name && strcmp(key, members[i].name) != 0) i++;
+        if (members[i].name && (seen & ((uint64_t)1 << i)))
+            return bench_json_fail(json, "a member that is there twice");
+        if (members[i].name) seen |= (uint64_t)1 << i;
+        if (members[i].name ? !bench_json_member(json, &members[i], base) : !bench_json_skip(json, BENCH_JSON_DEPTH))
+            return false;
+    }
+    return !json->wrong &&
+           ((seen & all) == all || bench_json_fail(json, "a member is missing in the object that ends here"));
+}
+
+static void bench_json_blank(bench_result *result)
+{
+    fsi_hist *hists[] = {&result->response, &result->service, &result->censored, &result->connect,
+                         &result->wait,     &result->lag,     &result->rate};
+    memset(result, 0, sizeof *result);
+    for (size_t i = 0; i < sizeof hists / sizeof hists[0]; i++) fsi_hist_init(hists[i]);
+}
+
+// Returns NULL, or what is wrong and where; that text holds until the next call. After it the result is empty.
+BENCH_ENTRY const char *bench_json_parse(const char *text, size_t len, bench_result *result)
+{
+    static char wrong[128];
+    bench_json json = {text, text, text + len, NULL};
+    bench_json_blank(result);
+    if (bench_json_peek(&json) != '{')
+        (void)bench_json_fail(&json, len ? "no JSON object" : "it is empty");
+    else if (bench_json_members(&json, bench_result_members, (char *)result) &&
+             (bench_json_peek(&json), json.at != json.end))
+        (void)bench_json_fail(&json, "something behind the end");
+    if (!json.wrong) return NULL;
+    uint32_t line = 1;
+    for (const char *at = json.begin; at < json.at; at++) line += *at == '\n';
+    (void)snprintf(wrong, sizeof wrong, "line %u: %s", line, json.wrong);
+    bench_json_blank(result);
+    return wrong;
+}
+
+// From the file of that name, "-": standard input. As bench_json_parse.
+BENCH_ENTRY const char *bench_json_read(const char *path, bench_result *result)
+{
+    bool standard = strcmp(path, "-") == 0;
+    FILE *in = standard ? stdin : fopen(path, "rb");
+    char piece[4096];
+    bench_text text = {NULL, 0, 0, false};
+    const char *wrong = NULL;
+    bench_json_blank(result);
+    if (!in) return strerror(errno);
+    for (size_t got; !wrong && (got = fread(piece, 1, sizeof piece, in)) > 0;) {
+        bench_text_add(&text, piece, got);
+        if (text.failed) wrong = "out of memory";
+        if (text.len > BENCH_JSON_BYTES) wrong = "larger than any result";
+    }
+    if (!wrong && ferror(in)) wrong = strerror(errno);
+    if (!wrong) wrong = bench_json_parse(text.len ? text.ptr : "", text.len, result);
+    if (!standard) (void)fclose(in);
+    bench_text_free(&text);
+    return wrong;
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // >>bench-connect   The target's address: every one that the name has is tried, the first that answers is used.
 // ---------------------------------------------------------------------------------------------------------
 
