@@ -2599,6 +2599,380 @@ BENCH_ENTRY const char *bench_json_read(const char *path, bench_result *result)
 }
 
 // ---------------------------------------------------------------------------------------------------------
+// >>bench-judge   Objectives (--slo), and the highest rate that holds them (--find-rate). Every request that was due is judged:
+//                 an error, an unexpected status too, is a latency without end; what timed out, was in flight at the end or
+//                 never sent took "at least so long" (product limit). What that leaves open counts as missed, and is said.
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_SLO_TERMS 16
+#define BENCH_KNEE_RUNS 20
+#define BENCH_KNEE_WIDTH 1.03    // found: the rate that holds and the one that does not are no farther apart
+#define BENCH_KNEE_ACHIEVED 0.99 // of the rate asked; below that it was not held, whatever the latencies
+#define BENCH_KNEE_LEAST 0.001   // no lower rate is tried
+
+typedef enum bench_figure {
+    BENCH_FIGURE_QUANTILE,
+    BENCH_FIGURE_MEAN,
+    BENCH_FIGURE_ERRORS,
+    BENCH_FIGURE_RATE
+} bench_figure;
+
+typedef struct bench_slo_term {
+    bench_figure figure;
+    bool equal;     // "<=", ">="
+    double share;   // of a quantile; 1: the maximum
+    double limit;   // ns, a share, or per second
+    char name[16];  // "p99.9"
+    char asked[28]; // "< 5ms"
+} bench_slo_term;
+
+typedef struct bench_slo {
+    bench_slo_term terms[BENCH_SLO_TERMS];
+    uint32_t count;
+} bench_slo;
+
+// "p99", "p99.95", "max", "mean", "errors", "rate": what a term is about. Returns what is wrong, or NULL.
+static const char *bench_slo_figure(bench_slo_term *term)
+{
+    static const struct {
+        const char *name;
+        bench_figure figure;
+    } names[] = {{"max", BENCH_FIGURE_QUANTILE},
+                 {"mean", BENCH_FIGURE_MEAN},
+                 {"errors", BENCH_FIGURE_ERRORS},
+                 {"rate", BENCH_FIGURE_RATE}};
+    uint64_t digits;
+    uint32_t decimals;
+    const char *rest;
+    term->share = 1;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(term->name, names[i].name) != 0) continue;
+        term->figure = names[i].figure;
+        return NULL;
+    }
+    if (term->name[0] != 'p' || !bench_decimal(term->name + 1, &digits, &decimals, &rest) || *rest)
+        return "unknown figure; there are p50 (any percentile), max, mean, errors and rate";
+    term->figure = BENCH_FIGURE_QUANTILE;
+    term->share = (double)digits / 100;
+    for (; decimals; decimals--) term->share /= 10;
+    if (!(term->share > 0)) return "a percentile is more than 0";
+    return term->share < 1 ? NULL : "a percentile is less than 100; there is max";
+}
+
+static const char *bench_slo_limit(bench_slo_term *term, const char *text)
+{
+    char plain[28];
+    uint64_t ns = 0;
+    size_t len = strlen(text);
+    const char *wrong;
+    switch (term->figure) {
+    case BENCH_FIGURE_ERRORS:
+        wrong = bench_read_share(text, &term->limit);
+        return !wrong && !term->equal && !(term->limit > 0) ? "nothing is less than 0; write errors<=0" : wrong;
+    case BENCH_FIGURE_RATE:
+        if (len > 3 && strcmp(text + len - 2, "/s") == 0) len -= 2; // "10k/s"
+        (void)snprintf(plain, sizeof plain, "%.*s", (int)len, text);
+        return bench_read_rate(plain, &term->limit);
+    default:
+        wrong = bench_read_time(text, &ns);
+        term->limit = (double)ns;
+        return wrong;
+    }
+}
+
+// One term without spaces, in lower case.
+static const char *bench_slo_term_parse(bench_slo_term *term, const char *text)
+{
+    size_t len = strcspn(text, "<>=");
+    const char *limit = text + len;
+    if (!*limit) return "a limit is missing; write p99<5ms";
+    if (len >= sizeof term->name) return "unknown figure; there are p50 (any percentile), max, mean, errors and rate";
+    memcpy(term->name, text, len);
+    term->name[len] = 0;
+    const char *wrong = bench_slo_figure(term);
+    if (wrong) return wrong;
+    if (*limit != (term->figure == BENCH_FIGURE_RATE ? '>' : '<'))
+        return term->figure == BENCH_FIGURE_RATE ? "a rate has a lower limit; write rate>10k" : "write < or <=";
+    term->equal = limit[1] == '=';
+    limit += term->equal ? 2 : 1;
+    (void)snprintf(term->asked, sizeof term->asked, "%c%s %.20s", term->figure == BENCH_FIGURE_RATE ? '>' : '<',
+                   term->equal ? "=" : "", limit);
+    return strlen(limit) > 20 ? "a limit that is too long" : bench_slo_limit(term, limit);
+}
+
+// "p99<5ms, p99.9<=20ms, max<1s, mean<2ms, errors<0.1%, rate>10k": all must hold. Returns what is wrong, or NULL.
+BENCH_ENTRY const char *bench_slo_parse(const char *text, bench_slo *slo)
+{
+    memset(slo, 0, sizeof *slo);
+    for (;; text++) {
+        char term[48];
+        size_t len = 0;
+        for (; *text && *text != ','; text++) {
+            if (*text == ' ' || *text == '\t') continue;
+            if (len + 1 == sizeof term) return "a term that is too long";
+            term[len++] = (char)fsi_lower(*text);
+        }
+        term[len] = 0;
+        if (len == 0) return "a term is missing; write 'p99<5ms,errors<0.1%'";
+        if (slo->count == BENCH_SLO_TERMS) return "too many terms";
+        const char *wrong = bench_slo_term_parse(&slo->terms[slo->count++], term);
+        if (wrong) return wrong;
+        if (!*text) return NULL;
+    }
+}
+
+// Errors that have no time of their own among what is censored: their latency has no end.
+static uint64_t bench_endless(const bench_result *result)
+{
+    uint64_t errors = bench_errors(result), open = result->in_flight + result->unsent;
+    uint64_t timed_out = result->censored.count > open ? result->censored.count - open : 0;
+    return errors > timed_out ? errors - timed_out : 0;
+}
+
+// bench_quantile over every request that was due. mean: not NULL, the mean up to there is put into it; q is 1 then.
+static uint64_t bench_quantile_due(const bench_result *result, double q, bool *beyond, double *mean)
+{
+    const fsi_hist *ended = &result->response, *cut = &result->censored;
+    double at_risk = (double)ended->count + (double)cut->count + (double)bench_endless(result);
+    double alive = 1, want = (1 - q) * (1 + 1e-12), area = 0, before = 0;
+    uint64_t value = 0, last = cut->count > 0 && cut->max > ended->max ? cut->max : ended->max;
+    *beyond = true;
+    for (uint32_t i = 0; i < FSI_HIST_CELLS && *beyond; i++) {
+        double gone = (double)ended->cells[i];
+        if (gone > 0) {
+            value = fsi_hist_value(i);
+            if (value < ended->min) value = ended->min;
+            if (value > ended->max || (q >= 1 && i == fsi_hist_cell(ended->max)))
+                value = ended->max; // exact, not by cells
+            area += alive * ((double)value - before);
+            before = (double)value;
+            alive *= at_risk - gone > 0.5 ? (at_risk - gone) / at_risk : 0;
+            *beyond = alive > want;
+        }
+        at_risk -= gone + (double)cut->cells[i];
+    }
+    if (mean) *mean = *beyond ? area + alive * ((double)last - before) : area;
+    if (mean && !*beyond && !cut->count) *mean = ended->sum / (double)ended->count; // exact too
+    return *beyond ? last : value;
+}
+
+// What one term found, and whether it holds.
+static bool bench_slo_term_holds(const bench_slo_term *term, const bench_result *result, char *line, size_t size)
+{
+    char found[48];
+    bool beyond = false, held;
+    double value = 0, mean = 0;
+    if (term->figure == BENCH_FIGURE_ERRORS) {
+        value = (double)bench_errors(result) / (double)result->due;
+        (void)snprintf(found, sizeof found, "%.4g%%", value * 100);
+    } else if (term->figure == BENCH_FIGURE_RATE) {
+        value = bench_done_rate(result);
+        (void)bench_count_text(found, sizeof found, value);
+    } else {
+        value =
+            (double)bench_quantile_due(result, term->share, &beyond, term->figure == BENCH_FIGURE_MEAN ? &mean : NULL);
+        if (term->figure == BENCH_FIGURE_MEAN) value = mean;
+        (void)bench_time_text(found, sizeof found, value / 1000);
+    }
+    held = term->figure == BENCH_FIGURE_RATE ? value > term->limit || (term->equal && value >= term->limit)
+                                             : value < term->limit || (term->equal && value <= term->limit);
+    double open = (double)bench_errors(result) + (double)result->in_flight + (double)result->unsent;
+    if (beyond)
+        (void)snprintf(line, size, "%s more than %s (asked %s): missed%s, %.3g%% failed or did not end", term->name,
+                       found, term->asked, held ? " because it cannot be decided" : "",
+                       open * 100 / (double)result->due);
+    else
+        (void)snprintf(line, size, "%s %s (asked %s): %s", term->name, found, term->asked, held ? "held" : "missed");
+    return held && !beyond;
+}
+
+// why: a line for each term, as far as they fit, without an end of line behind the last.
+BENCH_ENTRY bool bench_slo_holds(const bench_slo *slo, const bench_result *result, char *why, size_t size)
+{
+    bool all = true;
+    size_t used = 0;
+    if (size) why[0] = 0;
+    if (result->due == 0) {
+        (void)snprintf(why, size, "nothing was due: missed");
+        return false;
+    }
+    for (uint32_t i = 0; i < slo->count; i++) {
+        char line[192];
+        if (!bench_slo_term_holds(&slo->terms[i], result, line, sizeof line)) all = false;
+        if (used + 1 < size) (void)snprintf(why + used, size - used, "%s%s", used ? "\n" : "", line);
+        used += strlen(line) + (used ? 1 : 0);
+    }
+    return all;
+}
+
+// ---- the highest rate
+
+// Performs one open-loop run at that rate and fills the result anew. False: stop the search.
+typedef bool bench_rate_run(void *user, double rate, bench_result *result);
+
+typedef struct bench_knee_point {
+    double asked, achieved; // per second
+    uint64_t p50, p99, max; // ns, over all that was due
+    bool p50_beyond, p99_beyond, max_beyond;
+    uint64_t errors;
+    bool held;
+    char why[200]; // not: the first term that was missed
+} bench_knee_point;
+
+typedef struct bench_knee {
+    bench_knee_point points[BENCH_KNEE_RUNS]; // in the order of the runs
+    uint32_t count;
+    double found;  // the highest rate that held; 0: none
+    double missed; // the lowest that did not; 0: none
+    bool settled;  // both were seen more than once, and are near each other
+} bench_knee;
+
+// How often a rate held, less how often it did not. *runs: how often it was tried.
+static int bench_knee_votes(const bench_knee *knee, double rate, uint32_t *runs)
+{
+    int votes = 0;
+    *runs = 0;
+    for (uint32_t i = 0; i < knee->count; i++) {
+        if (knee->points[i].asked < rate || knee->points[i].asked > rate) continue;
+        votes += knee->points[i].held ? 1 : -1;
+        ++*runs;
+    }
+    return votes;
+}
+
+// The next rate to try, from all that were tried; 0: the search is over. Doubles until one misses, halves the distance (in
+// ratio) until the two sides are near, then tries both sides again: a side that says one thing and then another is tried a
+// third time, and may open the search again. The first miss is repeated at once, for everything after it stands on it.
+static double bench_knee_next(bench_knee *knee, double first)
+{
+    double low = 0, high = 0;
+    uint32_t low_runs, high_runs;
+    if (!knee->count) return first;
+    for (uint32_t i = 0; i < knee->count; i++) {
+        double asked = knee->points[i].asked;
+        int votes = bench_knee_votes(knee, asked, &low_runs);
+        if (votes == 0) return asked;
+        if (votes < 0 && (!(high > 0) || asked < high)) high = asked;
+    }
+    for (uint32_t i = 0; i < knee->count; i++) {
+        double asked = knee->points[i].asked;
+        if ((!(high > 0) || asked < high) && asked > low) low = asked; // none below high missed
+    }
+    knee->found = low;
+    knee->missed = high;
+    (void)bench_knee_votes(knee, low, &low_runs);
+    (void)bench_knee_votes(knee, high, &high_runs);
+    if (!(high > 0)) return low * 2;
+    if (high_runs == 1 && (low > 0 ? high > low * 1.9 : knee->count == 1)) return high;
+    if (!(low > 0)) return high / 2 >= BENCH_KNEE_LEAST ? high / 2 : 0;
+    if (high > low * BENCH_KNEE_WIDTH) return bench_sqrt(low * high);
+    if (low_runs == 1) return low;
+    if (high_runs == 1) return high;
+    knee->settled = true;
+    return 0;
+}
+
+// Whether as much was answered as was asked for. What is on its way when the run ends is no shortfall, as far as the mean
+// latency explains it.
+static bool bench_knee_kept_up(const bench_result *result, double asked)
+{
+    double seconds = (double)result->run_ns / 1e9, way = 0;
+    double mean = result->response.count ? result->response.sum / (double)result->response.count / 1e9 : 0;
+    way = asked * mean < (double)result->in_flight ? asked * mean : (double)result->in_flight;
+    return (double)result->done + way + 1 >= BENCH_KNEE_ACHIEVED * asked * seconds;
+}
+
+// One run's point. latencies: the terms without those on the rate.
+static void bench_knee_add(bench_knee *knee, const bench_slo *latencies, double asked, const bench_result *result)
+{
+    bench_knee_point *point = &knee->points[knee->count++];
+    char lag[48];
+    memset(point, 0, sizeof *point);
+    point->asked = asked;
+    point->achieved = bench_done_rate(result);
+    point->p50 = bench_quantile_due(result, 0.5, &point->p50_beyond, NULL);
+    point->p99 = bench_quantile_due(result, 0.99, &point->p99_beyond, NULL);
+    point->max = bench_quantile_due(result, 1, &point->max_beyond, NULL);
+    point->errors = bench_errors(result);
+    point->held = true;
+    for (uint32_t i = 0; i < latencies->count && point->held && result->due; i++)
+        point->held = bench_slo_term_holds(&latencies->terms[i], result, point->why, sizeof point->why);
+    if (point->held && (!result->due || !bench_knee_kept_up(result, asked))) {
+        point->held = false;
+        (void)snprintf(point->why, sizeof point->why, "only %.1f%% of the rate was achieved",
+                       asked > 0 ? point->achieved * 100 / asked : 0);
+    }
+    uint64_t late = fsi_hist_at(&result->lag, 0.99);
+    size_t used = strlen(point->why);
+    if (point->held)
+        point->why[0] = 0;
+    else if (late > point->p99 / 2) // the load generator is what was slow
+        (void)snprintf(point->why + used, sizeof point->why - used, "; sent late: p99 %s",
+                       bench_time_text(lag, sizeof lag, (double)late / 1000));
+}
+
+// Searches from first_rate on. Terms on the rate are left out: the rate is what is looked for. True: found and confirmed, or
+// no rate holds; false: run() said stop, the runs were used up, or there is no memory. What was found so far stands in knee.
+BENCH_ENTRY bool bench_find_rate(const bench_slo *slo, double first_rate, bench_rate_run *run, void *user,
+                                 bench_knee *knee)
+{
+    bench_result *result = (bench_result *)malloc(sizeof *result);
+    bench_slo latencies;
+    bool running = result != NULL;
+    memset(knee, 0, sizeof *knee);
+    memset(&latencies, 0, sizeof latencies);
+    for (uint32_t i = 0; i < slo->count; i++)
+        if (slo->terms[i].figure != BENCH_FIGURE_RATE) latencies.terms[latencies.count++] = slo->terms[i];
+    double rate = first_rate;
+    while (running && (rate = bench_knee_next(knee, first_rate)) > 0) {
+        bench_json_blank(result);
+        running = knee->count < BENCH_KNEE_RUNS && run(user, rate, result);
+        if (running) bench_knee_add(knee, &latencies, rate, result);
+    }
+    free(result);
+    return running;
+}
+
+static void bench_knee_time(FILE *out, uint64_t ns, bool beyond)
+{
+    char text[48], shown[56];
+    (void)snprintf(shown, sizeof shown, "%s%s", beyond ? ">" : "",
+                   bench_time_text(text, sizeof text, (double)ns / 1000));
+    (void)fprintf(out, "%11s", shown);
+}
+
+static void bench_print_point(FILE *out, const bench_knee_point *point)
+{
+    (void)fprintf(out, "%12.1f%12.1f", point->asked, point->achieved);
+    bench_knee_time(out, point->p50, point->p50_beyond);
+    bench_knee_time(out, point->p99, point->p99_beyond);
+    bench_knee_time(out, point->max, point->max_beyond);
+    (void)fprintf(out, "%9llu  %s\n", (unsigned long long)point->errors, point->held ? "held" : point->why);
+}
+
+// By rate; runs at the same rate in their order. The last line is the answer.
+BENCH_ENTRY void bench_print_knee(FILE *out, const bench_knee *knee)
+{
+    bool shown[BENCH_KNEE_RUNS] = {false};
+    (void)fprintf(out, "%12s%12s%11s%11s%11s%9s\n", "asked/s", "achieved/s", "p50", "p99", "max", "errors");
+    for (uint32_t i = 0; i < knee->count; i++) {
+        uint32_t least = BENCH_KNEE_RUNS;
+        for (uint32_t k = 0; k < knee->count; k++)
+            if (!shown[k] && (least == BENCH_KNEE_RUNS || knee->points[k].asked < knee->points[least].asked)) least = k;
+        shown[least] = true;
+        bench_print_point(out, &knee->points[least]);
+    }
+    if (!(knee->found > 0))
+        (void)fprintf(out, "Found rate: none%s\n", knee->count ? ", all that were tried missed" : "");
+    else if (!(knee->missed > 0))
+        (void)fprintf(out, "Found rate: at least %.1f requests/s; the search ended before one was missed\n",
+                      knee->found);
+    else
+        (void)fprintf(out, "Found rate: %.1f requests/s; missed at %.1f%s\n", knee->found, knee->missed,
+                      knee->settled ? "" : "; the search ended before that was certain");
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // >>bench-connect   The target's address: every one that the name has is tried, the first that answers is used.
 // ---------------------------------------------------------------------------------------------------------
 
