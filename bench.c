@@ -2973,6 +2973,750 @@ BENCH_ENTRY void bench_print_knee(FILE *out, const bench_knee *knee)
 }
 
 // ---------------------------------------------------------------------------------------------------------
+// >>bench-compare   Several results: added up (merge), or held against each other (compare, --vs).
+//
+//                   Two figures are compared, the rate of good answers and the p99 of what was due, each as the ratio of B to A
+//                   on a logarithmic scale, with intervals that hold for both together in 95 % (97.5 % each: who looks twice finds
+//                   more by chance). A difference counts when its interval leaves out "the same", when it is larger than the
+//                   noise floor, and for rounds when an exact permutation test agrees (p <= 0.025).
+//                   - Rounds (--vs): B of a round is held against A of the same round, so that what drifts cancels out; Student's t on
+//                     the rounds' differences (a bootstrap of five rounds would be too sure of itself). With A measured twice in
+//                     each round (A A' B) the noise floor is the farther end of the interval of A' to A.
+//                   - Two files: the slots of the series are put together to batches; their spread is widened by what the
+//                     batches have to do with each other (first-order autocorrelation), which costs degrees of freedom too
+//                     (Welch's t). The noise floor is how far a batch of one lies from a batch of the other anyway, and never below
+//                     what two runs of the same thing often differ by (2 %, p99 5 %): one run cannot tell that.
+// ---------------------------------------------------------------------------------------------------------
+
+// ---- merge
+
+static void bench_add64(uint64_t *into, uint64_t from)
+{
+    *into = *into > UINT64_MAX - from ? UINT64_MAX : *into + from; // an absurd file shall not look small
+}
+
+static void bench_most64(uint64_t *into, uint64_t from)
+{
+    if (from > *into) *into = from;
+}
+
+static void bench_merge_text(char *into, size_t size, const char *from)
+{
+    if (strcmp(into, from) != 0) (void)snprintf(into, size, "several");
+}
+
+// Two slots of the series become one. The p50 of both is weighed, the p99 is the larger: at most so much.
+static void bench_slot_add(bench_second *into, const bench_second *from)
+{
+    double done = (double)into->done + (double)from->done;
+    double p50 = (double)into->p50 * (double)into->done + (double)from->p50 * (double)from->done;
+    if (done > 0 && p50 / done < 1e19) into->p50 = (uint64_t)(p50 / done);
+    bench_most64(&into->p99, from->p99);
+    bench_most64(&into->max, from->max);
+    bench_add64(&into->done, from->done);
+    bench_add64(&into->errors, from->errors);
+    bench_add64(&into->timeouts, from->timeouts);
+}
+
+// Adds a series whose slots are `times` slots long, to slots that begin `shift` of the coarser ones later.
+static void bench_series_add(bench_second *slots, uint32_t *count, const bench_second *from, uint32_t from_count,
+                             uint64_t times, uint64_t shift)
+{
+    for (uint32_t i = 0; i < from_count; i++) {
+        uint64_t at = shift + i / times;
+        if (at >= BENCH_SECONDS_MAX) return;
+        bench_slot_add(&slots[at], &from[i]);
+        if (at >= *count) *count = (uint32_t)at + 1;
+    }
+}
+
+// Both series on one axis that begins with the earlier run: whole slots by began_unix, which has whole seconds. Slots become
+// longer, by doubling, until both fit. False: no length of slot fits both.
+static bool bench_merge_series(bench_result *into, const bench_result *from)
+{
+    if (!from->second_count) return true;
+    if (!into->second_count) into->second_ns = from->second_ns;
+    uint64_t slot = into->second_ns > from->second_ns ? into->second_ns : from->second_ns;
+    bool later = from->began_unix > into->began_unix;
+    uint64_t apart = later ? (uint64_t)from->began_unix - (uint64_t)into->began_unix
+                           : (uint64_t)into->began_unix - (uint64_t)from->began_unix;
+    if (slot == 0 || slot % into->second_ns || slot % from->second_ns) return false;
+    for (;; slot *= 2) {
+        if (slot > UINT64_MAX / 2) return false;
+        double slots_apart = (double)apart * 1e9 / (double)slot + 0.5;
+        if (slots_apart > BENCH_SECONDS_MAX) continue;
+        uint64_t shift = (uint64_t)slots_apart;
+        uint64_t into_end = (later ? 0 : shift) + into->second_count / (slot / into->second_ns) + 1;
+        uint64_t from_end = (later ? shift : 0) + from->second_count / (slot / from->second_ns) + 1;
+        if (into_end > BENCH_SECONDS_MAX || from_end > BENCH_SECONDS_MAX) continue;
+        bench_second *slots = (bench_second *)calloc(BENCH_SECONDS_MAX, sizeof *slots);
+        uint32_t count = 0;
+        if (!slots) return false;
+        bench_series_add(slots, &count, into->seconds, into->second_count, slot / into->second_ns, later ? 0 : shift);
+        bench_series_add(slots, &count, from->seconds, from->second_count, slot / from->second_ns, later ? shift : 0);
+        memcpy(into->seconds, slots, sizeof into->seconds);
+        into->second_count = count;
+        into->second_ns = slot;
+        free(slots);
+        return true;
+    }
+}
+
+// What cannot be added, and why. NULL: it can.
+static const char *bench_merge_clash(const bench_result *a, const bench_result *b)
+{
+    const bench_setup *x = &a->setup, *y = &b->setup;
+    if (strcmp(x->url, y->url) != 0) return "another URL";
+    if (x->echo != y->echo || x->close != y->close) return "another kind of load";
+    if ((x->rate > 0) != (y->rate > 0) || (x->conn_rate > 0) != (y->conn_rate > 0))
+        return "one has a rate to keep (-R, --conn-rate) and the other has none, so their times mean different things";
+    const bench_result *early = a->began_unix <= b->began_unix ? a : b, *late = early == a ? b : a;
+    double apart = (double)late->began_unix - (double)early->began_unix - 1; // whole seconds: that much may be rounding
+    double left = (double)early->run_ns / 1e9 - apart;
+    double shorter = (double)(a->run_ns < b->run_ns ? a->run_ns : b->run_ns) / 1e9;
+    if (apart > 0 && left < shorter * 0.8) return "it did not run at the same time";
+    const fsi_hist *left_hists[] = {&a->response, &a->service, &a->censored, &a->connect, &a->wait, &a->lag, &a->rate};
+    const fsi_hist *right_hists[] = {&b->response, &b->service, &b->censored, &b->connect, &b->wait, &b->lag, &b->rate};
+    for (size_t i = 0; i < sizeof left_hists / sizeof left_hists[0]; i++)
+        if (left_hists[i]->count > UINT64_MAX - right_hists[i]->count) return "counts too large to be added";
+    return NULL;
+}
+
+static void bench_merge_setup(bench_setup *into, const bench_setup *from)
+{
+    bench_merge_text(into->version, sizeof into->version, from->version);
+    bench_merge_text(into->system, sizeof into->system, from->system);
+    bench_merge_text(into->cpu, sizeof into->cpu, from->cpu);
+    into->cpus += from->cpus;
+    into->threads += from->threads;
+    into->connections += from->connections;
+    into->rate += from->rate;
+    into->conn_rate += from->conn_rate;
+    if (into->requests && from->requests)
+        bench_add64(&into->requests, from->requests);
+    else
+        into->requests = 0;
+    bench_most64(&into->duration, from->duration);
+    bench_most64(&into->warmup, from->warmup);
+    bench_most64(&into->ramp, from->ramp);
+    bench_most64(&into->timeout, from->timeout);
+    if (from->urls > into->urls) into->urls = from->urls;
+    if (from->source_ips > into->source_ips) into->source_ips = from->source_ips;
+    into->self_hosted = into->self_hosted || from->self_hosted;
+    into->rst = into->rst || from->rst;
+}
+
+static void bench_merge_hists(bench_result *into, const bench_result *from)
+{
+    fsi_hist_merge(&into->response, &from->response);
+    fsi_hist_merge(&into->service, &from->service);
+    fsi_hist_merge(&into->censored, &from->censored);
+    fsi_hist_merge(&into->connect, &from->connect);
+    fsi_hist_merge(&into->wait, &from->wait);
+    fsi_hist_merge(&into->lag, &from->lag);
+    fsi_hist_merge(&into->rate, &from->rate); // of each thread, as before
+}
+
+static void bench_merge_counts(bench_result *into, const bench_result *from)
+{
+    // The lengths are those of the first answer of `into`; of answers that were measured against another one it is not known.
+    uint64_t other = from->first_length == into->first_length ? from->other_length : bench_answers(from);
+    if (!bench_answers(into)) into->first_length = from->first_length, other = from->other_length;
+    bench_add64(&into->other_length, other);
+    bench_add64(&into->due, from->due);
+    bench_add64(&into->done, from->done);
+    bench_add64(&into->in_flight, from->in_flight);
+    bench_add64(&into->unsent, from->unsent);
+    for (int kind = 0; kind < BENCH_KINDS; kind++) {
+        bench_add64(&into->failed[kind], from->failed[kind]);
+        bench_add64(&into->events[kind], from->events[kind]);
+    }
+    for (int status = 0; status < 600; status++) bench_add64(&into->statuses[status], from->statuses[status]);
+    bench_add64(&into->bytes_in, from->bytes_in);
+    bench_add64(&into->bytes_body, from->bytes_body);
+    bench_add64(&into->bytes_out, from->bytes_out);
+    bench_add64(&into->kept, from->kept);
+    bench_add64(&into->conns_opened, from->conns_opened);
+    bench_add64(&into->conns_lost, from->conns_lost);
+    bench_add64(&into->conns_most, from->conns_most); // at most so many at a time
+    bench_add64(&into->syn_retransmits, from->syn_retransmits);
+    bench_add64(&into->client_user_ns, from->client_user_ns);
+    bench_add64(&into->client_sys_ns, from->client_sys_ns);
+    bench_add64(&into->steal_ns, from->steal_ns);
+    bench_add64(&into->throttled_ns, from->throttled_ns);
+    bench_add64(&into->other_ns, from->other_ns);
+    bench_most64(&into->busiest_ns, from->busiest_ns);
+    bench_most64(&into->server_cpu_ns, from->server_cpu_ns); // there is one server
+    bench_most64(&into->server_rss, from->server_rss);
+}
+
+// Adds a generator that ran at the same time against the same target, on this or another machine: counts, histograms and
+// rates add up, times are those of the longest. Returns why it cannot be added, or NULL; then `into` is as it was.
+BENCH_ENTRY const char *bench_merge(bench_result *into, const bench_result *from)
+{
+    const char *wrong = bench_merge_clash(into, from);
+    if (wrong) return wrong;
+    if (!bench_merge_series(into, from)) return "a series whose slots do not fit";
+    bench_merge_counts(into, from);
+    bench_merge_hists(into, from);
+    bench_merge_setup(&into->setup, &from->setup);
+    if (from->began_unix < into->began_unix) into->began_unix = from->began_unix;
+    bench_most64(&into->run_ns, from->run_ns);
+    into->interrupted = into->interrupted || from->interrupted;
+    if (!into->server[0]) memcpy(into->server, from->server, sizeof into->server);
+    if (!into->first_error[0]) memcpy(into->first_error, from->first_error, sizeof into->first_error);
+    return NULL;
+}
+
+// ---- statistics
+
+#define BENCH_ROUNDS_MAX 256
+#define BENCH_ROUNDS_LEAST 4 // of A A' B: 2 of 81 arrangements; of A B it takes 7, 2 of 128
+#define BENCH_SLOTS_LEAST 8
+#define BENCH_DONE_LEAST 1000 // requests in a run, ten of them above its p99
+#define BENCH_CHANCE 0.025    // half of 5 %, for there are two figures
+#define BENCH_EXACT_MAX 7000  // arrangements that are all tried; of more, a draw of so many
+
+// Natural logarithm of what is more than 0: powers of two taken out, then the series of artanh.
+static double bench_ln(double x)
+{
+    double twos = 0, sum = 0;
+    for (; x > 1.5; x /= 2) twos++;
+    for (; x < 0.75; x *= 2) twos--;
+    double y = (x - 1) / (x + 1), power = y;
+    for (int i = 1; i < 40; i += 2, power *= y * y) sum += power / i;
+    return twos * 0.69314718055994530942 + 2 * sum;
+}
+
+static double bench_exp(double x)
+{
+    double sum = 1, term = 1;
+    int halved = 0;
+    if (x < -700) return 0;
+    if (x > 700) x = 700;
+    for (; x > 0.5 || x < -0.5; x /= 2) halved++;
+    for (int i = 1; i < 20; i++) sum += term *= x / i;
+    for (; halved; halved--) sum *= sum;
+    return sum;
+}
+
+// Student's t that 98.75 % lie below: two intervals of 97.5 % are right together in 95 %. Between the rows the one with fewer
+// degrees of freedom counts.
+static double bench_student(double freedom)
+{
+    static const double small[] = {25.452, 6.205, 4.177, 3.495, 3.163, 2.969, 2.841, 2.752, 2.685, 2.634,
+                                   2.593,  2.560, 2.533, 2.510, 2.490, 2.473, 2.458, 2.445, 2.433, 2.423};
+    if (freedom < 21) return small[freedom < 2 ? 0 : (int)freedom - 1];
+    return freedom < 30 ? 2.414 : freedom < 60 ? 2.360 : freedom < 120 ? 2.299 : 2.270;
+}
+
+// On the logarithmic scale: what was found, and half the width of its interval.
+typedef struct bench_estimate {
+    double middle, half;
+    bool known;
+} bench_estimate;
+
+static bench_estimate bench_estimate_of(const double *values, uint32_t count)
+{
+    bench_estimate out = {0, 0, count > 1};
+    double squares = 0, n = count;
+    for (uint32_t i = 0; i < count; i++) out.middle += values[i] / n;
+    for (uint32_t i = 0; i < count; i++) squares += (values[i] - out.middle) * (values[i] - out.middle);
+    if (out.known) out.half = bench_student(n - 1) * bench_sqrt(squares / (n - 1) / n);
+    return out;
+}
+
+static uint64_t bench_draw(uint64_t *state)
+{
+    *state += 0x9e3779b97f4a7c15u; // a Weyl sequence, mixed: splitmix64
+    uint64_t z = *state;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+// If it did not matter what is B, any run of a round could have been the last one. Among all ways to name one in each round,
+// the share in which B lies at least as far from the others. values: `arms` of each round, B last.
+static double bench_permutation(const double *values, uint32_t rounds, uint32_t arms)
+{
+    double far[BENCH_ROUNDS_MAX][3], seen = 0, all = 1, hits = 0;
+    uint64_t tries = 1, state = 20111;
+    for (uint32_t i = 0; i < rounds; i++) {
+        double sum = 0;
+        for (uint32_t k = 0; k < arms; k++) sum += values[i * arms + k];
+        for (uint32_t k = 0; k < arms; k++)
+            far[i][k] = values[i * arms + k] - (sum - values[i * arms + k]) / (arms - 1);
+        seen += far[i][arms - 1];
+        if (tries <= BENCH_EXACT_MAX) tries *= arms;
+    }
+    bool exact = tries <= BENCH_EXACT_MAX;
+    if (!exact) tries = BENCH_EXACT_MAX;
+    for (uint64_t n = 0; n < tries; n++) {
+        double sum = 0;
+        uint64_t rest = n;
+        for (uint32_t i = 0; i < rounds; i++, rest /= arms)
+            sum += far[i][exact ? rest % arms : bench_draw(&state) % arms];
+        hits += (sum < 0 ? -sum : sum) >= (seen < 0 ? -seen : seen) * (1 - 1e-9);
+    }
+    all = (double)tries;
+    return exact ? hits / all : (hits + 1) / (all + 1);
+}
+
+// ---- the verdict
+
+typedef enum bench_compared { BENCH_BY_RATE, BENCH_BY_P99, BENCH_BY_END } bench_compared;
+
+// Ratios of B to A; known false: it could not be computed, the rest is 0.
+typedef struct bench_interval {
+    double ratio, low, high; // 97.5 %, both figures together 95 %
+    bool known;
+} bench_interval;
+
+typedef struct bench_difference {
+    bench_interval change; // B to A
+    bench_interval same;   // A' to A
+    double floor;          // noise: smaller changes are none; 0.01 is 1 %
+    double chance;         // of the permutation test; 0 where there is none
+    int better;            // 1: beyond doubt, -1: worse beyond doubt
+} bench_difference;
+
+typedef enum bench_judgement { BENCH_CANNOT_TELL, BENCH_FASTER, BENCH_SLOWER } bench_judgement;
+
+typedef struct bench_verdict_of {
+    bench_judgement verdict; // of B
+    bool untrusted;          // not noise, but the results themselves are why nothing can be told
+    bench_difference by[BENCH_BY_END];
+    uint32_t rounds;   // 0: two files
+    uint32_t slots[2]; // two files: of A and B
+    char why[256];     // the verdict in words
+    char versions[80]; // when they differ, else ""
+} bench_verdict_of;
+
+// What comes from a file stays out of the terminal's language.
+static void bench_plain(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 32 || *text == 127) *text = '?';
+}
+
+static bool bench_cannot(bench_verdict_of *out, const char *format, ...) FSI_PRINTF(2, 3);
+
+static bool bench_cannot(bench_verdict_of *out, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(out->why, sizeof out->why, format, args);
+    va_end(args);
+    bench_plain(out->why);
+    out->untrusted = true;
+    return false;
+}
+
+// Whether a result says what it seems to say. Returns what speaks against it, or NULL.
+static const char *bench_doubt(const bench_result *result)
+{
+    uint64_t errors = bench_errors(result), events = 0;
+    for (int kind = 0; kind < BENCH_KINDS; kind++) events += result->events[kind];
+    if (result->due != result->done + errors + result->in_flight + result->unsent) return "its outcomes do not add up";
+    if (result->response.count != result->done) return "it has not one sample for each answer";
+    if (result->censored.count < result->in_flight + result->unsent) return "it lost what had not ended";
+    if (errors || events) return "it has errors";
+    if (result->interrupted) return "it was interrupted";
+    return result->done < BENCH_DONE_LEAST || !result->run_ns ? "it is too short: fewer than 1000 answers" : NULL;
+}
+
+// Environment and options. vs: two targets in one run of the program, so that the place may differ.
+static bool bench_setup_same(bench_verdict_of *out, const bench_setup *a, const bench_setup *b, bool vs)
+{
+    bool place = vs || (a->self_hosted && b->self_hosted); // our own server takes any port
+    for (const bench_member *member = bench_setup_members; member->name; member++) {
+        char x[512], y[512];
+        if (memcmp((const char *)a + member->offset, (const char *)b + member->offset, member->size) == 0) continue;
+        (void)bench_member_text(x, sizeof x, member, (const char *)a);
+        (void)bench_member_text(y, sizeof y, member, (const char *)b);
+        if (strcmp(x, y) == 0 || (member->same == BENCH_SAME_PLACE && place)) continue;
+        if (member->same != BENCH_SAME_NEVER)
+            return bench_cannot(out, "they differ in %s: %.80s and %.80s", member->name, x, y);
+        (void)snprintf(out->versions, sizeof out->versions, "%.31s and %.31s", x, y);
+        bench_plain(out->versions);
+    }
+    return true;
+}
+
+// All against the first: what B is must be the only difference.
+static bool bench_comparable(bench_verdict_of *out, const bench_result *const *a, uint32_t na,
+                             const bench_result *const *b, uint32_t nb)
+{
+    bool vs = na > 1 || nb > 1;
+    for (uint32_t i = 0; i < na + nb; i++) {
+        const bench_result *one = i < na ? a[i] : b[i - na];
+        const char *doubt = bench_doubt(one);
+        if (doubt && vs)
+            return bench_cannot(out, "%s, run %u: %s", i < na ? "A" : "B", i < na ? i + 1 : i - na + 1, doubt);
+        if (doubt) return bench_cannot(out, "%s: %s", i < na ? "A" : "B", doubt);
+        if (!bench_setup_same(out, &a[0]->setup, &one->setup, vs)) return false;
+    }
+    return true;
+}
+
+static bench_interval bench_interval_of(bench_estimate estimate)
+{
+    bench_interval out = {0, 0, 0, estimate.known};
+    if (!estimate.known) return out;
+    out.ratio = bench_exp(estimate.middle);
+    out.low = bench_exp(estimate.middle - estimate.half);
+    out.high = bench_exp(estimate.middle + estimate.half);
+    return out;
+}
+
+static double bench_abs(double x)
+{
+    return x < 0 ? -x : x;
+}
+
+// noise: on the logarithmic scale.
+static void bench_difference_judge(bench_difference *out, bench_estimate change, double noise, bool less_is_better)
+{
+    out->change = bench_interval_of(change);
+    out->floor = bench_exp(noise) - 1;
+    bool real = change.known && bench_abs(change.middle) > change.half && bench_abs(change.middle) > noise &&
+                out->chance <= BENCH_CHANCE;
+    if (real) out->better = (change.middle > 0) != less_is_better ? 1 : -1;
+}
+
+// ln of the figure; false: the run does not have it.
+static bool bench_compared_value(const bench_result *result, bench_compared by, double *out)
+{
+    bool beyond = false;
+    double value = by == BENCH_BY_RATE ? bench_done_rate(result) : (double)bench_quantile(result, 0.99, &beyond);
+    if (beyond || !(value > 0)) return false;
+    *out = bench_ln(value);
+    return true;
+}
+
+// arms 2: A B; 3: A A' B, which come as a[0] a[1] b[0], a[2] a[3] b[1] ...
+static void bench_compare_rounds(const bench_result *const *a, const bench_result *const *b, uint32_t rounds,
+                                 uint32_t arms, bench_compared by, bench_difference *out)
+{
+    double values[BENCH_ROUNDS_MAX * 3], change[BENCH_ROUNDS_MAX], same[BENCH_ROUNDS_MAX];
+    double noise = by == BENCH_BY_RATE ? 0.005 : 0.01; // smaller ones nobody needs, and cells are 0.8 % wide
+    uint32_t pairs = arms == 3 ? rounds : rounds / 2;
+    for (uint32_t i = 0; i < rounds; i++) {
+        double *round = values + (size_t)i * arms;
+        for (uint32_t k = 0; k + 1 < arms; k++)
+            if (!bench_compared_value(a[i * (arms - 1) + k], by, &round[k])) return;
+        if (!bench_compared_value(b[i], by, &round[arms - 1])) return;
+        change[i] = round[arms - 1] - (arms == 3 ? (round[0] + round[1]) / 2 : round[0]);
+    }
+    for (uint32_t i = 0; i < pairs; i++) // without A': A of one round and of the next
+        same[i] = arms == 3 ? values[i * 3 + 1] - values[i * 3] : values[i * 4 + 2] - values[i * 4];
+    bench_estimate aa = bench_estimate_of(same, pairs);
+    out->same = bench_interval_of(aa);
+    out->chance = bench_permutation(values, rounds, arms);
+    if (aa.known && arms == 3 && bench_abs(aa.middle) + aa.half > noise) noise = bench_abs(aa.middle) + aa.half;
+    bench_difference_judge(out, bench_estimate_of(change, rounds), noise, by == BENCH_BY_P99);
+}
+
+// The mean of a series and what is known about it.
+typedef struct bench_series_mean {
+    double mean, error, freedom; // error: standard error
+    double tie;                  // correlation of one batch with the next, as it was seen
+    double scatter;              // of the batches, or what lies between the halves of the run if that is more
+    bool known;
+} bench_series_mean;
+
+// Slots that lie wholly within the run; of p99 only those in which something was done, on the logarithmic scale.
+static uint32_t bench_series_values(const bench_result *result, bench_compared by, double *out)
+{
+    uint64_t whole = result->second_ns ? result->run_ns / result->second_ns : 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < result->second_count && i < whole; i++) {
+        const bench_second *slot = &result->seconds[i];
+        if (by == BENCH_BY_RATE)
+            out[count++] = (double)slot->done / ((double)result->second_ns / 1e9);
+        else if (slot->done && slot->p99)
+            out[count++] = bench_ln((double)slot->p99);
+    }
+    return count;
+}
+
+// At most 39 batches; what is left over at the end is left out.
+static uint32_t bench_batches(double *values, uint32_t count)
+{
+    uint32_t size = count >= 40 ? count / 20 : 1, batches = count / size;
+    for (uint32_t i = 0; i < batches; i++) {
+        double sum = 0;
+        for (uint32_t k = 0; k < size; k++) sum += values[i * size + k];
+        values[i] = sum / size;
+    }
+    return batches;
+}
+
+static bench_series_mean bench_series_of(const bench_result *result, bench_compared by)
+{
+    double values[BENCH_SECONDS_MAX], squares = 0, products = 0, halves[2] = {0, 0};
+    bench_series_mean out = {0, 0, 0, 0, 0, false};
+    uint32_t count = bench_series_values(result, by, values);
+    if (count < BENCH_SLOTS_LEAST) return out;
+    count = bench_batches(values, count);
+    double n = count;
+    for (uint32_t i = 0; i < count; i++) out.mean += values[i] / n;
+    for (uint32_t i = 0; i < count; i++) {
+        double far = values[i] - out.mean;
+        squares += far * far;
+        if (i) products += far * (values[i - 1] - out.mean);
+        if (i < count / 2) halves[0] += values[i] / (count / 2);
+        if (i >= count - count / 2) halves[1] += values[i] / (count / 2);
+    }
+    out.error = bench_sqrt(squares / (n - 1) / n);
+    out.freedom = n - 1;
+    out.tie = squares > 0 ? products / squares : 0;
+    out.scatter = bench_sqrt(squares / (n - 1));
+    if (bench_abs(halves[1] - halves[0]) > out.scatter) out.scatter = bench_abs(halves[1] - halves[0]);
+    out.known = by == BENCH_BY_P99 || out.mean > 0;
+    if (by == BENCH_BY_RATE && out.known) { // to the logarithmic scale
+        out.error /= out.mean;
+        out.scatter /= out.mean;
+        out.mean = bench_ln(out.mean);
+    }
+    return out;
+}
+
+// Batches that hang together say less than so many free ones. tie: of both series, for one alone shows it poorly.
+static void bench_series_widen(bench_series_mean *series, double tie)
+{
+    double n = series->freedom + 1;
+    tie =
+        (tie * n + 1) / (n - 4) + 0.5 / bench_sqrt(2 * n); // a short series shows too little of it, and not for certain
+    if (tie < 0) tie = 0;
+    if (tie > 0.9) tie = 0.9;
+    series->error *= bench_sqrt((1 + tie) / (1 - tie));
+    series->freedom = n * (1 - tie * tie) / (1 + tie * tie) - 1;
+    if (series->freedom < 1) series->freedom = 1;
+}
+
+static void bench_compare_series(const bench_result *a, const bench_result *b, bench_compared by, bench_difference *out)
+{
+    bench_series_mean x = bench_series_of(a, by), y = bench_series_of(b, by);
+    bench_estimate change = {y.mean - x.mean, 0, x.known && y.known};
+    double noise = by == BENCH_BY_RATE ? 0.02 : 0.05;
+    double tie = (x.tie + y.tie) / 2;
+    if (!change.known) return;
+    bench_series_widen(&x, tie);
+    bench_series_widen(&y, tie);
+    double u = x.error * x.error, v = y.error * y.error, both = u * u / x.freedom + v * v / y.freedom;
+    change.half = bench_student(both > 0 ? (u + v) * (u + v) / both : 1) * bench_sqrt(u + v); // Welch
+    double scatter = bench_sqrt(x.scatter * x.scatter + y.scatter * y.scatter); // of a batch of B from a batch of A
+    if (scatter > noise) noise = scatter;
+    bench_difference_judge(out, change, noise, by == BENCH_BY_P99);
+}
+
+// Both figures together: one that is better and none that is worse.
+static void bench_conclude(bench_verdict_of *out)
+{
+    int rate = out->by[BENCH_BY_RATE].better, p99 = out->by[BENCH_BY_P99].better;
+    if (!out->by[BENCH_BY_RATE].change.known && !out->by[BENCH_BY_P99].change.known)
+        (void)bench_cannot(out, "too few whole slots or rounds, or too much that did not end");
+    else if (rate * p99 < 0)
+        (void)snprintf(out->why, sizeof out->why, "the rate is %s, but the p99 is %s", rate > 0 ? "higher" : "lower",
+                       p99 > 0 ? "lower" : "higher");
+    else if (rate + p99 == 0)
+        (void)snprintf(out->why, sizeof out->why, "no difference beyond the noise");
+    else
+        (void)snprintf(out->why, sizeof out->why, "by %s", !p99 ? "rate" : !rate ? "p99" : "rate and p99");
+    if (rate * p99 >= 0 && rate + p99 != 0) out->verdict = rate + p99 > 0 ? BENCH_FASTER : BENCH_SLOWER;
+}
+
+// na == nb == 1: two files, by their series. Else rounds: na == nb (A B A B ...), or na == 2 nb, where a[2i] and a[2i+1] are the
+// two runs of A in the round of b[i]; then URLs may differ. The version of fastserve may always differ: it is named.
+BENCH_ENTRY void bench_compare(const bench_result *const *a, uint32_t na, const bench_result *const *b, uint32_t nb,
+                               bench_verdict_of *out)
+{
+    memset(out, 0, sizeof *out);
+    uint32_t arms = nb && na == 2 * nb ? 3 : 2, least = arms == 3 ? BENCH_ROUNDS_LEAST : BENCH_ROUNDS_LEAST + 3;
+    if (!na || !nb || (arms == 2 && na != nb)) {
+        (void)bench_cannot(out, "the rounds are not complete");
+        return;
+    }
+    if (!bench_comparable(out, a, na, b, nb)) return;
+    bool files = na == 1;
+    if (!files && (nb < least || nb > BENCH_ROUNDS_MAX)) {
+        (void)bench_cannot(out, "%u rounds; it takes %u to %u", nb, least, (uint32_t)BENCH_ROUNDS_MAX);
+        return;
+    }
+    out->rounds = files ? 0 : nb;
+    out->slots[0] = a[0]->second_count;
+    out->slots[1] = b[0]->second_count;
+    for (int by = 0; by < BENCH_BY_END; by++) {
+        if (files)
+            bench_compare_series(a[0], b[0], (bench_compared)by, &out->by[by]);
+        else
+            bench_compare_rounds(a, b, nb, arms, (bench_compared)by, &out->by[by]);
+    }
+    bench_conclude(out);
+}
+
+static void bench_print_interval(FILE *out, const char *name, const bench_interval *interval)
+{
+    if (interval->known)
+        (void)fprintf(out, "  %-10s%8.4f   %.4f .. %.4f", name, interval->ratio, interval->low, interval->high);
+    else
+        (void)fprintf(out, "  %-10s%8s", name, "unknown");
+}
+
+// A few lines, the last one is the verdict.
+BENCH_ENTRY void bench_print_verdict(FILE *out, const bench_verdict_of *verdict)
+{
+    static const char *const names[] = {"rate", "p99"}, *const again[] = {"A/A rate", "A/A p99"};
+    static const char *const words[] = {"cannot tell", "faster", "slower"};
+    if (!verdict->untrusted)
+        (void)fprintf(out, "  %-10s%8s   %-16s   %s\n", "B / A", "ratio", "95 % interval", "noise floor");
+    for (int by = 0; by < BENCH_BY_END && !verdict->untrusted; by++) {
+        const bench_difference *difference = &verdict->by[by];
+        bench_print_interval(out, names[by], &difference->change);
+        if (difference->change.known) (void)fprintf(out, "   %.1f %%", difference->floor * 100);
+        if (verdict->rounds && difference->change.known) (void)fprintf(out, "   p = %.2g", difference->chance);
+        (void)fprintf(out, "\n");
+    }
+    for (int by = 0; by < BENCH_BY_END && verdict->rounds; by++) {
+        bench_print_interval(out, again[by], &verdict->by[by].same);
+        (void)fprintf(out, "\n");
+    }
+    if (verdict->versions[0]) (void)fprintf(out, "  versions: %s\n", verdict->versions);
+    if (verdict->rounds)
+        (void)fprintf(out, "  %u rounds: Student's t on the rounds, exact permutation test\n", verdict->rounds);
+    else if (!verdict->untrusted)
+        (void)fprintf(out,
+                      "  %u and %u slots: batch means, widened by their autocorrelation. What differs from run to run\n"
+                      "  is not in them; --vs measures it.\n",
+                      verdict->slots[0], verdict->slots[1]);
+    (void)fprintf(out, "  B against A: %s, %s%s\n", words[verdict->verdict], verdict->untrusted ? "because " : "",
+                  verdict->why);
+}
+
+// ---- the two commands
+
+// Reads a file into a result of its own. NULL: said why.
+static bench_result *bench_load(const char *path)
+{
+    bench_result *result = (bench_result *)malloc(sizeof *result);
+    const char *wrong = result ? bench_json_read(path, result) : "out of memory";
+    if (!wrong) return result;
+    bench_say("%s: %s", strcmp(path, "-") == 0 ? "standard input" : path, wrong);
+    free(result);
+    return NULL;
+}
+
+// `bench compare A.json B.json`; argv[0] is the word. Returns the exit status: 2 when the files cannot be compared.
+BENCH_ENTRY int bench_main_compare(int argc, char **argv)
+{
+    bench_verdict_of verdict;
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] != '-' || !argv[i][1]) continue;
+        bench_say("compare %s: unknown option; it takes two files: bench compare A.json B.json", argv[i]);
+        return BENCH_USAGE;
+    }
+    if (argc != 3) {
+        bench_say("compare takes two files that --json wrote: bench compare A.json B.json");
+        return BENCH_USAGE;
+    }
+    bench_result *a = bench_load(argv[1]), *b = a ? bench_load(argv[2]) : NULL;
+    int status = BENCH_USAGE;
+    if (b) {
+        const bench_result *one = a, *two = b;
+        bench_compare(&one, 1, &two, 1, &verdict);
+        bench_print_verdict(stdout, &verdict);
+        status = verdict.untrusted ? BENCH_UNTRUSTED : BENCH_OK;
+        if (fflush(stdout) != 0) status = BENCH_USAGE;
+    }
+    free(a);
+    free(b);
+    return status;
+}
+
+// A short form until the wrk layout takes its place.
+BENCH_ENTRY void bench_print_merged(FILE *out, const bench_result *result)
+{
+    static const double shares[] = {0.5, 0.9, 0.99, 0.999, 1};
+    static const char *const names[] = {"p50", "p90", "p99", "p99.9", "max"};
+    char text[48];
+    (void)fprintf(out, "%u threads and %u connections\n", result->setup.threads, result->setup.connections);
+    (void)fprintf(out, "%llu requests in %s\n", (unsigned long long)bench_answers(result),
+                  bench_time_text(text, sizeof text, (double)result->run_ns / 1000));
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        bool beyond;
+        uint64_t ns = bench_quantile(result, shares[i], &beyond);
+        (void)fprintf(out, "%s%s %s%s", i ? "  " : "", names[i], beyond ? "> " : "",
+                      bench_time_text(text, sizeof text, (double)ns / 1000));
+    }
+    (void)fprintf(out, "\nErrors: %llu\n", (unsigned long long)bench_errors(result));
+    (void)fprintf(out, "Requests/sec: %.2f\n",
+                  result->run_ns ? (double)bench_answers(result) / ((double)result->run_ns / 1e9) : 0);
+}
+
+// The value of --json, and files[] without it. Returns their number, or -1: said why.
+static int bench_merge_words(int argc, char **argv, const char **json, char **files)
+{
+    int count = 0;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0 && i + 1 < argc) {
+            *json = argv[++i];
+        } else if (strncmp(argv[i], "--json=", 7) == 0) {
+            *json = argv[i] + 7;
+        } else if (argv[i][0] == '-' && argv[i][1]) {
+            bench_say("merge %s: %s", argv[i],
+                      strcmp(argv[i], "--json") == 0 ? "a value is missing" : "unknown option; there is --json FILE");
+            return -1;
+        } else {
+            files[count++] = argv[i];
+        }
+    }
+    if (count >= 2) return count;
+    bench_say("merge takes at least two files that --json wrote: bench merge A.json B.json ... [--json FILE]");
+    return -1;
+}
+
+// All files into one result. NULL: said why.
+static bench_result *bench_merge_files(char **files, int count)
+{
+    bench_result *sum = bench_load(files[0]);
+    for (int i = 1; sum && i < count; i++) {
+        bench_result *next = bench_load(files[i]);
+        const char *wrong = next ? bench_merge(sum, next) : NULL;
+        if (wrong) bench_say("%s cannot be added to %s: %s", files[i], files[0], wrong);
+        if (wrong || !next) {
+            free(sum);
+            sum = NULL;
+        }
+        free(next);
+    }
+    return sum;
+}
+
+// `bench merge A.json B.json ... [--json FILE]`; argv[0] is the word. Returns the exit status: 2 when the sum does not add up.
+// --json -: the JSON alone is printed.
+BENCH_ENTRY int bench_main_merge(int argc, char **argv)
+{
+    const char *json = NULL;
+    char **files = (char **)malloc(sizeof *files * (size_t)(argc > 0 ? argc : 1));
+    int count = files ? bench_merge_words(argc, argv, &json, files) : -1, status = BENCH_USAGE;
+    bench_result *sum = count > 0 ? bench_merge_files(files, count) : NULL;
+    if (sum) {
+        bool fine = !json || bench_json_save(json, sum);
+        if (!json || strcmp(json, "-") != 0) bench_print_merged(stdout, sum);
+        if (fflush(stdout) != 0) fine = false;
+        status = fine ? BENCH_OK : BENCH_USAGE;
+        if (fine && sum->due != sum->done + bench_errors(sum) + sum->in_flight + sum->unsent) {
+            bench_say("result not trustworthy: the outcomes do not add up");
+            status = BENCH_UNTRUSTED;
+        }
+    }
+    free(sum);
+    free(files);
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // >>bench-connect   The target's address: every one that the name has is tried, the first that answers is used.
 // ---------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-// >>bench-json: what is written is JSON and reads back as it was, and no bytes can make the reader do harm.
+// >>bench-json and merging: what is written is JSON and reads back as it was, and no bytes can make the reader do harm.
 #include "test.h"
 #define FASTSERVE_IMPLEMENTATION
 #include "../fastserve.h"
@@ -12,7 +12,7 @@ static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
 }
 #include "../bench.c"
 
-static bench_result one, two; // half a megabyte each
+static bench_result one, two, three; // half a megabyte each
 static uint64_t seed;
 
 static uint64_t dice(void) // splitmix64
@@ -486,11 +486,151 @@ TEST(python_reads_it)
     REQUIRE(saved(path, sizeof path, &one));
     (void)snprintf(command, sizeof command, "python3 -c '%s' %s", program, path);
     CHECK_EQ(system(command), 0);
-    (void)bench_main; // the rest of bench.c, which other tests test
     (void)unlink(path);
+}
+
+// ---- merging
+
+// Goal: what adds up adds up, what is a time is the longest, and slots lie at the second they were measured in.
+TEST(merge_adds_up)
+{
+    plausible(&one);
+    plausible(&two);
+    one.setup.rate = two.setup.rate = 30;
+    two.began_unix += 1;
+    two.run_ns = 5000000000u;
+    (void)snprintf(two.setup.system, sizeof two.setup.system, "Linux 2");
+    CHECK(bench_merge(&one, &two) == NULL);
+    CHECK_EQ(one.due, 220);
+    CHECK_EQ(one.done, 200);
+    CHECK_EQ(one.failed[BENCH_RESET], 8);
+    CHECK_EQ(one.due, one.done + bench_errors(&one) + one.in_flight + one.unsent);
+    CHECK_EQ(one.response.count, 200);
+    CHECK_EQ(one.censored.count, 12);
+    CHECK_EQ(one.response.min, 100000);
+    CHECK_EQ(one.run_ns, 5000000000u);
+    CHECK_EQ(one.began_unix, 1700000000);
+    CHECK_EQ(one.setup.threads, 4);
+    CHECK_EQ(one.setup.connections, 20);
+    CHECK(one.setup.rate > 59.9 && one.setup.rate < 60.1);
+    CHECK_STR(one.setup.system, "several");
+    CHECK_EQ(one.second_count, 5);
+    CHECK_EQ(one.second_ns, 1000000000);
+    static const uint64_t done[] = {25, 50, 50, 50, 25}, p50[] = {1000000, 1500000, 2500000, 3500000, 4000000};
+    for (uint32_t i = 0; i < 5; i++) {
+        ROW("slot %u", i);
+        CHECK_EQ(one.seconds[i].done, done[i]);
+        CHECK_EQ(one.seconds[i].p50, p50[i]);
+    }
+}
+
+// Goal: the order does not matter for what can be counted.
+TEST(merge_in_any_order)
+{
+    for (uint64_t n = 0; n < 20; n++) {
+        ROW("seed=%llu", (unsigned long long)n);
+        seed = n;
+        plausible(&one);
+        plausible(&two);
+        one.began_unix += (int64_t)(dice() % 2);
+        two.second_ns *= 1u << (dice() % 3);
+        dice_hist(&two.connect, 50);
+        fsi_hist_add(&one.response, dice_log() >> 8, 3);
+        three = one;
+        CHECK(bench_merge(&one, &two) == NULL);
+        CHECK(bench_merge(&two, &three) == NULL);
+        CHECK_EQ(one.due, two.due);
+        CHECK_EQ(one.began_unix, two.began_unix);
+        CHECK_EQ(one.second_count, two.second_count);
+        CHECK_EQ(one.second_ns, two.second_ns);
+        for (uint32_t i = 0; i < one.second_count; i++) { // a p50 is weighed, and rounded in another order
+            CHECK(one.seconds[i].p50 < two.seconds[i].p50 + 4 && two.seconds[i].p50 < one.seconds[i].p50 + 4);
+            one.seconds[i].p50 = two.seconds[i].p50;
+        }
+        CHECK(memcmp(one.seconds, two.seconds, sizeof one.seconds) == 0);
+        CHECK(memcmp(one.response.cells, two.response.cells, sizeof one.response.cells) == 0);
+        CHECK(memcmp(one.connect.cells, two.connect.cells, sizeof one.connect.cells) == 0);
+    }
+}
+
+// Goal: series that do not fit any more get longer slots, and nothing in them is lost.
+TEST(merge_makes_slots_longer)
+{
+    plausible(&one);
+    plausible(&two);
+    for (uint32_t i = 0; i < BENCH_SECONDS_MAX; i++) one.seconds[i] = two.seconds[i] = one.seconds[0];
+    one.second_count = two.second_count = BENCH_SECONDS_MAX;
+    one.run_ns = two.run_ns = (uint64_t)BENCH_SECONDS_MAX * 1000000000u;
+    two.began_unix += 3;
+    CHECK(bench_merge(&one, &two) == NULL);
+    CHECK_EQ(one.second_ns, 2000000000u);
+    CHECK_EQ(one.second_count, BENCH_SECONDS_MAX / 2 + 2);
+    uint64_t done = 0;
+    for (uint32_t i = 0; i < one.second_count; i++) done += one.seconds[i].done;
+    CHECK_EQ(done, 2 * 25 * BENCH_SECONDS_MAX);
+}
+
+TEST(merge_refuses_what_cannot_be_added)
+{
+    for (int row = 0; row < 8; row++) {
+        plausible(&one);
+        plausible(&two);
+        ROW("%d", row);
+        if (row == 0) (void)snprintf(two.setup.url, sizeof two.setup.url, "http://other/");
+        if (row == 1) two.setup.echo = true;
+        if (row == 2) two.setup.rate = 5;
+        if (row == 3) two.began_unix += 60;
+        if (row == 4) two.began_unix = INT64_MIN, one.began_unix = INT64_MAX;
+        if (row == 5) two.response.count = UINT64_MAX;
+        if (row == 6) two.second_ns = 1500000000;
+        if (row == 7) two.began_unix += 3; // of 4 s
+        three = one;
+        CHECK(bench_merge(&one, &two) != NULL);
+        CHECK(memcmp(&one, &three, sizeof one) == 0);
+    }
+}
+
+// Goal: the commands, as far as no terminal is needed: exit statuses, and a sum that can be read again.
+TEST(main_merge_and_compare)
+{
+    char a[64], b[64], sum[64] = "/tmp/test_json_sum_XXXXXX", none[] = "/nonexistent/x.json", json[] = "--json",
+                       frob[] = "--frob", merge[] = "merge", compare[] = "compare", quiet[] = "/dev/null";
+    plausible(&one);
+    plausible(&two);
+    two.began_unix += 1;
+    REQUIRE(saved(a, sizeof a, &one) && saved(b, sizeof b, &two));
+    int fd = mkstemp(sum);
+    REQUIRE(fd >= 0);
+    (void)close(fd);
+    char *good[] = {merge, a, json, sum, b, NULL}, *few[] = {merge, a, NULL}, *gone[] = {merge, a, none, NULL},
+         *odd[] = {merge, a, frob, b, NULL}, *bare[] = {merge, a, b, json, NULL},
+         *lost[] = {merge, a, b, json, none, NULL}, *empty[] = {merge, a, quiet, NULL};
+    CHECK_EQ(bench_main_merge(5, good), BENCH_OK);
+    CHECK(bench_json_read(sum, &three) == NULL);
+    CHECK_EQ(three.due, 220);
+    CHECK_EQ(bench_main_merge(2, few), BENCH_USAGE);
+    CHECK_EQ(bench_main_merge(3, gone), BENCH_USAGE);
+    CHECK_EQ(bench_main_merge(4, odd), BENCH_USAGE);
+    CHECK_EQ(bench_main_merge(4, bare), BENCH_USAGE);
+    CHECK_EQ(bench_main_merge(5, lost), BENCH_USAGE);
+    CHECK_EQ(bench_main_merge(3, empty), BENCH_USAGE);
+    one.due++;
+    REQUIRE(bench_json_save(a, &one));
+    CHECK_EQ(bench_main_merge(5, good), BENCH_UNTRUSTED);
+    char *two_files[] = {compare, a, b, NULL}, *three_files[] = {compare, a, b, b, NULL},
+         *no_file[] = {compare, a, none, NULL}, *option[] = {compare, frob, b, NULL};
+    CHECK_EQ(bench_main_compare(3, two_files), BENCH_UNTRUSTED);
+    CHECK_EQ(bench_main_compare(4, three_files), BENCH_USAGE);
+    CHECK_EQ(bench_main_compare(3, no_file), BENCH_USAGE);
+    CHECK_EQ(bench_main_compare(3, option), BENCH_USAGE);
+    (void)unlink(a);
+    (void)unlink(b);
+    (void)unlink(sum);
+    (void)bench_main; // the rest of bench.c, which other tests test
 }
 
 TEST_MAIN(CASE(tables_have_every_member), CASE(round_trip_is_exact), CASE(empty_result_round_trips),
           CASE(invalid_utf8_is_replaced), CASE(summary_says_what_is_beyond), CASE(truncated_at_every_byte),
           CASE(hostile_json_is_refused), CASE(other_files_are_refused), CASE(locale_changes_nothing),
-          CASE(files_are_read_and_written), CASE(python_reads_it))
+          CASE(files_are_read_and_written), CASE(python_reads_it), CASE(merge_adds_up), CASE(merge_in_any_order),
+          CASE(merge_makes_slots_longer), CASE(merge_refuses_what_cannot_be_added), CASE(main_merge_and_compare))
