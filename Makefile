@@ -77,6 +77,7 @@ fuzz:
 	$(CLANG) $(C) -g -O1 -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 	    tests/fuzz_http.c -o build/fuzz/fuzz_http
 	build/fuzz/fuzz_http -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -print_final_stats=1 build/fuzz/corpus
+	$(CLANG) $(C) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all tests/fuzz_json.c -o build/fuzz/fuzz_json && build/fuzz/fuzz_json
 
 # By hand, on a quiet machine: make beside BESIDE='--only keep,stock --rounds 3'
 beside: fastserve
