@@ -1070,6 +1070,20 @@ typedef struct bench_result {
     fsi_hist life; // of connections that ended well: from opening one until its end
 } bench_result;
 
+// Empty, as before a run.
+static void bench_result_init(bench_result *result)
+{
+    memset(result, 0, sizeof *result);
+    fsi_hist_init(&result->response);
+    fsi_hist_init(&result->service);
+    fsi_hist_init(&result->censored);
+    fsi_hist_init(&result->connect);
+    fsi_hist_init(&result->wait);
+    fsi_hist_init(&result->lag);
+    fsi_hist_init(&result->rate);
+    fsi_hist_init(&result->life);
+}
+
 // The response time that the share q of all requests did not exceed, by the product-limit estimate: what had not ended counts
 // as "at least so long". *beyond: that share never ended well; it is more than what is returned. 0 when there is nothing.
 static uint64_t bench_quantile(const bench_result *result, double q, bool *beyond)
@@ -3287,6 +3301,7 @@ static const bench_member bench_hists_members[] = {
     BENCH_JSON_PART(bench_result, "wait_ns",        BENCH_AS_HIST, wait),
     BENCH_JSON_PART(bench_result, "lag_ns",         BENCH_AS_HIST, lag),
     BENCH_JSON_PART(bench_result, "requests_per_s", BENCH_AS_HIST, rate),
+    BENCH_JSON_PART(bench_result, "life_ns",        BENCH_AS_HIST, life),
     BENCH_JSON_END};
 
 static const bench_member bench_second_members[] = {
@@ -4036,20 +4051,12 @@ static bool bench_json_members(bench_json *json, const bench_member *members, ch
            ((seen & all) == all || bench_json_fail(json, "a member is missing in the object that ends here"));
 }
 
-static void bench_json_blank(bench_result *result)
-{
-    fsi_hist *hists[] = {&result->response, &result->service, &result->censored, &result->connect,
-                         &result->wait,     &result->lag,     &result->rate};
-    memset(result, 0, sizeof *result);
-    for (size_t i = 0; i < sizeof hists / sizeof hists[0]; i++) fsi_hist_init(hists[i]);
-}
-
 // Returns NULL, or what is wrong and where; that text holds until the next call. After it the result is empty.
 static const char *bench_json_parse(const char *text, size_t len, bench_result *result)
 {
     static char wrong[128];
     bench_json json = {text, text, text + len, NULL};
-    bench_json_blank(result);
+    bench_result_init(result);
     if (bench_json_peek(&json) != '{')
         (void)bench_json_fail(&json, len ? "no JSON object" : "it is empty");
     else if (bench_json_members(&json, bench_result_members, (char *)result) &&
@@ -4059,7 +4066,7 @@ static const char *bench_json_parse(const char *text, size_t len, bench_result *
     uint32_t line = 1;
     for (const char *at = json.begin; at < json.at; at++) line += *at == '\n';
     (void)snprintf(wrong, sizeof wrong, "line %u: %s", line, json.wrong);
-    bench_json_blank(result);
+    bench_result_init(result);
     return wrong;
 }
 
@@ -4071,7 +4078,7 @@ static const char *bench_json_read(const char *path, bench_result *result)
     char piece[4096];
     bench_text text = {NULL, 0, 0, false};
     const char *wrong = NULL;
-    bench_json_blank(result);
+    bench_result_init(result);
     if (!in) return strerror(errno);
     for (size_t got; !wrong && (got = fread(piece, 1, sizeof piece, in)) > 0;) {
         bench_text_add(&text, piece, got);
@@ -4411,7 +4418,7 @@ static bool bench_find_rate(const bench_slo *slo, double first_rate, bench_rate_
         if (slo->terms[i].figure != BENCH_FIGURE_RATE) latencies.terms[latencies.count++] = slo->terms[i];
     double rate = first_rate;
     while (running && (rate = bench_knee_next(knee, first_rate)) > 0) {
-        bench_json_blank(result);
+        bench_result_init(result);
         running = knee->count < BENCH_KNEE_RUNS && run(user, rate, result);
         if (running) bench_knee_add(knee, &latencies, rate, result);
     }
@@ -4601,6 +4608,7 @@ static void bench_merge_hists(bench_result *into, const bench_result *from)
     fsi_hist_merge(&into->wait, &from->wait);
     fsi_hist_merge(&into->lag, &from->lag);
     fsi_hist_merge(&into->rate, &from->rate); // of each thread, as before
+    fsi_hist_merge(&into->life, &from->life);
 }
 
 static void bench_merge_counts(bench_result *into, const bench_result *from)
@@ -7612,19 +7620,6 @@ static void bench_sum(bench_job *job, const char *url)
     bench_sum_error(job);
     bench_sum_usage(job);
     bench_sum_slots(job);
-}
-
-static void bench_result_init(bench_result *result)
-{
-    memset(result, 0, sizeof *result);
-    fsi_hist_init(&result->response);
-    fsi_hist_init(&result->service);
-    fsi_hist_init(&result->censored);
-    fsi_hist_init(&result->connect);
-    fsi_hist_init(&result->wait);
-    fsi_hist_init(&result->lag);
-    fsi_hist_init(&result->rate);
-    fsi_hist_init(&result->life);
 }
 
 // Nobody ever answered: there is nothing to report.
