@@ -2210,18 +2210,21 @@ static bool bench_pop(bench_thread *thread, bench_conn *conn, bench_stamp *stamp
     return stamp->due >= thread->plan->measure_ns;
 }
 
+static void bench_slot_join(bench_slot *into, const bench_slot *from)
+{
+    into->done += from->done;
+    into->errors += from->errors;
+    into->timeouts += from->timeouts;
+    if (from->max > into->max) into->max = from->max;
+    for (uint32_t k = 0; k < FSI_HIST_CELLS >> BENCH_COARSE_SHIFT; k++) into->cells[k] += from->cells[k];
+}
+
 // Two slots become one, and each the double of the time.
 static void bench_slots_halve(bench_thread *thread)
 {
     for (uint32_t i = 0; i < BENCH_SECONDS_MAX; i += 2) {
-        bench_slot sum = thread->slots[i];
-        const bench_slot *more = &thread->slots[i + 1];
-        sum.done += more->done;
-        sum.errors += more->errors;
-        sum.timeouts += more->timeouts;
-        if (more->max > sum.max) sum.max = more->max;
-        for (uint32_t k = 0; k < FSI_HIST_CELLS >> BENCH_COARSE_SHIFT; k++) sum.cells[k] += more->cells[k];
-        thread->slots[i / 2] = sum;
+        bench_slot_join(&thread->slots[i], &thread->slots[i + 1]);
+        thread->slots[i / 2] = thread->slots[i];
     }
     memset(thread->slots + BENCH_SECONDS_MAX / 2, 0, sizeof *thread->slots * (BENCH_SECONDS_MAX / 2));
     thread->slot /= 2;
@@ -4977,6 +4980,7 @@ static void bench_compare_series(const bench_result *a, const bench_result *b, b
     bench_series_widen(&y, tie);
     double u = x.error * x.error, v = y.error * y.error, both = u * u / x.freedom + v * v / y.freedom;
     change.half = bench_student(both > 0 ? (u + v) * (u + v) / both : 1) * bench_sqrt(u + v); // Welch
+    if (change.half > 2) return; // a factor of 7 either way is no interval
     double scatter = bench_sqrt(x.scatter * x.scatter + y.scatter * y.scatter); // of a batch of B from a batch of A
     if (scatter > noise) noise = scatter;
     bench_difference_judge(out, change, noise, by == BENCH_BY_P99);
@@ -4987,7 +4991,8 @@ static void bench_conclude(bench_verdict_of *out)
 {
     int rate = out->by[BENCH_BY_RATE].better, p99 = out->by[BENCH_BY_P99].better;
     if (!out->by[BENCH_BY_RATE].change.known && !out->by[BENCH_BY_P99].change.known)
-        (void)bench_cannot(out, "too few whole slots or rounds, or too much that did not end");
+        (void)bench_cannot(out,
+                           "too few whole slots or rounds for how far they are apart, or too much that did not end");
     else if (rate * p99 < 0)
         (void)snprintf(out->why, sizeof out->why, "the rate is %s, but the p99 is %s", rate > 0 ? "higher" : "lower",
                        p99 > 0 ? "lower" : "higher");
@@ -7512,7 +7517,7 @@ static void bench_sum_thread(bench_result *result, const bench_thread *thread)
     fsi_hist_merge(&result->life, &tally->life);
 }
 
-static uint64_t bench_coarse_at(const uint64_t *cells, uint64_t count, double q, uint64_t most)
+static uint64_t bench_coarse_at(const uint32_t *cells, uint64_t count, double q, uint64_t most)
 {
     uint64_t seen = 0;
     for (uint32_t i = 0; i < FSI_HIST_CELLS >> BENCH_COARSE_SHIFT; i++) {
@@ -7536,20 +7541,23 @@ static void bench_sum_slots(bench_job *job)
     for (uint32_t t = 0; t < job->plan.thread_count; t++)
         while (job->threads[t]->slot_ns && job->threads[t]->slot_ns < result->second_ns)
             bench_slots_halve(job->threads[t]);
+    uint64_t scrap = result->run_ns % result->second_ns; // what the last turn took longer than the run is no slot
+    bool join = result->second_count > 1 && scrap && scrap < result->second_ns / 10;
+    result->second_count -= join;
     for (uint32_t i = 0; i < result->second_count; i++) {
-        uint64_t cells[FSI_HIST_CELLS >> BENCH_COARSE_SHIFT] = {0};
+        bench_slot sum;
         bench_second *second = &result->seconds[i];
+        memset(&sum, 0, sizeof sum);
         for (uint32_t t = 0; t < job->plan.thread_count; t++) {
-            const bench_slot *slot = &job->threads[t]->slots[i];
-            second->done += slot->done;
-            second->errors += slot->errors;
-            second->timeouts += slot->timeouts;
-            if (slot->max > second->max) second->max = slot->max;
-            for (uint32_t k = 0; k < FSI_HIST_CELLS >> BENCH_COARSE_SHIFT; k++) cells[k] += slot->cells[k];
+            bench_slot_join(&sum, &job->threads[t]->slots[i]);
+            if (join && i + 1 == result->second_count) bench_slot_join(&sum, &job->threads[t]->slots[i + 1]);
         }
-        if (!second->done) continue;
-        second->p50 = bench_coarse_at(cells, second->done, 0.5, second->max);
-        second->p99 = bench_coarse_at(cells, second->done, 0.99, second->max);
+        second->done = sum.done;
+        second->errors = sum.errors;
+        second->timeouts = sum.timeouts;
+        second->max = sum.max;
+        second->p50 = sum.done ? bench_coarse_at(sum.cells, sum.done, 0.5, sum.max) : 0;
+        second->p99 = sum.done ? bench_coarse_at(sum.cells, sum.done, 0.99, sum.max) : 0;
     }
 }
 
@@ -7577,7 +7585,8 @@ static void bench_sum_setup(const bench_job *job, const char *url)
     const bench_options *options = job->options;
     bench_setup *setup = &job->result->setup;
     bench_describe_machine(setup);
-    (void)snprintf(setup->url, sizeof setup->url, "%s", url);
+    // The port of the built-in server is another one each time.
+    (void)snprintf(setup->url, sizeof setup->url, "%s", job->self_hosted ? "http://127.0.0.1/" : url);
     setup->threads = job->plan.thread_count;
     setup->connections = job->plan.conn_count;
     setup->pipeline = job->plan.pipeline;

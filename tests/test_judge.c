@@ -603,7 +603,7 @@ TEST(compare_takes_what_may_differ)
     two.second_count = 5;
     bench_compare(&a, 1, &b, 1, &verdict);
     CHECK(verdict.untrusted);
-    CHECK_STR(verdict.why, "too few whole slots or rounds, or too much that did not end");
+    CHECK_STR(verdict.why, "too few whole slots or rounds for how far they are apart, or too much that did not end");
 }
 
 TEST(compare_wants_whole_rounds)
