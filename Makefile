@@ -69,19 +69,31 @@ builds:
 clients: fastserve
 	@FASTSERVE=./fastserve sh tests/clients.sh
 
+.PHONY: formats
+formats: fastserve build/test_formats
+	@FASTSERVE=./fastserve sh tests/formats.sh
+
 chaos: fastserve build/asan/fastserve build/chaos
 	@FASTSERVE=build/asan/fastserve sh tests/chaos.sh $(CHAOS_S)
 
 fuzz:
-	@mkdir -p build/fuzz/corpus
-	$(CLANG) $(C) -g -O1 -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	    tests/fuzz_http.c -o build/fuzz/fuzz_http
-	build/fuzz/fuzz_http -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -print_final_stats=1 build/fuzz/corpus
-	$(CLANG) $(C) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all tests/fuzz_json.c -o build/fuzz/fuzz_json && build/fuzz/fuzz_json
+	@mkdir -p build/fuzz/fuzz_http.corpus build/fuzz/fuzz_client.corpus build/fuzz/fuzz_json.corpus
+	for f in fuzz_http fuzz_client fuzz_json; do \
+	    $(CLANG) $(C) -g -O1 -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	        tests/$$f.c -o build/fuzz/$$f && \
+	    build/fuzz/$$f -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -print_final_stats=1 \
+	        build/fuzz/$$f.corpus || exit 1; done
 
 # By hand, on a quiet machine: make beside BESIDE='--only keep,stock --rounds 3'
 beside: fastserve
 	tests/beside $(BESIDE) -- ./fastserve serve -p {port} -q
+
+# By hand, on a quiet machine: make truth TRUTH='--only bench,wrk --seconds 5'
+selftest: fastserve
+	./fastserve bench --selftest
+
+truth: fastserve
+	tests/truth $(TRUTH) ./fastserve
 
 lint:
 	for f in $(LINTED) $(wildcard tests/test_*.c tests/chaos.c); do \
@@ -120,10 +132,12 @@ help:
 	@echo 'make cxx        everything as C++17      make format    lay the code out (clang-format)'
 	@echo 'make builds     the header in all modes  make format-check  only say what it would change'
 	@echo 'make lint       clang-tidy and analyzer  make clients   curl, wrk, ab, Node, Go ... against serve'
-	@echo 'make chaos      load with resets, ASan, CHAOS_S=20      make fuzz      libFuzzer, FUZZ_S=30'
+	@echo 'make chaos      load with resets, ASan, CHAOS_S=20      make fuzz      libFuzzer, FUZZ_S=30 each'
 	@echo 'make beside     figures beside the floor servers; see tests/beside, BESIDE= its options'
+	@echo 'make selftest   bench against built-in targets with known latencies, 25 s'
+	@echo 'make truth      load generators against known latencies; see tests/truth, TRUTH= its options'
 	@echo
 	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT'
 
-.PHONY: all test asan tsan cxx builds clients chaos fuzz beside lint format format-check toc install uninstall clean help
+.PHONY: all test asan tsan cxx builds clients chaos fuzz beside selftest truth lint format format-check toc install uninstall clean help
 .SECONDARY:

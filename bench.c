@@ -5,14 +5,21 @@
 //
 // which makes the server that a run without a URL measures. The only entry is bench_main().
 //
-//     >>bench-text >>bench-units >>bench-result >>bench-options >>bench-url >>bench-structs >>bench-request >>bench-conn >>bench-thread
-//     >>bench-report >>bench-connect >>bench-run
+//     >>bench-text >>bench-units >>bench-law >>bench-target >>bench-result >>bench-options >>bench-url >>bench-template
+//     >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-formats >>bench-html
+//     >>bench-json >>bench-judge >>bench-compare >>bench-connect >>bench-machine >>bench-audit >>bench-run
 //
-// THE MODEL   A closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next request.
-//             A thread owns its io, its share of the connections and its histogram; nothing is shared while it runs but the plan
-//             (read only) and the stop flag. An answer that comes whole costs one recv, one clock read and one send.
-// THE SUMS    A request that was started ends as exactly one of: done, failed (by kind), timed out, in flight at the end.
-//             The sums are checked after the run; a result that does not add up is not printed as if it did (exit 2).
+// THE MODEL   Closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next one.
+//             Open loop (-R, --conn-rate): the clock says when the next request (or connection) is due, and one that is
+//             free takes it; what is due while none is free waits, and its latency counts from when it was due.
+//             A thread owns its io, its share of the connections, of the schedule and of the sums; nothing is shared
+//             while it runs but the plan (read only) and a few flags. The clock starts when the connections are up.
+//             In a closed loop an answer that comes whole costs one recv, one clock read and one send.
+// THE SUMS    A request that was due ends as exactly one of: done, failed (by kind; a timeout is one), in flight at the
+//             end, never sent. bench_audit_trust checks that they add up. What has not ended is known to last "at least
+//             so long": bench_quantile takes it for that and neither drops it nor takes it for an end.
+// ONE RUN     bench_once() makes, measures and frees everything and leaves a bench_result, which is plain data: whatever
+//             is printed, written, compared or judged afterwards comes from there.
 #ifndef FASTSERVE_IMPLEMENTED
 #error "bench.c is a part of main.c, which includes it after fastserve.h with FASTSERVE_IMPLEMENTATION"
 #endif
@@ -21,11 +28,13 @@
 #endif
 
 #include <netdb.h>
+#include <sys/utsname.h>
 
 #define BENCH_OK 0
 #define BENCH_USAGE 1     // also: cannot connect
 #define BENCH_UNTRUSTED 2 // connections lost, sums that do not add up
 #define BENCH_TARGET 3    // the target produced errors
+#define BENCH_MISSED 99   // an objective was missed
 
 #define BENCH_IN_BYTES 65536   // of one receive
 #define BENCH_HEAD_BYTES 65536 // of an answer's head
@@ -211,6 +220,764 @@ static double bench_sqrt(double x)
 }
 
 // ---------------------------------------------------------------------------------------------------------
+// >>bench-law   How late a target answers, as a law whose quantiles are known: delays of one distribution, and perhaps a freeze
+//               that comes again and again. What a load generator reports can be held against it. Pure functions; those of
+//               the C library's mathematics that they need are written out, so that nobody has to link it.
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_LAW_NS_MAX 3600000000000000u // 1000 hours; longer draws are cut to it
+
+typedef enum bench_law_kind {
+    BENCH_LAW_NONE,
+    BENCH_LAW_CONST,
+    BENCH_LAW_EXP,
+    BENCH_LAW_UNIFORM,
+    BENCH_LAW_LOGNORMAL,
+    BENCH_LAW_PARETO,
+    BENCH_LAW_FREEZE, // no distribution: it stands beside one
+    BENCH_LAW_SEED,   // likewise
+    BENCH_LAW_KINDS
+} bench_law_kind;
+
+typedef struct bench_law {
+    uint8_t kind;                  // bench_law_kind, of the distribution
+    double a;                      // ns: the value, the mean (exp), the least (uniform, pareto), the median (lognormal)
+    double b;                      // ns: the greatest (uniform); sigma (lognormal), alpha (pareto)
+    uint64_t freeze_ns, period_ns; // nothing is answered in the last freeze_ns of each period; 0, 1: no freeze
+    uint64_t seed;
+    char text[128]; // as it was typed: letters, digits and : , / . - only
+} bench_law;
+
+// Natural logarithm of x > 0: ln(m 2^e) = 2 artanh((m - 1) / (m + 1)) + e ln 2, with m around 1.
+static double bench_ln(double x)
+{
+    double sum = 0;
+    int e = 0;
+    while (x > 1.4142135623730951) x /= 2, e++;
+    while (x < 0.7071067811865476) x *= 2, e--;
+    double z = (x - 1) / (x + 1), power = z;
+    for (int k = 1; k < 26; k += 2) {
+        sum += power / k;
+        power *= z * z;
+    }
+    return 2 * sum + e * 0.6931471805599453;
+}
+
+// exp(r + e ln 2) = exp(r) 2^e, with |r| <= 0.35. Beyond e^700 it stays there.
+static double bench_exp(double x)
+{
+    double term = 1, sum = 1;
+    if (x < -700) return 0;
+    if (x > 700) x = 700;
+    int e = (int)(x * 1.4426950408889634 + (x < 0 ? -0.5 : 0.5));
+    double r = x - e * 0.6931471805599453;
+    for (int k = 1; k < 18; k++) sum += term *= r / k;
+    for (; e > 0; e--) sum *= 2;
+    for (; e < 0; e++) sum /= 2;
+    return sum;
+}
+
+// Share of the standard normal distribution below x (after G. Marsaglia, 2004).
+static double bench_normal(double x)
+{
+    double sum = x, term = x, before = 0;
+    if (x < -8) return 0;
+    if (x > 8) return 1;
+    for (int k = 3; sum != before; k += 2) {
+        before = sum;
+        sum += term *= x * x / k;
+    }
+    return 0.5 + sum * 0.3989422804014327 * bench_exp(-x * x / 2);
+}
+
+// In (0, 1], from 53 random bits (splitmix64).
+static double bench_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    return ((double)(z >> 11) + 1) / 9007199254740992.0;
+}
+
+// Standard normal (Marsaglia's polar method).
+static double bench_random_normal(uint64_t *state)
+{
+    double u, square;
+    do {
+        double v = 2 * bench_random(state) - 1;
+        u = 2 * bench_random(state) - 1;
+        square = u * u + v * v;
+    } while (square >= 1 || square < 1e-30);
+    return u * bench_sqrt(-2 * bench_ln(square) / square);
+}
+
+// One delay, ns. state starts as law->seed.
+static uint64_t bench_law_draw(const bench_law *law, uint64_t *state)
+{
+    double ns = law->a;
+    switch ((bench_law_kind)law->kind) {
+    case BENCH_LAW_EXP: ns *= -bench_ln(bench_random(state)); break;
+    case BENCH_LAW_UNIFORM: ns += (law->b - law->a) * bench_random(state); break;
+    case BENCH_LAW_LOGNORMAL: ns *= bench_exp(law->b * bench_random_normal(state)); break;
+    case BENCH_LAW_PARETO: ns *= bench_exp(-bench_ln(bench_random(state)) / law->b); break;
+    default: break;
+    }
+    return ns < (double)BENCH_LAW_NS_MAX ? (uint64_t)(ns + 0.5) : BENCH_LAW_NS_MAX;
+}
+
+// F(t), the share of delays up to t; *below gets what they contribute to the mean, the integral of x dF(x) from 0 to t.
+static double bench_law_cdf(const bench_law *law, double t, double *below)
+{
+    double a = law->a, b = law->b, rest, z;
+    *below = 0;
+    if (t <= 0 && a > 0) return 0;
+    switch ((bench_law_kind)law->kind) {
+    case BENCH_LAW_EXP:
+        rest = bench_exp(-t / a);
+        *below = a - (t + a) * rest;
+        return 1 - rest;
+    case BENCH_LAW_UNIFORM:
+        if (t <= a) return 0;
+        if (t > b) t = b;
+        *below = (t * t - a * a) / (2 * (b - a));
+        return (t - a) / (b - a);
+    case BENCH_LAW_LOGNORMAL:
+        z = bench_ln(t / a) / b;
+        *below = a * bench_exp(b * b / 2) * bench_normal(z - b);
+        return bench_normal(z);
+    case BENCH_LAW_PARETO:
+        if (t <= a) return 0;
+        rest = bench_exp(-b * bench_ln(t / a));
+        *below = b > 1 || b < 1 ? b / (1 - b) * (t * rest - a) : a * bench_ln(t / a);
+        return 1 - rest;
+    default: break;
+    }
+    if (t < a) return 0;
+    *below = a;
+    return 1;
+}
+
+// Share of the responses up to t. Arrivals are uniform in time, so t after its arrival a request finds the target awake with
+// chance 1 - L/P (L long freeze, P period), and is answered if its delay was at most t; or s deep in a freeze, 0 <= s < L, and
+// then is answered if it fell due before that began, with a delay of at most t - s. The integral of F is t F(t) - `below`.
+static double bench_law_share(const bench_law *law, double t)
+{
+    double below, share = bench_law_cdf(law, t, &below), length = (double)law->freeze_ns;
+    double awake = (double)(law->period_ns - law->freeze_ns) * share, frozen = t * share - below;
+    if (law->freeze_ns == 0) return share;
+    if (t > length) {
+        share = bench_law_cdf(law, t - length, &below);
+        frozen -= (t - length) * share - below;
+    }
+    return (awake + frozen) / (double)law->period_ns;
+}
+
+// The least response time, ns, that the share q < 1 of all requests does not exceed, as a client in open loop has to see it.
+static uint64_t bench_law_quantile(const bench_law *law, double q)
+{
+    double low = 0, high = 1;
+    while (bench_law_share(law, high) < q && high < (double)BENCH_LAW_NS_MAX) high *= 2;
+    for (int i = 0; i < 100; i++) {
+        double middle = (low + high) / 2;
+        if (bench_law_share(law, middle) < q)
+            low = middle;
+        else
+            high = middle;
+    }
+    return high < (double)BENCH_LAW_NS_MAX ? (uint64_t)(high + 0.5) : BENCH_LAW_NS_MAX;
+}
+
+// How long the freeze goes on that is under way so long after the start; 0: there is none.
+static uint64_t bench_law_frozen(const bench_law *law, uint64_t since_start_ns)
+{
+    uint64_t left = law->period_ns - since_start_ns % law->period_ns;
+    return left <= law->freeze_ns ? left : 0;
+}
+
+// A length of time, where nothing at all is one too.
+static const char *bench_law_time(const char *text, double *out)
+{
+    uint64_t ns = 0;
+    const char *wrong = strcmp(text, "0") == 0 ? NULL : bench_read_time(text, &ns);
+    *out = (double)ns;
+    return wrong;
+}
+
+static const char *bench_law_number(const char *text, double low, double high, double *out)
+{
+    uint64_t digits;
+    uint32_t decimals;
+    const char *rest;
+    if (!bench_decimal(text, &digits, &decimals, &rest) || *rest) return "not a decimal number";
+    for (*out = (double)digits; decimals; decimals--) *out /= 10;
+    return *out >= low && *out <= high ? NULL : "sigma goes from 0.01 to 4, alpha from 0.5 to 100";
+}
+
+static const char *bench_law_read_freeze(bench_law *law, const char *length, const char *period)
+{
+    const char *wrong = bench_read_time(length, &law->freeze_ns);
+    if (!wrong) wrong = bench_read_time(period, &law->period_ns);
+    if (!wrong && law->freeze_ns >= law->period_ns) wrong = "a freeze is shorter than its period";
+    return wrong;
+}
+
+// The values of one item, `second` what follows the separator.
+static const char *bench_law_values(bench_law *law, bench_law_kind kind, const char *first, const char *second)
+{
+    const char *wrong = NULL;
+    if (kind == BENCH_LAW_FREEZE) return bench_law_read_freeze(law, first, second);
+    if (kind == BENCH_LAW_SEED) return fsi_number(first, strlen(first), &law->seed) ? NULL : "a seed is a whole number";
+    law->kind = (uint8_t)kind;
+    wrong = bench_law_time(first, &law->a);
+    if (wrong) return wrong;
+    if (kind == BENCH_LAW_LOGNORMAL) wrong = bench_law_number(second, 0.01, 4, &law->b);
+    if (kind == BENCH_LAW_PARETO) wrong = bench_law_number(second, 0.5, 100, &law->b);
+    if (kind == BENCH_LAW_UNIFORM) {
+        wrong = bench_law_time(second, &law->b);
+        return !wrong && law->b <= law->a ? "a range goes from the less to the greater" : wrong;
+    }
+    return !wrong && kind != BENCH_LAW_CONST && law->a <= 0 ? "must be more than 0" : wrong;
+}
+
+// "exp:2ms", "freeze:1s/5s": one of the list. `seen` has a bit for each that was there.
+static const char *bench_law_item(bench_law *law, char *item, uint32_t *seen)
+{
+    static const struct {
+        const char *name, *form;
+        char split;
+    } kinds[BENCH_LAW_KINDS] = {{"", "", 0},
+                                {"const", "the form is const:TIME", 0},
+                                {"exp", "the form is exp:MEAN", 0},
+                                {"uniform", "the form is uniform:LEAST-MOST", '-'},
+                                {"lognormal", "the form is lognormal:MEDIAN/SIGMA", '/'},
+                                {"pareto", "the form is pareto:LEAST/ALPHA", '/'},
+                                {"freeze", "the form is freeze:LENGTH/PERIOD", '/'},
+                                {"seed", "the form is seed:NUMBER", 0}};
+    char *first = strchr(item, ':'), *second = NULL;
+    uint32_t kind = 1, bit;
+    if (first) *first++ = 0;
+    while (kind < BENCH_LAW_KINDS && strcmp(item, kinds[kind].name) != 0) kind++;
+    if (kind == BENCH_LAW_KINDS)
+        return "a law is one of const, exp, uniform, lognormal, pareto; with it go freeze and seed";
+    if (first && kinds[kind].split) second = strchr(first, kinds[kind].split);
+    if (!first || (kinds[kind].split && !second)) return kinds[kind].form;
+    if (second) *second++ = 0;
+    bit = kind < BENCH_LAW_FREEZE ? 1 : 1u << kind;
+    if (*seen & bit)
+        return kind < BENCH_LAW_FREEZE ? "one distribution is enough" : "freeze or seed stands there twice";
+    *seen |= bit;
+    return bench_law_values(law, (bench_law_kind)kind, first, second);
+}
+
+// 'exp:2ms,freeze:1s/5s,seed:7': one distribution; the rest may be missing. Returns what is wrong, or NULL.
+FSI_PRIVATE const char *bench_law_parse(const char *text, bench_law *law)
+{
+    char items[sizeof law->text];
+    uint32_t seen = 0;
+    memset(law, 0, sizeof *law);
+    law->period_ns = law->seed = 1;
+    if (strlen(text) >= sizeof items) return "too long for a law";
+    (void)snprintf(law->text, sizeof law->text, "%s", text);
+    (void)snprintf(items, sizeof items, "%s", text);
+    for (char *item = items, *next; item; item = next) {
+        next = strchr(item, ',');
+        if (next) *next++ = 0;
+        const char *wrong = bench_law_item(law, item, &seen);
+        if (wrong) return wrong;
+    }
+    return law->kind == BENCH_LAW_NONE ? "a distribution is missing, such as exp:2ms" : NULL;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-target   A server whose answers are late by a law. One thread, no limits in time: a thing to measure load generators
+//                  with, not to leave in the open. A request's delay is drawn when its head has come whole; what has yet to be
+//                  answered stands in a heap by due time, and in the order of its connection. The delays as imposed, from the
+//                  head to the answer, are kept in a histogram. GET /law tells all that, at once and even in a freeze.
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_TARGET_ASKS 1024    // unanswered on one connection; with more it is not read
+#define BENCH_TARGET_UNREAD 65536 // bytes of answers that a peer does not take; likewise
+#define BENCH_TARGET_HEAD 8192    // bytes of a request's head
+#define BENCH_TARGET_FIELDS 100
+#define BENCH_TARGET_QUANTILES 5
+
+typedef struct bench_target bench_target;
+typedef struct bench_peer bench_peer;
+
+// A request that waits for its answer.
+typedef struct bench_ask {
+    struct bench_ask *next; // of its connection
+    bench_peer *peer;       // NULL: has gone
+    uint64_t came_ns, due_ns;
+    const char *refusal; // NULL: none
+    uint32_t status;
+    bool ready; // its time has come; it is not in the heap any more, or never was
+    bool law;   // GET /law
+    bool last, say_keep, bare;
+} bench_ask;
+
+struct bench_peer {
+    fsi_chan chan; // first: a channel of kind FSI_CHAN_CLIENT that is no listener is its peer
+    bench_peer *next, *prev;
+    bench_ask *first, **last; // in the order of the requests
+    uint32_t asks;
+    uint32_t in_len;
+    uint64_t body_left; // of the request, to be dropped
+    bench_text out;     // answers that the socket has not taken
+    size_t out_at;
+    bool ended; // no request can follow
+    bool eof, shut;
+    char in[BENCH_TARGET_HEAD];
+};
+
+// Caller's memory, from bench_law_start to bench_law_stop; `imposed` can be read after that.
+struct bench_target {
+    bench_law law;
+    uint64_t random;
+    uint64_t start_ns; // periods count from here
+    uint64_t now_ns;   // of the last clock read
+    fsi_io io;
+    fsi_chan listeners[FSI_ADDRESSES_MAX];
+    uint32_t listener_count;
+    uint32_t port;     // of the first
+    uint64_t again_ns; // out of descriptors: listen again then; 0: listening
+    bench_peer *peers;
+    bench_peer *gone; // closed; memory returns after the batch
+    bench_ask **heap; // the first is due first
+    size_t heap_len, heap_cap;
+    uint64_t quantiles[BENCH_TARGET_QUANTILES]; // of the law
+    fsi_hist imposed;                           // ns
+    fsi_thread thread;
+    fsi_field fields[BENCH_TARGET_FIELDS];
+    uint32_t stop, reset; // atomic, set by any thread
+};
+
+static bool bench_heap_push(bench_target *target, bench_ask *ask)
+{
+    if (target->heap_len == target->heap_cap) {
+        size_t cap = target->heap_cap ? target->heap_cap * 2 : 256;
+        bench_ask **more = (bench_ask **)realloc(target->heap, cap * sizeof(bench_ask *));
+        if (!more) return false;
+        target->heap = more;
+        target->heap_cap = cap;
+    }
+    size_t at = target->heap_len++;
+    for (; at && target->heap[(at - 1) / 2]->due_ns > ask->due_ns; at = (at - 1) / 2)
+        target->heap[at] = target->heap[(at - 1) / 2];
+    target->heap[at] = ask;
+    return true;
+}
+
+static bench_ask *bench_heap_pop(bench_target *target)
+{
+    bench_ask *first = target->heap[0], *moved = target->heap[--target->heap_len];
+    size_t at = 0, below;
+    while ((below = 2 * at + 1) < target->heap_len) {
+        if (below + 1 < target->heap_len && target->heap[below + 1]->due_ns < target->heap[below]->due_ns) below++;
+        if (target->heap[below]->due_ns >= moved->due_ns) break;
+        target->heap[at] = target->heap[below];
+        at = below;
+    }
+    target->heap[at] = moved;
+    return first;
+}
+
+static void bench_peer_close(bench_target *target, bench_peer *peer)
+{
+    if (peer->chan.fd < 0) return;
+    fsi_io_close(&peer->chan, false);
+    for (bench_ask *ask = peer->first, *next; ask; ask = next) {
+        next = ask->next;
+        ask->peer = NULL; // the heap's from now on
+        if (ask->ready) free(ask);
+    }
+    peer->first = NULL;
+    if (peer->prev)
+        peer->prev->next = peer->next;
+    else
+        target->peers = peer->next;
+    if (peer->next) peer->next->prev = peer->prev;
+    peer->next = target->gone;
+    target->gone = peer;
+}
+
+// Sends what is there. After the last answer: our direction ends at once, the socket when the peer has ended too, so that no
+// reset can eat the answer.
+static void bench_peer_send(bench_target *target, bench_peer *peer)
+{
+    while (peer->out_at < peer->out.len) {
+        fsi_buf out;
+        out.ptr = peer->out.ptr + peer->out_at;
+        out.len = peer->out.len - peer->out_at;
+        int64_t sent = fsi_io_write(&peer->chan, &out, 1, true);
+        if (sent == FSI_PENDING) return;
+        if (sent <= 0) {
+            bench_peer_close(target, peer);
+            return;
+        }
+        peer->out_at += (size_t)sent;
+    }
+    peer->out.len = peer->out_at = 0;
+    if (peer->first || !(peer->ended || peer->eof)) return;
+    if (peer->eof) {
+        bench_peer_close(target, peer);
+    } else if (!peer->shut) {
+        peer->shut = true;
+        fsi_io_shut(&peer->chan);
+    }
+}
+
+static const double bench_target_shares[BENCH_TARGET_QUANTILES] = {0.5, 0.75, 0.9, 0.99, 0.999};
+static const char *const bench_target_names[BENCH_TARGET_QUANTILES] = {"p50", "p75", "p90", "p99", "p99.9"};
+
+// What GET /law tells. Returns its length.
+static size_t bench_target_json(const bench_target *target, char *out, size_t size)
+{
+    size_t at = (size_t)snprintf(out, size, "{\"law\": \"%s\", \"answered\": %llu,\n \"imposed_ns\": {",
+                                 target->law.text, (unsigned long long)target->imposed.count);
+    for (int i = 0; i < BENCH_TARGET_QUANTILES; i++)
+        at += (size_t)snprintf(out + at, size - at, "\"%s\": %llu, ", bench_target_names[i],
+                               (unsigned long long)fsi_hist_at(&target->imposed, bench_target_shares[i]));
+    at += (size_t)snprintf(out + at, size - at, "\"max\": %llu},\n \"open_loop_ns\": {",
+                           (unsigned long long)target->imposed.max);
+    for (int i = 0; i < BENCH_TARGET_QUANTILES; i++)
+        at += (size_t)snprintf(out + at, size - at, "%s\"%s\": %llu", i ? ", " : "", bench_target_names[i],
+                               (unsigned long long)target->quantiles[i]);
+    return at + (size_t)snprintf(out + at, size - at, "}}\n");
+}
+
+// Writes the answer into the peer's buffer and counts its delay.
+static void bench_ask_answer(bench_target *target, bench_peer *peer, const bench_ask *ask)
+{
+    char head[256], body[1024] = "Hello, World!";
+    size_t len = 13;
+    if (ask->law)
+        len = bench_target_json(target, body, sizeof body);
+    else if (ask->refusal)
+        len = (size_t)snprintf(body, sizeof body, "%s\n", ask->refusal);
+    else
+        fsi_hist_add(&target->imposed, fsi_clock_ns() - ask->came_ns, 1);
+    (void)snprintf(head, sizeof head, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s\r\n",
+                   ask->status, fsi_status_text(ask->status), ask->law ? "application/json" : "text/plain", len,
+                   ask->last       ? "Connection: close\r\n"
+                   : ask->say_keep ? "Connection: keep-alive\r\n"
+                                   : "");
+    bench_text_str(&peer->out, head);
+    if (!ask->bare) bench_text_add(&peer->out, body, len);
+}
+
+// Sends every answer whose turn has come.
+static void bench_peer_answer(bench_target *target, bench_peer *peer)
+{
+    while (peer->first && peer->first->ready) {
+        bench_ask *ask = peer->first;
+        peer->first = ask->next;
+        if (!peer->first) peer->last = &peer->first;
+        peer->asks--;
+        bench_ask_answer(target, peer, ask);
+        free(ask);
+    }
+    if (peer->out.failed)
+        bench_peer_close(target, peer);
+    else
+        bench_peer_send(target, peer);
+}
+
+static bool bench_peer_full(const bench_peer *peer)
+{
+    return peer->asks >= BENCH_TARGET_ASKS || peer->out.len - peer->out_at >= BENCH_TARGET_UNREAD;
+}
+
+// What is wrong with a head that was read with this result: a status, and why; 0: nothing.
+static uint32_t bench_ask_refusal(const fsi_head *head, int64_t result, const char **why)
+{
+    if (result < 0) {
+        *why = fsi_refusal_text(-result);
+        return fsi_refusal_status(-result);
+    }
+    if (head->chunked) {
+        *why = "only bodies with Content-Length are read here";
+        return 411;
+    }
+    if (!head->expect_continue || !head->content_length) return 0;
+    *why = "send the body without waiting for 100 Continue"; // clients do so then (RFC 9110 10.1.1)
+    return 417;
+}
+
+// A head has come whole, or cannot: its answer is due some time. False: out of memory.
+static bool bench_peer_ask(bench_target *target, bench_peer *peer, const char *data, const fsi_head *head,
+                           int64_t result)
+{
+    bench_ask *ask = (bench_ask *)calloc(1, sizeof *ask);
+    if (!ask) return false;
+    ask->peer = peer;
+    ask->came_ns = ask->due_ns = target->now_ns;
+    ask->status = bench_ask_refusal(head, result, &ask->refusal);
+    ask->last = ask->refusal || head->wants_close || (head->minor == 0 && !head->wants_keep);
+    if (!ask->refusal) {
+        ask->status = 200;
+        ask->say_keep = head->minor == 0;
+        ask->bare = head->method == FSI_HEAD;
+        ask->law = head->path_len == 4 && memcmp(data + head->path, "/law", 4) == 0;
+        peer->body_left = head->content_length;
+    }
+    ask->ready = ask->refusal || ask->law;
+    if (!ask->ready) {
+        ask->due_ns += bench_law_draw(&target->law, &target->random);
+        if (!bench_heap_push(target, ask)) {
+            free(ask);
+            return false;
+        }
+    }
+    *peer->last = ask;
+    peer->last = &ask->next;
+    peer->asks++;
+    peer->ended = ask->last;
+    return true;
+}
+
+// Takes the requests and the bodies that have come. False: out of memory.
+static bool bench_peer_take(bench_target *target, bench_peer *peer)
+{
+    static const fsi_limits limits = {BENCH_TARGET_HEAD, BENCH_TARGET_HEAD, BENCH_TARGET_FIELDS};
+    size_t at = 0;
+    while (at < peer->in_len && !peer->ended && !bench_peer_full(peer)) {
+        fsi_head head;
+        size_t left = peer->in_len - at, body = left < peer->body_left ? left : (size_t)peer->body_left;
+        peer->body_left -= body;
+        at += body;
+        if (body) continue;
+        int64_t result = fsi_read_request(peer->in + at, left, &limits, &head, target->fields);
+        if (result == 0) break;
+        if (!bench_peer_ask(target, peer, peer->in + at, &head, result)) return false;
+        if (result > 0) at += (size_t)result;
+    }
+    if (peer->ended) at = peer->in_len; // whatever comes then is dropped
+    peer->in_len -= (uint32_t)at;
+    if (at && peer->in_len) memmove(peer->in, peer->in + at, peer->in_len);
+    return true;
+}
+
+// Reads all that is there, unless too much waits to be answered: then it goes on after answers.
+static void bench_peer_run(bench_target *target, bench_peer *peer)
+{
+    for (;;) {
+        if (!bench_peer_take(target, peer)) {
+            bench_peer_close(target, peer);
+            return;
+        }
+        if (peer->eof || (peer->first && peer->first->ready)) bench_peer_answer(target, peer);
+        if (peer->chan.fd < 0 || peer->eof || bench_peer_full(peer)) return;
+        int64_t got = fsi_io_read(&peer->chan, peer->in + peer->in_len, sizeof peer->in - peer->in_len);
+        if (got == FSI_PENDING) return;
+        if (got < 0) {
+            bench_peer_close(target, peer);
+            return;
+        }
+        target->now_ns = fsi_clock_ns();
+        peer->eof = got == 0; // the answers that it waits for are still sent
+        peer->in_len += (uint32_t)got;
+    }
+}
+
+static void bench_peer_open(bench_target *target, int fd)
+{
+    bench_peer *peer = (bench_peer *)calloc(1, sizeof *peer);
+    if (!peer) {
+        close(fd);
+        return;
+    }
+    fsi_chan_init(&peer->chan, FSI_CHAN_CLIENT);
+    peer->chan.fd = fd;
+    peer->last = &peer->first;
+    peer->next = target->peers;
+    if (peer->next) peer->next->prev = peer;
+    target->peers = peer;
+    if (fsi_io_open(&target->io, &peer->chan))
+        bench_peer_run(target, peer);
+    else
+        bench_peer_close(target, peer);
+}
+
+// A listener tells of connections. Without a descriptor left all of them rest, or they would tell without end.
+static void bench_target_accept(bench_target *target, const fsi_chan *listener)
+{
+    for (int i = 0; i < 64; i++) {
+        int fd = fsi_io_accept(listener);
+        if (fd >= 0) bench_peer_open(target, fd);
+        if (fd == FSI_PENDING) return;
+        if (fd != FSI_EMPTY) continue;
+        for (uint32_t k = 0; k < target->listener_count; k++) fsi_io_unlisten(&target->listeners[k]);
+        target->again_ns = fsi_clock_ns() + 100000000;
+        return;
+    }
+}
+
+// Upcall of the io.
+static void bench_target_ready(fsi_chan *chan, uint32_t ready)
+{
+    bench_target *target = (bench_target *)chan->io->user;
+    bench_peer *peer = (bench_peer *)(void *)chan;
+    for (uint32_t i = 0; i < target->listener_count; i++) {
+        if (chan != &target->listeners[i]) continue;
+        if (!target->again_ns) bench_target_accept(target, chan);
+        return;
+    }
+    if (ready & FSI_READY_WRITE) bench_peer_send(target, peer);
+    if (chan->fd >= 0) bench_peer_run(target, peer);
+}
+
+// Answers what is due, unless a freeze holds it.
+static void bench_target_answer(bench_target *target)
+{
+    for (;;) {
+        target->now_ns = fsi_clock_ns();
+        if (!target->heap_len || target->heap[0]->due_ns > target->now_ns) return;
+        if (bench_law_frozen(&target->law, target->now_ns - target->start_ns)) return;
+        bench_ask *ask = bench_heap_pop(target);
+        bench_peer *peer = ask->peer;
+        ask->ready = true;
+        if (!peer) {
+            free(ask);
+            continue;
+        }
+        bool full = bench_peer_full(peer);
+        bench_peer_answer(target, peer);
+        if (full && peer->chan.fd >= 0) bench_peer_run(target, peer);
+    }
+}
+
+// Microseconds until something is to be done.
+static uint64_t bench_target_wait_us(const bench_target *target)
+{
+    uint64_t now = target->now_ns, due = UINT64_MAX;
+    if (target->heap_len) {
+        due = now + bench_law_frozen(&target->law, now - target->start_ns);
+        if (target->heap[0]->due_ns > due) due = target->heap[0]->due_ns;
+    }
+    if (target->again_ns && target->again_ns < due) due = target->again_ns;
+    return due == UINT64_MAX ? due : due > now ? (due - now + 999) / 1000 : 0;
+}
+
+static void bench_target_bury(bench_target *target)
+{
+    for (bench_peer *peer = target->gone, *next; peer; peer = next) {
+        next = peer->next;
+        bench_text_free(&peer->out);
+        free(peer);
+    }
+    target->gone = NULL;
+}
+
+static void bench_target_turn(bench_target *target)
+{
+    (void)fsi_io_wait(&target->io, bench_target_wait_us(target));
+    target->now_ns = fsi_clock_ns();
+    if (fsi_load32(&target->reset)) {
+        fsi_hist_init(&target->imposed);
+        fsi_store32(&target->reset, 0);
+    }
+    fsi_io_dispatch(&target->io);
+    bench_target_answer(target);
+    bench_target_bury(target);
+    if (!target->again_ns || target->now_ns < target->again_ns) return;
+    target->again_ns = 0;
+    for (uint32_t i = 0; i < target->listener_count; i++)
+        (void)fsi_io_listen(&target->io, &target->listeners[i], false);
+}
+
+// Serves until target->stop is set and the io woken.
+static void bench_target_run(void *arg)
+{
+    bench_target *target = (bench_target *)arg;
+    while (!fsi_load32(&target->stop)) bench_target_turn(target);
+}
+
+// False: the system refused.
+static bool bench_target_init(bench_target *target, const bench_law *law)
+{
+    memset(target, 0, sizeof *target);
+    target->law = *law;
+    target->random = law->seed;
+    fsi_hist_init(&target->imposed);
+    for (int i = 0; i < BENCH_TARGET_QUANTILES; i++)
+        target->quantiles[i] = bench_law_quantile(law, bench_target_shares[i]);
+    if (!fsi_io_init(&target->io, NULL)) return false;
+    target->io.on_client = bench_target_ready;
+    target->io.user = target;
+    target->start_ns = target->now_ns = fsi_clock_ns();
+    return true;
+}
+
+// Takes a listening socket over, and closes it if that fails.
+static bool bench_target_listen(bench_target *target, int fd)
+{
+    fsi_sockaddr at;
+    if (fd < 0) return false;
+    if (target->listener_count < FSI_ADDRESSES_MAX && fsi_sock_name(fd, &at)) {
+        fsi_chan *listener = &target->listeners[target->listener_count];
+        fsi_chan_init(listener, FSI_CHAN_CLIENT);
+        listener->fd = fd;
+        if (fsi_io_listen(&target->io, listener, false)) {
+            if (target->listener_count++ == 0) target->port = fsi_sockaddr_port(&at);
+            return true;
+        }
+    }
+    close(fd);
+    return false;
+}
+
+// Gives everything back but target->imposed. What is not answered then never is.
+static void bench_target_free(bench_target *target)
+{
+    while (target->peers) bench_peer_close(target, target->peers);
+    bench_target_bury(target);
+    for (size_t i = 0; i < target->heap_len; i++) free(target->heap[i]);
+    free(target->heap);
+    target->heap = NULL;
+    target->heap_len = target->heap_cap = 0;
+    for (uint32_t i = 0; i < target->listener_count; i++) fsi_io_close(&target->listeners[i], false);
+    target->listener_count = 0;
+    fsi_io_free(&target->io);
+}
+
+// Serves the law at 127.0.0.1:target->port from a thread of its own. False: the system refused (errno), nothing is left.
+FSI_PRIVATE bool bench_law_start(const bench_law *law, bench_target *target)
+{
+    fsi_sockaddr at;
+    fsi_sockaddr_v4(&at, 0x7f000001, 0);
+    if (!bench_target_init(target, law)) return false;
+    if (bench_target_listen(target, fsi_sock_listen(&at, FSI_SHARE_NONE, false, 4096)) &&
+        fsi_thread_start(&target->thread, bench_target_run, target, "law"))
+        return true;
+    int error = errno;
+    bench_target_free(target);
+    errno = error;
+    return false;
+}
+
+// Forgets the delays imposed so far; when it returns the thread has. Any thread, while it serves.
+FSI_PRIVATE void bench_law_reset(bench_target *target)
+{
+    struct timespec pause;
+    pause.tv_sec = 0;
+    pause.tv_nsec = 100000;
+    fsi_store32(&target->reset, 1);
+    fsi_io_wake(&target->io);
+    while (fsi_load32(&target->reset)) (void)nanosleep(&pause, NULL);
+}
+
+// Ends it; target->imposed is the caller's then.
+FSI_PRIVATE void bench_law_stop(bench_target *target)
+{
+    fsi_store32(&target->stop, 1);
+    fsi_io_wake(&target->io);
+    fsi_thread_join(&target->thread);
+    bench_target_free(target);
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // >>bench-result   What a run found out, whoever prints it. Plain data: it can be written as JSON, read back and added up.
 //                  Times are in nanoseconds. "Response" counts from when a request was due (open loop) or begun (closed
 //                  loop), "service" from when it was sent.
@@ -238,8 +1005,8 @@ static const char *const bench_kind_names[BENCH_KINDS] = {
     "connect_refused", "connect_timeout", "no_ports", "no_descriptors",    "unreachable",     "early_close",
     "reset",           "bad_response",    "write",    "unexpected_status", "unexpected_body", "timeout"};
 
-#define BENCH_SECONDS_MAX 512  // slots of the series; when they are full, two become one
-#define BENCH_COARSE_CELLS 512 // 8 to each power of two: what a figure over time needs
+#define BENCH_SECONDS_MAX 512 // slots of the series; when they are full, two become one
+#define BENCH_COARSE_SHIFT 4  // of a cell of fsi_hist: 8 cells to each power of two are what a figure over time needs
 
 // One slot of the series. Latencies are of requests that ended well in it, by response time.
 typedef struct bench_second {
@@ -299,7 +1066,8 @@ typedef struct bench_result {
     uint64_t server_cpu_ns;                 // self-hosted or --pid; 0: not known
     uint64_t server_rss;                    // bytes, the most that was seen; 0: not known
     uint64_t steal_ns, throttled_ns,
-        other_ns; // of this machine's CPUs, taken away in the run; other: by other processes
+        other_ns;  // of this machine's CPUs, taken away in the run; other: by other processes
+    fsi_hist life; // of connections that ended well: from opening one until its end
 } bench_result;
 
 // The response time that the share q of all requests did not exceed, by the product-limit estimate: what had not ended counts
@@ -316,6 +1084,7 @@ static uint64_t bench_quantile(const bench_result *result, double q, bool *beyon
         if (gone > 0) {
             alive *= at_risk - gone > 0.5 ? (at_risk - gone) / at_risk : 0;
             if (alive <= want * (1 + 1e-12)) {
+                if (want <= 0) return ended->max;
                 uint64_t value = fsi_hist_value(i);
                 return value < ended->min ? ended->min : value > ended->max ? ended->max : value;
             }
@@ -526,22 +1295,22 @@ static const char bench_help[] = "Usage: fastserve bench [options] [URL ...]    
 static const char bench_help_more[] =
     "\n"
     "Ways to load\n"
-    "  -R, --rate N           a constant total rate; latency counts from when a request was due\n"
-    "  -U, --u_latency        print the service time too, which counts from when it was sent\n"
-    "      --conn-rate N      open N connections a second, --calls M requests on each (1)\n"
-    "      --calls M          requests on each connection before it is closed (no limit)\n"
+    "  -R, --rate N           a constant total rate; latency is from when it was due\n"
+    "  -U, --u_latency        with -R: the service time too, from when it was sent\n"
+    "      --conn-rate N      open N connections a second, with --calls requests each\n"
+    "      --calls M          requests on each connection (no limit; --conn-rate: 1)\n"
     "      --warmup T         load for so long before measuring\n"
     "      --ramp T           open the connections, or raise the rate, over this time\n"
-    "      --echo             tcp://HOST:PORT answers with what it was sent; --size N bytes (64)\n"
-    "      --source-ips N     spread connections to loopback over N addresses (127.0.0.1 ...)\n"
+    "      --echo             tcp://HOST:PORT sends back what it gets: --size N (64)\n"
+    "      --source-ips N     connect to 127.0.0.1 from N addresses, 127.0.0.1 and on\n"
     "      --rst              close by reset: no port waits in TIME_WAIT\n"
     "      --urls FILE        more URLs, one a line; several are asked in turn\n"
-    "      {i}, {rand:A-B}    in URLs, fields and bodies: a running number, a random one\n"
+    "      {i}, {rand:A-B}    in URLs, fields, bodies: a running number, a random one\n"
     "What counts as good\n"
     "      --expect-status S  200, 2xx, 200,404 (below 400)\n"
     "      --expect-body TEXT the body must contain it\n"
-    "      --max-errors S     share of requests that may fail before exit status 3 (0): 0.1%\n"
-    "      --slo LIST         'p99<5ms,errors<0.1%,rate>10k': exit status 99 when missed\n"
+    "      --max-errors S     share that may fail before exit status 3 (0): 0.1%\n"
+    "      --slo LIST         exit 99 when missed: 'p99<5ms,errors<0.1%,rate>10k'\n"
     "      --find-rate LIST   search the highest rate that holds it\n"
     "Output\n"
     "      --format NAME      wrk (with -R as wrk2), ab, httperf\n"
@@ -789,6 +1558,10 @@ static const char *bench_options_clash(const bench_options *options)
     if (options->close && options->calls > 1) return "--close and --calls exclude each other";
     if (options->rate > 0 && options->conn_rate > 0) return "-R and --conn-rate: only one rate";
     if (options->rate > 0 && options->calls) return "-R and --calls: with calls the rate is --conn-rate's";
+    if (options->find_rate && options->vs) return "--find-rate and --vs exclude each other";
+    if (options->runs > 1 && (options->find_rate || options->vs)) return "--runs: not with --find-rate or --vs";
+    if (options->conn_rate > 0 && options->find_rate) return "--conn-rate and --find-rate exclude each other";
+    if (options->calls && options->find_rate) return "--calls and --find-rate exclude each other";
     if (options->rate > 0 && options->find_rate) return "-R and --find-rate: the rate is what is looked for";
     if (options->service && !(options->rate > 0)) return "-U: only with -R; without it the two times are the same";
     if (options->size && !options->echo) return "--size: only with --echo";
@@ -813,7 +1586,8 @@ static bool bench_options_check(bench_options *options, char *error, size_t size
         options->connections = most < 10000 ? (uint64_t)most : 10000;
     }
     if (!options->connections) options->connections = options->threads > 100 ? options->threads : 100;
-    if (!options->duration_ns && !options->requests) options->duration_ns = 10000000000u;
+    bool many = options->find_rate || options->vs; // runs
+    if (!options->duration_ns && !options->requests) options->duration_ns = many ? 3000000000u : 10000000000u;
     if (options->echo && !options->size) options->size = 64;
     if (!options->runs) options->runs = 1;
     return true;
@@ -848,15 +1622,16 @@ static bool bench_parse(int argc, char **argv, bench_options *options, char *err
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// >>bench-url   http://host[:port][/path][?query], the scheme optional. Views into the text.
+// >>bench-url   [http://]host[:port][/path][?query], tcp://host:port, unix:PATH[:/path]. Views into the text.
 // ---------------------------------------------------------------------------------------------------------
 
 typedef struct bench_url {
-    char host[256];    // without brackets, for the resolver
+    char host[256];    // without brackets, for the resolver; a socket's path when local
     char port[8];      // decimal
     fsv_str authority; // as typed: the Host field
     fsv_str target;    // path and query; empty: "/"
-    bool literal;      // host is an address in digits
+    bool local;        // a Unix-domain socket
+    bool tcp;          // no HTTP
 } bench_url;
 
 // Returns what is wrong with it, or NULL.
@@ -880,6 +1655,7 @@ static const char *bench_url_host(bench_url *url, const char *text, size_t len)
     }
     if (host_len == 0) return "the host is missing";
     if (host_len >= sizeof url->host) return "the host is too long";
+    if (colon == end && url->tcp) return "a tcp:// URL needs a port";
     if (colon < end && (!fsi_number(colon + 1, (size_t)(end - colon - 1), &port) || port == 0 || port > 65535))
         return "the port is not a number from 1 to 65535";
     for (const char *at = text; at < end; at++)
@@ -887,206 +1663,640 @@ static const char *bench_url_host(bench_url *url, const char *text, size_t len)
     memcpy(url->host, host, host_len);
     url->host[host_len] = 0;
     (void)snprintf(url->port, sizeof url->port, "%u", (unsigned)port);
-    struct in6_addr ip6;
-    struct in_addr ip4;
-    url->literal = inet_pton(AF_INET, url->host, &ip4) == 1 || inet_pton(AF_INET6, url->host, &ip6) == 1;
+    return NULL;
+}
+
+// "PATH" or "PATH:/target", behind "unix:".
+static const char *bench_url_local(bench_url *url, const char *text)
+{
+    const char *colon = strstr(text, ":/"), *end = colon ? colon : text + strlen(text);
+    size_t len = (size_t)(end - text);
+    fsi_sockaddr at;
+    url->local = true;
+    if (len == 0) return "the socket's path is missing";
+    if (len >= sizeof url->host) return "the socket's path is too long";
+    memcpy(url->host, text, len);
+    url->host[len] = 0;
+    if (!fsi_sockaddr_unix(&at, url->host)) return "the socket's path is too long";
+    url->authority.ptr = "localhost";
+    url->authority.len = 9;
+    url->target.ptr = colon ? colon + 1 : end;
     return NULL;
 }
 
 static const char *bench_url_parse(bench_url *url, const char *text)
 {
-    const char *scheme = strstr(text, "://"), *at = text;
+    const char *scheme = strstr(text, "://"), *at = text, *wrong;
     memset(url, 0, sizeof *url);
-    if (strncmp(text, "unix:", 5) == 0) return "Unix-domain targets are not supported";
-    if (scheme) {
+    if (scheme && strncmp(text, "unix:", 5) != 0) {
         size_t len = (size_t)(scheme - text);
+        url->tcp = FSI_IS(text, len, "tcp");
         if (FSI_IS(text, len, "https")) return "TLS is not supported; give an http:// URL";
-        if (!FSI_IS(text, len, "http")) return "only http:// is supported";
+        if (!url->tcp && !FSI_IS(text, len, "http")) return "only http://, tcp:// and unix: are supported";
         at = scheme + 3;
     }
-    size_t len = strcspn(at, "/?#");
-    url->authority.ptr = at;
-    url->authority.len = len;
-    url->target.ptr = at + len;
-    url->target.len = strcspn(at + len, "#"); // a fragment stays at home
+    if (strncmp(at, "unix:", 5) == 0) {
+        wrong = bench_url_local(url, at + 5);
+    } else {
+        size_t len = strcspn(at, "/?#");
+        url->authority.ptr = at;
+        url->authority.len = len;
+        url->target.ptr = at + len;
+        wrong = bench_url_host(url, at, len);
+    }
+    if (wrong) return wrong;
+    url->target.len = strcspn(url->target.ptr, "#"); // a fragment stays at home
     const char *path = url->target.ptr, *end = path + url->target.len;
     FSI_SPAN(path, end, FSI_TARGET);
     if (path != end) return "a space or control byte; write %20 for a space";
-    return bench_url_host(url, at, len);
+    if (url->tcp && url->target.len > 1) return "a tcp:// URL has no path";
+    return NULL;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-template   The bytes of a request, with {i} and {rand:A-B} anywhere in its target, fields and body.
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_HOLES_MAX 64
+
+typedef enum bench_hole_kind { BENCH_HOLE_INDEX, BENCH_HOLE_RANDOM, BENCH_HOLE_LENGTH } bench_hole_kind;
+
+typedef struct bench_hole {
+    size_t at; // in the bytes that stay: the number stands before this one
+    bench_hole_kind kind;
+    uint64_t low, span; // of a random number; span 0: every 64-bit value
+} bench_hole;
+
+typedef struct bench_request {
+    bench_text bytes; // without the holes
+    size_t body_at;
+    bench_hole holes[BENCH_HOLES_MAX];
+    uint32_t hole_count;
+} bench_request;
+
+// "{i}" or "{rand:A-B}" at text; its length, 0 if it is neither. *wrong: it looks like one and is none.
+static size_t bench_hole_read(const char *text, size_t len, bench_hole *hole, const char **wrong)
+{
+    static const char random[] = "{rand:";
+    const char *close = (const char *)memchr(text, '}', len), *dash;
+    uint64_t high;
+    if (len >= 3 && memcmp(text, "{i}", 3) == 0) {
+        hole->kind = BENCH_HOLE_INDEX;
+        return 3;
+    }
+    if (len < sizeof random || memcmp(text, random, sizeof random - 1) != 0) return 0;
+    const char *from = text + sizeof random - 1;
+    dash = close ? (const char *)memchr(from, '-', (size_t)(close - from)) : NULL;
+    if (!dash || !fsi_number(from, (size_t)(dash - from), &hole->low) ||
+        !fsi_number(dash + 1, (size_t)(close - dash - 1), &high) || high < hole->low) {
+        *wrong = "write {rand:A-B} with whole numbers, A not above B";
+        return 0;
+    }
+    hole->kind = BENCH_HOLE_RANDOM;
+    hole->span = high - hole->low + 1;
+    return (size_t)(close + 1 - text);
+}
+
+static void bench_hole_add(bench_request *request, const bench_hole *hole, const char **wrong)
+{
+    if (request->hole_count == BENCH_HOLES_MAX) {
+        *wrong = "too many {} in one request";
+        return;
+    }
+    request->holes[request->hole_count] = *hole;
+    request->holes[request->hole_count++].at = request->bytes.len;
+}
+
+static void bench_template_add(bench_request *request, const char *text, size_t len, const char **wrong)
+{
+    const char *end = text + len;
+    while (text < end) {
+        bench_hole hole;
+        const char *brace = (const char *)memchr(text, '{', (size_t)(end - text));
+        memset(&hole, 0, sizeof hole);
+        size_t literal = brace ? (size_t)(brace - text) : (size_t)(end - text), used = 0;
+        bench_text_add(&request->bytes, text, literal);
+        text += literal;
+        if (text == end) return;
+        used = bench_hole_read(text, (size_t)(end - text), &hole, wrong);
+        if (used)
+            bench_hole_add(request, &hole, wrong);
+        else
+            bench_text_add(&request->bytes, text, 1);
+        text += used ? used : 1;
+    }
+}
+
+static bool bench_body_method(const char *method)
+{
+    return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
+}
+
+// The lines before the body. The length is a hole where the body has some.
+static void bench_build_head(const bench_options *options, const bench_url *url, bool has_body, fsv_str body,
+                             bench_request *request, const char **wrong)
+{
+    const char *method = options->method ? options->method : has_body ? "POST" : "GET";
+    bench_text *out = &request->bytes;
+    char length[64];
+    bench_text_str(out, method);
+    bench_text_str(out, " ");
+    if (url->target.len == 0 || url->target.ptr[0] != '/') bench_text_str(out, "/");
+    bench_template_add(request, url->target.ptr, url->target.len, wrong);
+    bench_text_str(out, " HTTP/1.1\r\n");
+    if (!options->has_host) {
+        bench_text_str(out, "Host: ");
+        bench_text_add(out, url->authority.ptr, url->authority.len);
+        bench_text_str(out, "\r\n");
+    }
+    if (options->fields.len) bench_template_add(request, options->fields.ptr, options->fields.len, wrong);
+    if (options->close) bench_text_str(out, "Connection: close\r\n");
+    if (has_body && memchr(body.ptr, '{', body.len)) {
+        bench_hole hole;
+        memset(&hole, 0, sizeof hole);
+        hole.kind = BENCH_HOLE_LENGTH;
+        bench_text_str(out, "Content-Length: ");
+        bench_hole_add(request, &hole, wrong);
+        bench_text_str(out, "\r\n");
+    } else if (has_body || bench_body_method(method)) {
+        (void)snprintf(length, sizeof length, "Content-Length: %llu\r\n", (unsigned long long)body.len);
+        bench_text_str(out, length);
+    }
+    bench_text_str(out, "\r\n");
+}
+
+// Writes the request with its holes filled behind `out`.
+static void bench_render(const bench_request *request, uint64_t index, uint64_t *seed, bench_text *out)
+{
+    char digits[BENCH_HOLES_MAX][24];
+    size_t at = 0, body = request->bytes.len - request->body_at;
+    for (uint32_t i = 0; i < request->hole_count; i++) {
+        const bench_hole *hole = &request->holes[i];
+        uint64_t value = index;
+        if (hole->kind == BENCH_HOLE_LENGTH) continue;
+        if (hole->kind == BENCH_HOLE_RANDOM) {
+            uint64_t z = *seed += 0x9e3779b97f4a7c15u; // splitmix64
+            z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+            z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+            z ^= z >> 31;
+            value = hole->low + (hole->span ? z % hole->span : z);
+        }
+        int len = snprintf(digits[i], sizeof digits[i], "%llu", (unsigned long long)value);
+        if (hole->at >= request->body_at) body += (size_t)len;
+    }
+    for (uint32_t i = 0; i < request->hole_count; i++) {
+        const bench_hole *hole = &request->holes[i];
+        if (hole->kind == BENCH_HOLE_LENGTH)
+            (void)snprintf(digits[i], sizeof digits[i], "%llu", (unsigned long long)body);
+        bench_text_add(out, request->bytes.ptr + at, hole->at - at);
+        bench_text_str(out, digits[i]);
+        at = hole->at;
+    }
+    bench_text_add(out, request->bytes.ptr + at, request->bytes.len - at);
+}
+
+// One request of HTTP, or the bytes of an echo. Returns what is wrong, or NULL.
+static const char *bench_build(const bench_options *options, const bench_url *url, const bench_text *file_body,
+                               bench_request *request)
+{
+    const char *wrong = NULL;
+    bool has_body = options->body || options->body_file;
+    fsv_str body = {"", 0};
+    memset(request, 0, sizeof *request);
+    if (options->echo) {
+        for (uint64_t i = 0; i < options->size && !request->bytes.failed; i++) { // no shift of it is itself
+            char byte = (char)('!' + (i * i / 7 + i) % 90);
+            bench_text_add(&request->bytes, &byte, 1);
+        }
+        return request->bytes.failed ? "out of memory" : NULL;
+    }
+    if (options->body_file) {
+        body.ptr = file_body->ptr ? file_body->ptr : "";
+        body.len = file_body->len;
+    } else if (options->body) {
+        body.ptr = options->body;
+        body.len = strlen(options->body);
+    }
+    bench_build_head(options, url, has_body, body, request, &wrong);
+    request->body_at = request->bytes.len;
+    bench_template_add(request, body.ptr, body.len, &wrong);
+    if (!wrong && request->hole_count == 1 && request->holes[0].kind == BENCH_HOLE_LENGTH) { // braces, but no holes
+        bench_text flat;
+        memset(&flat, 0, sizeof flat);
+        bench_render(request, 0, NULL, &flat);
+        bench_text_free(&request->bytes);
+        request->bytes = flat;
+        request->hole_count = 0;
+    }
+    return wrong ? wrong : request->bytes.failed ? "out of memory" : NULL;
 }
 
 // ---------------------------------------------------------------------------------------------------------
 // >>bench-structs   Who owns what: a bench_conn and a bench_thread belong to their thread; the plan is read only while
-//                   threads run, apart from the two words that are touched atomically.
+//                   threads run, apart from the words that are touched atomically.
 // ---------------------------------------------------------------------------------------------------------
 
 typedef enum bench_state {
-    BENCH_DOWN, // to be opened, now (todo) or later
+    BENCH_DOWN, // to be opened, now (todo), later, or when a request is due (idle)
     BENCH_CONNECTING,
     BENCH_UP,
     BENCH_OVER // no request is left for it
 } bench_state;
 
-typedef enum bench_part { BENCH_HEAD, BENCH_LENGTH, BENCH_CHUNKED, BENCH_UNTIL_CLOSE } bench_part;
+typedef enum bench_part { BENCH_HEAD, BENCH_LENGTH, BENCH_CHUNKED, BENCH_UNTIL_CLOSE, BENCH_ECHO } bench_part;
+
+// A request in flight.
+typedef struct bench_stamp {
+    uint64_t due;  // when it was to be sent; in a closed loop when it was begun
+    uint64_t sent; // when its connection was there and free
+    uint64_t bytes;
+} bench_stamp;
 
 typedef struct bench_conn {
     fsi_chan chan;     // first: a channel of kind FSI_CHAN_CLIENT is its connection
     uint8_t state;     // bench_state
     uint8_t part;      // bench_part of the answer that comes now
     bool last;         // the connection ends with the answer that comes now
-    bool bad_status;   // of that answer
     bool write_failed; // read what may still come, then end
     bool listed;       // in todo or later
-    bool ever_up;
-    bool refused;       // the last attempt to connect failed
-    uint32_t in_flight; // started and not ended
-    uint32_t oldest;    // of them, in sent
-    uint64_t *sent;     // ring of `pipeline` start times; &sent_one without pipelining
-    uint64_t sent_one;
-    uint64_t out_left;  // bytes of requests that the socket has not taken
-    uint64_t body_left; // of BENCH_LENGTH
-    char *carry;        // a head that has not come whole; NULL: none
+    bool idle;         // in the idle list
+    bool ever_up, settled;
+    bool refused;        // the last attempt to connect failed
+    uint16_t status;     // of the answer that comes now
+    uint32_t in_flight;  // begun and not ended
+    uint32_t oldest;     // of them, in stamps
+    uint32_t unmade;     // the last of them, whose bytes were not made yet
+    bench_stamp *stamps; // ring of `pipeline`; &stamp without pipelining
+    bench_stamp stamp;
+    uint64_t out_left;   // bytes of requests that the socket has not taken
+    bench_text out;      // requests that are not all alike: their bytes, the last out_left of them unsent
+    uint64_t body_left;  // of BENCH_LENGTH and BENCH_ECHO
+    uint64_t body_bytes; // of the answer so far
+    uint32_t match;      // bytes of expect_body that stand at the end of the body so far; all: it was there
+    uint32_t place;      // in plan->places
+    uint64_t turn;       // counts its requests, to go through the URLs
+    uint64_t opens;      // counts its connections, to go through the source addresses
+    uint64_t calls_left; // on this connection
+    char *carry;         // a head that has not come whole; NULL: none
     uint32_t carry_len;
     uint32_t fails; // in a row, without an answer
     fsi_chunked chunked;
     uint64_t since_ns; // when it began to connect
     uint64_t due_ns;   // when it may connect again
-    struct bench_conn *next;
+    struct bench_conn *next, *next_idle;
 } bench_conn;
 
-typedef struct bench_plan {
-    char *batch; // the request, as often as fits well
-    size_t batch_len;
-    size_t request_len;
-    bool no_body; // answers have none: HEAD
-    bool close;
-    bool progress; // publish figures for the live line
-    uint32_t pipeline;
-    uint64_t timeout_ns;
-    uint64_t start_ns;
-    uint64_t deadline_ns; // UINT64_MAX: none
+// One address and the URLs that are asked there.
+typedef struct bench_place {
     fsi_sockaddr address;
-    fsi_io *main_io; // woken when a thread ends
-    uint32_t stop;   // atomic
-    uint32_t ended;  // atomic: threads that have ended
+    uint32_t first, count; // in plan->requests
+} bench_place;
+
+typedef struct bench_plan {
+    bench_request *requests;
+    uint32_t request_count;
+    bench_place *places;
+    uint32_t place_count;
+    bool alike; // there is one request without holes: batch has it, as often as fits well
+    char *batch;
+    size_t batch_len, request_len;
+    bool echo;
+    bool no_body; // answers have none: HEAD
+    bool open;    // open loop: requests (or connections) are due by the clock
+    bool fresh;   // connecting is a part of the first request; no request finds a connection
+    bool close, rst, detail;
+    bool progress; // publish figures for the live line
+    uint32_t pipeline, thread_count, conn_count, source_ips;
+    uint64_t calls; // requests on each connection; UINT64_MAX: no limit
+    double rate;    // of what is due
+    uint64_t timeout_ns, ramp_ns, warmup_ns, duration_ns;
+    uint8_t good[75];        // a bit for each status that is expected
+    const char *expect_body; // NULL: any
+    uint32_t expect_len;
+    uint32_t *expect_back; // of Knuth, Morris and Pratt: where a match goes on after a byte that differs
+    uint64_t start_ns, measure_ns, deadline_ns; // known when go is set; deadline UINT64_MAX: none
+    fsi_io *main_io;                            // woken when a thread ends
+    uint32_t go, stop;                          // atomic
+    uint32_t ended;                             // atomic: threads that have ended
 } bench_plan;
+
+// What is measured; all of it begins anew when the warm-up is over.
+typedef struct bench_tally {
+    uint64_t due, done, failed[BENCH_KINDS], events[BENCH_KINDS], in_flight, unsent;
+    uint64_t statuses[600];
+    uint64_t bytes_in, bytes_body, bytes_out, other_length, kept, opened, retransmits;
+    fsi_hist response, service, censored, connect, wait, lag, rate, life;
+} bench_tally;
+
+// A slot of the series.
+typedef struct bench_slot {
+    uint64_t done, errors, timeouts, max;
+    uint32_t cells[FSI_HIST_CELLS >> BENCH_COARSE_SHIFT];
+} bench_slot;
 
 typedef struct bench_thread {
     bench_plan *plan;
     fsi_thread thread;
     fsi_io io;
+    uint32_t index;
     int cpu; // to pin it to, or -1
-    bool started_thread;
     bench_conn *conns;
-    uint32_t conn_count;
-    uint64_t *sent;    // rings of all connections; NULL without pipelining
-    char *in;          // receive buffer, with room in front for a head that was carried over
-    bench_conn *todo;  // look at them after the batch
-    bench_conn *later; // wait until they may connect again
-    uint64_t later_ns; // the first of them, UINT64_MAX: none
-    uint64_t now_ns;   // of the last clock read
-    bool fresh;        // the clock was read since the last receive
-    bool clocked;      // the clock was read in this turn
-    uint64_t quota;    // requests that may still be started; UINT64_MAX: no limit
-    uint64_t started;
-    uint64_t failed[BENCH_KINDS]; // requests, by how they ended
-    uint64_t events[BENCH_KINDS]; // errors as reported: a connection may fail between two requests
-    uint64_t bad_status;
-    uint64_t bytes;
-    uint64_t in_flight_end;
-    uint64_t lost;                           // connections that were down at the end
-    int connect_error;                       // the first one
-    int64_t refusal;                         // the first fsi_refusal, or -1: bytes that nobody asked for
+    uint32_t conn_count, conn_first; // first: how many the threads before have
+    bench_stamp *stamps;             // rings of all connections; NULL without pipelining
+    char *in;                        // receive buffer, with room in front for a head that was carried over
+    bench_conn *todo;                // look at them after the batch
+    bench_conn *later;               // wait until they may connect again
+    bench_conn *idle, **idle_tail;   // could take a request that is due
+    uint64_t later_ns;               // the first of them, UINT64_MAX: none
+    uint64_t now_ns;                 // of the last clock read
+    uint64_t due_ns;                 // open loop: of the next request, UINT64_MAX: none
+    uint64_t arrival;                // which one that is, of this thread's
+    uint64_t starved_ns;             // what was due until then waited for a connection, not for this thread
+    bool starved;
+    bool fresh;   // the clock was read since the last receive
+    bool clocked; // the clock was read in this turn
+    bool running; // has seen plan->go
+    bool measuring;
+    uint64_t quota;                  // requests that may still be begun; UINT64_MAX: no limit
+    uint64_t begun, ended_all, made; // requests, warm-up too
+    uint64_t lost;                   // connections that were down at the end
+    uint32_t most, now_up;           // connections open at a time
+    int connect_error;               // the first one
+    int64_t refusal;       // the first fsi_refusal; FSI_REFUSALS_END: bytes that nobody asked for; -1: no echo
+    uint64_t first_length; // of the first answer's body; UINT64_MAX: none yet
+    char server[64];       // of the first answer
     uint64_t tick_ns, scan_ns, scan_step_ns; // next rate sample; next look for timeouts
     uint64_t sample_ns, sample_done;         // where the current rate sample began
     uint64_t begin_cpu_ns, cpu_ns;
     uint64_t end_ns;
+    uint64_t seed;
     char *head_seen; // the last answer's head, byte for byte, and what it meant
     uint32_t head_seen_len;
     fsi_answer_head head;
+    bench_slot *slots; // BENCH_SECONDS_MAX
+    uint32_t slot;
+    uint64_t slot_ns, slot_end_ns;
     char pad0[FSV_CACHE_LINE];
     // Written by the thread, read by the main thread while it runs: fsi_count64, fsi_peek64.
-    uint64_t done, errors, up, ever_up, p99_ns;
+    uint64_t done, errors, up, ever_up, settled, p99_ns;
     char pad1[FSV_CACHE_LINE];
-    fsi_hist latency; // ns
-    fsi_hist rate;    // requests per second, a sample every 100 ms
+    bench_tally tally;
 } bench_thread;
 
 // ---------------------------------------------------------------------------------------------------------
-// >>bench-request   Where requests begin and end: the only places that touch the sums. When a request may begin is decided
-//                   here (closed loop: when there is room), not by the connection.
+// >>bench-flow   Where requests begin and end: the only places that touch the sums. When a request may begin is decided
+//                here: in a closed loop when there is room on a connection, in an open loop when the clock says so.
 // ---------------------------------------------------------------------------------------------------------
 
+static uint64_t bench_cpu_ns(clockid_t clock)
+{
+    struct timespec used;
+    if (clock_gettime(clock, &used) != 0) return 0;
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+static void bench_tally_init(bench_tally *tally)
+{
+    memset(tally, 0, sizeof *tally);
+    fsi_hist_init(&tally->response);
+    fsi_hist_init(&tally->service);
+    fsi_hist_init(&tally->censored);
+    fsi_hist_init(&tally->connect);
+    fsi_hist_init(&tally->wait);
+    fsi_hist_init(&tally->lag);
+    fsi_hist_init(&tally->rate);
+    fsi_hist_init(&tally->life);
+}
+
+// The measuring begins. What was counted in a warm-up is forgotten, but for the connections that were opened and stay.
+static void bench_measure_from_now(bench_thread *thread)
+{
+    bench_tally *tally = &thread->tally;
+    uint64_t opened = tally->opened, retransmits = tally->retransmits;
+    fsi_hist connect = tally->connect;
+    if (thread->plan->warmup_ns) {
+        bench_tally_init(tally);
+        if (!thread->plan->fresh) {
+            tally->opened = opened;
+            tally->retransmits = retransmits;
+            tally->connect = connect;
+        }
+    }
+    thread->measuring = true;
+    thread->slot_ns = 1000000000;
+    thread->slot_end_ns = thread->plan->measure_ns + thread->slot_ns;
+    thread->sample_ns = thread->now_ns;
+    thread->sample_done = thread->done;
+    thread->tick_ns = thread->now_ns + BENCH_TICK_NS;
+    thread->begin_cpu_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+// Reads the clock. Whatever is due at measure_ns or later begins after the measuring has.
 static uint64_t bench_now(bench_thread *thread)
 {
     thread->now_ns = fsi_clock_ns();
     thread->fresh = thread->clocked = true;
+    if (FSI_UNLIKELY(!thread->measuring && thread->running && thread->now_ns >= thread->plan->measure_ns))
+        bench_measure_from_now(thread);
     return thread->now_ns;
 }
 
-// Starts as many requests as the connection has room for, at now_ns. Their bytes are yet to be sent.
-static void bench_begin(bench_thread *thread, bench_conn *conn)
+// When the arrival-th request of all threads is due. With a ramp the rate grows evenly from nothing.
+static uint64_t bench_due_of(const bench_plan *plan, uint64_t arrival)
 {
-    uint32_t depth = thread->plan->pipeline;
-    while (conn->in_flight < depth && thread->quota) {
-        uint32_t at = conn->oldest + conn->in_flight++;
-        conn->sent[at < depth ? at : at - depth] = thread->now_ns;
-        conn->out_left += thread->plan->request_len;
-        thread->started++;
-        if (thread->quota != UINT64_MAX) thread->quota--;
-    }
+    double n = (double)arrival, ramp = (double)plan->ramp_ns / 1e9, seconds;
+    if (n < plan->rate * ramp / 2)
+        seconds = bench_sqrt(2 * n * ramp / plan->rate);
+    else
+        seconds = n / plan->rate + ramp / 2;
+    return plan->start_ns + (uint64_t)(seconds * 1e9);
 }
 
-static uint64_t bench_pop(const bench_thread *thread, bench_conn *conn)
+// Sets due_ns to the next request of this thread.
+static void bench_schedule(bench_thread *thread)
 {
-    uint64_t sent = conn->sent[conn->oldest];
+    const bench_plan *plan = thread->plan;
+    thread->due_ns = UINT64_MAX;
+    if (!plan->open || !thread->running || thread->quota == 0) return;
+    thread->due_ns = bench_due_of(plan, thread->arrival * plan->thread_count + thread->index);
+    if (thread->due_ns >= plan->deadline_ns) thread->due_ns = UINT64_MAX;
+}
+
+static void bench_idle_push(bench_thread *thread, bench_conn *conn)
+{
+    if (conn->idle) return;
+    conn->idle = true;
+    conn->next_idle = NULL;
+    *thread->idle_tail = conn;
+    thread->idle_tail = &conn->next_idle;
+    if (thread->starved) thread->starved_ns = thread->now_ns;
+    thread->starved = false;
+}
+
+// A connection that can take a request; those that have gone down meanwhile are passed over.
+static bench_conn *bench_idle_pop(bench_thread *thread)
+{
+    while (thread->idle) {
+        bench_conn *conn = thread->idle;
+        thread->idle = conn->next_idle;
+        if (!thread->idle) thread->idle_tail = &thread->idle;
+        conn->idle = false;
+        if (thread->plan->fresh ? conn->state == BENCH_DOWN : conn->state == BENCH_UP && !conn->chan.eof) return conn;
+    }
+    thread->starved = true;
+    return NULL;
+}
+
+// A request begins on the connection. Its bytes are made when they are sent.
+static void bench_begin(bench_thread *thread, bench_conn *conn, uint64_t due)
+{
+    uint32_t depth = thread->plan->pipeline, at = conn->oldest + conn->in_flight++;
+    bench_stamp *stamp = &conn->stamps[at < depth ? at : at - depth];
+    stamp->due = due;
+    stamp->sent = thread->now_ns;
+    stamp->bytes = 0;
+    conn->unmade++;
+    if (conn->calls_left != UINT64_MAX) conn->calls_left--;
+    thread->begun++;
+    if (due < thread->plan->measure_ns) return; // a warm-up uses nothing up
+    if (thread->quota != UINT64_MAX && --thread->quota == 0) thread->due_ns = UINT64_MAX;
+    thread->tally.due++;
+}
+
+// Open loop: the request that is due now begins on it.
+static void bench_begin_due(bench_thread *thread, bench_conn *conn)
+{
+    bench_begin(thread, conn, thread->due_ns);
+    thread->arrival++;
+    bench_schedule(thread);
+}
+
+// Begins as many requests as may be begun on a connection that is there.
+static void bench_fill(bench_thread *thread, bench_conn *conn)
+{
+    const bench_plan *plan = thread->plan;
+    if (!thread->running) return;
+    if (!plan->open || plan->fresh) { // in an open loop of connections, calls follow one another at once
+        while (conn->in_flight < plan->pipeline && thread->quota && conn->calls_left)
+            bench_begin(thread, conn, thread->now_ns);
+        return;
+    }
+    if (!thread->idle) // else others have waited for longer
+        while (conn->in_flight < plan->pipeline && thread->due_ns <= thread->now_ns) bench_begin_due(thread, conn);
+    if (conn->in_flight < plan->pipeline) bench_idle_push(thread, conn);
+}
+
+// Takes the oldest request off. False: it began before the measuring, and counts nowhere.
+static bool bench_pop(bench_thread *thread, bench_conn *conn, bench_stamp *stamp)
+{
+    *stamp = conn->stamps[conn->oldest];
     conn->oldest = conn->oldest + 1 < thread->plan->pipeline ? conn->oldest + 1 : 0;
     conn->in_flight--;
-    return sent;
+    thread->ended_all++;
+    return stamp->due >= thread->plan->measure_ns;
 }
 
-// The oldest request of the connection has its answer.
-static void bench_done(bench_thread *thread, bench_conn *conn)
+// Two slots become one, and each the double of the time.
+static void bench_slots_halve(bench_thread *thread)
 {
-    uint64_t now = thread->fresh ? thread->now_ns : bench_now(thread);
-    fsi_hist_add(&thread->latency, now - bench_pop(thread, conn), 1);
-    fsi_count64(&thread->done, 1);
-    if (FSI_UNLIKELY(conn->bad_status)) {
-        thread->bad_status++;
-        fsi_count64(&thread->errors, 1);
+    for (uint32_t i = 0; i < BENCH_SECONDS_MAX; i += 2) {
+        bench_slot sum = thread->slots[i];
+        const bench_slot *more = &thread->slots[i + 1];
+        sum.done += more->done;
+        sum.errors += more->errors;
+        sum.timeouts += more->timeouts;
+        if (more->max > sum.max) sum.max = more->max;
+        for (uint32_t k = 0; k < FSI_HIST_CELLS >> BENCH_COARSE_SHIFT; k++) sum.cells[k] += more->cells[k];
+        thread->slots[i / 2] = sum;
     }
+    memset(thread->slots + BENCH_SECONDS_MAX / 2, 0, sizeof *thread->slots * (BENCH_SECONDS_MAX / 2));
+    thread->slot /= 2;
+    thread->slot_ns *= 2;
+    thread->slot_end_ns = thread->plan->measure_ns + (thread->slot + 1) * thread->slot_ns;
+}
+
+static bench_slot *bench_slot_now(bench_thread *thread)
+{
+    while (FSI_UNLIKELY(thread->now_ns >= thread->slot_end_ns)) {
+        if (thread->slot + 1 == BENCH_SECONDS_MAX) bench_slots_halve(thread);
+        if (thread->now_ns < thread->slot_end_ns) break;
+        thread->slot++;
+        thread->slot_end_ns += thread->slot_ns;
+    }
+    return &thread->slots[thread->slot];
+}
+
+// A request ends as `kind`; BENCH_KINDS: well.
+static void bench_end(bench_thread *thread, const bench_stamp *stamp, bench_kind kind)
+{
+    bench_tally *tally = &thread->tally;
+    bench_slot *slot = bench_slot_now(thread);
+    uint64_t response = thread->now_ns - stamp->due;
+    if (FSI_LIKELY(kind == BENCH_KINDS)) {
+        tally->done++;
+        slot->done++;
+        slot->cells[fsi_hist_cell(response) >> BENCH_COARSE_SHIFT]++;
+        if (response > slot->max) slot->max = response;
+        fsi_hist_add(&tally->response, response, 1);
+        if (thread->plan->open) fsi_hist_add(&tally->service, thread->now_ns - stamp->sent, 1);
+        return;
+    }
+    tally->failed[kind]++;
+    if (kind == BENCH_TIMEOUT) {
+        slot->timeouts++;
+        fsi_hist_add(&tally->censored, response, 1);
+    } else {
+        slot->errors++;
+    }
+}
+
+// The oldest request of the connection has its answer, and it is what was expected, or else `kind`.
+static void bench_done(bench_thread *thread, bench_conn *conn, bench_kind kind)
+{
+    bench_stamp stamp;
+    if (!thread->fresh) (void)bench_now(thread);
     conn->fails = 0;
+    fsi_count64(&thread->done, 1);
+    if (FSI_UNLIKELY(kind != BENCH_KINDS)) fsi_count64(&thread->errors, 1);
+    if (FSI_UNLIKELY(!bench_pop(thread, conn, &stamp))) return;
+    bench_end(thread, &stamp, kind);
+    thread->tally.statuses[conn->status]++;
+    thread->tally.bytes_body += conn->body_bytes;
+    thread->tally.kept += !conn->last;
+    if (FSI_UNLIKELY(conn->body_bytes != thread->first_length)) {
+        if (thread->first_length == UINT64_MAX)
+            thread->first_length = conn->body_bytes;
+        else
+            thread->tally.other_length++;
+    }
 }
 
 // An error of the connection: every request in flight ends with it; without one it is still an error.
 static void bench_failed(bench_thread *thread, bench_conn *conn, bench_kind kind)
 {
-    uint64_t count = conn->in_flight;
-    thread->failed[kind] += count;
-    thread->events[kind] += count ? count : 1;
-    fsi_count64(&thread->errors, count ? count : 1);
-    conn->in_flight = 0;
+    bench_stamp stamp;
+    uint64_t count = conn->in_flight ? conn->in_flight : 1;
+    thread->tally.events[kind] += count;
+    fsi_count64(&thread->errors, count);
+    while (conn->in_flight)
+        if (bench_pop(thread, conn, &stamp)) bench_end(thread, &stamp, kind);
+    conn->unmade = 0;
     conn->fails++;
 }
 
 // Ends the requests that have waited for too long; true if there were any.
 static bool bench_expire(bench_thread *thread, bench_conn *conn)
 {
-    uint64_t before = thread->failed[BENCH_TIMEOUT];
-    while (conn->in_flight && thread->now_ns - conn->sent[conn->oldest] >= thread->plan->timeout_ns) {
-        (void)bench_pop(thread, conn);
-        thread->failed[BENCH_TIMEOUT]++;
-        thread->events[BENCH_TIMEOUT]++;
+    bool any = false;
+    while (conn->in_flight && thread->now_ns - conn->stamps[conn->oldest].sent >= thread->plan->timeout_ns) {
+        bench_stamp stamp;
+        if (bench_pop(thread, conn, &stamp)) bench_end(thread, &stamp, BENCH_TIMEOUT);
+        thread->tally.events[BENCH_TIMEOUT]++;
         fsi_count64(&thread->errors, 1);
+        any = true;
     }
-    return thread->failed[BENCH_TIMEOUT] != before;
-}
-
-static uint64_t bench_ended(const bench_thread *thread)
-{
-    uint64_t sum = thread->done;
-    for (int kind = 0; kind < BENCH_KINDS; kind++) sum += thread->failed[kind];
-    return sum;
+    if (conn->unmade > conn->in_flight) conn->unmade = conn->in_flight;
+    return any;
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1102,17 +2312,31 @@ static void bench_todo(bench_thread *thread, bench_conn *conn)
     thread->todo = conn;
 }
 
-// Closes what is open and opens again after the delay. Requests that are still in flight are sent again; their clock runs on.
-static void bench_reopen(bench_thread *thread, bench_conn *conn, bool reset, uint64_t delay_ns)
+// Closes what is open, and forgets what was half read or half sent.
+static void bench_shut(bench_thread *thread, bench_conn *conn, bool reset)
 {
-    if (conn->state == BENCH_UP) fsi_poke64(&thread->up, thread->up - 1);
-    fsi_io_close(&conn->chan, reset);
+    if (conn->state == BENCH_UP) {
+        if (!reset) fsi_hist_add(&thread->tally.life, thread->now_ns - conn->since_ns, 1);
+        thread->now_up--;
+        fsi_poke64(&thread->up, thread->up - 1);
+    }
+    fsi_io_close(&conn->chan, reset || thread->plan->rst);
     free(conn->carry);
     conn->carry = NULL;
     conn->carry_len = 0;
-    conn->part = BENCH_HEAD;
+    conn->part = thread->plan->echo ? BENCH_ECHO : BENCH_HEAD;
+    conn->body_left = thread->plan->request_len;
+    conn->body_bytes = 0;
+    conn->last = false;
     conn->write_failed = false;
     conn->out_left = 0;
+    conn->unmade = conn->in_flight; // what is still in flight is sent again
+}
+
+// Closes what is open and opens again after the delay. The clocks of requests that are still in flight run on.
+static void bench_reopen(bench_thread *thread, bench_conn *conn, bool reset, uint64_t delay_ns)
+{
+    bench_shut(thread, conn, reset);
     conn->state = BENCH_DOWN;
     conn->due_ns = thread->now_ns + delay_ns;
     if (delay_ns == 0 || conn->listed) {
@@ -1125,14 +2349,44 @@ static void bench_reopen(bench_thread *thread, bench_conn *conn, bool reset, uin
     if (conn->due_ns < thread->later_ns) thread->later_ns = conn->due_ns;
 }
 
+static void bench_over(bench_thread *thread, bench_conn *conn)
+{
+    bench_shut(thread, conn, false);
+    conn->state = BENCH_OVER;
+}
+
+static void bench_settled(bench_thread *thread, bench_conn *conn)
+{
+    if (conn->settled) return;
+    conn->settled = true;
+    fsi_count64(&thread->settled, 1);
+    if (thread->settled == thread->conn_count) fsi_io_wake(thread->plan->main_io);
+}
+
+static bench_kind bench_connect_kind(int error)
+{
+    switch (error) {
+    case ECONNREFUSED: return BENCH_REFUSED;
+    case ETIMEDOUT: return BENCH_CONNECT_TIMEOUT;
+    case EADDRNOTAVAIL:
+    case EADDRINUSE: return BENCH_NO_PORTS;
+    case EMFILE:
+    case ENFILE: return BENCH_NO_DESCRIPTORS;
+    case ECONNRESET: return BENCH_RESET;
+    default: return BENCH_UNREACHABLE;
+    }
+}
+
 // Nobody answers there: 100 ms, growing to 1.6 s.
 static void bench_connect_failed(bench_thread *thread, bench_conn *conn, int error)
 {
+    bench_kind kind = bench_connect_kind(error);
     if (!thread->connect_error) thread->connect_error = error;
-    if (thread->plan->close) {
-        bench_failed(thread, conn, BENCH_REFUSED); // connecting is a part of the request
+    bench_settled(thread, conn);
+    if (thread->plan->fresh) {
+        bench_failed(thread, conn, kind); // connecting is a part of the request
     } else {
-        thread->events[BENCH_REFUSED]++;
+        thread->tally.events[kind]++;
         fsi_count64(&thread->errors, 1);
         conn->fails++;
     }
@@ -1153,25 +2407,56 @@ static void bench_bad(bench_thread *thread, bench_conn *conn, int64_t refusal)
     bench_broken(thread, conn, BENCH_BAD);
 }
 
-static void bench_over(bench_thread *thread, bench_conn *conn)
-{
-    if (conn->state == BENCH_UP) fsi_poke64(&thread->up, thread->up - 1);
-    fsi_io_close(&conn->chan, false);
-    free(conn->carry);
-    conn->carry = NULL;
-    conn->carry_len = 0;
-    conn->state = BENCH_OVER;
-}
-
-// Sends what is to be sent. Requests are all alike, so what is left tells where in one the next byte stands.
-static void bench_send(bench_thread *thread, bench_conn *conn)
+// Makes the bytes of the requests that have begun since. False: out of memory.
+static bool bench_make(bench_thread *thread, bench_conn *conn)
 {
     const bench_plan *plan = thread->plan;
+    const bench_place *place = &plan->places[conn->place];
+    if (conn->out.len > 2 * conn->out_left) { // what was sent goes, once it is the larger part
+        if (conn->out_left)
+            memmove(conn->out.ptr, conn->out.ptr + conn->out.len - conn->out_left, (size_t)conn->out_left);
+        conn->out.len = (size_t)conn->out_left;
+    }
+    for (; conn->unmade; conn->unmade--) {
+        uint32_t at = conn->oldest + conn->in_flight - conn->unmade;
+        bench_stamp *stamp = &conn->stamps[at < plan->pipeline ? at : at - plan->pipeline];
+        stamp->bytes = plan->request_len;
+        if (!plan->alike) {
+            size_t before = conn->out.len;
+            uint64_t index = thread->made++ * plan->thread_count + thread->index;
+            bench_render(&plan->requests[place->first + conn->turn++ % place->count], index, &thread->seed, &conn->out);
+            if (conn->out.failed) return false;
+            stamp->bytes = conn->out.len - before;
+        }
+        conn->out_left += stamp->bytes;
+        thread->tally.bytes_out += stamp->bytes;
+    }
+    return true;
+}
+
+// What is to be sent next. Requests that are all alike need no copy: what is left tells where in one the next byte stands.
+static fsi_buf bench_next_bytes(const bench_plan *plan, const bench_conn *conn)
+{
+    fsi_buf out;
+    if (!plan->alike) {
+        out.ptr = conn->out.ptr + conn->out.len - conn->out_left;
+        out.len = (size_t)conn->out_left;
+        return out;
+    }
+    size_t part = (size_t)(conn->out_left % plan->request_len), at = part ? plan->request_len - part : 0;
+    out.ptr = plan->batch + at;
+    out.len = plan->batch_len - at < conn->out_left ? plan->batch_len - at : (size_t)conn->out_left;
+    return out;
+}
+
+static void bench_send(bench_thread *thread, bench_conn *conn)
+{
+    if (conn->unmade && !bench_make(thread, conn)) {
+        bench_broken(thread, conn, BENCH_WRITE);
+        return;
+    }
     while (conn->out_left) {
-        size_t part = (size_t)(conn->out_left % plan->request_len), at = part ? plan->request_len - part : 0;
-        fsi_buf out;
-        out.ptr = plan->batch + at;
-        out.len = plan->batch_len - at < conn->out_left ? plan->batch_len - at : (size_t)conn->out_left;
+        fsi_buf out = bench_next_bytes(thread->plan, conn);
         int64_t sent = fsi_io_write(&conn->chan, &out, 1, true);
         if (sent == FSI_PENDING) return;
         if (sent <= 0) {
@@ -1187,11 +2472,11 @@ static void bench_send(bench_thread *thread, bench_conn *conn)
 static void bench_refill(bench_thread *thread, bench_conn *conn)
 {
     if (conn->write_failed) return;
-    if (!thread->plan->close) bench_begin(thread, conn);
-    if (conn->in_flight == 0)
-        bench_over(thread, conn);
-    else
+    bench_fill(thread, conn);
+    if (conn->in_flight)
         bench_send(thread, conn);
+    else if (thread->running && thread->quota == 0)
+        bench_over(thread, conn);
 }
 
 // The head of an answer. Most are the last one again, byte for byte (a Date changes once a second): what it meant is known.
@@ -1207,13 +2492,45 @@ static int64_t bench_read_head(bench_thread *thread, const char *data, size_t le
     return bytes;
 }
 
+// The Server field of an answer, for the report.
+static void bench_note_server(bench_thread *thread)
+{
+    const char *at = thread->head_seen, *end = at + thread->head_seen_len;
+    while (at < end && !thread->server[0]) {
+        const char *stop = (const char *)memchr(at, '\n', (size_t)(end - at));
+        if (!stop) return;
+        if (stop - at > 8 && FSI_IS(at, 7, "server:")) {
+            size_t len = 0;
+            for (at += 7; at < stop && (*at == ' ' || *at == '\t');) at++;
+            for (; at < stop && *at != '\r' && len + 1 < sizeof thread->server; at++) thread->server[len++] = *at;
+        }
+        at = stop + 1;
+    }
+}
+
+static bench_kind bench_judge_answer(const bench_thread *thread, const bench_conn *conn)
+{
+    const bench_plan *plan = thread->plan;
+    if (!(plan->good[conn->status / 8] >> (conn->status % 8) & 1)) return BENCH_STATUS;
+    if (plan->expect_len && conn->match < plan->expect_len) return BENCH_BODY;
+    return BENCH_KINDS;
+}
+
 // An answer is complete. False: the connection has ended with it.
 static bool bench_answered(bench_thread *thread, bench_conn *conn)
 {
-    bench_done(thread, conn);
-    conn->part = BENCH_HEAD;
-    bool unsent =
-        conn->out_left > conn->in_flight * (uint64_t)thread->plan->request_len; // answered before it was all sent
+    const bench_plan *plan = thread->plan;
+    uint64_t behind = 0; // bytes of the requests behind it
+    bench_done(thread, conn, plan->echo ? BENCH_KINDS : bench_judge_answer(thread, conn));
+    conn->part = plan->echo ? BENCH_ECHO : BENCH_HEAD;
+    conn->body_left = plan->request_len;
+    conn->body_bytes = 0;
+    if (FSI_UNLIKELY(conn->out_left)) {
+        for (uint32_t i = 0, at = conn->oldest; i < conn->in_flight; i++, at = at + 1 < plan->pipeline ? at + 1 : 0)
+            behind += conn->stamps[at].bytes;
+    }
+    bool unsent = conn->out_left > behind; // answered before it was all sent
+    if (conn->calls_left == 0 && conn->in_flight == 0) conn->last = true;
     if (FSI_LIKELY(!conn->last && !unsent)) return true;
     bench_reopen(thread, conn, unsent, 0);
     return false;
@@ -1223,9 +2540,13 @@ static bool bench_answered(bench_thread *thread, bench_conn *conn)
 static void bench_frame(bench_thread *thread, bench_conn *conn, bool *bare)
 {
     const fsi_answer_head *head = &thread->head;
-    conn->bad_status = head->status >= 400;
+    conn->status = (uint16_t)head->status;
     conn->last = thread->plan->close || head->wants_close || (head->minor == 0 && !head->wants_keep);
+    conn->match = 0;
     *bare = false;
+    if (FSI_UNLIKELY(thread->first_length == UINT64_MAX)) bench_note_server(thread);
+    if (FSI_UNLIKELY(thread->plan->detail) && conn->stamps[conn->oldest].due >= thread->plan->measure_ns)
+        fsi_hist_add(&thread->tally.wait, bench_now(thread) - conn->stamps[conn->oldest].sent, 1);
     if (thread->plan->no_body || head->status == 204 || head->status == 304) {
         *bare = true;
     } else if (head->chunked) {
@@ -1252,17 +2573,55 @@ static void bench_carry(bench_thread *thread, bench_conn *conn, const char *data
     conn->carry_len = (uint32_t)len;
 }
 
+// A piece of the body: counts it, and looks for what it must contain.
+static void bench_body(const bench_thread *thread, bench_conn *conn, const char *data, size_t len)
+{
+    const bench_plan *plan = thread->plan;
+    uint32_t match = conn->match, want = plan->expect_len;
+    conn->body_bytes += len;
+    if (FSI_LIKELY(match == want)) return;
+    for (size_t i = 0; i < len && match < want; i++) {
+        while (match && data[i] != plan->expect_body[match]) match = plan->expect_back[match];
+        match += data[i] == plan->expect_body[match];
+    }
+    conn->match = match;
+}
+
 // Passes over a piece of a chunked body. Returns the bytes used, or a negative refusal.
-static int64_t bench_take_chunked(bench_conn *conn, const char *data, size_t len)
+static int64_t bench_take_chunked(const bench_thread *thread, bench_conn *conn, const char *data, size_t len)
 {
     static const fsi_limits limits = {BENCH_HEAD_BYTES, 0, 1000};
     size_t used = 0, run;
     do {
         int64_t framing = fsi_read_chunked(&conn->chunked, data + used, len - used, &limits, &run);
         if (framing < 0) return framing;
+        used += (size_t)framing;
         if (run) fsi_chunk_take(&conn->chunked, run);
-        used += (size_t)framing + run;
+        if (run) bench_body(thread, conn, data + used, run);
+        used += run;
     } while (run);
+    return (int64_t)used;
+}
+
+// What comes at the beginning of an answer. Bytes used, 0: more must come, or a negative refusal.
+static int64_t bench_take_head(bench_thread *thread, bench_conn *conn, const char *data, size_t len, bool *complete)
+{
+    if (FSI_UNLIKELY(!conn->in_flight)) return -FSI_REFUSALS_END; // bytes that nobody asked for
+    int64_t used = bench_read_head(thread, data, len);
+    if (FSI_UNLIKELY(used <= 0)) return used;
+    if (FSI_UNLIKELY(thread->head.status > 599)) return -FSI_BAD_STATUS;  // RFC 9110 15: there is none
+    if (FSI_UNLIKELY(thread->head.status == 101)) return -FSI_BAD_STATUS; // nobody asked for another protocol
+    if (FSI_LIKELY(thread->head.status >= 200)) bench_frame(thread, conn, complete); // else the real one follows
+    return used;
+}
+
+static int64_t bench_take_echo(const bench_thread *thread, bench_conn *conn, const char *data, size_t len)
+{
+    size_t size = thread->plan->request_len, at = size - (size_t)conn->body_left;
+    size_t used = len < conn->body_left ? len : (size_t)conn->body_left;
+    if (!conn->in_flight || memcmp(data, thread->plan->batch + at, used) != 0) return -(int64_t)FSI_REFUSALS_END;
+    conn->body_left -= used;
+    conn->body_bytes += used;
     return (int64_t)used;
 }
 
@@ -1274,30 +2633,30 @@ static bool bench_take(bench_thread *thread, bench_conn *conn, const char *data,
         bool complete = false;
         switch ((bench_part)conn->part) {
         case BENCH_HEAD:
-            used = conn->in_flight ? bench_read_head(thread, data, len) : -1;
+            used = bench_take_head(thread, conn, data, len, &complete);
             if (FSI_UNLIKELY(used == 0)) {
                 bench_carry(thread, conn, data, len);
                 return conn->state == BENCH_UP;
             }
-            if (FSI_UNLIKELY(conn->in_flight && used > 0 && thread->head.status < 200)) {
-                if (thread->head.status == 101) used = -FSI_BAD_STATUS; // nobody asked for another protocol
-                break;                                                  // an interim answer: the real one follows
-            }
-            if (FSI_LIKELY(used > 0))
-                bench_frame(thread, conn, &complete);
-            else if (!conn->in_flight)
-                used = -FSI_REFUSALS_END; // bytes that nobody asked for
             break;
         case BENCH_LENGTH:
             used = (int64_t)(len < conn->body_left ? len : conn->body_left);
+            bench_body(thread, conn, data, (size_t)used);
             conn->body_left -= (uint64_t)used;
             complete = conn->body_left == 0;
             break;
         case BENCH_CHUNKED:
-            used = bench_take_chunked(conn, data, len);
+            used = bench_take_chunked(thread, conn, data, len);
             complete = conn->chunked.state == FSI_CHUNK_DONE;
             break;
-        case BENCH_UNTIL_CLOSE: used = (int64_t)len; break;
+        case BENCH_UNTIL_CLOSE:
+            used = (int64_t)len;
+            bench_body(thread, conn, data, len);
+            break;
+        case BENCH_ECHO:
+            used = bench_take_echo(thread, conn, data, len);
+            complete = conn->body_left == 0;
+            break;
         }
         if (FSI_UNLIKELY(used < 0)) {
             bench_bad(thread, conn, -used);
@@ -1342,7 +2701,7 @@ static void bench_run(bench_thread *thread, bench_conn *conn)
             conn->carry = NULL;
             conn->carry_len = 0;
         }
-        thread->bytes += (uint64_t)got;
+        thread->tally.bytes_in += (uint64_t)got;
         thread->fresh = false;
         if (!bench_take(thread, conn, thread->in, have + (size_t)got)) return;
         if (FSI_LIKELY(!conn->chan.eof)) bench_refill(thread, conn);
@@ -1351,20 +2710,40 @@ static void bench_run(bench_thread *thread, bench_conn *conn)
     bench_todo(thread, conn);
 }
 
+// The local address of a connection: with --source-ips they take turns.
+static const fsi_sockaddr *bench_source(const bench_thread *thread, const bench_conn *conn, fsi_sockaddr *from)
+{
+    const bench_plan *plan = thread->plan;
+    if (plan->source_ips < 2 || plan->places[conn->place].address.storage.ss_family != AF_INET) return NULL;
+    uint64_t turn = thread->conn_first + (uint64_t)(conn - thread->conns) + conn->opens;
+    fsi_sockaddr_v4(from, 0x7f000001u + (uint32_t)(turn % plan->source_ips), 0);
+    return from;
+}
+
+// Begins to connect. In a closed loop of connections its first request begins with it; in an open one it has begun.
 static void bench_connect(bench_thread *thread, bench_conn *conn)
 {
+    const bench_plan *plan = thread->plan;
     int error = 0;
+    fsi_sockaddr from;
     (void)bench_now(thread);
-    if (thread->plan->close) bench_begin(thread, conn); // connecting is a part of the request
-    conn->out_left = 0;
-    if (conn->in_flight == 0 && thread->quota == 0) {
-        conn->state = BENCH_OVER;
-        return;
+    if (conn->in_flight == 0) {
+        conn->calls_left = plan->calls;
+        if (plan->fresh && !plan->open &&
+            thread->quota) // since the last one ended: closing and waiting for a turn count
+            bench_begin(thread, conn, conn->due_ns ? conn->due_ns : thread->now_ns);
+        if (conn->in_flight == 0 && thread->quota == 0) {
+            conn->state = BENCH_OVER;
+            bench_settled(thread, conn); // nobody is to wait for it
+            return;
+        }
     }
+    conn->opens++;
     conn->state = BENCH_CONNECTING;
     conn->since_ns = thread->now_ns;
     fsi_chan_init(&conn->chan, FSI_CHAN_CLIENT);
-    if (fsi_io_connect(&thread->io, &conn->chan, &thread->plan->address, &error) == FSI_FAILED)
+    if (fsi_io_connect(&thread->io, &conn->chan, &plan->places[conn->place].address, bench_source(thread, conn, &from),
+                       &error) == FSI_FAILED)
         bench_connect_failed(thread, conn, error);
 }
 
@@ -1375,13 +2754,18 @@ static void bench_connected(bench_thread *thread, bench_conn *conn)
         bench_connect_failed(thread, conn, error);
         return;
     }
+    uint64_t now = bench_now(thread);
     conn->state = BENCH_UP;
     conn->refused = false;
     if (!conn->ever_up) fsi_count64(&thread->ever_up, 1);
     conn->ever_up = true;
     fsi_count64(&thread->up, 1);
-    conn->out_left = conn->in_flight * (uint64_t)thread->plan->request_len;
-    if (!thread->plan->close) (void)bench_now(thread);
+    if (++thread->now_up > thread->most) thread->most = thread->now_up;
+    thread->tally.opened++;
+    fsi_hist_add(&thread->tally.connect, now - conn->since_ns, 1);
+    if (now - conn->since_ns > 900000000) // the first SYN is sent again after a second
+        thread->tally.retransmits += fsi_io_retransmits(&conn->chan);
+    bench_settled(thread, conn);
     bench_refill(thread, conn);
 }
 
@@ -1398,13 +2782,6 @@ static void bench_ready(fsi_chan *chan, uint32_t ready)
 // >>bench-thread   A thread's turns.
 // ---------------------------------------------------------------------------------------------------------
 
-static uint64_t bench_cpu_ns(clockid_t clock)
-{
-    struct timespec used;
-    if (clock_gettime(clock, &used) != 0) return 0;
-    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
-}
-
 // Looks at every connection for what has waited too long.
 static void bench_scan(bench_thread *thread)
 {
@@ -1415,6 +2792,7 @@ static void bench_scan(bench_thread *thread)
         if (conn->state == BENCH_CONNECTING && now - conn->since_ns >= thread->plan->timeout_ns) {
             if (late) {
                 conn->refused = true;
+                bench_settled(thread, conn);
                 bench_reopen(thread, conn, true, 0);
             } else {
                 bench_connect_failed(thread, conn, ETIMEDOUT);
@@ -1430,13 +2808,24 @@ static void bench_scan(bench_thread *thread)
 static void bench_sample(bench_thread *thread)
 {
     uint64_t span = thread->now_ns - thread->sample_ns, count = thread->done - thread->sample_done;
-    if (span == 0) return;
-    fsi_hist_add(&thread->rate, (uint64_t)((double)count * 1e9 / (double)span + 0.5), 1);
+    thread->tick_ns = thread->now_ns + BENCH_TICK_NS;
+    if (span == 0 || !thread->measuring) return;
+    fsi_hist_add(&thread->tally.rate, (uint64_t)((double)count * 1e9 / (double)span + 0.5), 1);
     thread->sample_ns = thread->now_ns;
     thread->sample_done = thread->done;
-    thread->tick_ns = thread->now_ns + BENCH_TICK_NS;
-    if (thread->plan->progress && thread->rate.count % 10 == 0)
-        fsi_poke64(&thread->p99_ns, fsi_hist_at(&thread->latency, 0.99));
+    if (thread->plan->progress && thread->tally.rate.count % 10 == 0)
+        fsi_poke64(&thread->p99_ns, fsi_hist_at(&thread->tally.response, 0.99));
+}
+
+// A connection that is down may be opened again. In an open loop of connections it waits until one is due.
+static void bench_again(bench_thread *thread, bench_conn *conn)
+{
+    if (conn->due_ns > thread->now_ns)
+        bench_reopen(thread, conn, false, conn->due_ns - thread->now_ns);
+    else if (thread->plan->open && thread->plan->fresh)
+        bench_idle_push(thread, conn);
+    else
+        bench_connect(thread, conn);
 }
 
 // Connections that wait for nothing but their turn; and those whose time has come.
@@ -1449,10 +2838,8 @@ static void bench_lists(bench_thread *thread)
         list->listed = false;
         if (list->state == BENCH_UP)
             bench_run(thread, list);
-        else if (list->state == BENCH_DOWN && list->due_ns <= thread->now_ns)
-            bench_connect(thread, list);
         else if (list->state == BENCH_DOWN)
-            bench_reopen(thread, list, false, list->due_ns - thread->now_ns);
+            bench_again(thread, list);
     }
     if (thread->now_ns < thread->later_ns) return;
     list = thread->later;
@@ -1461,11 +2848,29 @@ static void bench_lists(bench_thread *thread)
     for (; list; list = next) {
         next = list->next;
         list->listed = false;
-        if (list->state != BENCH_DOWN) continue;
-        if (list->due_ns <= thread->now_ns)
-            bench_connect(thread, list);
-        else
-            bench_reopen(thread, list, false, list->due_ns - thread->now_ns);
+        if (list->state == BENCH_DOWN) bench_again(thread, list);
+    }
+}
+
+// Open loop: sends what is due, as far as there are connections for it.
+static void bench_pace(bench_thread *thread)
+{
+    const bench_plan *plan = thread->plan;
+    while (thread->due_ns <= bench_now(thread)) {
+        bench_conn *conn = bench_idle_pop(thread);
+        if (!conn) return;
+        uint64_t due = thread->due_ns;
+        if (due > thread->starved_ns && due >= plan->measure_ns)
+            fsi_hist_add(&thread->tally.lag, thread->now_ns - due, 1);
+        if (plan->fresh) {
+            conn->calls_left = plan->calls;
+            bench_begin_due(thread, conn);
+            bench_connect(thread, conn);
+        } else {
+            bench_begin_due(thread, conn);
+            if (conn->in_flight < plan->pipeline) bench_idle_push(thread, conn);
+            bench_send(thread, conn);
+        }
     }
 }
 
@@ -1475,14 +2880,27 @@ static uint64_t bench_wait_us(const bench_thread *thread)
     uint64_t due = thread->tick_ns < thread->scan_ns ? thread->tick_ns : thread->scan_ns;
     if (thread->todo) return 0;
     if (thread->later_ns < due) due = thread->later_ns;
-    if (thread->plan->deadline_ns < due) due = thread->plan->deadline_ns;
-    return due > thread->now_ns ? (due - thread->now_ns) / 1000 + 1 : 0;
+    if (thread->idle && thread->due_ns < due) due = thread->due_ns;
+    if (!thread->measuring && thread->running && thread->plan->measure_ns < due) due = thread->plan->measure_ns;
+    if (thread->running && thread->plan->deadline_ns < due) due = thread->plan->deadline_ns;
+    return due > thread->now_ns ? (due - thread->now_ns + 999) / 1000 : 0;
 }
 
 static bool bench_over_all(const bench_thread *thread)
 {
-    return thread->now_ns >= thread->plan->deadline_ns || fsi_load32(&thread->plan->stop) ||
-           (thread->quota == 0 && bench_ended(thread) == thread->started);
+    return fsi_load32(&thread->plan->stop) ||
+           (thread->running && (thread->now_ns >= thread->plan->deadline_ns ||
+                                (thread->quota == 0 && thread->ended_all == thread->begun)));
+}
+
+// The run begins: every connection that is up gets its first requests.
+static void bench_go(bench_thread *thread)
+{
+    thread->running = true;
+    (void)bench_now(thread);
+    bench_schedule(thread);
+    for (uint32_t i = 0; i < thread->conn_count; i++)
+        if (thread->conns[i].state == BENCH_UP) bench_refill(thread, &thread->conns[i]);
 }
 
 static void bench_turns(bench_thread *thread)
@@ -1490,44 +2908,88 @@ static void bench_turns(bench_thread *thread)
     do {
         (void)fsi_io_wait(&thread->io, bench_wait_us(thread));
         thread->clocked = false;
+        if (FSI_UNLIKELY(!thread->running && fsi_load32(&thread->plan->go))) bench_go(thread);
         fsi_io_dispatch(&thread->io);
         if (FSI_UNLIKELY(!thread->clocked)) (void)bench_now(thread);
         if (FSI_UNLIKELY(thread->todo || thread->now_ns >= thread->later_ns)) bench_lists(thread);
+        if (thread->plan->open) bench_pace(thread);
         if (FSI_UNLIKELY(thread->now_ns >= thread->scan_ns)) bench_scan(thread);
         if (FSI_UNLIKELY(thread->now_ns >= thread->tick_ns)) bench_sample(thread);
     } while (!bench_over_all(thread));
+}
+
+// What was due and was never sent, and what was sent and never ended.
+static void bench_finish_requests(bench_thread *thread)
+{
+    bench_tally *tally = &thread->tally;
+    bench_stamp stamp;
+    uint64_t end = thread->end_ns < thread->plan->deadline_ns ? thread->end_ns : thread->plan->deadline_ns;
+    for (uint32_t i = 0; i < thread->conn_count; i++) {
+        while (thread->conns[i].in_flight) {
+            if (!bench_pop(thread, &thread->conns[i], &stamp)) continue;
+            tally->in_flight++;
+            fsi_hist_add(&tally->censored, thread->end_ns - stamp.due, 1);
+        }
+    }
+    for (; thread->due_ns < end; thread->arrival++, bench_schedule(thread)) {
+        if (thread->due_ns < thread->plan->measure_ns) continue;
+        tally->due++;
+        tally->unsent++;
+        fsi_hist_add(&tally->censored, end - thread->due_ns, 1);
+        if (thread->quota != UINT64_MAX) thread->quota--;
+    }
 }
 
 // What is left when the run is over.
 static void bench_finish(bench_thread *thread)
 {
     thread->end_ns = thread->now_ns;
-    if (thread->rate.count == 0) bench_sample(thread);
+    if (thread->tally.rate.count == 0) bench_sample(thread);
     for (uint32_t i = 0; i < thread->conn_count; i++) {
         bench_conn *conn = &thread->conns[i];
         bool waits =
             conn->state == BENCH_CONNECTING && (!conn->ever_up || thread->end_ns - conn->since_ns > 1000000000u);
-        thread->in_flight_end += conn->in_flight;
-        thread->lost += conn->state != BENCH_OVER && (waits || (conn->refused && conn->state != BENCH_UP));
-        fsi_io_close(&conn->chan, false);
+        bool down = waits || (conn->refused && conn->state != BENCH_UP);
+        if (thread->plan->fresh && thread->plan->open) down = false; // what failed there is counted as requests
+        thread->lost += conn->state != BENCH_OVER && down;
+        fsi_io_close(&conn->chan, thread->plan->rst);
         free(conn->carry);
+        conn->carry = NULL;
+        bench_text_free(&conn->out);
+    }
+    bench_finish_requests(thread);
+}
+
+// The first connections. With a ramp a closed loop opens them one after the other.
+static void bench_open_all(bench_thread *thread, uint32_t all)
+{
+    const bench_plan *plan = thread->plan;
+    for (uint32_t i = 0; i < thread->conn_count; i++) {
+        bench_conn *conn = &thread->conns[i];
+        uint64_t delay = plan->open ? 0 : plan->ramp_ns / all * (thread->conn_first + i);
+        if (delay) {
+            bench_reopen(thread, conn, false, delay);
+            bench_settled(thread, conn);
+        } else {
+            conn->due_ns = 0;
+            bench_again(thread, conn);
+        }
     }
 }
 
 static void bench_thread_body(void *arg)
 {
     bench_thread *thread = (bench_thread *)arg;
-    uint64_t now = bench_now(thread);
 #if FSI_LOCALITY
     if (thread->cpu >= 0) (void)fsi_affinity_pin(thread->cpu); // this thread ends with the run: nothing to restore
 #endif
-    thread->begin_cpu_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID);
-    thread->sample_ns = now;
+    uint64_t now = bench_now(thread);
     thread->tick_ns = now + BENCH_TICK_NS;
     thread->scan_step_ns = thread->plan->timeout_ns / 4 < BENCH_TICK_NS ? thread->plan->timeout_ns / 4 : BENCH_TICK_NS;
     if (thread->scan_step_ns < 1000000) thread->scan_step_ns = 1000000;
     thread->scan_ns = now + thread->scan_step_ns;
-    for (uint32_t i = 0; i < thread->conn_count; i++) bench_connect(thread, &thread->conns[i]);
+    if (fsi_load32(&thread->plan->go)) bench_go(thread);
+    bench_open_all(thread, thread->plan->conn_count);
     if (!bench_over_all(thread)) bench_turns(thread);
     bench_finish(thread);
     thread->cpu_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID) - thread->begin_cpu_ns;
@@ -1540,31 +3002,38 @@ static void bench_thread_free(bench_thread *thread)
     if (!thread) return;
     if (thread->io.fd >= 0) fsi_io_free(&thread->io);
     free(thread->conns);
-    free(thread->sent);
+    free(thread->stamps);
     free(thread->in);
     free(thread->head_seen);
+    free(thread->slots);
     free(thread);
 }
 
 // NULL: out of memory or descriptors.
-static bench_thread *bench_thread_new(bench_plan *plan, uint32_t conn_count, uint64_t quota)
+static bench_thread *bench_thread_new(bench_plan *plan, uint32_t index, uint32_t conn_first, uint32_t conn_count,
+                                      uint64_t quota)
 {
     bench_thread *thread = (bench_thread *)calloc(1, sizeof *thread);
     if (!thread) return NULL;
     thread->io.fd = -1;
     thread->cpu = -1;
     thread->plan = plan;
+    thread->index = index;
+    thread->conn_first = conn_first;
     thread->conn_count = conn_count;
     thread->quota = quota;
-    thread->later_ns = UINT64_MAX;
-    fsi_hist_init(&thread->latency);
-    fsi_hist_init(&thread->rate);
+    thread->later_ns = thread->due_ns = thread->first_length = UINT64_MAX;
+    thread->idle_tail = &thread->idle;
+    bench_tally_init(&thread->tally);
+    thread->seed = fsi_clock_ns() + index * 0x9e3779b97f4a7c15u;
     thread->conns = (bench_conn *)calloc(conn_count, sizeof *thread->conns);
     thread->in = (char *)malloc(BENCH_IN_BYTES + BENCH_HEAD_BYTES);
     thread->head_seen = (char *)malloc(BENCH_HEAD_BYTES);
-    if (plan->pipeline > 1) thread->sent = (uint64_t *)calloc((size_t)conn_count * plan->pipeline, sizeof(uint64_t));
-    if (!thread->conns || !thread->in || !thread->head_seen || (plan->pipeline > 1 && !thread->sent) ||
-        !fsi_io_init(&thread->io, NULL)) {
+    thread->slots = (bench_slot *)calloc(BENCH_SECONDS_MAX, sizeof *thread->slots); // touched as time passes
+    if (plan->pipeline > 1)
+        thread->stamps = (bench_stamp *)calloc((size_t)conn_count * plan->pipeline, sizeof *thread->stamps);
+    if (!thread->conns || !thread->in || !thread->head_seen || !thread->slots ||
+        (plan->pipeline > 1 && !thread->stamps) || !fsi_io_init(&thread->io, NULL)) {
         thread->io.fd = -1; // a failed fsi_io_init has freed itself
         bench_thread_free(thread);
         return NULL;
@@ -1574,7 +3043,12 @@ static bench_thread *bench_thread_new(bench_plan *plan, uint32_t conn_count, uin
     for (uint32_t i = 0; i < conn_count; i++) {
         bench_conn *conn = &thread->conns[i];
         fsi_chan_init(&conn->chan, FSI_CHAN_CLIENT);
-        conn->sent = thread->sent ? thread->sent + (size_t)i * plan->pipeline : &conn->sent_one;
+        conn->stamps = thread->stamps ? thread->stamps + (size_t)i * plan->pipeline : &conn->stamp;
+        conn->place = plan->place_count ? (conn_first + i) % plan->place_count : 0;
+        conn->turn = conn_first + i;
+        conn->calls_left = plan->calls;
+        conn->part = plan->echo ? BENCH_ECHO : BENCH_HEAD;
+        conn->body_left = plan->request_len;
     }
     return thread;
 }
@@ -1583,15 +3057,6 @@ static bench_thread *bench_thread_new(bench_plan *plan, uint32_t conn_count, uin
 // >>bench-report   What is printed: wrk's layout, byte for byte, so that what parses wrk parses this. Anything of our own comes
 //                  after an empty line, and without the word that those parsers look for.
 // ---------------------------------------------------------------------------------------------------------
-
-typedef struct bench_report {
-    uint32_t threads, connections;
-    uint64_t requests, bytes, run_ns;
-    uint64_t connect, read, write, timeout, bad_status;
-    bool percentiles;
-    const fsi_hist *latency; // ns
-    const fsi_hist *rate;    // per second
-} bench_report;
 
 static void bench_moments(const fsi_hist *hist, double *mean, double *deviation)
 {
@@ -1634,34 +3099,57 @@ static void bench_print_head(FILE *out, uint64_t duration_ns, uint64_t requests,
     (void)fprintf(out, "  %u threads and %u connections\n", threads, connections);
 }
 
-static void bench_print_report(FILE *out, const bench_report *report)
+// wrk's four words for what went wrong.
+typedef struct bench_words {
+    uint64_t connect, read, write, timeout;
+} bench_words;
+
+static bench_words bench_words_of(const uint64_t *events)
+{
+    bench_words words = {0, 0, 0, 0};
+    for (int kind = BENCH_REFUSED; kind <= BENCH_UNREACHABLE; kind++) words.connect += events[kind];
+    words.read = events[BENCH_CLOSED] + events[BENCH_RESET] + events[BENCH_BAD];
+    words.write = events[BENCH_WRITE];
+    words.timeout = events[BENCH_TIMEOUT];
+    return words;
+}
+
+static void bench_print_percentiles(FILE *out, const bench_result *result)
 {
     static const double percents[] = {50, 75, 90, 99};
-    char text[48], bytes[48];
-    double seconds = report->run_ns ? (double)report->run_ns / 1e9 : 1e-9;
-    (void)fprintf(out, "  Thread Stats%6s%11s%8s%12s\n", "Avg", "Stdev", "Max", "+/- Stdev");
-    bench_row(out, "Latency", report->latency, 0.001, bench_time_text);
-    bench_row(out, "Req/Sec", report->rate, 1, bench_count_text);
-    if (report->percentiles) {
-        (void)fprintf(out, "  Latency Distribution\n");
-        for (int i = 0; i < 4; i++) {
-            (void)fprintf(out, "%7.0f%%", percents[i]);
-            double us = (double)fsi_hist_at(report->latency, percents[i] / 100) / 1000;
-            bench_cell(out, bench_time_text(text, sizeof text, us), 10);
-            (void)fprintf(out, "\n");
-        }
+    char text[48];
+    bool beyond;
+    (void)fprintf(out, "  Latency Distribution\n");
+    for (int i = 0; i < 4; i++) {
+        (void)fprintf(out, "%7.0f%%", percents[i]);
+        double us = (double)bench_quantile(result, percents[i] / 100, &beyond) / 1000;
+        bench_cell(out, bench_time_text(text, sizeof text, us), 10);
+        (void)fprintf(out, "\n");
     }
-    (void)fprintf(out, "  %llu requests in %s, %s read\n", (unsigned long long)report->requests,
-                  bench_time_text(text, sizeof text, (double)report->run_ns / 1000),
-                  bench_bytes_text(bytes, sizeof bytes, (double)report->bytes));
-    if (report->connect || report->read || report->write || report->timeout)
+}
+
+// wrk's layout behind its head. middle: prints what stands between the statistics and the sums, or NULL.
+static void bench_print_wrk(FILE *out, const bench_result *result, void (*middle)(FILE *, const bench_result *))
+{
+    char text[48], bytes[48];
+    double seconds = result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
+    uint64_t answers = bench_answers(result), unexpected = result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
+    bench_words words = bench_words_of(result->events);
+    (void)fprintf(out, "  Thread Stats%6s%11s%8s%12s\n", "Avg", "Stdev", "Max", "+/- Stdev");
+    bench_row(out, "Latency", &result->response, 0.001, bench_time_text);
+    bench_row(out, "Req/Sec", &result->rate, 1, bench_count_text);
+    if (middle) middle(out, result);
+    (void)fprintf(out, "  %llu requests in %s, %s read\n", (unsigned long long)answers,
+                  bench_time_text(text, sizeof text, (double)result->run_ns / 1000),
+                  bench_bytes_text(bytes, sizeof bytes, (double)result->bytes_in));
+    if (words.connect || words.read || words.write || words.timeout)
         (void)fprintf(out, "  Socket errors: connect %llu, read %llu, write %llu, timeout %llu\n",
-                      (unsigned long long)report->connect, (unsigned long long)report->read,
-                      (unsigned long long)report->write, (unsigned long long)report->timeout);
-    if (report->bad_status)
-        (void)fprintf(out, "  Non-2xx or 3xx responses: %llu\n", (unsigned long long)report->bad_status);
-    (void)fprintf(out, "Requests/sec: %9.2f\n", (double)report->requests / seconds);
-    (void)fprintf(out, "Transfer/sec: %11s\n", bench_bytes_text(bytes, sizeof bytes, (double)report->bytes / seconds));
+                      (unsigned long long)words.connect, (unsigned long long)words.read,
+                      (unsigned long long)words.write, (unsigned long long)words.timeout);
+    if (unexpected) (void)fprintf(out, "  Non-2xx or 3xx responses: %llu\n", (unsigned long long)unexpected);
+    (void)fprintf(out, "Requests/sec: %9.2f\n", (double)answers / seconds);
+    (void)fprintf(out, "Transfer/sec: %11s\n",
+                  bench_bytes_text(bytes, sizeof bytes, (double)result->bytes_in / seconds));
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1680,9 +3168,8 @@ static void bench_print_report(FILE *out, const bench_report *report)
 // ---------------------------------------------------------------------------------------------------------
 
 #define BENCH_SCHEMA "fastserve-bench/1"
-#define BENCH_JSON_BYTES (16u << 20)               // of a file; the largest that is written has about 2 MB
-#define BENCH_JSON_DEPTH 16                        // of what is skipped
-#define BENCH_ENTRY __attribute__((unused)) static // of these sections: called by >>bench-run, or by a test
+#define BENCH_JSON_BYTES (16u << 20) // of a file; the largest that is written has about 2 MB
+#define BENCH_JSON_DEPTH 16          // of what is skipped
 
 typedef enum bench_as {
     BENCH_AS_SCHEMA,
@@ -1800,6 +3287,7 @@ static const bench_member bench_hists_members[] = {
     BENCH_JSON_PART(bench_result, "wait_ns",        BENCH_AS_HIST, wait),
     BENCH_JSON_PART(bench_result, "lag_ns",         BENCH_AS_HIST, lag),
     BENCH_JSON_PART(bench_result, "requests_per_s", BENCH_AS_HIST, rate),
+    BENCH_JSON_PART(bench_result, "connection_life_ns", BENCH_AS_HIST, life),
     BENCH_JSON_END};
 
 static const bench_member bench_second_members[] = {
@@ -2097,7 +3585,7 @@ static void bench_write_members(bench_pen *pen, const bench_member *members, con
 }
 
 // False: it could not be written. The file stays open; what its buffer still holds may fail when it is closed.
-BENCH_ENTRY bool bench_json_write(FILE *out, const bench_result *result)
+static bool bench_json_write(FILE *out, const bench_result *result)
 {
     bench_pen pen = {out, 0, true};
     bench_write_members(&pen, bench_result_members, (const char *)result);
@@ -2106,7 +3594,7 @@ BENCH_ENTRY bool bench_json_write(FILE *out, const bench_result *result)
 }
 
 // To the file of that name, "-": standard output. False: said why.
-BENCH_ENTRY bool bench_json_save(const char *path, const bench_result *result)
+static bool bench_json_save(const char *path, const bench_result *result)
 {
     bool standard = strcmp(path, "-") == 0;
     FILE *out = standard ? stdout : fopen(path, "wb");
@@ -2552,13 +4040,13 @@ static bool bench_json_members(bench_json *json, const bench_member *members, ch
 static void bench_json_blank(bench_result *result)
 {
     fsi_hist *hists[] = {&result->response, &result->service, &result->censored, &result->connect,
-                         &result->wait,     &result->lag,     &result->rate};
+                         &result->wait,     &result->lag,     &result->rate,     &result->life};
     memset(result, 0, sizeof *result);
     for (size_t i = 0; i < sizeof hists / sizeof hists[0]; i++) fsi_hist_init(hists[i]);
 }
 
 // Returns NULL, or what is wrong and where; that text holds until the next call. After it the result is empty.
-BENCH_ENTRY const char *bench_json_parse(const char *text, size_t len, bench_result *result)
+static const char *bench_json_parse(const char *text, size_t len, bench_result *result)
 {
     static char wrong[128];
     bench_json json = {text, text, text + len, NULL};
@@ -2577,7 +4065,7 @@ BENCH_ENTRY const char *bench_json_parse(const char *text, size_t len, bench_res
 }
 
 // From the file of that name, "-": standard input. As bench_json_parse.
-BENCH_ENTRY const char *bench_json_read(const char *path, bench_result *result)
+static const char *bench_json_read(const char *path, bench_result *result)
 {
     bool standard = strcmp(path, "-") == 0;
     FILE *in = standard ? stdin : fopen(path, "rb");
@@ -2701,7 +4189,7 @@ static const char *bench_slo_term_parse(bench_slo_term *term, const char *text)
 }
 
 // "p99<5ms, p99.9<=20ms, max<1s, mean<2ms, errors<0.1%, rate>10k": all must hold. Returns what is wrong, or NULL.
-BENCH_ENTRY const char *bench_slo_parse(const char *text, bench_slo *slo)
+static const char *bench_slo_parse(const char *text, bench_slo *slo)
 {
     memset(slo, 0, sizeof *slo);
     for (;; text++) {
@@ -2787,7 +4275,7 @@ static bool bench_slo_term_holds(const bench_slo_term *term, const bench_result 
 }
 
 // why: a line for each term, as far as they fit, without an end of line behind the last.
-BENCH_ENTRY bool bench_slo_holds(const bench_slo *slo, const bench_result *result, char *why, size_t size)
+static bool bench_slo_holds(const bench_slo *slo, const bench_result *result, char *why, size_t size)
 {
     bool all = true;
     size_t used = 0;
@@ -2913,8 +4401,7 @@ static void bench_knee_add(bench_knee *knee, const bench_slo *latencies, double 
 
 // Searches from first_rate on. Terms on the rate are left out: the rate is what is looked for. True: found and confirmed, or
 // no rate holds; false: run() said stop, the runs were used up, or there is no memory. What was found so far stands in knee.
-BENCH_ENTRY bool bench_find_rate(const bench_slo *slo, double first_rate, bench_rate_run *run, void *user,
-                                 bench_knee *knee)
+static bool bench_find_rate(const bench_slo *slo, double first_rate, bench_rate_run *run, void *user, bench_knee *knee)
 {
     bench_result *result = (bench_result *)malloc(sizeof *result);
     bench_slo latencies;
@@ -2951,7 +4438,7 @@ static void bench_print_point(FILE *out, const bench_knee_point *point)
 }
 
 // By rate; runs at the same rate in their order. The last line is the answer.
-BENCH_ENTRY void bench_print_knee(FILE *out, const bench_knee *knee)
+static void bench_print_knee(FILE *out, const bench_knee *knee)
 {
     bool shown[BENCH_KNEE_RUNS] = {false};
     (void)fprintf(out, "%12s%12s%11s%11s%11s%9s\n", "asked/s", "achieved/s", "p50", "p99", "max", "errors");
@@ -3075,8 +4562,10 @@ static const char *bench_merge_clash(const bench_result *a, const bench_result *
     double left = (double)early->run_ns / 1e9 - apart;
     double shorter = (double)(a->run_ns < b->run_ns ? a->run_ns : b->run_ns) / 1e9;
     if (apart > 0 && left < shorter * 0.8) return "it did not run at the same time";
-    const fsi_hist *left_hists[] = {&a->response, &a->service, &a->censored, &a->connect, &a->wait, &a->lag, &a->rate};
-    const fsi_hist *right_hists[] = {&b->response, &b->service, &b->censored, &b->connect, &b->wait, &b->lag, &b->rate};
+    const fsi_hist *left_hists[] = {&a->response, &a->service, &a->censored, &a->connect,
+                                    &a->wait,     &a->lag,     &a->rate,     &a->life};
+    const fsi_hist *right_hists[] = {&b->response, &b->service, &b->censored, &b->connect,
+                                     &b->wait,     &b->lag,     &b->rate,     &b->life};
     for (size_t i = 0; i < sizeof left_hists / sizeof left_hists[0]; i++)
         if (left_hists[i]->count > UINT64_MAX - right_hists[i]->count) return "counts too large to be added";
     return NULL;
@@ -3115,6 +4604,7 @@ static void bench_merge_hists(bench_result *into, const bench_result *from)
     fsi_hist_merge(&into->wait, &from->wait);
     fsi_hist_merge(&into->lag, &from->lag);
     fsi_hist_merge(&into->rate, &from->rate); // of each thread, as before
+    fsi_hist_merge(&into->life, &from->life);
 }
 
 static void bench_merge_counts(bench_result *into, const bench_result *from)
@@ -3152,7 +4642,7 @@ static void bench_merge_counts(bench_result *into, const bench_result *from)
 
 // Adds a generator that ran at the same time against the same target, on this or another machine: counts, histograms and
 // rates add up, times are those of the longest. Returns why it cannot be added, or NULL; then `into` is as it was.
-BENCH_ENTRY const char *bench_merge(bench_result *into, const bench_result *from)
+static const char *bench_merge(bench_result *into, const bench_result *from)
 {
     const char *wrong = bench_merge_clash(into, from);
     if (wrong) return wrong;
@@ -3176,29 +4666,6 @@ BENCH_ENTRY const char *bench_merge(bench_result *into, const bench_result *from
 #define BENCH_DONE_LEAST 1000 // requests in a run, ten of them above its p99
 #define BENCH_CHANCE 0.025    // half of 5 %, for there are two figures
 #define BENCH_EXACT_MAX 7000  // arrangements that are all tried; of more, a draw of so many
-
-// Natural logarithm of what is more than 0: powers of two taken out, then the series of artanh.
-static double bench_ln(double x)
-{
-    double twos = 0, sum = 0;
-    for (; x > 1.5; x /= 2) twos++;
-    for (; x < 0.75; x *= 2) twos--;
-    double y = (x - 1) / (x + 1), power = y;
-    for (int i = 1; i < 40; i += 2, power *= y * y) sum += power / i;
-    return twos * 0.69314718055994530942 + 2 * sum;
-}
-
-static double bench_exp(double x)
-{
-    double sum = 1, term = 1;
-    int halved = 0;
-    if (x < -700) return 0;
-    if (x > 700) x = 700;
-    for (; x > 0.5 || x < -0.5; x /= 2) halved++;
-    for (int i = 1; i < 20; i++) sum += term *= x / i;
-    for (; halved; halved--) sum *= sum;
-    return sum;
-}
 
 // Student's t that 98.75 % lie below: two intervals of 97.5 % are right together in 95 %. Between the rows the one with fewer
 // degrees of freedom counts.
@@ -3293,7 +4760,7 @@ typedef struct bench_verdict_of {
 } bench_verdict_of;
 
 // What comes from a file stays out of the terminal's language.
-static void bench_plain(char *text)
+static void bench_tame(char *text)
 {
     for (; *text; text++)
         if ((unsigned char)*text < 32 || *text == 127) *text = '?';
@@ -3307,7 +4774,7 @@ static bool bench_cannot(bench_verdict_of *out, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(out->why, sizeof out->why, format, args);
     va_end(args);
-    bench_plain(out->why);
+    bench_tame(out->why);
     out->untrusted = true;
     return false;
 }
@@ -3338,7 +4805,7 @@ static bool bench_setup_same(bench_verdict_of *out, const bench_setup *a, const 
         if (member->same != BENCH_SAME_NEVER)
             return bench_cannot(out, "they differ in %s: %.80s and %.80s", member->name, x, y);
         (void)snprintf(out->versions, sizeof out->versions, "%.31s and %.31s", x, y);
-        bench_plain(out->versions);
+        bench_tame(out->versions);
     }
     return true;
 }
@@ -3529,8 +4996,8 @@ static void bench_conclude(bench_verdict_of *out)
 
 // na == nb == 1: two files, by their series. Else rounds: na == nb (A B A B ...), or na == 2 nb, where a[2i] and a[2i+1] are the
 // two runs of A in the round of b[i]; then URLs may differ. The version of fastserve may always differ: it is named.
-BENCH_ENTRY void bench_compare(const bench_result *const *a, uint32_t na, const bench_result *const *b, uint32_t nb,
-                               bench_verdict_of *out)
+static void bench_compare(const bench_result *const *a, uint32_t na, const bench_result *const *b, uint32_t nb,
+                          bench_verdict_of *out)
 {
     memset(out, 0, sizeof *out);
     uint32_t arms = nb && na == 2 * nb ? 3 : 2, least = arms == 3 ? BENCH_ROUNDS_LEAST : BENCH_ROUNDS_LEAST + 3;
@@ -3565,7 +5032,7 @@ static void bench_print_interval(FILE *out, const char *name, const bench_interv
 }
 
 // A few lines, the last one is the verdict.
-BENCH_ENTRY void bench_print_verdict(FILE *out, const bench_verdict_of *verdict)
+static void bench_print_verdict(FILE *out, const bench_verdict_of *verdict)
 {
     static const char *const names[] = {"rate", "p99"}, *const again[] = {"A/A rate", "A/A p99"};
     static const char *const words[] = {"cannot tell", "faster", "slower"};
@@ -3608,7 +5075,7 @@ static bench_result *bench_load(const char *path)
 }
 
 // `bench compare A.json B.json`; argv[0] is the word. Returns the exit status: 2 when the files cannot be compared.
-BENCH_ENTRY int bench_main_compare(int argc, char **argv)
+static int bench_main_compare(int argc, char **argv)
 {
     bench_verdict_of verdict;
     for (int i = 1; i < argc; i++) {
@@ -3635,7 +5102,7 @@ BENCH_ENTRY int bench_main_compare(int argc, char **argv)
 }
 
 // A short form until the wrk layout takes its place.
-BENCH_ENTRY void bench_print_merged(FILE *out, const bench_result *result)
+static void bench_print_merged(FILE *out, const bench_result *result)
 {
     static const double shares[] = {0.5, 0.9, 0.99, 0.999, 1};
     static const char *const names[] = {"p50", "p90", "p99", "p99.9", "max"};
@@ -3695,7 +5162,7 @@ static bench_result *bench_merge_files(char **files, int count)
 
 // `bench merge A.json B.json ... [--json FILE]`; argv[0] is the word. Returns the exit status: 2 when the sum does not add up.
 // --json -: the JSON alone is printed.
-BENCH_ENTRY int bench_main_merge(int argc, char **argv)
+static int bench_main_merge(int argc, char **argv)
 {
     const char *json = NULL;
     char **files = (char **)malloc(sizeof *files * (size_t)(argc > 0 ? argc : 1));
@@ -3714,6 +5181,1449 @@ BENCH_ENTRY int bench_main_merge(int argc, char **argv)
     free(sum);
     free(files);
     return status;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-formats   The layouts of other tools, so that what reads them reads ours: wrk2's tables, the .hgrm file of
+//                   HdrHistogram, ab, httperf; and a histogram for the terminal. Every one prints from a bench_result alone.
+//                   Lines that parsers look for are byte for byte as those tools print them; the first line says who printed.
+// ---------------------------------------------------------------------------------------------------------
+
+static double bench_ms(double ns)
+{
+    return ns / 1e6;
+}
+
+static double bench_run_s(const bench_result *result)
+{
+    return result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
+}
+
+static uint64_t bench_longest(const fsi_hist *hist)
+{
+    return hist->count ? hist->max : 0;
+}
+
+// Quantiles where the last one is the longest time itself, not the middle of its cell.
+static uint64_t bench_response_at(const bench_result *result, double share, bool *beyond)
+{
+    uint64_t ns = bench_quantile(result, share, beyond);
+    return share >= 1 && !*beyond ? bench_longest(&result->response) : ns;
+}
+
+static uint64_t bench_service_at(const bench_result *result, double share)
+{
+    return share >= 1 ? bench_longest(&result->service) : fsi_hist_at(&result->service, share);
+}
+
+// What came from outside, for a terminal: control bytes and everything beyond ASCII stay out of it.
+static void bench_plain(FILE *out, const char *text)
+{
+    for (; *text; text++) (void)fputc(*text < 32 || *text > 126 ? '?' : *text, out);
+}
+
+// Walks up the values of a distribution, with the same sums as bench_quantile: what was cut off counts as "at least so long".
+typedef struct bench_curve {
+    const fsi_hist *ended, *cut; // cut: NULL for none
+    double total, at_risk;       // requests in all, and of those that took longer than the last value
+    double alive;                // share that takes longer than value
+    uint64_t value;
+    uint32_t cell; // the next
+} bench_curve;
+
+static bench_curve bench_curve_of(const fsi_hist *ended, const fsi_hist *cut)
+{
+    bench_curve curve;
+    memset(&curve, 0, sizeof curve);
+    curve.ended = ended;
+    curve.cut = cut && cut->count ? cut : NULL;
+    curve.total = (double)ended->count + (curve.cut ? (double)cut->count : 0);
+    curve.at_risk = curve.total;
+    curve.alive = 1;
+    return curve;
+}
+
+static bool bench_curve_next(bench_curve *curve)
+{
+    const fsi_hist *ended = curve->ended;
+    while (curve->cell < FSI_HIST_CELLS) {
+        uint32_t cell = curve->cell++;
+        double before = curve->at_risk, gone = (double)ended->cells[cell];
+        curve->at_risk -= gone + (curve->cut ? (double)curve->cut->cells[cell] : 0);
+        if (gone <= 0) continue;
+        curve->alive *= before - gone > 0.5 ? (before - gone) / before : 0;
+        curve->value = fsi_hist_value(cell);
+        if (curve->value < ended->min) curve->value = ended->min;
+        if (curve->value > ended->max) curve->value = ended->max;
+        return true;
+    }
+    return false;
+}
+
+// The longest time that is known of: where some never ended, what the last of them had taken so far.
+static uint64_t bench_curve_end(const fsi_hist *ended, const fsi_hist *cut)
+{
+    uint64_t last = bench_longest(ended), cut_last = cut ? bench_longest(cut) : 0;
+    return cut_last > last ? cut_last : last;
+}
+
+// Mean and standard deviation. Where some never ended, of the product-limit estimate up to its end: "at least".
+static void bench_curve_moments(const fsi_hist *ended, const fsi_hist *cut, double *mean, double *deviation)
+{
+    bench_curve curve = bench_curve_of(ended, cut);
+    double before = 1, sum = 0, sum2 = 0;
+    if (!curve.cut) {
+        bench_moments(ended, mean, deviation);
+        return;
+    }
+    for (; bench_curve_next(&curve); before = curve.alive) {
+        double value = (double)curve.value, share = before - curve.alive;
+        sum += value * share;
+        sum2 += value * value * share;
+    }
+    double end = (double)bench_curve_end(ended, cut);
+    *mean = sum + end * before;
+    *deviation = bench_sqrt(sum2 + end * end * before - *mean * *mean);
+}
+
+// One row of a percentile spectrum. The file has six decimals, our clock's nanoseconds.
+static void bench_spectrum_row(FILE *out, bool file, uint64_t ns, double percent, double count)
+{
+    double ms = bench_ms((double)ns), share = percent / 100;
+    if (file && percent < 100)
+        (void)fprintf(out, "%12.6f %2.12f %10.0f %14.2f\n", ms, share, count, 1 / (1 - share));
+    else if (file)
+        (void)fprintf(out, "%12.6f %2.12f %10.0f\n", ms, share, count);
+    else if (percent < 100)
+        (void)fprintf(out, "%12.3f %12.6f %12.0f %12.2f\n", ms, share, count, 1 / (1 - share));
+    else
+        (void)fprintf(out, "%12.3f %12.6f %12.0f %12s\n", ms, share, count, "inf");
+}
+
+// HdrHistogram's levels: five to each halving of the distance to 100 %. Exact, because a percent is divided by powers of two;
+// beyond what a double can tell there is only 100.
+static double bench_spectrum_next(double percent, double *half)
+{
+    while (percent >= 100 - 100 / *half) *half *= 2;
+    return *half > 1e12 ? 100 : percent + 100 / (5 * *half);
+}
+
+// TotalCount is the estimated share of all requests, which without any cut off is the count itself. Levels that were never
+// reached get one row with the longest time known, as the last value has one.
+static void bench_spectrum_rows(FILE *out, bool file, const fsi_hist *ended, const fsi_hist *cut)
+{
+    bench_curve curve = bench_curve_of(ended, cut);
+    double percent = 0, half = 2;
+    uint64_t end = bench_longest(ended);
+    while (curve.alive > 0 && bench_curve_next(&curve)) {
+        while (percent < 100 && curve.alive <= (1 - percent / 100) * (1 + 1e-12)) {
+            bench_spectrum_row(out, file, curve.value, percent, (1 - curve.alive) * curve.total);
+            if (curve.alive <= 0) break;
+            percent = bench_spectrum_next(percent, &half);
+        }
+    }
+    if (curve.alive > 0 && curve.total > 0) {
+        end = bench_curve_end(ended, cut);
+        if (percent < 100) bench_spectrum_row(out, file, end, percent, curve.total);
+    }
+    bench_spectrum_row(out, file, end, 100, curve.total);
+}
+
+// Buckets and SubBuckets describe our own histogram in HdrHistogram's terms: 256 exact values, then 128 to each doubling.
+static void bench_spectrum(FILE *out, bool file, const fsi_hist *ended, const fsi_hist *cut)
+{
+    int decimals = file ? 6 : 3;
+    double mean, deviation;
+    bench_curve all = bench_curve_of(ended, cut);
+    bench_curve_moments(ended, cut, &mean, &deviation);
+    (void)fprintf(out, file ? "%12s %14s %10s %14s\n\n" : "%12s %12s %12s %12s\n\n", "Value", "Percentile",
+                  "TotalCount", "1/(1-Percentile)");
+    bench_spectrum_rows(out, file, ended, cut);
+    (void)fprintf(out, "#[Mean    = %12.*f, StdDeviation   = %12.*f]\n", decimals, bench_ms(mean), decimals,
+                  bench_ms(deviation));
+    (void)fprintf(out, "#[Max     = %12.*f, Total count    = %12.0f]\n", decimals,
+                  bench_ms((double)bench_curve_end(ended, all.cut)), all.total);
+    (void)fprintf(out, "#[Buckets = %12d, SubBuckets     = %12d]\n", (FSI_HIST_CELLS >> FSI_HIST_BITS) - 1,
+                  2 << FSI_HIST_BITS);
+}
+
+static void bench_wrk2_table(FILE *out, const bench_result *result, bool service)
+{
+    static const double shares[] = {0.5, 0.75, 0.9, 0.99, 0.999, 0.9999, 0.99999, 1};
+    char text[48];
+    (void)fprintf(out, "  Latency Distribution (HdrHistogram - %s)\n",
+                  service ? "Uncorrected Latency (measured without taking delayed starts into account)"
+                          : "Recorded Latency");
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        bool beyond; // this layout prints the plain time; the audit says "> t"
+        uint64_t ns = service ? bench_service_at(result, shares[i]) : bench_response_at(result, shares[i], &beyond);
+        (void)fprintf(out, "%7.3f%%", shares[i] * 100);
+        bench_cell(out, bench_time_text(text, sizeof text, (double)ns / 1000), 10);
+        (void)fprintf(out, "\n");
+    }
+    (void)fprintf(out, "\n  Detailed Percentile spectrum:\n");
+    bench_spectrum(out, false, service ? &result->service : &result->response, service ? NULL : &result->censored);
+    (void)fprintf(out, "----------------------------------------------------------\n");
+}
+
+// What wrk2 prints in place of wrk's Latency Distribution: response times and, when asked for, service times.
+FSI_PRIVATE void bench_print_wrk2(FILE *out, const bench_result *result, bool service)
+{
+    bench_wrk2_table(out, result, false);
+    if (!service) return;
+    (void)fprintf(out, "\n");
+    bench_wrk2_table(out, result, true);
+}
+
+// The response times as HistogramLogProcessor writes them, in milliseconds: what the plotter of hdrhistogram.org reads.
+FSI_PRIVATE void bench_write_hgrm(FILE *out, const bench_result *result)
+{
+    bench_spectrum(out, true, &result->response, &result->censored);
+}
+
+#define BENCH_BARS_MAX 112
+
+// A distribution in ranges of equal length on a log scale, between readable numbers.
+typedef struct bench_bars {
+    uint32_t count;
+    double edges[BENCH_BARS_MAX + 2]; // ns
+    uint64_t counts[BENCH_BARS_MAX], most;
+} bench_bars;
+
+// 48, 24, 12, 6, 3 or 1 numbers to a decade, all in the same ratio as nearly as two or three digits allow: number `index`, counted
+// from 1 ns.
+static double bench_edge(uint32_t per_decade, uint32_t index)
+{
+    static const double steps[12] = {1.0, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 3.9, 4.7, 5.6, 6.8, 8.2};
+    uint32_t step = index % per_decade;
+    double edge = 1;
+    if (per_decade <= 12) edge = steps[step * (12 / per_decade)];
+    for (uint32_t i = step * (48 / per_decade); per_decade > 12 && i; i--) edge *= 1.049139729; // the 48th root of 10
+    if (per_decade > 12) edge = (double)(uint32_t)(edge * 100 + 0.5) / 100;
+    for (uint32_t i = index / per_decade; i; i--) edge *= 10;
+    return edge;
+}
+
+// Edges around [low, high], as fine as `max` ranges allow. Returns how many ranges.
+static uint32_t bench_edges(double *edges, double low, double high, uint32_t max)
+{
+    static const uint32_t series[] = {48, 24, 12, 6, 3, 1};
+    for (size_t i = 0;; i++) {
+        uint32_t first = 0, count = 0;
+        while (bench_edge(series[i], first + 1) <= low) first++;
+        while (count <= max && bench_edge(series[i], first + count) <= high) count++;
+        bool fits = count && count <= max;
+        if (!fits && series[i] > 1) continue;
+        if (!fits) count = max; // what is beyond falls into the last
+        for (uint32_t at = 0; at <= count; at++) edges[at] = bench_edge(series[i], first + at);
+        return count;
+    }
+}
+
+static void bench_bars_of(bench_bars *bars, const fsi_hist *hist, uint32_t max)
+{
+    uint32_t at = 0;
+    memset(bars, 0, sizeof *bars);
+    if (!hist->count) return;
+    bars->count = bench_edges(bars->edges, hist->min ? (double)hist->min : 1, hist->max ? (double)hist->max : 1, max);
+    for (uint32_t cell = 0, top = fsi_hist_cell(hist->max); cell < FSI_HIST_CELLS; cell++) {
+        if (!hist->cells[cell]) continue;
+        uint64_t value = cell == top ? hist->max : fsi_hist_value(cell);
+        if (value < hist->min) value = hist->min;
+        while (at + 1 < bars->count && (double)value >= bars->edges[at + 1]) at++;
+        bars->counts[at] += hist->cells[cell];
+        if (bars->counts[at] > bars->most) bars->most = bars->counts[at];
+    }
+}
+
+// "1.5ms", "100us": a round time. micro is how microseconds are written, gap what stands before the unit.
+static const char *bench_round_time(char *out, size_t size, double ns, const char *gap, const char *micro)
+{
+    const char *unit = ns < 1e3 ? "ns" : ns < 1e6 ? micro : ns < 1e9 ? "ms" : "s";
+    double scale = ns < 1e3 ? 1 : ns < 1e6 ? 1e3 : ns < 1e9 ? 1e6 : 1e9;
+    (void)snprintf(out, size, "%.6g%s%s", ns / scale, gap, unit);
+    return out;
+}
+
+#define BENCH_BAR_WIDTH 32
+
+static void bench_histogram_row(FILE *out, const char *label, uint64_t count, uint64_t most, double all)
+{
+    char bar[BENCH_BAR_WIDTH + 1], number[48];
+    uint32_t length = most ? (uint32_t)((double)count / (double)most * BENCH_BAR_WIDTH + 0.5) : 0;
+    memset(bar, '#', sizeof bar);
+    bar[length] = 0;
+    if (count && !length) memcpy(bar, ".", 2);
+    if (count < 1000000000000u)
+        (void)snprintf(number, sizeof number, "%llu", (unsigned long long)count);
+    else
+        (void)bench_count_text(number, sizeof number, (double)count);
+    (void)fprintf(out, "  %-17s  %-*s %12s %6.2f%%\n", label, BENCH_BAR_WIDTH, bar, number, 100 * (double)count / all);
+}
+
+// For a terminal of 80 columns: at most 18 ranges, and what never ended as a last row.
+FSI_PRIVATE void bench_print_histogram(FILE *out, const bench_result *result)
+{
+    static const char micro[] = "us";
+    bench_bars bars;
+    char low[32], high[32], label[80];
+    uint64_t cut = result->censored.count;
+    double all = (double)result->response.count + (double)cut;
+    bench_bars_of(&bars, &result->response, 18);
+    if (all == 0) {
+        (void)fprintf(out, "  Response times: none, no request ended\n");
+        return;
+    }
+    (void)fprintf(out, "  %-52s %12s %7s\n", "Response time", "requests", "share");
+    if (cut > bars.most) bars.most = cut;
+    for (uint32_t i = 0; i < bars.count; i++) {
+        (void)bench_round_time(low, sizeof low, bars.edges[i], "", micro);
+        (void)bench_round_time(high, sizeof high, bars.edges[i + 1], "", micro);
+        (void)snprintf(label, sizeof label, "%7s - %s", low, high);
+        bench_histogram_row(out, label, bars.counts[i], bars.most, all);
+    }
+    if (cut) bench_histogram_row(out, "     not ended", cut, bars.most, all);
+}
+
+static uint64_t bench_class(const bench_result *result, uint32_t hundred)
+{
+    uint64_t sum = 0;
+    for (uint32_t status = hundred * 100; status < hundred * 100 + 100 && status < 600; status++)
+        sum += result->statuses[status];
+    return sum;
+}
+
+// A whole number of milliseconds, as ab rounds.
+static unsigned long long bench_whole_ms(double ns)
+{
+    return (unsigned long long)(ns / 1e6 + 0.5);
+}
+
+// A row of Connection Times. ab has a time for each request, 0 where nothing had to be connected: `all` requests, those without a
+// sample took no time.
+static void bench_ab_row(FILE *out, const char *name, const fsi_hist *hist, uint64_t all)
+{
+    double n = (double)(all > hist->count ? all : hist->count), zeros = n - (double)hist->count;
+    double mean = n > 0 ? hist->sum / n : 0;
+    double deviation = n > 1 ? bench_sqrt((hist->sum2 - hist->sum * mean) / (n - 1)) : 0;
+    double rank = n / 2 - zeros; // of the median, among the samples
+    uint64_t median = rank > 0 ? fsi_hist_at(hist, rank / (double)hist->count) : 0;
+    (void)fprintf(out, "%-11s %5llu %4llu %5.1f %6llu %7llu\n", name,
+                  bench_whole_ms(zeros > 0 || !hist->count ? 0 : (double)hist->min), bench_whole_ms(mean),
+                  bench_ms(deviation), bench_whole_ms((double)median), bench_whole_ms((double)bench_longest(hist)));
+}
+
+// Failed requests in ab's four words. Connect: no connection could be made. Receive: reading or writing failed, the peer closed or
+// reset, or no answer within --timeout. Length: another body length than the first answer's (they are complete all the same, as
+// with ab). Exceptions: no HTTP answer, a wrong body, or a status that --expect-status did not allow although it was a 2xx; the
+// others are Non-2xx responses and not failed, as with ab.
+static void bench_ab_failed(FILE *out, const bench_result *result, uint64_t non_2xx)
+{
+    const uint64_t *failed = result->failed;
+    uint64_t connect = 0,
+             receive = failed[BENCH_CLOSED] + failed[BENCH_RESET] + failed[BENCH_WRITE] + failed[BENCH_TIMEOUT];
+    uint64_t exceptions = failed[BENCH_BAD] + failed[BENCH_BODY];
+    for (int kind = BENCH_REFUSED; kind <= BENCH_UNREACHABLE; kind++) connect += failed[kind];
+    if (failed[BENCH_STATUS] > non_2xx) exceptions += failed[BENCH_STATUS] - non_2xx;
+    uint64_t sum = connect + receive + result->other_length + exceptions;
+    (void)fprintf(out, "Failed requests:        %llu\n", (unsigned long long)sum);
+    if (sum)
+        (void)fprintf(out, "   (Connect: %llu, Receive: %llu, Length: %llu, Exceptions: %llu)\n",
+                      (unsigned long long)connect, (unsigned long long)receive,
+                      (unsigned long long)result->other_length, (unsigned long long)exceptions);
+    if (non_2xx) (void)fprintf(out, "Non-2xx responses:      %llu\n", (unsigned long long)non_2xx);
+}
+
+static void bench_ab_head(FILE *out, const bench_result *result)
+{
+    bench_url url;
+    if (bench_url_parse(&url, result->setup.url)) memset(&url, 0, sizeof url); // it comes from a file
+    (void)fprintf(out, "This is fastserve bench, in the layout of ApacheBench, Version 2.3\n\nBenchmarking ");
+    bench_plain(out, url.host);
+    (void)fprintf(out, " (be patient).....done\n\n\nServer Software:        ");
+    bench_plain(out, result->server);
+    (void)fprintf(out, "\nServer Hostname:        ");
+    bench_plain(out, url.host);
+    (void)fprintf(out, "\nServer Port:            ");
+    bench_plain(out, url.port);
+    (void)fprintf(out, "\n\nDocument Path:          %s", url.target.len && *url.target.ptr == '/' ? "" : "/");
+    if (url.target.len) bench_plain(out, url.target.ptr);
+    (void)fprintf(out, "\nDocument Length:        %llu bytes\n\n", (unsigned long long)result->first_length);
+}
+
+// Complete are the answers that came whole, as in the wrk layout.
+static void bench_ab_totals(FILE *out, const bench_result *result)
+{
+    double seconds = bench_run_s(result), complete = (double)bench_answers(result);
+    uint64_t non_2xx = bench_answers(result) - bench_class(result, 2);
+    if (bench_class(result, 2) > bench_answers(result)) non_2xx = 0;
+    (void)fprintf(out, "Concurrency Level:      %u\n", result->setup.connections);
+    (void)fprintf(out, "Time taken for tests:   %.3f seconds\n", seconds);
+    (void)fprintf(out, "Complete requests:      %.0f\n", complete);
+    bench_ab_failed(out, result, non_2xx);
+    if (!result->setup.close) (void)fprintf(out, "Keep-Alive requests:    %llu\n", (unsigned long long)result->kept);
+    (void)fprintf(out, "Total transferred:      %llu bytes\n", (unsigned long long)result->bytes_in);
+    (void)fprintf(out, "HTML transferred:       %llu bytes\n", (unsigned long long)result->bytes_body);
+    if (complete == 0) return; // ab itself prints nothing more
+    (void)fprintf(out, "Requests per second:    %.2f [#/sec] (mean)\n", complete / seconds);
+    (void)fprintf(out, "Time per request:       %.3f [ms] (mean)\n",
+                  (double)result->setup.connections * seconds * 1000 / complete);
+    (void)fprintf(out, "Time per request:       %.3f [ms] (mean, across all concurrent requests)\n",
+                  seconds * 1000 / complete);
+    (void)fprintf(out, "Transfer rate:          %.2f [Kbytes/sec] received\n",
+                  (double)result->bytes_in / 1024 / seconds);
+}
+
+// ApacheBench's layout. Connect is the time until a connection was up, 0 for a request on one that was; Processing is service time,
+// Waiting the time to an answer's head, Total the response time (in open loop with the wait for a free connection). The percentages
+// are bench_quantile's: they know of what never ended, which the rows above leave out.
+FSI_PRIVATE void bench_print_ab(FILE *out, const bench_result *result)
+{
+    static const int percents[] = {50, 66, 75, 80, 90, 95, 98, 99, 100};
+    bench_ab_head(out, result);
+    bench_ab_totals(out, result);
+    if (result->response.count) {
+        (void)fprintf(out, "\nConnection Times (ms)\n              min  mean[+/-sd] median   max\n");
+        bench_ab_row(out, "Connect:", &result->connect, result->done);
+        bench_ab_row(out, "Processing:", &result->service, 0);
+        bench_ab_row(out, "Waiting:", &result->wait, 0);
+        bench_ab_row(out, "Total:", &result->response, 0);
+    }
+    if (result->response.count + result->censored.count < 2) return; // as ab: one is no distribution
+    (void)fprintf(out, "\nPercentage of the requests served within a certain time (ms)\n");
+    for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
+        bool beyond;
+        uint64_t ns = bench_response_at(result, percents[i] / 100.0, &beyond);
+        (void)fprintf(out, "%s%d%%  %5llu%s\n", percents[i] < 100 ? "  " : " ", percents[i], bench_whole_ms((double)ns),
+                      percents[i] < 100 ? "" : " (longest request)");
+    }
+}
+
+// Requests that were sent: due, not left unsent, and with a connection to go out on.
+static uint64_t bench_sent(const bench_result *result)
+{
+    uint64_t not_sent = result->unsent;
+    for (int kind = BENCH_REFUSED; kind <= BENCH_UNREACHABLE; kind++) not_sent += result->failed[kind];
+    return result->due > not_sent ? result->due - not_sent : 0;
+}
+
+// httperf samples the reply rate every 5 s. Ours are sums of whole slots of the series: of 5 s, or as near above as slots allow
+// when they have grown longer. What is left at the end is no sample, nor is an answer that did not end well a reply.
+static void bench_httperf_rate(FILE *out, const bench_result *result)
+{
+    uint64_t slot = result->second_ns ? result->second_ns : 1000000000u, join = (5000000000u + slot - 1) / slot;
+    uint64_t whole = result->run_ns / slot < result->second_count ? result->run_ns / slot : result->second_count;
+    double low = 0, high = 0, sum = 0, sum2 = 0, samples = 0;
+    for (uint64_t at = 0; at + join <= whole; at += join) {
+        uint64_t done = 0;
+        for (uint64_t i = at; i < at + join; i++) done += result->seconds[i].done;
+        double rate = (double)done * 1e9 / (double)(join * slot);
+        if (samples == 0 || rate < low) low = rate;
+        if (rate > high) high = rate;
+        sum += rate, sum2 += rate * rate, samples++;
+    }
+    double mean = samples > 0 ? sum / samples : 0;
+    double deviation = samples > 1 ? bench_sqrt((sum2 - sum * mean) / (samples - 1)) : 0;
+    (void)fprintf(out, "Reply rate [replies/s]: min %.1f avg %.1f max %.1f stddev %.1f (%.0f samples)\n", low, mean,
+                  high, deviation, samples);
+}
+
+// Connection time is httperf's time from opening a connection to its end. Without samples of that, a connection of one request
+// (--close, --calls 1) has that request's response time; else it is 0.0, httperf's way to say that there are none.
+static void bench_httperf_connections(FILE *out, const bench_result *result)
+{
+    bool single = result->setup.close || result->setup.calls == 1;
+    const fsi_hist *life = single && !result->life.count ? &result->response : &result->life;
+    double seconds = bench_run_s(result), opened = (double)result->conns_opened, mean, deviation, connect, spread;
+    double tried = opened;
+    for (int kind = BENCH_REFUSED; kind <= BENCH_UNREACHABLE; kind++) tried += (double)result->events[kind];
+    bench_moments(life, &mean, &deviation);
+    bench_moments(&result->connect, &connect, &spread);
+    (void)fprintf(out, "Total: connections %.0f requests %llu replies %llu test-duration %.3f s\n\n", tried,
+                  (unsigned long long)bench_sent(result), (unsigned long long)bench_answers(result), seconds);
+    (void)fprintf(out, "Connection rate: %.1f conn/s (%.1f ms/conn, <=%llu concurrent connections)\n", tried / seconds,
+                  tried > 0 ? seconds * 1000 / tried : 0, (unsigned long long)result->conns_most);
+    (void)fprintf(out, "Connection time [ms]: min %.1f avg %.1f max %.1f median %.1f stddev %.1f\n",
+                  life->count ? bench_ms((double)life->min) : 0, bench_ms(mean), bench_ms((double)life->max),
+                  bench_ms((double)fsi_hist_at(life, 0.5)), bench_ms(deviation));
+    (void)fprintf(out, "Connection time [ms]: connect %.1f\n", bench_ms(connect));
+    (void)fprintf(out, "Connection length [replies/conn]: %.3f\n\n",
+                  opened > 0 ? (double)bench_answers(result) / opened : 0);
+}
+
+// Response is the time to an answer's head, transfer the rest of the service time. A header is what was received and is no body
+// (chunk sizes and trailers too, so there is never a footer).
+static void bench_httperf_replies(FILE *out, const bench_result *result)
+{
+    double replies = (double)bench_answers(result), wait, service, spread;
+    double body = replies > 0 ? (double)result->bytes_body / replies : 0;
+    double all = replies > 0 ? (double)result->bytes_in / replies : 0;
+    bench_moments(&result->wait, &wait, &spread);
+    bench_moments(&result->service, &service, &spread);
+    bench_httperf_rate(out, result);
+    (void)fprintf(out, "Reply time [ms]: response %.1f transfer %.1f\n", bench_ms(wait),
+                  service > wait ? bench_ms(service - wait) : 0);
+    (void)fprintf(out, "Reply size [B]: header %.1f content %.1f footer 0.0 (total %.1f)\n",
+                  all > body ? all - body : 0, body, all);
+    (void)fprintf(out, "Reply status:");
+    for (uint32_t hundred = 1; hundred < 6; hundred++)
+        (void)fprintf(out, " %uxx=%llu", hundred, (unsigned long long)bench_class(result, hundred));
+    (void)fprintf(out, "\n\n");
+}
+
+// Errors as httperf counts them, by what happened to sockets. client-timo: --timeout, of a connection or an answer. connreset: also
+// a peer that closed early, and a failed write. other: unreachable, no HTTP, a wrong body. A status is no error, as with httperf.
+static void bench_httperf_errors(FILE *out, const bench_result *result)
+{
+    const uint64_t *events = result->events;
+    unsigned long long timeouts = events[BENCH_TIMEOUT] + events[BENCH_CONNECT_TIMEOUT],
+                       refused = events[BENCH_REFUSED];
+    unsigned long long reset = events[BENCH_RESET] + events[BENCH_CLOSED] + events[BENCH_WRITE];
+    unsigned long long descriptors = events[BENCH_NO_DESCRIPTORS], ports = events[BENCH_NO_PORTS];
+    unsigned long long other = events[BENCH_UNREACHABLE] + events[BENCH_BAD] + result->failed[BENCH_BODY];
+    (void)fprintf(out, "Errors: total %llu client-timo %llu socket-timo 0 connrefused %llu connreset %llu\n",
+                  timeouts + refused + reset + descriptors + ports + other, timeouts, refused, reset);
+    (void)fprintf(out, "Errors: fd-unavail %llu addrunavail %llu ftab-full 0 other %llu\n", descriptors, ports, other);
+}
+
+// httperf's layout.
+FSI_PRIVATE void bench_print_httperf(FILE *out, const bench_result *result)
+{
+    double seconds = bench_run_s(result), requests = (double)bench_sent(result);
+    double user = (double)result->client_user_ns / 1e9, sys = (double)result->client_sys_ns / 1e9;
+    double bytes = (double)result->bytes_in + (double)result->bytes_out;
+    (void)fprintf(out, "This is fastserve bench, in the layout of httperf: ");
+    bench_plain(out, result->setup.url);
+    (void)fprintf(out, "\n\n");
+    bench_httperf_connections(out, result);
+    (void)fprintf(out, "Request rate: %.1f req/s (%.1f ms/req)\n", requests / seconds,
+                  requests > 0 ? seconds * 1000 / requests : 0);
+    (void)fprintf(out, "Request size [B]: %.1f\n\n", requests > 0 ? (double)result->setup.request_bytes : 0);
+    bench_httperf_replies(out, result);
+    (void)fprintf(out, "CPU time [s]: user %.2f system %.2f (user %.1f%% system %.1f%% total %.1f%%)\n", user, sys,
+                  100 * user / seconds, 100 * sys / seconds, 100 * (user + sys) / seconds);
+    (void)fprintf(out, "Net I/O: %.1f KB/s (%.1f*10^6 bps)\n\n", bytes / seconds / 1024, bytes * 8 / seconds / 1e6);
+    bench_httperf_errors(out, result);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-html   A run as one page that needs nothing else: figures, four charts as SVG, tables. Every chart is drawn twice, for a
+//                screen and for a phone, so that its text keeps its size; the style sheet shows one. What came from outside
+//                (URL, Server field, errors) is hostile and goes through bench_html_text only.
+// ---------------------------------------------------------------------------------------------------------
+
+// Text for an element or a quoted attribute. Bytes that are no printable ASCII are told as numbers, so no control character, no
+// broken UTF-8 and no change of direction gets in.
+static void bench_html_text(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '<' || c == '>' || c == '&' || c == '"' || c == '\'')
+            (void)fprintf(out, "&#%u;", c);
+        else if (c < 32 || c > 126)
+            (void)fprintf(out, "\\x%02x", c);
+        else
+            (void)fputc(c, out);
+    }
+}
+
+// Logarithm to the base of ten, bit by bit; good for a billionth.
+static double bench_log10(double x)
+{
+    double whole = 0, rest = 0;
+    if (!(x > 1e-300)) return -300;
+    if (x > 1e300) return 300;
+    for (; x >= 2; x /= 2) whole++;
+    for (; x < 1; x *= 2) whole--;
+    for (double bit = 0.5; bit > 1e-10; bit /= 2) {
+        x *= x;
+        if (x >= 2) x /= 2, rest += bit;
+    }
+    return (whole + rest) * 0.301029995663981195;
+}
+
+// Three digits and a unit that fits: "812 µs", "1.24 ms", "13.0 s". As HTML.
+static const char *bench_html_time(char *out, size_t size, double ns)
+{
+    static const struct {
+        double limit, scale;
+        const char *unit;
+    } units[] = {{999.5, 1, "ns"},    {999.5e3, 1e3, "&micro;s"}, {999.5e6, 1e6, "ms"},
+                 {119.5e9, 1e9, "s"}, {7170e9, 6e10, "min"},      {1e300, 3.6e12, "h"}};
+    size_t at = 0;
+    while (at < 5 && ns >= units[at].limit) at++;
+    double value = ns / units[at].scale;
+    int decimals = at == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+    (void)snprintf(out, size, "%.*f&nbsp;%s", decimals, value, units[at].unit);
+    return out;
+}
+
+// A whole number in groups of three; what is below 100 and no whole number has two decimals.
+static const char *bench_html_number(char *out, size_t size, double value)
+{
+    char digits[400];
+    size_t at = 0, len;
+    double whole = (double)(uint64_t)value;
+    if (value >= 1e18) {
+        (void)snprintf(out, size, "%.3g", value);
+        return out;
+    }
+    if (value < 100 && value > whole) {
+        (void)snprintf(out, size, "%.2f", value);
+        return out;
+    }
+    (void)snprintf(digits, sizeof digits, "%.0f", value);
+    len = strlen(digits);
+    for (size_t i = 0; i < len && at + 2 < size; i++) {
+        if (i && (len - i) % 3 == 0) out[at++] = ',';
+        out[at++] = digits[i];
+    }
+    out[at] = 0;
+    return out;
+}
+
+// "1.50 MB", with a space that does not break.
+static const char *bench_html_bytes(char *out, size_t size, double bytes)
+{
+    char text[64];
+    size_t digits = strspn(bench_bytes_text(text, sizeof text, bytes), "0123456789.");
+    (void)snprintf(out, size, "%.*s&nbsp;%s", (int)digits, text, text + digits);
+    return out;
+}
+
+static const char *bench_html_percent(char *out, size_t size, double part, double all)
+{
+    double percent = all > 0 ? 100 * part / all : 0;
+    if (percent < 0.001)
+        (void)snprintf(out, size, part > 0 ? "&lt;&nbsp;0.001&nbsp;%%" : "0&nbsp;%%");
+    else if (percent > 99.99 && percent < 100)
+        (void)snprintf(out, size, "&gt;&nbsp;99.99&nbsp;%%"); // what is not all does not look like it
+    else
+        (void)snprintf(out, size, "%.*f&nbsp;%%",
+                       percent < 1                                       ? 3
+                       : percent < 10 || (percent > 99 && percent < 100) ? 2
+                                                                         : 1,
+                       percent);
+    return out;
+}
+
+// One drawing. Scales map [x0, x1] and [y0, y1] to the inside of the margins; logarithms are taken before.
+typedef struct bench_plot {
+    FILE *out;
+    bool narrow, log;     // log: the values of the y axis are logarithms
+    double width, height; // px
+    double left, right;   // edges of the inside, px
+    double top, bottom;
+    double x0, x1, y0, y1;
+} bench_plot;
+
+static bench_plot bench_plot_begin(FILE *out, bool narrow, double height, const char *label)
+{
+    bench_plot plot;
+    memset(&plot, 0, sizeof plot);
+    plot.out = out;
+    plot.narrow = narrow;
+    plot.width = narrow ? 340 : 720;
+    plot.height = height;
+    plot.left = 62, plot.right = plot.width - 14;
+    plot.top = 26, plot.bottom = height - 28;
+    plot.x1 = plot.y1 = 1;
+    (void)fprintf(out, "<svg class=\"%s\" viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"%s\">\n",
+                  narrow ? "n" : "w", plot.width, height, label);
+    return plot;
+}
+
+static void bench_plot_end(const bench_plot *plot)
+{
+    (void)fprintf(plot->out, "</svg>\n");
+}
+
+static double bench_plot_x(const bench_plot *plot, double x)
+{
+    double px = plot->left + (x - plot->x0) / (plot->x1 - plot->x0) * (plot->right - plot->left);
+    return px < plot->left ? plot->left : px > plot->right ? plot->right : px;
+}
+
+static double bench_plot_y(const bench_plot *plot, double y)
+{
+    double px = plot->bottom - (y - plot->y0) / (plot->y1 - plot->y0) * (plot->bottom - plot->top);
+    return px < plot->top ? plot->top : px > plot->bottom ? plot->bottom : px;
+}
+
+// A time as this plot's y axis has it.
+static double bench_plot_time(const bench_plot *plot, double ns)
+{
+    return plot->log ? bench_log10(ns > 1 ? ns : 1) : ns;
+}
+
+// anchor: "start", "middle", "end". text is HTML.
+static void bench_plot_text(const bench_plot *plot, double x, double y, const char *anchor, const char *style,
+                            const char *text)
+{
+    (void)fprintf(plot->out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" class=\"%s\">%s</text>\n", x, y, anchor,
+                  style, text);
+}
+
+static void bench_plot_line(const bench_plot *plot, const char *style, double x1, double y1, double x2, double y2)
+{
+    (void)fprintf(plot->out, "<path class=\"%s\" d=\"M%.1f %.1fL%.1f %.1f\"/>\n", style, x1, y1, x2, y2);
+}
+
+// About how wide a label is, in px: an entity counts as one letter.
+static double bench_plot_width(const char *text)
+{
+    double letters = 0;
+    for (; *text; text++, letters++)
+        if (*text == '&') text += strcspn(text, ";");
+    return letters * 7;
+}
+
+static void bench_plot_y_tick(const bench_plot *plot, double y, const char *text)
+{
+    double at = bench_plot_y(plot, y);
+    bench_plot_line(plot, "grid", plot->left, at, plot->right, at);
+    bench_plot_text(plot, plot->left - 6, at + 4, "end", "tick", text);
+}
+
+// A label below the axis, unless it would touch the one before, which ended at *used, or leave the drawing.
+static void bench_plot_x_tick(const bench_plot *plot, double x, const char *text, double *used)
+{
+    double at = bench_plot_x(plot, x), half = bench_plot_width(text) / 2;
+    double middle = at + half > plot->width ? plot->width - half : at;
+    if (middle - half < *used) return;
+    bench_plot_line(plot, "grid", at, plot->top, at, plot->bottom);
+    bench_plot_text(plot, middle, plot->bottom + 17, "middle", "tick", text);
+    *used = middle + half + 8;
+}
+
+// 1, 2 or 5 times a power of ten, so that at most `count` steps cover the range.
+static double bench_step(double range, double count)
+{
+    double step = 1;
+    if (!(range > 0)) return 1;
+    while (step * count < range) step *= 10;
+    while (step / 10 * count >= range) step /= 10;
+    if (step / 5 * count >= range) return step / 5;
+    return step / 2 * count >= range ? step / 2 : step;
+}
+
+// The number 1, 2 or 5 times a power of ten next to ns: not above it, or, if `up`, not below.
+static double bench_125(double ns, bool up)
+{
+    double at = 1;
+    if (ns < 1) return 1;
+    while (at * 10 <= ns) at *= 10;
+    if (!up) return ns >= at * 5 ? at * 5 : ns >= at * 2 ? at * 2 : at;
+    return ns <= at ? at : ns <= at * 2 ? at * 2 : ns <= at * 5 ? at * 5 : at * 10;
+}
+
+// The next tick of a time axis on a log scale; decades: only where 1, 2, 5 would be too many.
+static double bench_125_next(double at, bool decades)
+{
+    double decade = 1;
+    while (decade * 10 <= at * 1.0001) decade *= 10;
+    if (decades || at > decade * 3) return decade * 10;
+    return at < decade * 1.5 ? decade * 2 : decade * 5;
+}
+
+static const char *bench_html_tick(char *out, size_t size, double ns)
+{
+    return bench_round_time(out, size, ns, "&nbsp;", "&micro;s");
+}
+
+// Gives the y axis times from low to high: logarithmic where they differ by 20 and more, else from 0; and draws its ticks.
+static void bench_plot_times(bench_plot *plot, double low, double high)
+{
+    char text[48];
+    double last = plot->bottom + 100;
+    plot->log = low > 0 && high / low >= 20;
+    if (!plot->log) {
+        double step = bench_step(high, 5);
+        plot->y0 = 0, plot->y1 = step;
+        while (plot->y1 < high) plot->y1 += step;
+        for (double at = 0; at <= plot->y1 * 1.001; at += step)
+            bench_plot_y_tick(plot, at, at > 0 ? bench_html_tick(text, sizeof text, at) : "0");
+        return;
+    }
+    double first = bench_125(low, false), end = bench_125(high, true);
+    plot->y0 = bench_log10(first), plot->y1 = bench_log10(end);
+    // From 1 to 2 is three tenths of a decade: room for a label, or only decades get one.
+    bool decades = (plot->bottom - plot->top) / (plot->y1 - plot->y0) * 0.3 < 19;
+    if (decades) first = bench_125_next(first * 0.999, true);
+    for (double at = first; at <= end * 1.001; at = bench_125_next(at, decades)) {
+        double y = bench_plot_y(plot, bench_log10(at));
+        if (last - y < 14) continue;
+        bench_plot_y_tick(plot, bench_log10(at), bench_html_tick(text, sizeof text, at));
+        last = y;
+    }
+}
+
+// A path that leaves out what is nearer than half a pixel to its last point.
+typedef struct bench_path {
+    const bench_plot *plot;
+    double x, y;
+    bool drawn;
+} bench_path;
+
+static void bench_path_to(bench_path *path, double x, double y)
+{
+    double dx = x - path->x, dy = y - path->y;
+    if (path->drawn && dx * dx + dy * dy < 0.25) return;
+    (void)fprintf(path->plot->out, "%s%.1f %.1f", path->drawn ? "L" : "M", x, y);
+    path->x = x, path->y = y, path->drawn = true;
+}
+
+static void bench_path_begin(bench_path *path, const bench_plot *plot, const char *style)
+{
+    memset(path, 0, sizeof *path);
+    path->plot = plot;
+    (void)fprintf(plot->out, "<path class=\"%s\" d=\"", style);
+}
+
+static void bench_path_end(const bench_path *path)
+{
+    (void)fprintf(path->plot->out, "%s\"/>\n", path->drawn ? "" : "M0 0");
+}
+
+// ---- the percentile curve
+
+// Where a share of requests stands on the axis of percentiles: each nine has the same room.
+static double bench_nines(double alive)
+{
+    return alive > 0 ? -bench_log10(alive) : 300;
+}
+
+// The quantile function: steps, as long as many requests took the same time. Returns the share that is left where it ends.
+static double bench_plot_curve(const bench_plot *plot, const char *style, const fsi_hist *ended, const fsi_hist *cut)
+{
+    bench_path path;
+    bench_curve curve = bench_curve_of(ended, cut);
+    double before = 1;
+    bench_path_begin(&path, plot, style);
+    for (; curve.alive > 0 && bench_curve_next(&curve); before = curve.alive) {
+        double y = bench_plot_y(plot, bench_plot_time(plot, (double)curve.value));
+        bench_path_to(&path, bench_plot_x(plot, bench_nines(before)), y);
+        bench_path_to(&path, bench_plot_x(plot, bench_nines(curve.alive)), y);
+    }
+    bench_path_end(&path);
+    return curve.alive;
+}
+
+static const struct {
+    double share;
+    const char *name;
+} bench_nine_marks[] = {
+    {0, "0&nbsp;%"},        {0.5, "50&nbsp;%"},       {0.9, "90&nbsp;%"},         {0.99, "99&nbsp;%"},
+    {0.999, "99.9&nbsp;%"}, {0.9999, "99.99&nbsp;%"}, {0.99999, "99.999&nbsp;%"}, {0.999999, "99.9999&nbsp;%"}};
+#define BENCH_NINE_MARKS (sizeof bench_nine_marks / sizeof bench_nine_marks[0])
+
+// The value at each mark, above the curve on its left, where there is room; the longest at the right end.
+static void bench_plot_marks(const bench_plot *plot, const bench_result *result, bool ends)
+{
+    char text[64], value[48];
+    double end = (double)bench_curve_end(&result->response, &result->censored), used = plot->left;
+    (void)snprintf(text, sizeof text, "%s%s", ends ? "max&nbsp;" : "not ended: over&nbsp;",
+                   bench_html_time(value, sizeof value, end));
+    double room = plot->right - bench_plot_width(text) - 8;
+    bench_plot_text(plot, plot->right, bench_plot_y(plot, bench_plot_time(plot, end)) - 8, "end",
+                    ends ? "mark" : "mark bad", text);
+    for (size_t i = 1; i < BENCH_NINE_MARKS; i++) {
+        bool beyond;
+        double nines = bench_nines(1 - bench_nine_marks[i].share);
+        uint64_t ns = bench_response_at(result, bench_nine_marks[i].share, &beyond);
+        if (beyond || nines > plot->x1 * 1.0001) break;
+        double x = bench_plot_x(plot, nines), y = bench_plot_y(plot, bench_plot_time(plot, (double)ns));
+        (void)fprintf(plot->out, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n", x, y);
+        double width = bench_plot_width(bench_html_time(text, sizeof text, (double)ns));
+        bool left = x - 4 - width >= plot->left + 4; // else on its right, below the curve
+        double from = left ? x - 4 - width : x + 8;
+        if (strcmp(text, value) == 0 || from + width > room || (left && from < used)) continue;
+        bench_plot_text(plot, from, left ? y - 8 : y + 14, "start", "mark", text);
+        if (left) used = from + width + 6;
+    }
+}
+
+// True if service times differ from response times by so much that two curves can be seen.
+static bool bench_service_differs(const bench_result *result)
+{
+    static const double shares[] = {0.5, 0.9, 0.99, 1};
+    for (size_t i = 0; i < 4 && result->service.count; i++) {
+        bool beyond;
+        double response = (double)bench_response_at(result, shares[i], &beyond);
+        double service = (double)bench_service_at(result, shares[i]);
+        if (!beyond && (response > service * 1.1 || service > response * 1.1)) return true;
+    }
+    return false;
+}
+
+static void bench_html_curve(FILE *out, const bench_result *result, bool narrow)
+{
+    bench_plot plot = bench_plot_begin(out, narrow, narrow ? 280 : 320, "Response time by percentile");
+    const fsi_hist *ended = &result->response, *cut = &result->censored;
+    bool service = bench_service_differs(result);
+    double end = (double)bench_curve_end(ended, cut), low = ended->count ? (double)ended->min : end, used = 0;
+    if (service && (double)result->service.min < low) low = (double)result->service.min;
+    if (service && (double)result->service.max > end) end = (double)result->service.max;
+    bench_plot_times(&plot, low, end > 0 ? end : 1);
+    plot.x1 = bench_log10((double)ended->count + (double)cut->count);
+    plot.x1 = plot.x1 < 1 ? 1 : plot.x1 > 6.5 ? 6.5 : plot.x1;
+    for (size_t i = 0; i < BENCH_NINE_MARKS; i++) {
+        double nines = bench_nines(1 - bench_nine_marks[i].share);
+        if (nines <= plot.x1 * 1.0001) bench_plot_x_tick(&plot, nines, bench_nine_marks[i].name, &used);
+    }
+    if (service) (void)bench_plot_curve(&plot, "line b", &result->service, NULL);
+    double alive = bench_plot_curve(&plot, "line a", ended, cut);
+    double y = bench_plot_y(&plot, bench_plot_time(&plot, (double)bench_curve_end(ended, cut)));
+    if (alive > 0) bench_plot_line(&plot, "line bad dash", bench_plot_x(&plot, bench_nines(alive)), y, plot.right, y);
+    if (service) {
+        double at = bench_plot_y(&plot, bench_plot_time(&plot, (double)bench_service_at(result, 1)));
+        bench_plot_text(&plot, plot.right, at + 18 > plot.bottom - 4 ? plot.bottom - 4 : at + 18, "end", "mark b",
+                        "service time");
+    }
+    bench_plot_marks(&plot, result, alive <= 0);
+    bench_plot_end(&plot);
+}
+
+// ---- the histogram
+
+static void bench_plot_bar(const bench_plot *plot, const char *style, double x1, double x2, double count, double most,
+                           const char *title)
+{
+    double height = most > 0 ? count / most * (plot->bottom - plot->top) : 0;
+    if (count <= 0) return;
+    if (height < 1.5) height = 1.5; // that there was something must be seen
+    (void)fprintf(plot->out,
+                  "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s</title></rect>\n",
+                  style, x1, plot->bottom - height, x2 - x1 > 1.6 ? x2 - x1 - 0.6 : x2 - x1, height, title);
+}
+
+static void bench_plot_bars(const bench_plot *plot, const bench_bars *bars, double all)
+{
+    char low[48], high[48], count[48], share[48], title[240];
+    for (uint32_t i = 0; i < bars->count; i++) {
+        (void)snprintf(title, sizeof title, "%s to %s: %s requests, %s",
+                       bench_html_tick(low, sizeof low, bars->edges[i]),
+                       bench_html_tick(high, sizeof high, bars->edges[i + 1]),
+                       bench_html_number(count, sizeof count, (double)bars->counts[i]),
+                       bench_html_percent(share, sizeof share, (double)bars->counts[i], all));
+        bench_plot_bar(plot, "bar", bench_plot_x(plot, bench_log10(bars->edges[i])),
+                       bench_plot_x(plot, bench_log10(bars->edges[i + 1])), (double)bars->counts[i], (double)bars->most,
+                       title);
+    }
+}
+
+// A vertical line at a percentile; its label stands in row 0 or 1 above the bars, where it has room.
+static void bench_plot_percentile(const bench_plot *plot, const bench_result *result, double share, const char *name,
+                                  int row)
+{
+    char text[64], value[48];
+    bool beyond;
+    double ns = (double)bench_response_at(result, share, &beyond);
+    if (beyond || ns <= 0) return;
+    double x = bench_plot_x(plot, bench_log10(ns)), y = plot->top - 18 + 14 * row;
+    (void)snprintf(text, sizeof text, "%s&nbsp;%s", name, bench_html_time(value, sizeof value, ns));
+    bool left = x + 4 + bench_plot_width(text) > plot->right;
+    bench_plot_line(plot, "rule", x, y - 8, x, plot->bottom);
+    bench_plot_text(plot, left ? x - 4 : x + 4, y, left ? "end" : "start", "mark", text);
+}
+
+// The x axis: all ranges, but no less than a fifth of a decade. Ticks in even steps where less than a factor of 5 is shown.
+static void bench_plot_bars_axis(bench_plot *plot, const bench_bars *bars)
+{
+    char text[48];
+    double used = 0, low = bars->edges[0], high = bars->edges[bars->count];
+    if (!bars->count) return;
+    if (high / low < 1.6) low /= 1.26, high *= 1.26;
+    plot->x0 = bench_log10(low), plot->x1 = bench_log10(high);
+    bool even = high / low<5, decades = high / low>(plot->narrow ? 200 : 3000);
+    double step = bench_step(high - low, plot->narrow ? 4 : 7), at = bench_125(low, true);
+    if (even) at = (double)(uint64_t)(low / step + 1) * step;
+    if (decades) at = bench_125_next(low * 0.999, true);
+    for (; at <= high * 1.0001; at = even ? at + step : bench_125_next(at, decades))
+        bench_plot_x_tick(plot, bench_log10(at), bench_html_tick(text, sizeof text, at), &used);
+}
+
+static void bench_html_bars(FILE *out, const bench_result *result, bool narrow)
+{
+    bench_bars bars;
+    char text[48];
+    double cut = (double)result->censored.count, all = (double)result->response.count + cut;
+    bench_plot plot = bench_plot_begin(out, narrow, narrow ? 230 : 250, "How many requests took how long");
+    plot.top = 42;
+    if (cut > 0) plot.right -= 78;
+    bench_bars_of(&bars, &result->response, narrow ? 56 : 112);
+    if (cut > (double)bars.most) bars.most = result->censored.count;
+    bench_plot_bars_axis(&plot, &bars);
+    plot.y1 = 100 * (double)bars.most / all;
+    for (double step = bench_step(plot.y1, 4), at = 0; at <= plot.y1; at += step) {
+        (void)snprintf(text, sizeof text, "%.6g&nbsp;%%", at);
+        bench_plot_y_tick(&plot, at, text);
+    }
+    bench_plot_bars(&plot, &bars, all);
+    bench_plot_percentile(&plot, result, 0.5, "p50", 0);
+    bench_plot_percentile(&plot, result, 0.99, "p99", 1);
+    if (cut > 0) {
+        plot.right += 78;
+        bench_plot_bar(&plot, "bar bad", plot.right - 50, plot.right - 14, cut, (double)bars.most, "not ended");
+        bench_plot_text(&plot, plot.right - 32, plot.bottom + 17, "middle", "mark bad", "not ended");
+    }
+    bench_plot_end(&plot);
+}
+
+// ---- over time
+
+// Seconds that slot `index` of the series covers: the last may be a part of one.
+static double bench_slot_s(const bench_result *result, uint32_t index)
+{
+    double slot = result->second_ns ? (double)result->second_ns / 1e9 : 1, left = bench_run_s(result) - slot * index;
+    return left < slot ? left : slot;
+}
+
+// Slots that are drawn: a last one that is nearly empty tells nothing.
+static uint32_t bench_slots(const bench_result *result)
+{
+    double slot = result->second_ns ? (double)result->second_ns / 1e9 : 1;
+    uint32_t count = result->second_count < BENCH_SECONDS_MAX ? result->second_count : BENCH_SECONDS_MAX;
+    while (count && bench_slot_s(result, count - 1) < slot * (count > 1 ? 0.2 : 1e-6)) count--;
+    return count;
+}
+
+typedef enum bench_serie {
+    BENCH_SERIE_DONE,
+    BENCH_SERIE_ERRORS,
+    BENCH_SERIE_P50,
+    BENCH_SERIE_P99,
+    BENCH_SERIE_MAX
+} bench_serie;
+
+// A slot's value; below 0: it has none.
+static double bench_serie_at(const bench_result *result, bench_serie serie, uint32_t index)
+{
+    const bench_second *slot = &result->seconds[index];
+    if (serie == BENCH_SERIE_DONE) return (double)slot->done / bench_slot_s(result, index);
+    if (serie == BENCH_SERIE_ERRORS) return (double)(slot->errors + slot->timeouts) / bench_slot_s(result, index);
+    if (!slot->done) return -1;
+    return (double)(serie == BENCH_SERIE_P50 ? slot->p50 : serie == BENCH_SERIE_P99 ? slot->p99 : slot->max);
+}
+
+static double bench_serie_most(const bench_result *result, bench_serie serie)
+{
+    double most = 0;
+    for (uint32_t i = 0; i < bench_slots(result); i++)
+        if (bench_serie_at(result, serie, i) > most) most = bench_serie_at(result, serie, i);
+    return most;
+}
+
+// Steps, a gap where a slot has no value. Returns the y of the last value, in px; below 0 if there is none.
+static double bench_plot_serie(const bench_plot *plot, const bench_result *result, bench_serie serie, const char *style)
+{
+    bench_path path;
+    double slot = result->second_ns ? (double)result->second_ns / 1e9 : 1, y = -1;
+    bench_path_begin(&path, plot, style);
+    for (uint32_t i = 0; i < bench_slots(result); i++) {
+        double value = bench_serie_at(result, serie, i);
+        if (value < 0) {
+            if (path.drawn) (void)fprintf(plot->out, " "), path.drawn = false;
+            continue;
+        }
+        y = bench_plot_y(plot, serie >= BENCH_SERIE_P50 ? bench_plot_time(plot, value) : value);
+        bench_path_to(&path, bench_plot_x(plot, slot * i), y);
+        bench_path_to(&path, bench_plot_x(plot, slot * i + bench_slot_s(result, i)), y);
+    }
+    path.drawn = path.drawn || y >= 0;
+    bench_path_end(&path);
+    return y;
+}
+
+static void bench_plot_seconds(bench_plot *plot, const bench_result *result)
+{
+    char text[48];
+    double used = 0, step, slot = result->second_ns ? (double)result->second_ns / 1e9 : 1;
+    uint32_t count = bench_slots(result);
+    plot->x1 = slot * (count - 1) + bench_slot_s(result, count - 1);
+    step = bench_step(plot->x1, plot->narrow ? 4 : 8);
+    for (double at = 0; at <= plot->x1 * 1.0001; at += step) {
+        bench_plot_x_tick(plot, at, at > 0 ? bench_html_tick(text, sizeof text, at * 1e9) : "0", &used);
+    }
+}
+
+// Names of lines at their right ends, lowest line first; pushed apart where they would touch. At most 3; y below 0: no such line.
+static void bench_plot_names(const bench_plot *plot, const double *ys, const char *const *names,
+                             const char *const *styles, int count)
+{
+    double at[3], last = plot->bottom + 17, first = 9;
+    for (int i = 0; i < count; i++) {
+        if (ys[i] < 0) continue;
+        at[i] = ys[i] + 4 > last - 13 ? last - 13 : ys[i] + 4;
+        last = at[i];
+    }
+    for (int i = count; i-- > 0;) {
+        if (ys[i] < 0) continue;
+        if (at[i] < first) at[i] = first;
+        first = at[i] + 13;
+        bench_plot_text(plot, plot->right + 5, at[i], "start", styles[i], names[i]);
+    }
+}
+
+// "20,000", "1.5 M": a round number that is short enough for an axis.
+static const char *bench_html_count_tick(char *out, size_t size, double value)
+{
+    if (value < 1e6) return bench_html_number(out, size, value);
+    (void)snprintf(out, size, "%.6g&nbsp;%s", value / (value < 1e9 ? 1e6 : 1e9), value < 1e9 ? "M" : "G");
+    return out;
+}
+
+static void bench_html_rates(FILE *out, const bench_result *result, bool narrow)
+{
+    static const char *const names[] = {"errors", "done"}, *const styles[] = {"mark bad", "mark a"};
+    char text[48];
+    bench_plot plot = bench_plot_begin(out, narrow, 200, "Requests per second over time");
+    double errors = bench_serie_most(result, BENCH_SERIE_ERRORS), most = bench_serie_most(result, BENCH_SERIE_DONE),
+           ys[2] = {-1, -1};
+    plot.top = 12, plot.right -= 38;
+    if (errors > most) most = errors;
+    double step = bench_step(most, 4);
+    for (plot.y1 = step; plot.y1 < most;) plot.y1 += step;
+    for (double at = 0; at <= plot.y1 * 1.001; at += step)
+        bench_plot_y_tick(&plot, at, bench_html_count_tick(text, sizeof text, at));
+    bench_plot_seconds(&plot, result);
+    ys[1] = bench_plot_serie(&plot, result, BENCH_SERIE_DONE, "line a");
+    if (errors > 0) ys[0] = bench_plot_serie(&plot, result, BENCH_SERIE_ERRORS, "line bad");
+    bool crossed = ys[0] >= 0 && ys[0] < ys[1];
+    double sorted[2] = {crossed ? ys[1] : ys[0], crossed ? ys[0] : ys[1]};
+    const char *const sorted_names[2] = {names[crossed], names[!crossed]}, *const sorted_styles[2] = {styles[crossed],
+                                                                                                      styles[!crossed]};
+    bench_plot_names(&plot, sorted, sorted_names, sorted_styles, 2);
+    bench_plot_end(&plot);
+}
+
+static void bench_html_times(FILE *out, const bench_result *result, bool narrow)
+{
+    static const char *const names[] = {"p50", "p99", "max"}, *const styles[] = {"mark", "mark a", "mark soft"};
+    double low = 0, high = bench_serie_most(result, BENCH_SERIE_MAX), ys[3];
+    bench_plot plot = bench_plot_begin(out, narrow, 220, "Response time over time");
+    plot.top = 12, plot.right -= 38;
+    for (uint32_t i = 0; i < bench_slots(result); i++) {
+        double value = bench_serie_at(result, BENCH_SERIE_P50, i);
+        if (value > 0 && (low == 0 || value < low)) low = value;
+    }
+    bench_plot_times(&plot, low, high > 0 ? high : 1);
+    bench_plot_seconds(&plot, result);
+    ys[2] = bench_plot_serie(&plot, result, BENCH_SERIE_MAX, "line soft");
+    ys[0] = bench_plot_serie(&plot, result, BENCH_SERIE_P50, "line ink");
+    ys[1] = bench_plot_serie(&plot, result, BENCH_SERIE_P99, "line a");
+    bench_plot_names(&plot, ys, names, styles, 3);
+    bench_plot_end(&plot);
+}
+
+// ---- figures and tables
+
+static void bench_html_figure(FILE *out, const char *name, const char *value, const char *note)
+{
+    (void)fprintf(out, "<div><dt>%s</dt><dd>%s</dd><dd class=\"note\">%s</dd></div>\n", name, value, note);
+}
+
+static void bench_html_quantile(FILE *out, const bench_result *result, double share, const char *name)
+{
+    char text[48], value[64], note[64];
+    bool beyond;
+    double ns = (double)bench_response_at(result, share, &beyond);
+    bool any = result->response.count || result->censored.count;
+    (void)snprintf(value, sizeof value, "%s%s", beyond ? "&gt;&nbsp;" : "",
+                   any ? bench_html_time(text, sizeof text, ns) : "&ndash;");
+    (void)snprintf(note, sizeof note, "service %s",
+                   bench_html_time(text, sizeof text, (double)bench_service_at(result, share)));
+    bench_html_figure(out, name, value, bench_service_differs(result) ? note : "");
+}
+
+static uint64_t bench_accounted(const bench_result *result)
+{
+    return result->done + bench_errors(result) + result->in_flight + result->unsent;
+}
+
+static void bench_html_figures(FILE *out, const bench_result *result)
+{
+    char text[64], bytes[48], value[64], note[96];
+    double seconds = bench_run_s(result), failed = (double)bench_errors(result);
+    (void)fprintf(out, "<dl class=\"figures\">\n");
+    note[0] = 0;
+    if (result->setup.rate > 0)
+        (void)snprintf(note, sizeof note, "of %s asked for", bench_html_number(text, sizeof text, result->setup.rate));
+    bench_html_figure(out, "Requests per second",
+                      bench_html_number(value, sizeof value, (double)bench_answers(result) / seconds), note);
+    bench_html_quantile(out, result, 0.5, "Median response");
+    bench_html_quantile(out, result, 0.99, "p99");
+    if (result->response.count + result->censored.count >= 1000) bench_html_quantile(out, result, 0.999, "p99.9");
+    bench_html_quantile(out, result, 1, "Longest");
+    (void)snprintf(note, sizeof note, "%s of %s", bench_html_number(value, sizeof value, failed),
+                   bench_html_number(text, sizeof text, (double)result->due));
+    bench_html_figure(out, "Failed", bench_html_percent(value, sizeof value, failed, (double)result->due), note);
+    (void)snprintf(value, sizeof value, "%s/s",
+                   bench_html_bytes(bytes, sizeof bytes, (double)result->bytes_in / seconds));
+    (void)snprintf(note, sizeof note, "%s in all", bench_html_bytes(bytes, sizeof bytes, (double)result->bytes_in));
+    bench_html_figure(out, "Received", value, note);
+    (void)fprintf(out, "</dl>\n");
+}
+
+static void bench_html_count_row(FILE *out, const char *style, const char *name, uint64_t count, uint64_t all)
+{
+    char number[64], share[48];
+    (void)fprintf(out, "<tr%s><th>%s</th><td>%s</td><td>%s</td></tr>\n", style, name,
+                  bench_html_number(number, sizeof number, (double)count),
+                  all ? bench_html_percent(share, sizeof share, (double)count, (double)all) : "");
+}
+
+static const char *const bench_kind_words[BENCH_KINDS] = {
+    "Connection refused", "Connecting timed out",     "No local port left", "Too many open files",
+    "Target unreachable", "Closed early by the peer", "Connection reset",   "Not a valid answer",
+    "Sending failed",     "Unexpected status",        "Unexpected body",    "No answer in time"};
+
+static void bench_html_outcomes(FILE *out, const bench_result *result)
+{
+    uint64_t due = result->due, accounted = bench_accounted(result), events = 0;
+    (void)fprintf(out, "<h2>What became of the requests</h2>\n<table>\n");
+    bench_html_count_row(out, "", "Done", result->done, due);
+    for (int kind = 0; kind < BENCH_KINDS; kind++) {
+        if (result->failed[kind])
+            bench_html_count_row(out, " class=\"bad\"", bench_kind_words[kind], result->failed[kind], due);
+        events += result->events[kind];
+    }
+    if (result->in_flight) bench_html_count_row(out, "", "In flight at the end", result->in_flight, due);
+    if (result->unsent) bench_html_count_row(out, " class=\"bad\"", "Due, but never sent", result->unsent, due);
+    if (accounted < due) bench_html_count_row(out, " class=\"bad\"", "Not accounted for", due - accounted, due);
+    if (accounted > due) bench_html_count_row(out, " class=\"bad\"", "Accounted for twice", accounted - due, due);
+    bench_html_count_row(out, " class=\"sum\"", "Due", due, due);
+    (void)fprintf(out, "</table>\n");
+    if (result->censored.count)
+        (void)fprintf(
+            out,
+            "<p class=\"note\">What did not end counts in every percentile as &ldquo;at least as long as it had taken"
+            " so far&rdquo; (product-limit estimate), and is never dropped.</p>\n");
+    if (result->first_error[0]) {
+        (void)fprintf(out, "<p>The first error: ");
+        bench_html_text(out, result->first_error);
+        (void)fprintf(out, "</p>\n");
+    }
+    if (!events) return;
+    (void)fprintf(out, "<h2>Errors of connections</h2>\n<table>\n");
+    for (int kind = 0; kind < BENCH_KINDS; kind++)
+        if (result->events[kind]) bench_html_count_row(out, "", bench_kind_words[kind], result->events[kind], 0);
+    (void)fprintf(out, "</table>\n");
+}
+
+static void bench_html_statuses(FILE *out, const bench_result *result)
+{
+    uint64_t all = 0;
+    char name[16];
+    for (int status = 0; status < 600; status++) all += result->statuses[status];
+    if (!all) return;
+    (void)fprintf(out, "<h2>Statuses</h2>\n<table>\n");
+    for (int status = 0; status < 600; status++) {
+        if (!result->statuses[status]) continue;
+        (void)snprintf(name, sizeof name, "%d", status);
+        bench_html_count_row(out, "", name, result->statuses[status], all);
+    }
+    (void)fprintf(out, "</table>\n");
+}
+
+static void bench_html_row(FILE *out, const char *name, const char *value)
+{
+    if (!*value) return;
+    (void)fprintf(out, "<tr><th>%s</th><td>", name);
+    bench_html_text(out, value);
+    (void)fprintf(out, "</td></tr>\n");
+}
+
+// A row whose value is a number with a unit; none if it is 0.
+static void bench_html_amount(FILE *out, const char *name, double value, const char *unit)
+{
+    char text[64], line[96];
+    if (value <= 0) return;
+    (void)snprintf(line, sizeof line, "%s%s", bench_html_number(text, sizeof text, value), unit);
+    bench_html_row(out, name, line);
+}
+
+static void bench_html_length(FILE *out, const char *name, uint64_t ns)
+{
+    char text[48];
+    if (ns) bench_html_row(out, name, bench_length_text(text, sizeof text, ns));
+}
+
+static void bench_html_setup(FILE *out, const bench_result *result)
+{
+    const bench_setup *setup = &result->setup;
+    (void)fprintf(out, "<h2>How it was measured</h2>\n<table class=\"words\">\n");
+    bench_html_row(out, "Target", setup->url);
+    if (setup->urls > 1) bench_html_amount(out, "Targets in all", setup->urls, "");
+    bench_html_row(out, "Server field", result->server);
+    bench_html_row(out, "Load",
+                   setup->rate > 0        ? "open loop: requests are due on a schedule"
+                   : setup->conn_rate > 0 ? "open loop: connections are due on a schedule"
+                                          : "closed loop: an answer makes room for the next request");
+    bench_html_amount(out, "Rate asked for", setup->rate, " requests/s");
+    bench_html_amount(out, "Connections asked for", setup->conn_rate, " connections/s");
+    bench_html_amount(out, "Connections", setup->connections, "");
+    bench_html_amount(out, "Threads", setup->threads, "");
+    if (setup->pipeline > 1) bench_html_amount(out, "Pipelined", setup->pipeline, " requests");
+    bench_html_amount(out, "Requests on each connection", setup->close ? 1 : setup->calls, "");
+    bench_html_length(out, "Duration asked for", setup->duration);
+    bench_html_amount(out, "Requests asked for", (double)setup->requests, "");
+    bench_html_amount(out, "Measured", bench_run_s(result), " s");
+    bench_html_length(out, "Warm-up, not measured", setup->warmup);
+    bench_html_length(out, "Ramp", setup->ramp);
+    bench_html_length(out, "Timeout", setup->timeout);
+    if (setup->echo) bench_html_amount(out, "Echo of", (double)setup->size, " bytes");
+    if (setup->rst) bench_html_row(out, "Connections end", "by reset");
+    bench_html_amount(out, "Source addresses", setup->source_ips > 1 ? setup->source_ips : 0, "");
+    bench_html_amount(out, "Request", setup->request_bytes, " bytes");
+    (void)fprintf(out, "</table>\n");
+}
+
+// CPU time of each request, as "4.20 us, 38 % of a CPU".
+static void bench_html_cpu(FILE *out, const bench_result *result, const char *name, uint64_t ns)
+{
+    char line[96];
+    double requests = (double)bench_answers(result);
+    if (!ns) return;
+    (void)snprintf(line, sizeof line, "%.2f us per request, %.0f %% of a CPU",
+                   requests > 0 ? (double)ns / 1e3 / requests : 0, 100 * (double)ns / 1e9 / bench_run_s(result));
+    bench_html_row(out, name, line);
+}
+
+static void bench_html_environment(FILE *out, const bench_result *result)
+{
+    const bench_setup *setup = &result->setup;
+    char text[48], date[32];
+    (void)fprintf(out, "<h2>Where it ran</h2>\n<table class=\"words\">\n");
+    memset(date, 0, sizeof date);
+    if (result->began_unix > 0) fsi_date_write(date, result->began_unix);
+    bench_html_row(out, "Began", date);
+    bench_html_row(out, "fastserve", setup->version);
+    bench_html_row(out, "System", setup->system);
+    bench_html_row(out, "CPU", setup->cpu);
+    bench_html_amount(out, "CPUs that it may use", setup->cpus, "");
+    if (setup->self_hosted) bench_html_row(out, "Server", "in the same process");
+    bench_html_cpu(out, result, "CPU of the load", result->client_user_ns + result->client_sys_ns);
+    bench_html_cpu(out, result, "CPU of its busiest thread", result->busiest_ns);
+    bench_html_cpu(out, result, "CPU of the server", result->server_cpu_ns);
+    if (result->server_rss)
+        bench_html_row(out, "Memory of the server", bench_bytes_text(text, sizeof text, (double)result->server_rss));
+    bench_html_amount(out, "Connections opened", (double)result->conns_opened, "");
+    bench_html_amount(out, "Most open at a time", (double)result->conns_most, "");
+    bench_html_amount(out, "Connections lost", (double)result->conns_lost, "");
+    bench_html_amount(out, "Connection attempts sent again", (double)result->syn_retransmits, "");
+    if (result->lag.count)
+        bench_html_row(out, "Sent late by (p99)",
+                       bench_time_text(text, sizeof text, (double)fsi_hist_at(&result->lag, 0.99) / 1e3));
+    bench_html_cpu(out, result, "CPU taken by other processes", result->other_ns);
+    bench_html_cpu(out, result, "CPU taken by the host (steal)", result->steal_ns);
+    bench_html_cpu(out, result, "CPU withheld (throttling)", result->throttled_ns);
+    (void)fprintf(out, "</table>\n");
+}
+
+// clang-format off
+static const char bench_html_style[] =
+    ":root{color-scheme:light dark;--bg:#fff;--ink:#1c2126;--soft:#5b6670;--line:#dde2e7;"
+    "--a:#0a5fcc;--b:#9a5300;--bad:#c0262d;--bar:#7fb0ea}\n"
+    "@media(prefers-color-scheme:dark){:root{--bg:#15181b;--ink:#e7eaec;--soft:#a0abb5;--line:#31383f;"
+    "--a:#74b4ff;--b:#eda75f;--bad:#ff8078;--bar:#3f6ea8}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0 auto;max-width:784px;padding:24px 16px 48px;background:var(--bg);color:var(--ink);"
+    "font:16px/1.45 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;font-variant-numeric:tabular-nums}\n"
+    "h1{font-size:22px;line-height:1.3;margin:0;overflow-wrap:anywhere}\n"
+    "h2{font-size:17px;margin:36px 0 8px}\n"
+    "p{margin:6px 0;overflow-wrap:anywhere}\n"
+    ".note{color:var(--soft);font-size:14px}\n"
+    ".figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(140px,1fr));gap:18px 16px;margin:24px 0 0;"
+    "padding:18px 0;border:solid var(--line);border-width:1px 0}\n"
+    ".figures dt{color:var(--soft);font-size:14px}\n"
+    ".figures dd{margin:0;font-size:23px;font-weight:600;letter-spacing:-.01em;overflow-wrap:anywhere}\n"
+    ".figures dd.note{font-size:13px;font-weight:400;letter-spacing:0}\n"
+    "svg{display:block;width:100%;height:auto;margin:4px 0}\n"
+    "svg.n{display:none;max-width:480px}\n"
+    "@media(max-width:680px){svg.w{display:none}svg.n{display:block}}\n"
+    "text{font-size:12px;fill:var(--ink);stroke:var(--bg);stroke-width:3.5px;stroke-linejoin:round;paint-order:stroke}\n"
+    "text.tick,text.soft{fill:var(--soft)}text.bad{fill:var(--bad)}\n"
+    "text.a{fill:var(--a)}text.b{fill:var(--b)}b.a{color:var(--a)}b.b{color:var(--b)}\n"
+    ".grid{stroke:var(--line);fill:none}.rule{stroke:var(--ink);stroke-dasharray:2 3;fill:none}\n"
+    ".line{fill:none;stroke-width:1.8;stroke-linejoin:round}.line.a{stroke:var(--a)}.line.b{stroke:var(--b)}\n"
+    ".line.bad{stroke:var(--bad)}.line.soft{stroke:var(--soft);stroke-width:1}.line.ink{stroke:var(--ink);stroke-width:1.2}\n"
+    ".line.dash{stroke-dasharray:5 4}.dot{fill:var(--a);stroke:var(--bg)}.bar{fill:var(--bar)}.bar.bad{fill:var(--bad)}\n"
+    "table{border-collapse:collapse;width:100%;max-width:560px;font-size:15px}\n"
+    "th,td{padding:5px 0 5px 12px;border-bottom:1px solid var(--line);vertical-align:top}\n"
+    "th{font-weight:400;text-align:left;padding-left:0}\n"
+    "td{text-align:right;white-space:nowrap;width:24%}\n"
+    ".words{max-width:none}.words th{width:40%;color:var(--soft)}\n"
+    ".words td{width:auto;text-align:left;white-space:normal;overflow-wrap:anywhere}\n"
+    ".bad th,.bad td{color:var(--bad)}.sum th,.sum td{border-bottom:0;font-weight:600}\n";
+// clang-format on
+
+static void bench_html_head(FILE *out, const bench_result *result)
+{
+    const bench_setup *setup = &result->setup;
+    char text[64];
+    (void)fprintf(
+        out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+             "<title>fastserve bench: ");
+    bench_html_text(out, setup->url);
+    (void)fprintf(out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<p class=\"note\">fastserve bench</p>\n<h1>",
+                  bench_html_style);
+    bench_html_text(out, setup->url);
+    (void)fprintf(out, "</h1>\n<p class=\"note\">");
+    if (setup->rate > 0)
+        (void)fprintf(out, "Open loop at %s requests per second, ", bench_html_number(text, sizeof text, setup->rate));
+    else
+        (void)fprintf(out, "%s", setup->conn_rate > 0 ? "Open loop by connections, " : "Closed loop, ");
+    (void)fprintf(out, "%s connection%s, ", bench_html_number(text, sizeof text, setup->connections),
+                  setup->connections == 1 ? "" : "s");
+    (void)fprintf(out, "%s measured</p>\n", bench_html_time(text, sizeof text, (double)result->run_ns));
+    if (result->interrupted)
+        (void)fprintf(out, "<p>The run was interrupted; the figures are of what had been measured.</p>\n");
+}
+
+static void bench_html_latency(FILE *out, const bench_result *result)
+{
+    (void)fprintf(out, "<h2>Response time by percentile</h2>\n");
+    if (!result->response.count && !result->censored.count) {
+        (void)fprintf(out, "<p class=\"note\">No request ended: there is nothing to draw.</p>\n");
+        return;
+    }
+    if (bench_service_differs(result))
+        (void)fprintf(out, "<p class=\"note\"><b class=\"a\">Response time</b> counts from when a request was due, "
+                           "<b class=\"b\">service time</b> from when it was sent.</p>\n");
+    bench_html_curve(out, result, false);
+    bench_html_curve(out, result, true);
+    (void)fprintf(out, "<h2>How many requests took how long</h2>\n");
+    bench_html_bars(out, result, false);
+    bench_html_bars(out, result, true);
+}
+
+static void bench_html_time_charts(FILE *out, const bench_result *result)
+{
+    if (!bench_slots(result)) return;
+    (void)fprintf(out, "<h2>Requests per second over time</h2>\n");
+    bench_html_rates(out, result, false);
+    bench_html_rates(out, result, true);
+    if (bench_serie_most(result, BENCH_SERIE_MAX) <= 0) return;
+    (void)fprintf(out, "<h2>Response time over time</h2>\n");
+    bench_html_times(out, result, false);
+    bench_html_times(out, result, true);
+}
+
+// The whole page. The caller looks at ferror(out).
+FSI_PRIVATE void bench_write_html(FILE *out, const bench_result *result)
+{
+    bench_html_head(out, result);
+    bench_html_figures(out, result);
+    bench_html_latency(out, result);
+    bench_html_time_charts(out, result);
+    bench_html_outcomes(out, result);
+    bench_html_statuses(out, result);
+    bench_html_setup(out, result);
+    bench_html_environment(out, result);
+    (void)fprintf(out, "</body>\n</html>\n");
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -3742,7 +6652,7 @@ static int bench_try(fsi_io *io, const fsi_sockaddr *address, uint64_t timeout_n
     memset(&probe, 0, sizeof probe);
     fsi_chan_init(&probe.chan, FSI_CHAN_CLIENT);
     uint64_t now = fsi_clock_ns(), due = now + timeout_ns;
-    if (fsi_io_connect(io, &probe.chan, address, &probe.error) == FSI_FAILED) return probe.error;
+    if (fsi_io_connect(io, &probe.chan, address, NULL, &probe.error) == FSI_FAILED) return probe.error;
     for (; !probe.over && now < due && !fsi_load32(stop); now = fsi_clock_ns()) {
         (void)fsi_io_wait(io, (due - now) / 1000 + 1);
         fsi_io_dispatch(io);
@@ -3765,8 +6675,8 @@ static const char *bench_advice(int error)
     }
 }
 
-// Resolves and tries. False: said why. Several addresses: says which one it is.
-static bool bench_reach(const bench_url *url, const bench_options *options, bench_plan *plan)
+// Tries one address after the other; the first that answers is used, and it is said which one if there are several.
+static bool bench_reach_name(const bench_url *url, const bench_options *options, bench_plan *plan, fsi_sockaddr *out)
 {
     struct addrinfo want, *list = NULL;
     char tried[600] = "", text[64];
@@ -3782,12 +6692,12 @@ static bool bench_reach(const bench_url *url, const bench_options *options, benc
     }
     bool found = false;
     for (const struct addrinfo *at = list; at; at = at->ai_next, count++) {
-        if (found || at->ai_addrlen > sizeof plan->address.storage) continue;
-        memset(&plan->address, 0, sizeof plan->address);
-        memcpy(&plan->address.storage, at->ai_addr, at->ai_addrlen);
-        plan->address.len = at->ai_addrlen;
-        (void)fsi_sockaddr_text(&plan->address, text, sizeof text);
-        error = bench_try(plan->main_io, &plan->address, plan->timeout_ns, &plan->stop);
+        if (found || at->ai_addrlen > sizeof out->storage) continue;
+        memset(out, 0, sizeof *out);
+        memcpy(&out->storage, at->ai_addr, at->ai_addrlen);
+        out->len = at->ai_addrlen;
+        (void)fsi_sockaddr_text(out, text, sizeof text);
+        error = bench_try(plan->main_io, out, plan->timeout_ns, &plan->stop);
         found = error == 0;
         size_t len = strlen(tried);
         if (!found) (void)snprintf(tried + len, sizeof tried - len, "%s%s: %s", len ? ", " : "", text, strerror(error));
@@ -3800,33 +6710,330 @@ static bool bench_reach(const bench_url *url, const bench_options *options, benc
     return found;
 }
 
+// Finds an address that answers. False: said why.
+static bool bench_reach(const bench_url *url, const bench_options *options, bench_plan *plan, fsi_sockaddr *out)
+{
+    if (!url->local) return bench_reach_name(url, options, plan, out);
+    (void)fsi_sockaddr_unix(out, url->host);
+    int error = bench_try(plan->main_io, out, plan->timeout_ns, &plan->stop);
+    if (error)
+        bench_say("cannot connect to unix:%s: %s; %s", url->host, strerror(error),
+                  error == ENOENT ? "there is no such socket" : bench_advice(error));
+    return error == 0;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-machine   What else happened on this machine meanwhile, and what stands in a run's way before it begins.
+// ---------------------------------------------------------------------------------------------------------
+
+typedef struct bench_usage {
+    uint64_t process_ns, user_ns, sys_ns;     // this process
+    uint64_t busy_ns, steal_ns, throttled_ns; // the machine; 0 where the system does not tell
+    uint64_t server_ns, server_rss;           // of --pid
+} bench_usage;
+
+// The number behind `key` in a file of lines "key number".
+static uint64_t bench_file_number(const char *path, const char *key)
+{
+    char text[4096];
+    if (!fsi_read_small(path, text, sizeof text)) return 0;
+    const char *at = key ? strstr(text, key) : text;
+    return at ? strtoull(at + (key ? strlen(key) : 0), NULL, 10) : 0;
+}
+
+static void bench_usage_machine(bench_usage *usage)
+{
+    char text[512], *at = text + 4, *end;
+    if (!fsi_read_small("/proc/stat", text, sizeof text) || strncmp(text, "cpu ", 4) != 0) return;
+    for (int column = 1; column <= 8; column++, at = end) {
+        uint64_t ticks = strtoull(at, &end, 10);
+        if (column == 8) usage->steal_ns = ticks * 10000000;
+        if (column < 4 || column == 6 || column == 7) usage->busy_ns += ticks * 10000000;
+    }
+    usage->throttled_ns = bench_file_number("/sys/fs/cgroup/cpu.stat", "throttled_usec ") * 1000;
+}
+
+static void bench_usage_server(bench_usage *usage, uint64_t pid)
+{
+    char path[64], text[1024];
+    (void)snprintf(path, sizeof path, "/proc/%llu/stat", (unsigned long long)pid);
+    if (!fsi_read_small(path, text, sizeof text)) return;
+    char *at = strrchr(text, ')'); // a program's name may hold anything
+    uint64_t ticks = 0;
+    for (int column = 2; at && column < 15; column++) {
+        at = strchr(at + 1, ' ');
+        if (at && column >= 13) ticks += strtoull(at, NULL, 10);
+    }
+    usage->server_ns = ticks * 10000000;
+    (void)snprintf(path, sizeof path, "/proc/%llu/status", (unsigned long long)pid);
+    usage->server_rss = bench_file_number(path, "VmRSS:") * 1024;
+}
+
+static bench_usage bench_usage_now(uint64_t pid)
+{
+    bench_usage usage;
+    struct rusage self;
+    memset(&usage, 0, sizeof usage);
+    usage.process_ns = bench_cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
+    if (getrusage(RUSAGE_SELF, &self) == 0) {
+        usage.user_ns = (uint64_t)self.ru_utime.tv_sec * 1000000000u + (uint64_t)self.ru_utime.tv_usec * 1000;
+        usage.sys_ns = (uint64_t)self.ru_stime.tv_sec * 1000000000u + (uint64_t)self.ru_stime.tv_usec * 1000;
+    }
+    bench_usage_machine(&usage);
+    if (pid) bench_usage_server(&usage, pid);
+    return usage;
+}
+
+// "model name : Intel ..." in a file of the system's.
+static void bench_cpu_name(char *out, size_t size)
+{
+    char text[2048];
+    const char *at = NULL;
+    if (fsi_read_small("/proc/cpuinfo", text, sizeof text)) at = strstr(text, "model name");
+    if (at) at = strchr(at, ':');
+    size_t len = at ? strcspn(at += 2, "\n") : 0;
+    (void)snprintf(out, size, "%.*s", (int)len, at ? at : "");
+}
+
+static void bench_describe_machine(bench_setup *setup)
+{
+    struct utsname name;
+    (void)snprintf(setup->version, sizeof setup->version, "%s", fsv_version());
+    if (uname(&name) == 0)
+        (void)snprintf(setup->system, sizeof setup->system, "%.40s %.50s %.30s", name.sysname, name.release,
+                       name.machine);
+    bench_cpu_name(setup->cpu, sizeof setup->cpu);
+    setup->cpus = fsi_cpu_usable();
+}
+
+static bool bench_is_loopback(const fsi_sockaddr *at)
+{
+    char text[64];
+    (void)fsi_sockaddr_text(at, text, sizeof text);
+    return strncmp(text, "127.", 4) == 0 || strncmp(text, "[::1]", 5) == 0;
+}
+
+// Before the run: one line for each thing that will matter.
+static void bench_preflight(const bench_options *options, const bench_plan *plan)
+{
+    const fsi_sockaddr *at = &plan->places[0].address;
+    char range[64], *end;
+    if (at->storage.ss_family == AF_UNIX) return;
+    double conns = options->conn_rate > 0 ? options->conn_rate : plan->fresh ? options->rate : 0;
+    if (conns > 0 && !options->rst && fsi_read_small("/proc/sys/net/ipv4/ip_local_port_range", range, sizeof range)) {
+        uint64_t low = strtoull(range, &end, 10), high = strtoull(end, NULL, 10);
+        uint64_t ports = (high - low + 1) * (options->source_ips ? options->source_ips : 1);
+        double seconds = options->duration_ns ? (double)options->duration_ns / 1e9 : (double)options->requests / conns;
+        if (conns * (seconds < 60 ? seconds : 60) > (double)ports)
+            bench_say("%.0f connections a second can use up the %llu local ports within a minute if closing is left to "
+                      "this side; --source-ips or --rst avoid it",
+                      conns, (unsigned long long)ports);
+    }
+    uint64_t backlog = bench_file_number("/proc/sys/net/core/somaxconn", NULL);
+    if (backlog && backlog < plan->conn_count && !(plan->open && plan->fresh) && bench_is_loopback(at))
+        bench_say("a backlog holds at most %llu connections here (net.core.somaxconn), and %u come at once",
+                  (unsigned long long)backlog, plan->conn_count);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-audit   What a result is worth, in plain words.
+// ---------------------------------------------------------------------------------------------------------
+
+static double bench_seconds(uint64_t ns)
+{
+    return (double)ns / 1e9;
+}
+
+// One line of the audit: what makes a result untrustworthy goes to stderr, a remark into the report.
+static void bench_remark(FILE *out, bool *blank, const char *format, ...) FSI_PRINTF(3, 4);
+
+static void bench_remark(FILE *out, bool *blank, const char *format, ...)
+{
+    va_list args;
+    if (!*blank) (void)fputc('\n', out);
+    *blank = true;
+    va_start(args, format);
+    (void)vfprintf(out, format, args);
+    va_end(args);
+    (void)fputc('\n', out);
+}
+
+// Little's law: requests in flight on average = rate x mean time. In a closed loop that is what was asked for.
+static bool bench_audit_little(const bench_result *result, double *found, double *asked)
+{
+    const bench_setup *setup = &result->setup;
+    *asked = (double)setup->connections * (double)setup->pipeline;
+    *found = (result->response.sum + result->censored.sum) / (result->run_ns ? (double)result->run_ns : 1);
+    bool applies = setup->rate == 0 && setup->conn_rate == 0 && setup->ramp == 0 && bench_errors(result) == 0 &&
+                   result->run_ns > 50000000 && (setup->requests == 0 || (double)setup->requests > 50 * *asked);
+    return !applies || (*found > *asked * 0.9 && *found < *asked * 1.1);
+}
+
+// What makes the result untrustworthy. Returns how many things there are.
+static int bench_audit_trust(const bench_result *result)
+{
+    const bench_setup *setup = &result->setup;
+    uint64_t ended = result->done + bench_errors(result) + result->in_flight + result->unsent;
+    double found, asked, seconds = bench_seconds(result->run_ns);
+    int bad = 0;
+    if (ended != result->due || result->response.count != result->done)
+        bad++, bench_say("result not trustworthy: %llu requests were due, but %llu ended in one way or the other, with "
+                         "%llu samples",
+                         (unsigned long long)result->due, (unsigned long long)ended,
+                         (unsigned long long)result->response.count);
+    if (result->conns_lost)
+        bad++, bench_say("result not trustworthy: %llu of %u connections were lost or never opened",
+                         (unsigned long long)result->conns_lost, setup->connections);
+    if (result->done == 0 && bench_errors(result) == 0)
+        bad++, bench_say("result not trustworthy: not one answer came in this time");
+    if (!bench_audit_little(result, &found, &asked))
+        bad++, bench_say("result not trustworthy: rate x mean time = %.1f requests in flight, but there were %.0f "
+                         "(Little's law)",
+                         found, asked);
+    double got = (double)bench_answers(result) / (seconds > 0 ? seconds : 1);
+    if (setup->rate > 0 && setup->ramp == 0 && !result->interrupted && seconds > 0.2 && got < setup->rate * 0.95 &&
+        result->unsent + result->in_flight > 1)
+        bad++, bench_say("result not trustworthy: %.0f of the %.0f requests a second that were asked for; the target "
+                         "cannot, or -c %u is too few",
+                         got, setup->rate, setup->connections);
+    uint64_t lag = fsi_hist_at(&result->lag, 0.99), p99 = fsi_hist_at(&result->response, 0.99);
+    if (lag > 1000000 && lag > p99 / 2)
+        bad++, bench_say("result not trustworthy: requests were sent late by this program itself, p99 %.2f ms; fewer "
+                         "requests a second, or a machine that is less busy",
+                         (double)lag / 1e6);
+    return bad;
+}
+
+static void bench_audit_limit(FILE *out, bool *blank, const bench_result *result)
+{
+    double run = (double)(result->run_ns ? result->run_ns : 1), client = (double)result->busiest_ns / run;
+    double server = (double)result->server_cpu_ns / run, all = (double)result->setup.cpus;
+    double sum = (double)(result->client_user_ns + result->client_sys_ns) / run + server;
+    if (client > 0.9)
+        bench_remark(out, blank, "The limit was this program: its busiest thread had a CPU for %.0f%% of the time.",
+                     100 * client);
+    else if (result->server_cpu_ns && sum > 0.85 * all)
+        bench_remark(out, blank, "The limit was this machine: client %.0f%% and server %.0f%% of %u CPUs.",
+                     100 * (sum - server), 100 * server, result->setup.cpus);
+    else if (result->server_cpu_ns)
+        bench_remark(out, blank, "Neither side's CPU was the limit: client %.0f%%, server %.0f%% of %u CPUs.",
+                     100 * (sum - server), 100 * server, result->setup.cpus);
+}
+
+// A stall that the closed loop has sat out.
+static void bench_audit_stall(FILE *out, bool *blank, const bench_result *result)
+{
+    double rate = (double)result->done / (double)(result->run_ns ? result->run_ns : 1);
+    double longest = result->response.count ? (double)result->response.max : 0, hidden = longest * rate;
+    if (result->setup.rate > 0 || result->setup.conn_rate > 0 || result->response.count == 0) return;
+    if (longest < 1e8 || longest < 20 * (double)fsi_hist_at(&result->response, 0.5)) return;
+    hidden -= (double)result->setup.connections * result->setup.pipeline;
+    if (hidden > 1)
+        bench_remark(out, blank,
+                     "A closed loop does not send while it waits: in the longest wait of %.2fs some %.0f requests were "
+                     "not asked. -R RATE counts them.",
+                     longest / 1e9, hidden);
+}
+
+// Remarks of the audit, behind the report.
+static void bench_audit_remarks(FILE *out, bool *blank, const bench_result *result)
+{
+    double cpus = (double)result->run_ns * result->setup.cpus;
+    bool beyond;
+    if (result->in_flight)
+        bench_remark(out, blank, "In flight at the end: %llu requests", (unsigned long long)result->in_flight);
+    if (result->unsent)
+        bench_remark(out, blank, "Due, but never sent: %llu requests", (unsigned long long)result->unsent);
+    uint64_t known = bench_quantile(result, 0.99, &beyond);
+    if (beyond && result->done)
+        bench_remark(out, blank, "The 99%% point is not known: more than %.2f ms.", (double)known / 1e6);
+    if (result->lag.count && fsi_hist_at(&result->lag, 0.99) > 1000000)
+        bench_remark(out, blank, "Sent late by this program itself: p99 %.2f ms, most %.2f ms",
+                     (double)fsi_hist_at(&result->lag, 0.99) / 1e6, (double)result->lag.max / 1e6);
+    bench_audit_stall(out, blank, result);
+    if (result->syn_retransmits)
+        bench_remark(out, blank,
+                     "Connecting took another try (1s, 3s, ...) %llu times: a full backlog, or packets lost",
+                     (unsigned long long)result->syn_retransmits);
+    if ((double)result->steal_ns > cpus * 0.02)
+        bench_remark(out, blank, "Other guests of this host took %.0f%% of the CPU time.",
+                     100 * (double)result->steal_ns / cpus);
+    if ((double)result->other_ns > cpus * 0.1)
+        bench_remark(out, blank, "Other programs took %.0f%% of the CPU time.", 100 * (double)result->other_ns / cpus);
+    if (result->throttled_ns)
+        bench_remark(out, blank, "The cgroup's quota stopped this program for %.0f ms.",
+                     (double)result->throttled_ns / 1e6);
+    if (result->run_ns < 100000000)
+        bench_remark(out, blank, "A run of %.0f ms says little.", (double)result->run_ns / 1e6);
+    bench_audit_limit(out, blank, result);
+}
+
+// What went wrong, in words, behind the layout.
+static void bench_print_details(FILE *out, bool *blank, const bench_result *result)
+{
+    bench_words words = bench_words_of(result->events);
+    if (words.connect)
+        bench_remark(out, blank,
+                     "Connect errors: refused %llu, timeout %llu, no ports %llu, no descriptors %llu, other %llu",
+                     (unsigned long long)result->events[BENCH_REFUSED],
+                     (unsigned long long)result->events[BENCH_CONNECT_TIMEOUT],
+                     (unsigned long long)result->events[BENCH_NO_PORTS],
+                     (unsigned long long)result->events[BENCH_NO_DESCRIPTORS],
+                     (unsigned long long)result->events[BENCH_UNREACHABLE]);
+    if (words.read)
+        bench_remark(out, blank, "Read errors: closed unannounced %llu, reset %llu, bad responses %llu",
+                     (unsigned long long)result->events[BENCH_CLOSED], (unsigned long long)result->events[BENCH_RESET],
+                     (unsigned long long)result->events[BENCH_BAD]);
+    if (result->failed[BENCH_BODY])
+        bench_remark(out, blank, "Without the expected text: %llu answers",
+                     (unsigned long long)result->failed[BENCH_BODY]);
+    if (result->first_error[0]) bench_remark(out, blank, "The first error: %s", result->first_error);
+}
+
+static void bench_print_cpu(FILE *out, bool *blank, const bench_result *result)
+{
+    double requests = result->done ? (double)bench_answers(result) : 1;
+    bench_remark(out, blank, "Client CPU %6.2f us/request   server CPU %6.2f us/request",
+                 (double)(result->client_user_ns + result->client_sys_ns) / 1000 / requests,
+                 (double)result->server_cpu_ns / 1000 / requests);
+    if (result->setup.self_hosted)
+        bench_remark(out, blank,
+                     "Both share this machine's %u CPU%s; on loopback the sender's CPU time includes the receiver's "
+                     "softirq work.",
+                     result->setup.cpus, result->setup.cpus == 1 ? "" : "s");
+    else if (result->server_rss)
+        bench_remark(out, blank, "Server memory, the most that was seen: %.1f MB",
+                     (double)result->server_rss / 1048576);
+}
+
 // ---------------------------------------------------------------------------------------------------------
 // >>bench-run   Puts it together.
 // ---------------------------------------------------------------------------------------------------------
 
+// One run. Made and freed for each; the result stays.
 typedef struct bench_job {
-    bench_options options;
-    bench_url url;
+    const bench_options *options;
+    bench_url *urls;
+    uint32_t url_count;
     bench_plan plan;
-    fsi_io io; // the main thread's
-    char own_url[64];
-    const char *shown_url;
-    fsv_server *server; // NULL: a target of somebody else's
-    bench_text body;    // of -f
+    fsi_io io;       // the main thread's
+    bench_text body; // of -f
     bench_thread **threads;
-    uint32_t thread_count, conn_count;
-    uint64_t server_cpu_ns, client_cpu_ns;
-    uint64_t in_flight, lost, started, ended;
-    fsi_hist latency, rate;
-    bench_report report;
+    bool self_hosted;
+    bench_usage before, after;
+    bool before_known;
+    uint64_t server_rss;
+    bench_result *result;
 } bench_job;
 
 static bench_job *bench_signalled; // what SIGINT stops; set while a run is under way
+static uint32_t bench_interrupted; // a signal came
 
 static void bench_on_signal(int number)
 {
     int error = errno;
     (void)number;
+    fsi_store32(&bench_interrupted, 1);
     if (bench_signalled) {
         fsi_store32(&bench_signalled->plan.stop, 1);
         fsi_io_wake(&bench_signalled->io);
@@ -3847,133 +7054,196 @@ static void bench_signals(bench_job *job)
     (void)sigaction(SIGTERM, &action, NULL);
 }
 
-static bool bench_read_file(bench_text *text, const char *path)
+static bool bench_read_file(bench_text *text, const char *option, const char *path)
 {
     char data[65536];
     FILE *file = fopen(path, "rb");
     if (!file) {
-        bench_say("-f %s: %s", path, strerror(errno));
+        bench_say("%s %s: %s", option, path, strerror(errno));
         return false;
     }
     for (size_t got; (got = fread(data, 1, sizeof data, file)) > 0 && !text->failed;) bench_text_add(text, data, got);
     bool fine = !ferror(file) && !text->failed;
-    if (!fine) bench_say("-f %s: %s", path, text->failed ? "out of memory" : strerror(errno));
+    if (!fine) bench_say("%s %s: %s", option, path, text->failed ? "out of memory" : strerror(errno));
     (void)fclose(file);
     return fine;
 }
 
-static bool bench_body_method(const char *method)
+// The lines of --urls, but for empty ones and those that begin with #, join the URLs.
+static bool bench_read_urls(bench_options *options)
 {
-    return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
+    if (!bench_read_file(&options->url_text, "--urls", options->url_file)) return false;
+    for (char *at = options->url_text.ptr, *end; at && *at; at = end) {
+        size_t len = strcspn(at, "\r\n");
+        end = at + len;
+        while (*end == '\r' || *end == '\n') *end++ = 0;
+        if (len == 0 || at[0] == '#') continue;
+        if (!bench_add_url(options, at)) continue;
+        bench_say("--urls %s: more than %d URLs", options->url_file, BENCH_URLS_MAX);
+        return false;
+    }
+    if (options->url_count) return true;
+    bench_say("--urls %s: there is no URL in it", options->url_file);
+    return false;
 }
 
-// The bytes of one request.
-static void bench_build(const bench_job *job, bench_text *out)
+static bool bench_same_place(const bench_url *a, const bench_url *b)
 {
-    const bench_options *options = &job->options;
-    bool has_body = options->body || options->body_file;
-    const char *method = options->method ? options->method : has_body ? "POST" : "GET";
-    const char *body = options->body_file ? job->body.ptr : options->body;
-    size_t body_len = options->body_file ? job->body.len : body ? strlen(body) : 0;
-    char length[64];
-    bench_text_str(out, method);
-    bench_text_str(out, " ");
-    if (job->url.target.len == 0 || job->url.target.ptr[0] != '/') bench_text_str(out, "/");
-    bench_text_add(out, job->url.target.ptr, job->url.target.len);
-    bench_text_str(out, " HTTP/1.1\r\n");
-    if (!options->has_host) {
-        bench_text_str(out, "Host: ");
-        bench_text_add(out, job->url.authority.ptr, job->url.authority.len);
-        bench_text_str(out, "\r\n");
-    }
-    if (options->fields.len) bench_text_add(out, options->fields.ptr, options->fields.len);
-    if (options->close) bench_text_str(out, "Connection: close\r\n");
-    if (has_body || bench_body_method(method)) {
-        (void)snprintf(length, sizeof length, "Content-Length: %llu\r\n", (unsigned long long)body_len);
-        bench_text_str(out, length);
-    }
-    bench_text_str(out, "\r\n");
-    if (body_len) bench_text_add(out, body, body_len);
+    return strcmp(a->host, b->host) == 0 && strcmp(a->port, b->port) == 0 && a->local == b->local;
 }
 
-// The request as often as one send may want it: up to --pipeline times, or 64 KiB.
-static bool bench_batch(bench_job *job)
+static bool bench_read_targets(bench_job *job, const char *const *texts)
 {
-    bench_text one, all;
-    memset(&one, 0, sizeof one);
+    for (uint32_t i = 0; i < job->url_count; i++) {
+        const char *wrong = bench_url_parse(&job->urls[i], texts[i]);
+        if (!wrong && job->options->echo != job->urls[i].tcp && !(job->options->echo && job->urls[i].local))
+            wrong = job->options->echo ? "--echo wants tcp://HOST:PORT" : "tcp:// wants --echo";
+        if (!wrong) continue;
+        bench_say("%s: %s", texts[i], wrong);
+        return false;
+    }
+    return true;
+}
+
+static bool bench_holes_wrong(const char *text, size_t len)
+{
+    bench_request scratch;
+    const char *wrong = NULL;
+    memset(&scratch, 0, sizeof scratch);
+    bench_template_add(&scratch, text, len, &wrong);
+    bench_text_free(&scratch.bytes);
+    return wrong != NULL;
+}
+
+// Says which part of a request it was that could not be made.
+static void bench_say_unmade(const bench_job *job, const bench_url *url, const char *wrong)
+{
+    const bench_options *options = job->options;
+    if (options->fields.len && bench_holes_wrong(options->fields.ptr, options->fields.len))
+        bench_say("-H: %s", wrong);
+    else if (options->body && bench_holes_wrong(options->body, strlen(options->body)))
+        bench_say("-b %s: %s", options->body, wrong);
+    else if (job->body.len && bench_holes_wrong(job->body.ptr, job->body.len))
+        bench_say("-f %s: %s", options->body_file, wrong);
+    else
+        bench_say("%s: %s", url->local ? url->target.ptr : url->authority.ptr, wrong);
+}
+
+// The requests of the URLs, those of one address together, and an address for each.
+static bool bench_make_places(bench_job *job)
+{
+    bench_plan *plan = &job->plan;
+    for (uint32_t i = 0; i < job->url_count; i++) {
+        bool known = false;
+        for (uint32_t k = 0; k < i && !known; k++) known = bench_same_place(&job->urls[k], &job->urls[i]);
+        if (known) continue;
+        bench_place *place = &plan->places[plan->place_count++];
+        place->first = plan->request_count;
+        for (uint32_t k = i; k < job->url_count; k++) {
+            if (!bench_same_place(&job->urls[i], &job->urls[k])) continue;
+            const char *wrong =
+                bench_build(job->options, &job->urls[k], &job->body, &plan->requests[plan->request_count++]);
+            place->count++;
+            if (!wrong) continue;
+            bench_say_unmade(job, &job->urls[k], wrong);
+            return false;
+        }
+        if (!bench_reach(&job->urls[i], job->options, plan, &place->address)) return false;
+        if (plan->source_ips < 2 || (place->address.storage.ss_family == AF_INET && bench_is_loopback(&place->address)))
+            continue;
+        bench_say("--source-ips: only for targets on 127.0.0.1, whose neighbours are this machine's too");
+        return false;
+    }
+    if (plan->conn_count >= plan->place_count) return true;
+    bench_say("%u connections for %u addresses: some would never be asked; raise -c", plan->conn_count,
+              plan->place_count);
+    return false;
+}
+
+// The only request as often as one send may want it: up to --pipeline times, or 64 KiB. Echoes are alike everywhere.
+static bool bench_batch(bench_plan *plan)
+{
+    const bench_text *one = &plan->requests[0].bytes;
+    bench_text all;
     memset(&all, 0, sizeof all);
-    bench_build(job, &one);
-    for (uint64_t i = 0; i < job->options.pipeline && !one.failed && (i == 0 || all.len + one.len <= 65536); i++)
-        bench_text_add(&all, one.ptr, one.len);
-    bool fine = !one.failed && !all.failed;
-    job->plan.request_len = one.len;
-    job->plan.batch = all.ptr; // bench_job_free
-    job->plan.batch_len = all.len;
-    job->plan.no_body = job->options.method && strcmp(job->options.method, "HEAD") == 0;
-    bench_text_free(&one);
-    return fine;
+    plan->alike = plan->echo || (plan->request_count == 1 && plan->requests[0].hole_count == 0);
+    if (!plan->alike) return true;
+    for (uint64_t i = 0; i < plan->pipeline && (i == 0 || all.len + one->len <= 65536); i++)
+        bench_text_add(&all, one->ptr, one->len);
+    plan->request_len = one->len;
+    plan->batch = all.ptr; // bench_job_free
+    plan->batch_len = all.len;
+    return !all.failed;
+}
+
+// Where a match of the first n bytes goes on when the next byte differs.
+static bool bench_expect(bench_plan *plan, const char *text)
+{
+    size_t len = text ? strlen(text) : 0;
+    if (len == 0) return true;
+    plan->expect_body = text;
+    plan->expect_len = (uint32_t)len;
+    plan->expect_back = (uint32_t *)calloc(len + 1, sizeof(uint32_t));
+    if (!plan->expect_back) return false;
+    for (uint32_t i = 1, match = 0; i < len; i++) {
+        while (match && text[i] != text[match]) match = plan->expect_back[match];
+        match += text[i] == text[match];
+        plan->expect_back[i + 1] = match;
+    }
+    return true;
+}
+
+// How many threads and connections; more connections than requests would only look on.
+static void bench_size(bench_job *job)
+{
+    const bench_options *options = job->options;
+    uint64_t conns = options->connections, threads = options->threads ? options->threads : fsi_cpu_usable();
+    if (options->requests && !(options->rate > 0) && conns > options->requests) conns = options->requests;
+    if (threads > conns) threads = conns;
+    job->plan.conn_count = (uint32_t)conns;
+    job->plan.thread_count = (uint32_t)threads;
 }
 
 // Raises the soft descriptor limit as far as the run needs it. False: said why that is not possible.
 static bool bench_descriptors(const bench_job *job)
 {
     struct rlimit limit;
-    uint64_t sides = job->options.url_count ? 1 : 2,
-             need = job->conn_count * sides + 2 * (uint64_t)job->thread_count + 64;
+    uint64_t sides = job->self_hosted ? 2 : 1, conns = job->plan.conn_count;
+    uint64_t need = conns * sides + 2 * (uint64_t)job->plan.thread_count + 64;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return true;
     if (limit.rlim_max >= need) {
         limit.rlim_cur = need;
         if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return true;
     }
-    bench_say("-c %u needs %llu descriptors%s, the limit is %llu; raise it (ulimit -n) or lower -c", job->conn_count,
-              (unsigned long long)need, sides == 2 ? " (client and server)" : "", (unsigned long long)limit.rlim_max);
+    bench_say("-c %u needs %llu descriptors%s, the limit is %llu; raise it (ulimit -n) or lower -c",
+              job->plan.conn_count, (unsigned long long)need, sides == 2 ? " (client and server)" : "",
+              (unsigned long long)limit.rlim_max);
     return false;
 }
 
-static bool bench_serve(bench_job *job)
+static void bench_plan_options(bench_job *job)
 {
-    fsv_server_desc desc;
-    memset(&desc, 0, sizeof desc);
-    desc.loops = FSV_LOOPS_PER_CPU;
-    desc.pin = FSI_LOCALITY;
-    if (job->conn_count > 60000) desc.conns_max = job->conn_count + 1024;
-    fsv_result result = demo_create(&job->server, &desc);
-    if (result == FSV_OK) result = fsv_server_listen(job->server, "127.0.0.1:0");
-    if (result == FSV_OK) result = fsv_server_start(job->server);
-    if (result != FSV_OK) {
-        bench_say("cannot start the built-in server: %s", fsv_result_text(result));
-        return false;
-    }
-    (void)snprintf(job->own_url, sizeof job->own_url, "http://127.0.0.1:%u/", fsv_server_port(job->server, 0));
-    return true;
-}
-
-static void bench_job_free(bench_job *job)
-{
-    if (job->server) {
-        fsv_server_stop(job->server, 0);
-        (void)fsv_server_wait(job->server);
-        (void)fsv_server_free(job->server);
-    }
-    for (uint32_t i = 0; i < job->thread_count && job->threads; i++) bench_thread_free(job->threads[i]);
-    free(job->threads);
-    free(job->plan.batch);
-    if (job->io.fd >= 0) fsi_io_free(&job->io);
-    bench_options_free(&job->options);
-    bench_text_free(&job->body);
-    free(job);
-}
-
-// How many threads and connections; more connections than requests would only look on.
-static bool bench_size(bench_job *job)
-{
-    const bench_options *options = &job->options;
-    uint64_t conns = options->connections, threads = options->threads ? options->threads : fsi_cpu_usable();
-    if (options->requests && conns > options->requests) conns = options->requests;
-    if (threads > conns) threads = conns;
-    job->conn_count = (uint32_t)conns;
-    job->thread_count = (uint32_t)threads;
-    return bench_descriptors(job);
+    const bench_options *options = job->options;
+    bench_plan *plan = &job->plan;
+    plan->echo = options->echo;
+    plan->close = options->close && !options->echo;
+    plan->rst = options->rst;
+    plan->calls = options->close ? 1 : options->calls ? options->calls : UINT64_MAX;
+    plan->fresh = plan->calls != UINT64_MAX;
+    plan->open = options->rate > 0 || options->conn_rate > 0;
+    plan->rate = options->rate > 0 ? options->rate : options->conn_rate;
+    plan->pipeline = (uint32_t)options->pipeline;
+    plan->source_ips = (uint32_t)options->source_ips;
+    plan->no_body = options->method && strcmp(options->method, "HEAD") == 0;
+    plan->detail = options->format != BENCH_FORMAT_WRK || options->json_file;
+    plan->timeout_ns = options->timeout_ns;
+    plan->ramp_ns = options->ramp_ns;
+    plan->warmup_ns = options->warmup_ns;
+    plan->duration_ns = options->duration_ns;
+    plan->measure_ns = UINT64_MAX;
+    plan->progress = !options->quiet && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
+    for (uint32_t status = 200; status < 400; status++) plan->good[status / 8] |= (uint8_t)(1u << (status % 8));
+    if (options->expects) memcpy(plan->good, options->expect, sizeof plan->good);
 }
 
 // Shares `all` out: the first all % parts get one more.
@@ -3984,40 +7254,89 @@ static uint64_t bench_share(uint64_t all, uint32_t parts, uint32_t index)
 
 static bool bench_threads_make(bench_job *job)
 {
+    const bench_plan *plan = &job->plan;
     fsi_cpu cpus[CPU_SETSIZE];
-    uint32_t cpu_count = fsi_cpus(cpus);
+    uint32_t cpu_count = fsi_cpus(cpus), first = 0, count = plan->thread_count;
     // A thread for every CPU stays on its own, beside the loop that serves it there; left alone, threads crowd on one CPU and every
     // connection with them. Fewer threads are better placed by the system, which sees what else runs.
-    bool every_cpu = cpu_count && job->thread_count >= cpu_count;
-    job->threads = (bench_thread **)calloc(job->thread_count, sizeof(bench_thread *));
-    for (uint32_t i = 0; job->threads && i < job->thread_count; i++) {
-        uint64_t quota = job->options.requests ? bench_share(job->options.requests, job->thread_count, i) : UINT64_MAX;
-        job->threads[i] =
-            bench_thread_new(&job->plan, (uint32_t)bench_share(job->conn_count, job->thread_count, i), quota);
+    bool every_cpu = cpu_count && count >= cpu_count;
+    job->threads = (bench_thread **)calloc(count, sizeof(bench_thread *));
+    for (uint32_t i = 0; job->threads && i < count; i++) {
+        uint64_t quota = job->options->requests ? bench_share(job->options->requests, count, i) : UINT64_MAX;
+        uint32_t conns = (uint32_t)bench_share(plan->conn_count, count, i);
+        job->threads[i] = bench_thread_new(&job->plan, i, first, conns, quota);
         if (!job->threads[i]) break;
         if (every_cpu) job->threads[i]->cpu = cpus[i % cpu_count].number;
-        if (i + 1 == job->thread_count) return true;
+        first += conns;
+        if (i + 1 == count) return true;
     }
-    bench_say("out of memory or descriptors for %u threads and %u connections", job->thread_count, job->conn_count);
+    bench_say("out of memory or descriptors for %u threads and %u connections", count, plan->conn_count);
     return false;
+}
+
+// Everything between the options and the run: the targets, the requests, the threads.
+static bool bench_prepare(bench_job *job, const char *const *urls, uint32_t count)
+{
+    bench_plan *plan = &job->plan;
+    bench_plan_options(job);
+    bench_size(job);
+    job->url_count = count;
+    job->urls = (bench_url *)calloc(count, sizeof *job->urls);
+    plan->requests = (bench_request *)calloc(count, sizeof *plan->requests);
+    plan->places = (bench_place *)calloc(count, sizeof *plan->places);
+    if (!job->urls || !plan->requests || !plan->places) {
+        bench_say("out of memory");
+        return false;
+    }
+    if (job->options->body_file && !bench_read_file(&job->body, "-f", job->options->body_file)) return false;
+    if (!fsi_io_init(&job->io, NULL)) {
+        job->io.fd = -1;
+        bench_say("cannot make an event queue: %s", strerror(errno));
+        return false;
+    }
+    job->io.on_client = bench_probe_ready;
+    plan->main_io = &job->io;
+    if (!bench_read_targets(job, urls) || !bench_descriptors(job) || !bench_make_places(job)) return false;
+    if (!bench_batch(plan) || !bench_expect(plan, job->options->expect_body)) {
+        bench_say("out of memory");
+        return false;
+    }
+    if (!job->options->quiet) bench_preflight(job->options, plan);
+    return bench_threads_make(job);
+}
+
+static void bench_job_free(bench_job *job)
+{
+    for (uint32_t i = 0; i < job->plan.thread_count && job->threads; i++) bench_thread_free(job->threads[i]);
+    for (uint32_t i = 0; i < job->plan.request_count; i++) bench_text_free(&job->plan.requests[i].bytes);
+    free(job->threads);
+    free(job->plan.requests);
+    free(job->plan.places);
+    free(job->plan.batch);
+    free(job->plan.expect_back);
+    free(job->urls);
+    if (job->io.fd >= 0) fsi_io_free(&job->io);
+    bench_text_free(&job->body);
+    free(job);
 }
 
 // What the threads have published so far.
 typedef struct bench_glance {
-    uint64_t done, errors, up, ever_up, p99_ns;
+    uint64_t done, errors, up, ever_up, settled, p99_ns;
 } bench_glance;
 
 static bench_glance bench_look(const bench_job *job)
 {
     bench_glance sum;
     memset(&sum, 0, sizeof sum);
-    for (uint32_t i = 0; i < job->thread_count; i++) {
+    for (uint32_t i = 0; i < job->plan.thread_count; i++) {
         const bench_thread *thread = job->threads[i];
         uint64_t p99 = fsi_peek64(&thread->p99_ns);
         sum.done += fsi_peek64(&thread->done);
         sum.errors += fsi_peek64(&thread->errors);
         sum.up += fsi_peek64(&thread->up);
         sum.ever_up += fsi_peek64(&thread->ever_up);
+        sum.settled += fsi_peek64(&thread->settled);
         if (p99 > sum.p99_ns) sum.p99_ns = p99; // the worst thread's
     }
     return sum;
@@ -4034,25 +7353,69 @@ static void bench_progress(const bench_job *job, const bench_glance *now, const 
     (void)fflush(stderr);
 }
 
+static void bench_wake_threads(const bench_job *job)
+{
+    for (uint32_t i = 0; i < job->plan.thread_count; i++) fsi_io_wake(&job->threads[i]->io);
+}
+
+// The clock of the run starts.
+static void bench_start_clock(bench_job *job)
+{
+    bench_plan *plan = &job->plan;
+    plan->start_ns = fsi_clock_ns();
+    plan->measure_ns = plan->start_ns + plan->warmup_ns;
+    plan->deadline_ns = plan->duration_ns ? plan->measure_ns + plan->duration_ns : UINT64_MAX;
+    fsi_store32(&plan->go, 1);
+}
+
+// Waits until every connection is up or has failed once, so that setting up is not a part of what is measured.
+static void bench_set_up(bench_job *job)
+{
+    uint64_t until = fsi_clock_ns() + (job->plan.timeout_ns < 3000000000u ? job->plan.timeout_ns : 3000000000u);
+    for (uint64_t now = fsi_clock_ns(); now < until && !fsi_load32(&job->plan.stop); now = fsi_clock_ns()) {
+        if (bench_look(job).settled >= job->plan.conn_count) break;
+        uint64_t rest = until - now;
+        (void)fsi_io_wait(&job->io, (rest < BENCH_TICK_NS ? rest : BENCH_TICK_NS) / 1000 + 1);
+        fsi_io_dispatch(&job->io);
+    }
+    bench_start_clock(job);
+    bench_wake_threads(job);
+}
+
 // Until the threads have ended. A target that nobody can reach ends the run: at once if it never was there, and after the timeout
 // if no duration would end it.
 static void bench_watch(bench_job *job)
 {
     bench_glance before = bench_look(job);
-    uint64_t shown_ns = job->plan.start_ns, alive_ns = shown_ns, alive_done = 0, patience = job->plan.timeout_ns;
+    uint64_t shown_ns = job->plan.start_ns, alive_ns = shown_ns, alive_done = 0, alive_errors = before.errors;
+    uint64_t patience = job->plan.timeout_ns;
+    uint64_t pid = job->options->pid, sampled_ns = 0;
     bool forwarded = false;
     if (patience < 1000000000u) patience = 1000000000u;
-    while (fsi_load32(&job->plan.ended) < job->thread_count) {
-        (void)fsi_io_wait(&job->io, BENCH_TICK_NS / 1000);
+    while (fsi_load32(&job->plan.ended) < job->plan.thread_count) {
+        uint64_t now_ns = fsi_clock_ns(), wait = BENCH_TICK_NS;
+        if (!job->before_known && now_ns < job->plan.measure_ns && job->plan.measure_ns - now_ns < wait)
+            wait = job->plan.measure_ns - now_ns;
+        (void)fsi_io_wait(&job->io, wait / 1000 + 1);
         fsi_io_dispatch(&job->io);
         bench_glance now = bench_look(job);
-        uint64_t now_ns = fsi_clock_ns();
-        if (now.up || now.done != alive_done) alive_ns = now_ns;
+        now_ns = fsi_clock_ns();
+        if (!job->before_known && now_ns >= job->plan.measure_ns) {
+            job->before = bench_usage_now(pid);
+            job->before_known = true;
+        }
+        if (pid && now_ns - sampled_ns > 1000000000u) {
+            bench_usage usage = bench_usage_now(pid);
+            if (usage.server_rss > job->server_rss) job->server_rss = usage.server_rss;
+            sampled_ns = now_ns;
+        }
+        if (now.up || now.done != alive_done) alive_ns = now_ns, alive_errors = now.errors;
         alive_done = now.done;
-        if (now_ns - alive_ns > patience && (now.ever_up == 0 || !job->options.duration_ns))
+        if (now_ns - alive_ns > patience && now.errors != alive_errors && // without errors it may be a slow rate
+            (now.ever_up == 0 || !job->plan.duration_ns))
             fsi_store32(&job->plan.stop, 1);
         if (fsi_load32(&job->plan.stop) && !forwarded) {
-            for (uint32_t i = 0; i < job->thread_count; i++) fsi_io_wake(&job->threads[i]->io);
+            bench_wake_threads(job);
             forwarded = true;
         }
         if (!job->plan.progress || now_ns - shown_ns < 1000000000u) continue;
@@ -4066,213 +7429,673 @@ static void bench_watch(bench_job *job)
 // Runs the load. False: a thread could not be started, and nothing was measured.
 static bool bench_measure(bench_job *job)
 {
-    uint32_t running = 0;
-    uint64_t process_ns = bench_cpu_ns(CLOCK_PROCESS_CPUTIME_ID), own_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID);
-    job->plan.start_ns = fsi_clock_ns();
-    job->plan.deadline_ns = job->options.duration_ns ? job->plan.start_ns + job->options.duration_ns : UINT64_MAX;
-    while (running < job->thread_count &&
+    uint32_t running = 0, count = job->plan.thread_count;
+    bool together = !job->plan.fresh && !(job->plan.ramp_ns && !job->plan.open);
+    if (!together) bench_start_clock(job);
+    if (job->plan.warmup_ns == 0) {
+        job->before = bench_usage_now(job->options->pid);
+        job->before_known = true;
+    }
+    while (running < count &&
            fsi_thread_start(&job->threads[running]->thread, bench_thread_body, job->threads[running], "bench"))
         running++;
-    if (running < job->thread_count) {
+    if (running < count) {
         fsi_store32(&job->plan.stop, 1);
         for (uint32_t i = 0; i < running; i++) fsi_io_wake(&job->threads[i]->io);
-        bench_say("cannot start %u threads", job->thread_count);
+        bench_say("cannot start %u threads", count);
     } else {
+        if (together) bench_set_up(job);
         bench_watch(job);
     }
-    for (uint32_t i = 0; i < running; i++) {
-        fsi_thread_join(&job->threads[i]->thread);
-        job->client_cpu_ns += job->threads[i]->cpu_ns;
+    for (uint32_t i = 0; i < running; i++) fsi_thread_join(&job->threads[i]->thread);
+    job->after = bench_usage_now(job->options->pid);
+    return running == count;
+}
+
+// ---- the sums
+
+static void bench_sum_usage(bench_job *job)
+{
+    bench_result *result = job->result;
+    const bench_usage *a = &job->before, *b = &job->after;
+    uint64_t process = b->process_ns - a->process_ns, clients = 0;
+    for (uint32_t i = 0; i < job->plan.thread_count; i++) {
+        clients += job->threads[i]->cpu_ns;
+        if (job->threads[i]->cpu_ns > result->busiest_ns) result->busiest_ns = job->threads[i]->cpu_ns;
     }
-    process_ns = bench_cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - process_ns;
-    own_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID) - own_ns;
-    uint64_t clients = job->client_cpu_ns + own_ns;
-    job->server_cpu_ns = process_ns > clients ? process_ns - clients : 0;
-    return running == job->thread_count;
+    // The system tells user and system time only of the whole process: the threads' share is taken as alike.
+    uint64_t user = b->user_ns - a->user_ns, sys = b->sys_ns - a->sys_ns;
+    result->client_user_ns = user + sys ? (uint64_t)((double)clients * (double)user / (double)(user + sys)) : clients;
+    result->client_sys_ns = clients - result->client_user_ns;
+    if (job->self_hosted) result->server_cpu_ns = process > clients ? process - clients : 0;
+    if (job->options->pid) result->server_cpu_ns = b->server_ns - a->server_ns;
+    result->server_rss = job->server_rss;
+    result->steal_ns = b->steal_ns - a->steal_ns;
+    result->throttled_ns = b->throttled_ns - a->throttled_ns;
+    uint64_t ours = process + (job->options->pid ? result->server_cpu_ns : 0), busy = b->busy_ns - a->busy_ns;
+    bool alone = job->self_hosted || job->options->pid; // else the server may be among the others
+    result->other_ns = alone && busy > ours ? busy - ours : 0;
+}
+
+static void bench_sum_thread(bench_result *result, const bench_thread *thread)
+{
+    const bench_tally *tally = &thread->tally;
+    result->due += tally->due;
+    result->done += tally->done;
+    result->in_flight += tally->in_flight;
+    result->unsent += tally->unsent;
+    for (int kind = 0; kind < BENCH_KINDS; kind++) {
+        result->failed[kind] += tally->failed[kind];
+        result->events[kind] += tally->events[kind];
+    }
+    for (int status = 0; status < 600; status++) result->statuses[status] += tally->statuses[status];
+    result->bytes_in += tally->bytes_in;
+    result->bytes_body += tally->bytes_body;
+    result->bytes_out += tally->bytes_out;
+    result->other_length += tally->other_length;
+    result->kept += tally->kept;
+    result->conns_opened += tally->opened;
+    result->conns_lost += thread->lost;
+    result->conns_most += thread->most;
+    result->syn_retransmits += tally->retransmits;
+    fsi_hist_merge(&result->response, &tally->response);
+    fsi_hist_merge(&result->service, &tally->service);
+    fsi_hist_merge(&result->censored, &tally->censored);
+    fsi_hist_merge(&result->connect, &tally->connect);
+    fsi_hist_merge(&result->wait, &tally->wait);
+    fsi_hist_merge(&result->lag, &tally->lag);
+    fsi_hist_merge(&result->rate, &tally->rate);
+    fsi_hist_merge(&result->life, &tally->life);
+}
+
+static uint64_t bench_coarse_at(const uint64_t *cells, uint64_t count, double q, uint64_t most)
+{
+    uint64_t seen = 0;
+    for (uint32_t i = 0; i < FSI_HIST_CELLS >> BENCH_COARSE_SHIFT; i++) {
+        seen += cells[i];
+        if (cells[i] == 0 || (double)seen < q * (double)count) continue;
+        uint64_t value = fsi_hist_value((i << BENCH_COARSE_SHIFT) + (1u << BENCH_COARSE_SHIFT) / 2);
+        return value < most ? value : most;
+    }
+    return most;
+}
+
+// The series: the threads' slots added up. They have the same length once all have gone as far as the last.
+static void bench_sum_slots(bench_job *job)
+{
+    bench_result *result = job->result;
+    for (uint32_t t = 0; t < job->plan.thread_count; t++)
+        if (job->threads[t]->slot_ns > result->second_ns) result->second_ns = job->threads[t]->slot_ns;
+    if (result->second_ns == 0) return;
+    result->second_count = (uint32_t)((result->run_ns + result->second_ns - 1) / result->second_ns);
+    if (result->second_count > BENCH_SECONDS_MAX) result->second_count = BENCH_SECONDS_MAX;
+    for (uint32_t t = 0; t < job->plan.thread_count; t++)
+        while (job->threads[t]->slot_ns && job->threads[t]->slot_ns < result->second_ns)
+            bench_slots_halve(job->threads[t]);
+    for (uint32_t i = 0; i < result->second_count; i++) {
+        uint64_t cells[FSI_HIST_CELLS >> BENCH_COARSE_SHIFT] = {0};
+        bench_second *second = &result->seconds[i];
+        for (uint32_t t = 0; t < job->plan.thread_count; t++) {
+            const bench_slot *slot = &job->threads[t]->slots[i];
+            second->done += slot->done;
+            second->errors += slot->errors;
+            second->timeouts += slot->timeouts;
+            if (slot->max > second->max) second->max = slot->max;
+            for (uint32_t k = 0; k < FSI_HIST_CELLS >> BENCH_COARSE_SHIFT; k++) cells[k] += slot->cells[k];
+        }
+        if (!second->done) continue;
+        second->p50 = bench_coarse_at(cells, second->done, 0.5, second->max);
+        second->p99 = bench_coarse_at(cells, second->done, 0.99, second->max);
+    }
+}
+
+// The first error in words, of whatever kind.
+static void bench_sum_error(const bench_job *job)
+{
+    bench_result *result = job->result;
+    for (uint32_t i = 0; i < job->plan.thread_count && !result->first_error[0]; i++) {
+        const bench_thread *thread = job->threads[i];
+        const char *words = NULL;
+        if (thread->refusal)
+            words = thread->refusal == FSI_REFUSALS_END
+                        ? job->plan.echo ? "what came back is not what was sent" : "bytes after the end of an answer"
+                        : fsi_refusal_text(thread->refusal);
+        else if (thread->connect_error)
+            words = strerror(thread->connect_error);
+        if (words)
+            (void)snprintf(result->first_error, sizeof result->first_error, "%s%s",
+                           thread->refusal ? "" : "connect: ", words);
+    }
+}
+
+static void bench_sum_setup(const bench_job *job, const char *url)
+{
+    const bench_options *options = job->options;
+    bench_setup *setup = &job->result->setup;
+    bench_describe_machine(setup);
+    (void)snprintf(setup->url, sizeof setup->url, "%s", url);
+    setup->threads = job->plan.thread_count;
+    setup->connections = job->plan.conn_count;
+    setup->pipeline = job->plan.pipeline;
+    setup->urls = job->url_count;
+    setup->calls = job->plan.calls == UINT64_MAX ? 0 : (uint32_t)job->plan.calls;
+    setup->duration = options->duration_ns;
+    setup->warmup = options->warmup_ns;
+    setup->ramp = options->ramp_ns;
+    setup->timeout = options->timeout_ns;
+    setup->requests = options->requests;
+    setup->rate = options->rate;
+    setup->conn_rate = options->conn_rate;
+    setup->size = options->size;
+    setup->close = options->close;
+    setup->rst = options->rst;
+    setup->echo = options->echo;
+    setup->self_hosted = job->self_hosted;
+    setup->source_ips = (uint32_t)options->source_ips;
+    setup->request_bytes = (uint32_t)job->plan.requests[0].bytes.len;
 }
 
 // Adds the threads up.
-static void bench_sum(bench_job *job)
+static void bench_sum(bench_job *job, const char *url)
 {
-    bench_report *report = &job->report;
-    fsi_hist_init(&job->latency);
-    fsi_hist_init(&job->rate);
-    report->threads = job->thread_count;
-    report->connections = job->conn_count;
-    report->percentiles = job->options.latency;
-    report->latency = &job->latency;
-    report->rate = &job->rate;
-    for (uint32_t i = 0; i < job->thread_count; i++) {
+    bench_result *result = job->result;
+    uint64_t end = 0;
+    result->first_length = 0;
+    for (uint32_t i = 0; i < job->plan.thread_count; i++) {
         const bench_thread *thread = job->threads[i];
-        fsi_hist_merge(&job->latency, &thread->latency);
-        fsi_hist_merge(&job->rate, &thread->rate);
-        report->requests += thread->done;
-        report->bytes += thread->bytes;
-        report->connect += thread->events[BENCH_REFUSED];
-        report->read += thread->events[BENCH_CLOSED] + thread->events[BENCH_RESET] + thread->events[BENCH_BAD];
-        report->write += thread->events[BENCH_WRITE];
-        report->timeout += thread->events[BENCH_TIMEOUT];
-        report->bad_status += thread->bad_status;
-        if (thread->end_ns - job->plan.start_ns > report->run_ns) report->run_ns = thread->end_ns - job->plan.start_ns;
-        job->in_flight += thread->in_flight_end;
-        job->lost += thread->lost;
-        job->started += thread->started;
-        job->ended += bench_ended(thread);
+        bench_sum_thread(result, thread);
+        if (thread->end_ns > end) end = thread->end_ns;
+        if (!result->server[0]) memcpy(result->server, thread->server, sizeof result->server);
+        if (result->first_length == 0 && thread->first_length != UINT64_MAX)
+            result->first_length = thread->first_length;
     }
+    result->run_ns = end > job->plan.measure_ns ? end - job->plan.measure_ns : 0;
+    result->interrupted = fsi_load32(&bench_interrupted) != 0;
+    if (!job->plan.open) result->service = result->response;
+    bench_sum_setup(job, url);
+    bench_sum_error(job);
+    bench_sum_usage(job);
+    bench_sum_slots(job);
 }
 
-// What went wrong, in words, behind the layout.
-static void bench_print_details(FILE *out, const bench_job *job)
+static void bench_result_init(bench_result *result)
 {
-    uint64_t closed = 0, reset = 0, bad = 0;
-    int connect_error = 0;
-    int64_t refusal = 0;
-    for (uint32_t i = 0; i < job->thread_count; i++) {
-        const bench_thread *thread = job->threads[i];
-        closed += thread->events[BENCH_CLOSED];
-        reset += thread->events[BENCH_RESET];
-        bad += thread->events[BENCH_BAD];
-        if (!connect_error) connect_error = thread->connect_error;
-        if (!refusal) refusal = thread->refusal;
-    }
-    if (job->report.connect || job->report.read) (void)fprintf(out, "\n");
-    if (job->report.connect) (void)fprintf(out, "Connect errors, the first: %s\n", strerror(connect_error));
-    if (job->report.read)
-        (void)fprintf(out, "Read errors: closed unannounced %llu, reset %llu, bad responses %llu\n",
-                      (unsigned long long)closed, (unsigned long long)reset, (unsigned long long)bad);
-    if (bad)
-        (void)fprintf(out, "Bad responses, the first: %s\n",
-                      refusal == FSI_REFUSALS_END ? "bytes after the end of an answer" : fsi_refusal_text(refusal));
-}
-
-static void bench_print_cpu(FILE *out, const bench_job *job)
-{
-    double requests = job->report.requests ? (double)job->report.requests : 1;
-    (void)fprintf(out, "\nClient CPU %6.2f us/request   server CPU %6.2f us/request\n",
-                  (double)job->client_cpu_ns / 1000 / requests, (double)job->server_cpu_ns / 1000 / requests);
-    (void)fprintf(
-        out,
-        "Both share this machine's %u CPU%s; on loopback the sender's CPU time includes the receiver's softirq work.\n",
-        fsi_cpu_usable(), fsi_cpu_usable() == 1 ? "" : "s");
-}
-
-// Judges the result; says why it is not to be trusted.
-static int bench_verdict(const bench_job *job)
-{
-    const bench_report *report = &job->report;
-    bool bad = false;
-    if (job->started != job->ended + job->in_flight || job->latency.count != report->requests) {
-        bench_say("result not trustworthy: %llu requests started, but %llu ended, %llu in flight, %llu samples",
-                  (unsigned long long)job->started, (unsigned long long)job->ended, (unsigned long long)job->in_flight,
-                  (unsigned long long)job->latency.count);
-        bad = true;
-    }
-    if (job->options.requests && !job->options.duration_ns && job->started < job->options.requests && job->lost == 0 &&
-        fsi_load32(&job->plan.stop) == 0) {
-        bench_say("result not trustworthy: only %llu of %llu requests were started", (unsigned long long)job->started,
-                  (unsigned long long)job->options.requests);
-        bad = true;
-    }
-    if (job->lost) {
-        bench_say("result not trustworthy: %llu of %u connections were lost or never opened",
-                  (unsigned long long)job->lost, job->conn_count);
-        bad = true;
-    }
-    bool errors = report->connect || report->read || report->write || report->timeout || report->bad_status;
-    if (!errors && report->requests == 0) {
-        bench_say("result not trustworthy: not one answer came in this time");
-        bad = true;
-    }
-    return bad ? BENCH_UNTRUSTED : errors ? BENCH_TARGET : BENCH_OK;
+    memset(result, 0, sizeof *result);
+    fsi_hist_init(&result->response);
+    fsi_hist_init(&result->service);
+    fsi_hist_init(&result->censored);
+    fsi_hist_init(&result->connect);
+    fsi_hist_init(&result->wait);
+    fsi_hist_init(&result->lag);
+    fsi_hist_init(&result->rate);
+    fsi_hist_init(&result->life);
 }
 
 // Nobody ever answered: there is nothing to report.
-static int bench_never_up(const bench_job *job)
+static void bench_never_up(const bench_job *job)
 {
     char text[64];
     int error = ETIMEDOUT;
-    for (uint32_t i = job->thread_count; i-- > 0;)
+    for (uint32_t i = job->plan.thread_count; i-- > 0;)
         if (job->threads[i]->connect_error) error = job->threads[i]->connect_error;
-    (void)fsi_sockaddr_text(&job->plan.address, text, sizeof text);
+    (void)fsi_sockaddr_text(&job->plan.places[0].address, text, sizeof text);
     bench_say("no connection to %s could be made: %s; %s", text, strerror(error), bench_advice(error));
-    return BENCH_USAGE;
 }
 
-// Everything between the options and the run: the target, the request, the threads.
-static bool bench_prepare(bench_job *job)
+// One run against these URLs. False: said why there is no result.
+static bool bench_once(const bench_options *options, const char *const *urls, uint32_t count, bool self_hosted,
+                       bool head, bench_result *result)
 {
-    const bench_options *options = &job->options;
-    if (options->body_file && !bench_read_file(&job->body, options->body_file)) return false;
-    if (!bench_size(job)) return false;
-    if (!fsi_io_init(&job->io, NULL)) {
-        job->io.fd = -1;
-        bench_say("cannot make an event queue: %s", strerror(errno));
-        return false;
-    }
-    job->io.on_client = bench_probe_ready;
-    job->plan.main_io = &job->io;
-    job->plan.close = options->close;
-    job->plan.pipeline = (uint32_t)options->pipeline;
-    job->plan.timeout_ns = options->timeout_ns;
-    job->plan.progress = !options->quiet && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
-    if (!options->url_count && !bench_serve(job)) return false;
-    job->shown_url = options->url_count ? options->urls[0] : job->own_url;
-    const char *wrong = bench_url_parse(&job->url, job->shown_url);
-    if (wrong) {
-        bench_say("%s: %s", job->shown_url, wrong);
-        return false;
-    }
-    if (!bench_batch(job)) {
+    bench_job *job = (bench_job *)calloc(1, sizeof *job);
+    bool fine = false;
+    if (!job) {
         bench_say("out of memory");
         return false;
     }
-    return bench_reach(&job->url, options, &job->plan) && bench_threads_make(job);
+    bench_result_init(result);
+    job->io.fd = -1;
+    job->options = options;
+    job->self_hosted = self_hosted;
+    job->result = result;
+    bench_signals(job);
+    if (bench_prepare(job, urls, count)) {
+        if (head)
+            bench_print_head(stdout, options->duration_ns, options->requests, urls[0], job->plan.thread_count,
+                             job->plan.conn_count);
+        (void)fflush(stdout);
+        result->began_unix = (int64_t)time(NULL);
+        if (bench_measure(job)) {
+            fine = bench_look(job).ever_up != 0;
+            if (!fine) bench_never_up(job);
+        }
+    }
+    if (fine) bench_sum(job, urls[0]);
+    bench_signals(NULL);
+    bench_job_free(job);
+    return fine;
 }
 
-static int bench_perform(bench_job *job)
+// ---- what is asked for
+
+typedef struct bench_own {
+    fsv_server *server; // NULL: a target of somebody else's
+    char url[64];
+} bench_own;
+
+static bool bench_serve(bench_own *own, uint64_t connections)
 {
-    if (!bench_prepare(job)) return BENCH_USAGE;
-    bench_print_head(stdout, job->options.duration_ns, job->options.requests, job->shown_url, job->thread_count,
-                     job->conn_count);
+    fsv_server_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.loops = FSV_LOOPS_PER_CPU;
+    desc.pin = FSI_LOCALITY;
+    if (connections > 60000) desc.conns_max = (uint32_t)connections + 1024;
+    fsv_result result = demo_create(&own->server, &desc);
+    if (result == FSV_OK) result = fsv_server_listen(own->server, "127.0.0.1:0");
+    if (result == FSV_OK) result = fsv_server_start(own->server);
+    if (result != FSV_OK) {
+        bench_say("cannot start the built-in server: %s", fsv_result_text(result));
+        return false;
+    }
+    (void)snprintf(own->url, sizeof own->url, "http://127.0.0.1:%u/", fsv_server_port(own->server, 0));
+    return true;
+}
+
+static void bench_serve_end(bench_own *own)
+{
+    if (!own->server) return;
+    fsv_server_stop(own->server, 0);
+    (void)fsv_server_wait(own->server);
+    (void)fsv_server_free(own->server);
+}
+
+// The exit status that a result deserves.
+static int bench_verdict(const bench_options *options, const bench_result *result)
+{
+    uint64_t events = 0, answers_bad = result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
+    for (int kind = 0; kind < BENCH_KINDS; kind++) events += result->events[kind];
+    if (bench_audit_trust(result)) return BENCH_UNTRUSTED;
+    double share = (double)(events + answers_bad) / (double)(result->due ? result->due : 1);
+    return share > options->max_errors ? BENCH_TARGET : BENCH_OK;
+}
+
+// What the echo bencher of the fourth log prints.
+static void bench_print_speed(FILE *out, bool *blank, const bench_result *result)
+{
+    double seconds = result->run_ns ? (double)result->run_ns / 1e9 : 1;
+    uint64_t sent = result->due - result->unsent;
+    bench_remark(out, blank, "Speed: %.0f request/sec, %.0f response/sec", (double)sent / seconds,
+                 (double)result->done / seconds);
+    bench_remark(out, blank, "Requests: %llu", (unsigned long long)sent);
+    bench_remark(out, blank, "Responses: %llu", (unsigned long long)result->done);
+}
+
+static void bench_print_wrk2_one(FILE *out, const bench_result *result)
+{
+    bench_print_wrk2(out, result, false);
+}
+
+static void bench_print_wrk2_both(FILE *out, const bench_result *result)
+{
+    bench_print_wrk2(out, result, true);
+}
+
+// wrk's layout, or with a rate wrk2's, and what else there is to say.
+static void bench_print_all(FILE *out, const bench_options *options, const bench_result *result)
+{
+    bool blank = false;
+    void (*middle)(FILE *, const bench_result *) = bench_print_percentiles;
+    if (options->rate > 0) middle = options->service ? bench_print_wrk2_both : bench_print_wrk2_one;
+    bench_print_wrk(out, result, options->latency ? middle : NULL);
+    if (options->echo) bench_print_speed(out, &blank, result);
+    bench_print_details(out, &blank, result);
+    if (result->server_cpu_ns) bench_print_cpu(out, &blank, result);
+    if (!options->quiet) bench_audit_remarks(out, &blank, result);
+    if (!options->histogram) return;
+    (void)fputc('\n', out);
+    bench_print_histogram(out, result);
+}
+
+// Prints the result. Where another program's layout fills the standard output, our remarks go to stderr.
+static void bench_print(const bench_options *options, const bench_result *result)
+{
+    bool blank = true, json = options->json_file && strcmp(options->json_file, "-") == 0;
+    if (json) return;
+    switch (options->format) {
+    case BENCH_FORMAT_AB: bench_print_ab(stdout, result); break;
+    case BENCH_FORMAT_HTTPERF: bench_print_httperf(stdout, result); break;
+    case BENCH_FORMAT_WRK: bench_print_all(stdout, options, result); return;
+    }
     (void)fflush(stdout);
-    if (!bench_measure(job)) return BENCH_USAGE;
-    if (bench_look(job).ever_up == 0) return bench_never_up(job);
-    bench_sum(job);
-    bench_print_report(stdout, &job->report);
-    bench_print_details(stdout, job);
-    if (job->server) bench_print_cpu(stdout, job);
-    if (job->in_flight)
-        (void)printf("%sIn flight at the end: %llu requests\n",
-                     job->server || job->report.connect || job->report.read ? "" : "\n",
-                     (unsigned long long)job->in_flight);
+    if (!options->quiet) bench_audit_remarks(stderr, &blank, result);
+}
+
+typedef void bench_writer(FILE *out, const bench_result *result);
+
+// Writes a file that was asked for; "-" is the standard output. False: said why it could not be.
+static bool bench_save(const char *option, const char *path, bench_writer *writer, const bench_result *result)
+{
+    bool dash = path && strcmp(path, "-") == 0;
+    if (!path) return true;
+    FILE *out = dash ? stdout : fopen(path, "w");
+    bool fine = out != NULL;
+    if (fine) {
+        writer(out, result);
+        fine = fflush(out) == 0 && !ferror(out);
+        if (!dash) fine = fclose(out) == 0 && fine;
+    }
+    if (!fine) bench_say("%s %s: %s", option, path, strerror(errno));
+    return fine;
+}
+
+static void bench_write_json(FILE *out, const bench_result *result)
+{
+    (void)bench_json_write(out, result);
+}
+
+static bool bench_save_all(const bench_options *options, const bench_result *result)
+{
+    bool json = bench_save("--json", options->json_file, bench_write_json, result);
+    bool hgrm = bench_save("--hgrm", options->hgrm_file, bench_write_hgrm, result);
+    bool html = bench_save("--html", options->html_file, bench_write_html, result);
+    return json && hgrm && html;
+}
+
+// What the runs of one command share.
+typedef struct bench_session {
+    bench_options *options;
+    bench_own own;
+    const char *own_url;
+    const char *const *urls;
+    uint32_t url_count;
+    bench_result *result; // of the last run
+} bench_session;
+
+static bool bench_session_run(bench_session *session, bool head)
+{
+    return bench_once(session->options, session->urls, session->url_count, session->own.server != NULL, head,
+                      session->result);
+}
+
+// 99 when an objective is missed, and says which.
+static int bench_objective(const bench_options *options, const bench_result *result, int status)
+{
+    char why[1024];
+    bench_slo slo;
+    if (!options->slo || bench_slo_parse(options->slo, &slo)) return status; // bench_perform has looked at it
+    bool holds = bench_slo_holds(&slo, result, why, sizeof why);
+    for (char *line = why, *end; *line; line = *end ? end + 1 : end) {
+        end = line + strcspn(line, "\n");
+        bench_say("--slo: %.*s", (int)(end - line), line);
+    }
+    return status == BENCH_OK && !holds ? BENCH_MISSED : status;
+}
+
+static int bench_single(bench_session *session)
+{
+    bool json = session->options->json_file && strcmp(session->options->json_file, "-") == 0;
+    if (!bench_session_run(session, session->options->format == BENCH_FORMAT_WRK && !json)) return BENCH_USAGE;
+    bench_print(session->options, session->result);
+    int status = bench_verdict(session->options, session->result);
+    status = bench_objective(session->options, session->result, status);
+    return bench_save_all(session->options, session->result) ? status : BENCH_USAGE;
+}
+
+static double bench_rate_of(const bench_result *result)
+{
+    return (double)bench_answers(result) * 1e9 / (double)(result->run_ns ? result->run_ns : 1);
+}
+
+// Insertion keeps the few figures of a ladder in order.
+static void bench_keep_sorted(double *values, uint64_t count, double value)
+{
+    for (; count && values[count - 1] > value; count--) values[count] = values[count - 1];
+    values[count] = value;
+}
+
+// Several runs, one under the other, and what they have in common. The worst exit status counts.
+static int bench_ladder(bench_session *session)
+{
+    uint64_t count = 0, runs = session->options->runs;
+    int worst = BENCH_OK;
+    bool beyond;
+    double *rates = (double *)calloc(runs * 2, sizeof(double)), *p99s = rates + runs;
+    for (; rates && count < runs && !fsi_load32(&bench_interrupted); count++) {
+        (void)printf("%s%llu.\n", count ? "\n" : "", (unsigned long long)count + 1);
+        int status = bench_single(session);
+        if (status == BENCH_USAGE) break;
+        if (status && (worst == BENCH_OK || status < worst)) worst = status;
+        bench_keep_sorted(rates, count, bench_rate_of(session->result));
+        bench_keep_sorted(p99s, count, (double)bench_quantile(session->result, 0.99, &beyond) / 1e6);
+    }
+    if (count == 0) worst = BENCH_USAGE;
+    if (count > 1)
+        (void)printf(
+            "\n%llu runs: %.0f requests a second in the middle (%.0f..%.0f), 99%% within %.3f ms (%.3f..%.3f)\n",
+            (unsigned long long)count, rates[count / 2], rates[0], rates[count - 1], p99s[count / 2], p99s[0],
+            p99s[count - 1]);
+    free(rates);
+    return worst;
+}
+
+// ---- the highest rate that holds an objective; two targets
+
+static bool bench_try_rate(void *user, double rate, bench_result *result)
+{
+    bench_session *session = (bench_session *)user;
+    session->options->rate = rate;
+    if (fsi_load32(&bench_interrupted)) return false;
+    if (!session->options->quiet) bench_say("trying %.0f requests a second", rate);
+    return bench_once(session->options, session->urls, session->url_count, session->own.server != NULL, false, result);
+}
+
+// Starts far below what a closed loop reaches, and goes up.
+static int bench_find(bench_session *session)
+{
+    bench_options *options = session->options;
+    bench_slo slo;
+    bench_knee *knee = (bench_knee *)calloc(1, sizeof *knee);
+    uint64_t duration = options->duration_ns;
+    bool found = false;
+    if (!knee || bench_slo_parse(options->find_rate, &slo)) return BENCH_USAGE;
+    options->duration_ns = 500000000;
+    if (bench_session_run(session, false)) {
+        options->duration_ns = duration;
+        (void)bench_find_rate(&slo, bench_rate_of(session->result) / 16 + 1, bench_try_rate, session, knee);
+        found = knee->found > 0;
+        bench_print_knee(stdout, knee);
+    }
+    bool any = knee->count != 0;
+    free(knee);
+    return found ? BENCH_OK : any ? BENCH_MISSED : BENCH_USAGE;
+}
+
+#define BENCH_VS_ROUNDS 7
+
+// Rounds of A, A again, B: the two of A tell what differs without a difference.
+static int bench_versus(bench_session *session)
+{
+    bench_options *options = session->options;
+    const bench_result *a[BENCH_VS_ROUNDS * 2], *b[BENCH_VS_ROUNDS];
+    const char *other[] = {options->vs};
+    bench_verdict_of verdict;
+    bench_result *all = (bench_result *)calloc(BENCH_VS_ROUNDS * 3, sizeof *all);
+    bool fine = all != NULL;
+    for (uint32_t i = 0; fine && i < BENCH_VS_ROUNDS * 3; i++) {
+        uint32_t round = i / 3, part = i % 3;
+        if (part == 2)
+            fine = bench_once(options, other, 1, false, false, &all[i]);
+        else
+            fine = bench_once(options, session->urls, session->url_count, session->own.server != NULL, false, &all[i]);
+        if (fsi_load32(&bench_interrupted)) fine = false;
+        if (part == 2) b[round] = &all[i];
+        if (part != 2) a[round * 2 + part] = &all[i];
+        if (fine && !options->quiet)
+            bench_say("round %u of %d, %c: %.0f requests a second", round + 1, BENCH_VS_ROUNDS, part == 2 ? 'B' : 'A',
+                      bench_rate_of(&all[i]));
+    }
+    if (fine) {
+        bench_compare(a, BENCH_VS_ROUNDS * 2, b, BENCH_VS_ROUNDS, &verdict);
+        bench_print_verdict(stdout, &verdict);
+    }
+    free(all);
+    return !fine ? BENCH_USAGE : verdict.untrusted ? BENCH_UNTRUSTED : BENCH_OK;
+}
+
+// ---- --selftest: a target whose law of latency is known
+
+typedef struct bench_trial {
+    const char *name, *law;
+    const char *words[10]; // of a command line
+    bool open;             // against the law; else against what the target says it imposed
+} bench_trial;
+
+// One figure against what it must be: within 5 %, or half a millisecond, which a busy machine may take.
+static bool bench_trial_row(const char *name, const char *figure, uint64_t found, uint64_t truth)
+{
+    char one[48], two[48];
+    double off = truth ? ((double)found - (double)truth) / (double)truth : 0;
+    double far = found > truth ? (double)(found - truth) : (double)(truth - found);
+    bool fine = (off < 0.05 && off > -0.05) || far < 500000;
+    (void)printf("  %-12s %-5s %10s  %10s  %+6.1f%%  %s\n", name, figure,
+                 bench_time_text(one, sizeof one, (double)found / 1000),
+                 bench_time_text(two, sizeof two, (double)truth / 1000), 100 * off, fine ? "ok" : "WRONG");
+    return fine;
+}
+
+static bool bench_trial_judge(const bench_trial *trial, const bench_law *law, const bench_target *target,
+                              const bench_result *result)
+{
+    static const struct {
+        const char *name;
+        double q;
+    } figures[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}};
+    bool fine = result->done > 100 && bench_errors(result) == 0, beyond;
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
+        uint64_t truth =
+            trial->open ? bench_law_quantile(law, figures[i].q) : fsi_hist_at(&target->imposed, figures[i].q);
+        fine &= bench_trial_row(trial->name, figures[i].name, bench_quantile(result, figures[i].q, &beyond), truth);
+    }
+    return fine & bench_trial_row(trial->name, "max", result->response.max, target->imposed.max);
+}
+
+// False: the result is wrong, or there is none.
+static bool bench_trial_run(const bench_trial *trial, bench_options *options, bench_target *target,
+                            bench_result *result)
+{
+    char words[10][32], *argv[11], error[256], url[64];
+    const char *urls[] = {url};
+    bench_law law;
+    int argc = 0;
+    for (; argc < 10 && trial->words[argc]; argc++) {
+        (void)snprintf(words[argc], sizeof words[argc], "%s", trial->words[argc]);
+        argv[argc] = words[argc];
+    }
+    if (!bench_parse(argc, argv, options, error, sizeof error) || bench_law_parse(trial->law, &law)) return false;
+    memset(target, 0, sizeof *target);
+    if (!bench_law_start(&law, target)) {
+        bench_say("cannot start the target: %s", strerror(errno));
+        return false;
+    }
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/", target->port);
+    bool fine = bench_once(options, urls, 1, false, false, result);
+    bench_law_stop(target);
+    bench_options_free(options);
+    return fine && bench_trial_judge(trial, &law, target, result);
+}
+
+static int bench_selftest(void)
+{
+    static const bench_trial trials[] = {
+        {"open loop", "exp:2ms,freeze:1s/5s", {"bench", "-R", "500", "-c", "1000", "-d", "10s"}, true},
+        {"closed loop", "exp:2ms,freeze:1s/5s", {"bench", "-c", "50", "-d", "10s"}, false},
+        {"open loop", "lognormal:5ms/0.8", {"bench", "-R", "2000", "-c", "200", "-d", "5s"}, true},
+    };
+    bench_options *options = (bench_options *)calloc(1, sizeof *options);
+    bench_target *target = (bench_target *)calloc(1, sizeof *target);
+    bench_result *result = (bench_result *)malloc(sizeof *result);
+    bool fine = options && target && result;
+    const char *law = "";
+    for (size_t i = 0; options && target && result && i < sizeof trials / sizeof trials[0]; i++) {
+        if (strcmp(law, trials[i].law) != 0)
+            (void)printf("%sTarget %s%*sfound       truth\n", i ? "\n" : "", trials[i].law,
+                         (int)(24 - strlen(trials[i].law)), "");
+        law = trials[i].law;
+        (void)fflush(stdout);
+        fine &= bench_trial_run(&trials[i], options, target, result);
+    }
+    (void)printf("\n%s\n",
+                 fine ? "The figures are right." : "The figures are wrong, or this machine is too busy for them.");
+    free(options);
+    free(target);
+    free(result);
+    return fine ? BENCH_OK : BENCH_UNTRUSTED;
+}
+
+static bool bench_objectives_fine(const bench_options *options)
+{
+    bench_slo slo;
+    const char *wrong = options->slo ? bench_slo_parse(options->slo, &slo) : NULL;
+    if (wrong) bench_say("--slo %s: %s", options->slo, wrong);
+    if (wrong) return false;
+    wrong = options->find_rate ? bench_slo_parse(options->find_rate, &slo) : NULL;
+    if (wrong) bench_say("--find-rate %s: %s", options->find_rate, wrong);
+    return wrong == NULL;
+}
+
+static int bench_perform(bench_options *options)
+{
+    bench_session session;
+    int status = BENCH_USAGE;
+    memset(&session, 0, sizeof session);
+    session.options = options;
+    session.result = (bench_result *)malloc(sizeof *session.result);
+    if (!session.result) {
+        bench_say("out of memory");
+        return status;
+    }
+    if (!bench_objectives_fine(options)) goto end;
+    if (options->url_file && !bench_read_urls(options)) goto end;
+    if (!options->url_count && !bench_serve(&session.own, options->connections)) goto end;
+    session.own_url = session.own.url;
+    session.urls = options->url_count ? options->urls : &session.own_url;
+    session.url_count = options->url_count ? options->url_count : 1;
+    status = options->find_rate  ? bench_find(&session)
+             : options->vs       ? bench_versus(&session)
+             : options->runs > 1 ? bench_ladder(&session)
+                                 : bench_single(&session);
     if (fflush(stdout) != 0) bench_say("cannot write the result: %s", strerror(errno));
-    return bench_verdict(job);
+end:
+    bench_serve_end(&session.own);
+    free(session.result);
+    return status;
 }
 
 // `fastserve bench ...`; argv[0] is the command. Returns the exit status.
 static int bench_main(int argc, char **argv)
 {
     char error[512];
-    bench_job *job = (bench_job *)calloc(1, sizeof *job);
     int status = BENCH_USAGE;
-    if (!job) {
+    if (argc > 1 && strcmp(argv[1], "compare") == 0) return bench_main_compare(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "merge") == 0) return bench_main_merge(argc - 1, argv + 1);
+    bench_options *options = (bench_options *)malloc(sizeof *options);
+    if (!options) {
         bench_say("out of memory");
         return status;
     }
-    job->io.fd = -1;
-    if (!bench_parse(argc, argv, &job->options, error, sizeof error)) {
+    if (!bench_parse(argc, argv, options, error, sizeof error)) {
         bench_say("%s", error);
-    } else if (job->options.help || job->options.version) {
-        if (job->options.help)
-            (void)printf("%s%s", bench_help, job->options.help_all ? bench_help_more : "");
+    } else if (options->help || options->version) {
+        if (options->help)
+            (void)printf("%s%s", bench_help, options->help_all ? bench_help_more : "");
         else
             (void)printf("fastserve %s\n", fsv_version());
         status = BENCH_OK;
+    } else if (options->selftest) {
+        status = bench_selftest();
     } else {
-        bench_signals(job);
-        status = bench_perform(job);
-        bench_signals(NULL);
+        status = bench_perform(options);
     }
-    bench_job_free(job);
+    bench_options_free(options);
+    free(options);
     return status;
 }

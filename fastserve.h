@@ -523,6 +523,7 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 #if FSI_LOCALITY
@@ -854,6 +855,7 @@ struct fsi_io {
     void *user;                                        // on_client's
     uint32_t event_count;
 #if FSI_IO_EPOLL
+    bool coarse; // the system waits in whole milliseconds
     struct epoll_event events[FSI_IO_EVENTS];
 #endif
 };
@@ -2562,8 +2564,10 @@ FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
 //                                        descriptors)
 //   fsi_io_open(io, chan)                chan->fd joins this io; both directions count as ready
 //   fsi_io_detach(chan)                  leaves its io, stays open (only where FSI_IO_CAN_MOVE)
-//   fsi_io_connect(io, chan, to, err)    a new client socket; FSI_PENDING, or FSI_FAILED with the error in *err
+//   fsi_io_connect(io, chan, to, from, err)  a new client socket; FSI_PENDING, or FSI_FAILED with the error in *err.
+//                                        from: a local address, any port of it; NULL: the system's choice
 //   fsi_io_connected(chan)               after FSI_READY_WRITE of a pending connect: 0, or the system's error
+//   fsi_io_retransmits(chan)             segments that it had to send again so far; 0 where the system does not tell
 //   fsi_io_read(chan, to, n)             bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
 //   fsi_io_write(chan, bufs, n, stable)  bytes > 0, FSI_PENDING or FSI_FAILED
 //   fsi_io_shut(chan)                    ends our direction; the peer reads to the end
@@ -2638,11 +2642,25 @@ fail:
     return false;
 }
 
-FSI_PRIVATE uint32_t fsi_io_wait(fsi_io *io, uint64_t timeout_us)
+// Waits that are no whole milliseconds need a newer call (Linux 5.11); without it they are rounded up.
+FSI_PRIVATE int fsi_epoll_wait(fsi_io *io, uint64_t timeout_us)
 {
+#ifdef SYS_epoll_pwait2
+    if (timeout_us < 1000000 && timeout_us % 1000 && !io->coarse) {
+        const int64_t until[2] = {0, (int64_t)timeout_us * 1000}; // as the kernel has it: seconds, nanoseconds
+        long n = syscall(SYS_epoll_pwait2, io->fd, io->events, FSI_IO_EVENTS, until, NULL, (size_t)0);
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM)) return (int)n;
+        io->coarse = true;
+    }
+#endif
     uint64_t ms = timeout_us / 1000 + (timeout_us % 1000 != 0);
     int timeout = timeout_us == UINT64_MAX ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms;
-    int n = epoll_wait(io->fd, io->events, FSI_IO_EVENTS, timeout);
+    return epoll_wait(io->fd, io->events, FSI_IO_EVENTS, timeout);
+}
+
+FSI_PRIVATE uint32_t fsi_io_wait(fsi_io *io, uint64_t timeout_us)
+{
+    int n = fsi_epoll_wait(io, timeout_us);
     io->event_count = n > 0 ? (uint32_t)n : 0;
     return io->event_count;
 }
@@ -2774,12 +2792,17 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
 #if FSI_CLIENT
 // Starts to connect; chan->kind is set by the caller. Registering reports what has happened by then, edges tell the
 // rest.
-FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, int *os_error)
+FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, const fsi_sockaddr *from,
+                               int *os_error)
 {
     int one = 1;
     chan->fd = socket(to->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (chan->fd < 0) goto fail;
     if (to->storage.ss_family != AF_UNIX) (void)setsockopt(chan->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (from) { // the port is chosen when both ends are known: the same one may serve towards another address
+        (void)setsockopt(chan->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+        if (bind(chan->fd, (const struct sockaddr *)(const void *)&from->storage, from->len) != 0) goto fail;
+    }
     if (connect(chan->fd, (const struct sockaddr *)(const void *)&to->storage, to->len) != 0 && errno != EINPROGRESS)
         goto fail;
     if (!fsi_io_open(io, chan)) goto fail;
@@ -2798,6 +2821,14 @@ FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
     socklen_t size = sizeof error;
     if (getsockopt(chan->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
     return error;
+}
+
+FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    memset(&info, 0, sizeof info);
+    return getsockopt(chan->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_total_retrans : 0;
 }
 #endif
 #endif // >>io-epoll

@@ -348,6 +348,10 @@ static const char serve_help[] = "Usage: fastserve serve [options]\n"
                                  "      --idle-timeout T between requests                                (60s)\n"
                                  "      --log FILE|-     access log, Common Log Format and microseconds\n"
                                  "      --reuseport      share the port with other processes\n"
+                                 "      --law LAW        a target with known delays, to test load generators;\n"
+                                 "                       takes -b -p -q; /law tells the delays that it imposed.\n"
+                                 "                       LAW: const:T exp:T uniform:T-T lognormal:MEDIAN/SIGMA\n"
+                                 "                       pareto:T/ALPHA, then ,freeze:T/PERIOD ,seed:N if wanted\n"
                                  "  -q, --quiet          say nothing but errors\n"
                                  "      --help, --version\n"
                                  "\n"
@@ -358,6 +362,8 @@ typedef struct serve_options {
     const char *binds[16], *unix_path, *log;
     uint32_t bind_count, port;
     bool quiet, reuseport, no_pin;
+    bench_law law;  // of no kind: the demo
+    char other[32]; // an option that means nothing with a law; empty: none
     fsv_server_desc desc;
 } serve_options;
 
@@ -437,8 +443,20 @@ static int serve_option(serve_options *o, const char *name, const char *value)
             o->desc.idle_timeout_ms = (uint32_t)n;
     } else if (!strcmp(name, "--log")) {
         o->log = value;
+    } else if (!strcmp(name, "--law")) {
+        const char *wrong = bench_law_parse(value, &o->law);
+        if (wrong) return serve_bad(name, wrong);
     }
     return -1;
+}
+
+// Keeps an option in mind that means nothing with --law.
+static void serve_note(serve_options *o, const char *name)
+{
+    static const char *const fine[] = {"-b", "--bind", "-l", "--listen", "-p", "--port", "-q", "--quiet", "--law"};
+    for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++)
+        if (!strcmp(name, fine[i])) return;
+    (void)snprintf(o->other, sizeof o->other, "%s", name);
 }
 
 static int serve_parse(serve_options *o, int argc, char **argv)
@@ -446,7 +464,7 @@ static int serve_parse(serve_options *o, int argc, char **argv)
     static const char *const with_value[] = {
         "-b",    "--bind",    "-l",          "--listen",   "-p",         "--port",         "--unix",
         "-t",    "--threads", "--max-conns", "--max-head", "--max-body", "--head-timeout", "--idle-timeout",
-        "--log", NULL};
+        "--log", "--law",     NULL};
     for (int i = 1; i < argc; i++) {
         char *arg = argv[i], *equals = arg[0] == '-' && arg[1] == '-' ? strchr(arg, '=') : NULL;
         char name[32];
@@ -460,6 +478,7 @@ static int serve_parse(serve_options *o, int argc, char **argv)
             printf("fastserve %s\n", fsv_version());
             return 0;
         }
+        if (!strcmp(arg, "--no-pin") || !strcmp(arg, "--reuseport")) serve_note(o, arg);
         if (!strcmp(arg, "-q") || !strcmp(arg, "--quiet"))
             o->quiet = true;
         else if (!strcmp(arg, "--no-pin"))
@@ -478,20 +497,27 @@ static int serve_parse(serve_options *o, int argc, char **argv)
             if (found < 0) return serve_bad(arg, "unknown option");
             value = equals ? equals + 1 : arg[1] != '-' && arg[2] ? arg + 2 : ++i < argc ? argv[i] : NULL;
             if (!value) return serve_bad(name, "wants a value");
+            serve_note(o, name);
             int code = serve_option(o, name, value);
             if (code >= 0) return code;
         }
     }
-    return -1;
+    return o->law.kind && o->other[0] ? serve_bad(o->other, "means nothing with --law") : -1;
 }
 
-static fsv_server *serve_server;
+static fsv_server *serve_server;   // with --law it only lends its listening sockets
+static bench_target *serve_target; // of --law; NULL: the demo
 
 static void serve_on_signal(int number)
 {
     static volatile sig_atomic_t seen;
     if (seen++) _exit(128 + number);
-    fsv_server_stop(serve_server, 10000);
+    if (!serve_target) {
+        fsv_server_stop(serve_server, 10000);
+        return;
+    }
+    fsi_store32(&serve_target->stop, 1);
+    fsi_io_wake(&serve_target->io);
 }
 
 static void serve_on_log(const fsv_log_record *record, void *user)
@@ -552,18 +578,19 @@ static int serve_listen_unix(fsv_server *server, const char *path)
 
 static void serve_announce(const fsv_server *server, const serve_options *o)
 {
-    char address[128];
+    char address[128], what[160] = "the demo";
     bool local = true;
+    if (o->law.kind) (void)snprintf(what, sizeof what, "the law %s", o->law.text);
     for (uint32_t i = 0; i < fsv_server_listeners(server); i++) {
         fsv_server_address(server, i, address, sizeof address);
         if (o->bind_count == 0 && i > 0 && strncmp(address, "[::1]", 5) == 0) continue; // one line for localhost
         if (strncmp(address, "unix:", 5) == 0)
-            printf("fastserve %s: serving the demo at %s\n", fsv_version(), address);
+            printf("fastserve %s: serving %s at %s\n", fsv_version(), what, address);
         else if (strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0)
-            printf("fastserve %s: serving the demo at http://localhost:%u/, and to the network on port %u\n",
-                   fsv_version(), fsv_server_port(server, i), fsv_server_port(server, i));
+            printf("fastserve %s: serving %s at http://localhost:%u/, and to the network on port %u\n", fsv_version(),
+                   what, fsv_server_port(server, i), fsv_server_port(server, i));
         else
-            printf("fastserve %s: serving the demo at http://%s/\n", fsv_version(), address);
+            printf("fastserve %s: serving %s at http://%s/\n", fsv_version(), what, address);
         if (strncmp(address, "127.", 4) != 0 && strncmp(address, "[::1]", 5) != 0 && strncmp(address, "unix:", 5) != 0)
             local = false;
     }
@@ -581,16 +608,47 @@ static void raise_descriptor_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Makes the target of --law on the sockets of the server, which never runs. -1: fine, else the exit code.
+static int serve_law(const fsv_server *server, const bench_law *law)
+{
+    static bench_target target;
+    bool fine = bench_target_init(&target, law);
+    if (fine) serve_target = &target;
+    for (uint32_t i = 0; fine && i < fsv_server_listeners(server); i++)
+        fine = bench_target_listen(&target, fcntl(server->loops[0].listeners[i].chan.fd, F_DUPFD_CLOEXEC, 0));
+    if (!fine) fprintf(stderr, "fastserve serve: cannot start: %s\n", strerror(errno));
+    return fine ? -1 : 1;
+}
+
+// Until a signal ends it. Returns the exit code.
+static int serve_run(const serve_options *o)
+{
+    struct sigaction on_signal;
+    fsv_result result = FSV_OK;
+    memset(&on_signal, 0, sizeof on_signal);
+    on_signal.sa_handler = serve_on_signal;
+    sigaction(SIGINT, &on_signal, NULL);
+    sigaction(SIGTERM, &on_signal, NULL);
+    signal(SIGPIPE, SIG_IGN); // for the log; sockets never raise it
+    if (!o->quiet) serve_announce(serve_server, o);
+    if (serve_target)
+        bench_target_run(serve_target);
+    else
+        result = fsv_server_run(serve_server);
+    if (result != FSV_OK) fprintf(stderr, "fastserve serve: %s\n", fsv_result_text(result));
+    return result == FSV_OK ? 0 : 1;
+}
+
 static int serve_main(int argc, char **argv)
 {
     serve_options o;
-    struct sigaction on_signal;
     memset(&o, 0, sizeof o);
     o.port = 8080;
     o.desc.loops = FSV_LOOPS_PER_CPU;
     int code = serve_parse(&o, argc, argv);
     if (code >= 0) return code;
     raise_descriptor_limit();
+    if (o.law.kind) o.desc.loops = 1; // one socket for each address
     o.desc.pin = !o.no_pin && o.desc.loops != 1 && FSI_LOCALITY;
     o.desc.log = serve_on_log;
     o.desc.user = &o;
@@ -606,17 +664,9 @@ static int serve_main(int argc, char **argv)
     if (o.unix_path) code = serve_listen_unix(serve_server, o.unix_path);
     for (uint32_t i = 0; i < o.bind_count && code < 0; i++) code = serve_listen(serve_server, &o, o.binds[i]);
     if (!o.bind_count && !o.unix_path) code = serve_listen(serve_server, &o, "localhost");
-    if (code < 0) {
-        memset(&on_signal, 0, sizeof on_signal);
-        on_signal.sa_handler = serve_on_signal;
-        sigaction(SIGINT, &on_signal, NULL);
-        sigaction(SIGTERM, &on_signal, NULL);
-        signal(SIGPIPE, SIG_IGN); // for the log; sockets never raise it
-        if (!o.quiet) serve_announce(serve_server, &o);
-        result = fsv_server_run(serve_server);
-        code = result == FSV_OK ? 0 : 1;
-        if (code) fprintf(stderr, "fastserve serve: %s\n", fsv_result_text(result));
-    }
+    if (code < 0 && o.law.kind) code = serve_law(serve_server, &o.law);
+    if (code < 0) code = serve_run(&o);
+    if (serve_target) bench_target_free(serve_target);
     (void)fsv_server_free(serve_server);
     if (o.log) serve_log_close();
     return code;

@@ -485,9 +485,11 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
 }
 
 #if FSI_CLIENT
-FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, int *os_error)
+FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, const fsi_sockaddr *from,
+                               int *os_error)
 {
     (void)to;
+    (void)from;
     chan->fd = fake_socket()->fd;
     if (fsi_io_open(io, chan)) return FSI_PENDING;
     *os_error = ECONNREFUSED;
@@ -500,5 +502,11 @@ FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
 {
     const fake_sock *sock = fake_of(chan->fd);
     return sock && !sock->cut ? 0 : ECONNREFUSED;
+}
+
+FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
+{
+    (void)chan;
+    return 0;
 }
 #endif

@@ -221,7 +221,13 @@ TEST(url_forms)
         {"a?q", "a", "80", "?q"},
         {"https://a", NULL, NULL, NULL},
         {"ftp://a", NULL, NULL, NULL},
-        {"unix:/x", NULL, NULL, NULL},
+        {"unix:/x", "/x", "", ""},
+        {"unix:/run/x.sock:/y?z", "/run/x.sock", "", "/y?z"},
+        {"http://unix:@x:/", "@x", "", "/"},
+        {"tcp://[::1]:7/", "::1", "7", "/"},
+        {"tcp://a", NULL, NULL, NULL},
+        {"tcp://a:7/x", NULL, NULL, NULL},
+        {"unix:", NULL, NULL, NULL},
         {"http://", NULL, NULL, NULL},
         {"http://:80", NULL, NULL, NULL},
         {"http://a:0", NULL, NULL, NULL},
@@ -246,15 +252,22 @@ TEST(url_forms)
 }
 
 // The bytes of a request for a command line.
-static void build(const char *line, bench_text *out)
+static const char *build(const char *line, bench_text *out)
 {
-    static bench_job job;
+    static bench_options options;
+    static bench_request request;
+    bench_url url;
+    bench_text none;
     char error[256];
-    memset(&job, 0, sizeof job);
+    uint64_t seed = 1;
+    memset(&none, 0, sizeof none);
     memset(out, 0, sizeof *out);
-    if (!parse(line, &job.options, error, sizeof error) || bench_url_parse(&job.url, job.options.urls[0])) return;
-    bench_build(&job, out);
-    bench_options_free(&job.options);
+    if (!parse(line, &options, error, sizeof error) || bench_url_parse(&url, options.urls[0])) return "bad line";
+    const char *wrong = bench_build(&options, &url, &none, &request);
+    if (!wrong) bench_render(&request, 17, &seed, out);
+    bench_text_free(&request.bytes);
+    bench_options_free(&options);
+    return wrong;
 }
 
 TEST(request_bytes)
@@ -268,12 +281,47 @@ TEST(request_bytes)
         {"a -b hi", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"},
         {"a -m PUT", "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"},
         {"a -H host:b -H X:y", "GET / HTTP/1.1\r\nhost: b\r\nX: y\r\n\r\n"},
+        {"a/{i}?{rand:7-7}", "GET /17?7 HTTP/1.1\r\nHost: a\r\n\r\n"},
+        {"a -H X:{i}", "GET / HTTP/1.1\r\nHost: a\r\nX: 17\r\n\r\n"},
+        {"a -b {i}{i}", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n1717"},
+        {"a -b <{i}>", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n<17>"},
+        {"a -b {\"i\":1}", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\n{\"i\":1}"},
+        {"a -b {i", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{i"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         bench_text bytes;
         ROW("%s", rows[i].line);
-        build(rows[i].line, &bytes);
+        CHECK(build(rows[i].line, &bytes) == NULL);
         CHECK_STR(bytes.ptr, rows[i].bytes);
+        bench_text_free(&bytes);
+    }
+}
+
+// Goal: random numbers stay within their bounds and reach both, and holes that are none are refused.
+TEST(templates_vary)
+{
+    bench_text bytes;
+    static const char *const bad[] = {"a/{rand:9-1}", "a/{rand:x-1}", "a/{rand:1}", "a/{rand:1-}"};
+    static bench_options options;
+    static bench_request request;
+    bench_url url;
+    char error[256];
+    uint64_t seed = 5, seen = 0;
+    memset(&bytes, 0, sizeof bytes);
+    REQUIRE(parse("a/{rand:3-9}", &options, error, sizeof error) && !bench_url_parse(&url, "a/{rand:3-9}"));
+    REQUIRE(bench_build(&options, &url, &bytes, &request) == NULL);
+    for (int i = 0; i < 1000; i++) {
+        bytes.len = 0;
+        bench_render(&request, 0, &seed, &bytes);
+        CHECK(bytes.ptr[5] >= '3' && bytes.ptr[5] <= '9' && bytes.ptr[6] == ' ');
+        seen |= 1u << (bytes.ptr[5] - '0');
+    }
+    CHECK_EQ(seen, 0x3f8);
+    bench_text_free(&request.bytes);
+    bench_text_free(&bytes);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ROW("%s", bad[i]);
+        CHECK_STR(build(bad[i], &bytes), "write {rand:A-B} with whole numbers, A not above B");
         bench_text_free(&bytes);
     }
 }
@@ -292,7 +340,7 @@ TEST(shares_add_up)
 // Goal: wrk's layout, byte for byte, with every optional line.
 TEST(report_layout)
 {
-    static fsi_hist latency, rate;
+    static bench_result result;
     static const char want[] = "Running 10s test @ http://a/\n"
                                "  2 threads and 100 connections\n"
                                "  Thread Stats   Avg      Stdev     Max   +/- Stdev\n"
@@ -309,20 +357,18 @@ TEST(report_layout)
                                "Requests/sec:    500.00\n"
                                "Transfer/sec:    512.00KB\n";
     char got[2048];
-    bench_report report;
     FILE *file = tmpfile();
     REQUIRE(file != NULL);
-    fsi_hist_init(&latency);
-    fsi_hist_init(&rate);
-    fsi_hist_add(&latency, 200000, 1000);
-    fsi_hist_add(&rate, 100, 1);
-    fsi_hist_add(&rate, 300, 1);
-    memset(&report, 0, sizeof report);
-    report.requests = 1000, report.bytes = 1 << 20, report.run_ns = 2000000000;
-    report.connect = 1, report.read = 2, report.write = 3, report.timeout = 4, report.bad_status = 5;
-    report.percentiles = true, report.latency = &latency, report.rate = &rate;
+    bench_result_init(&result);
+    fsi_hist_add(&result.response, 200000, 995);
+    fsi_hist_add(&result.rate, 100, 1);
+    fsi_hist_add(&result.rate, 300, 1);
+    result.done = 995, result.failed[BENCH_STATUS] = 3, result.failed[BENCH_BODY] = 2;
+    result.bytes_in = 1 << 20, result.run_ns = 2000000000;
+    result.events[BENCH_NO_PORTS] = 1, result.events[BENCH_CLOSED] = 1, result.events[BENCH_BAD] = 1;
+    result.events[BENCH_WRITE] = 3, result.events[BENCH_TIMEOUT] = 4;
     bench_print_head(file, 10000000000u, 0, "http://a/", 2, 100);
-    bench_print_report(file, &report);
+    bench_print_wrk(file, &result, bench_print_percentiles);
     rewind(file);
     got[fread(got, 1, sizeof got - 1, file)] = 0;
     (void)fclose(file);
@@ -331,18 +377,26 @@ TEST(report_layout)
 
 // A thread with one connection that is up and has requests in flight; there is no socket under it.
 static bench_plan plan;
+static bench_place place;
 
 static bench_thread *bare_thread(uint32_t in_flight)
 {
     memset(&plan, 0, sizeof plan);
+    plan.places = &place;
+    plan.place_count = plan.thread_count = plan.conn_count = 1;
     plan.pipeline = 8;
+    plan.calls = UINT64_MAX;
+    plan.alike = true;
     plan.request_len = 10;
     plan.timeout_ns = 1000000000;
     plan.deadline_ns = UINT64_MAX;
-    bench_thread *thread = bench_thread_new(&plan, 1, in_flight);
+    memset(plan.good, 0xff, 50); // below 400
+    bench_thread *thread = bench_thread_new(&plan, 0, 0, 1, in_flight);
     if (!thread) return NULL;
+    thread->running = true;
     (void)bench_now(thread);
-    bench_begin(thread, &thread->conns[0]);
+    bench_fill(thread, &thread->conns[0]);
+    (void)bench_make(thread, &thread->conns[0]);
     thread->conns[0].out_left = 0;
     thread->conns[0].state = BENCH_UP;
     return thread;
@@ -383,7 +437,7 @@ TEST(answers_ignore_segmentation)
         {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 404 "
          "No\r\n"
          "Content-Length: 0\r\n\r\n",
-         3, 3, 0, 1, true},
+         3, 2, 0, 1, true},
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\nHTTP/1.1 204 No\r\n\r\n",
          2, 2, 0, 0, true},
         {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 304 Same\r\nContent-Length: "
@@ -408,12 +462,12 @@ TEST(answers_ignore_segmentation)
             REQUIRE(thread != NULL);
             feed(thread, rows[i].bytes, len, step);
             const bench_conn *conn = &thread->conns[0];
-            CHECK_EQ(thread->done, rows[i].done);
-            CHECK_EQ(sum_of(thread->failed), rows[i].failed);
-            CHECK_EQ(thread->bad_status, rows[i].bad_status);
+            CHECK_EQ(thread->tally.done, rows[i].done);
+            CHECK_EQ(sum_of(thread->tally.failed), rows[i].failed + rows[i].bad_status);
+            CHECK_EQ(thread->tally.failed[BENCH_STATUS], rows[i].bad_status);
             CHECK_EQ(conn->state == BENCH_UP, rows[i].up);
-            CHECK_EQ(thread->latency.count, thread->done);
-            CHECK_EQ(thread->started, bench_ended(thread) + conn->in_flight);
+            CHECK_EQ(thread->tally.response.count, thread->tally.done);
+            CHECK_EQ(thread->tally.due, thread->tally.done + sum_of(thread->tally.failed) + conn->in_flight);
             free(conn->carry);
             bench_thread_free(thread);
         }
@@ -441,11 +495,11 @@ TEST(end_of_stream)
         REQUIRE(thread != NULL);
         feed(thread, rows[i].bytes, strlen(rows[i].bytes), 1000);
         bench_end_of_stream(thread, &thread->conns[0], 0);
-        CHECK_EQ(thread->done, rows[i].done);
-        CHECK_EQ(thread->failed[BENCH_CLOSED], rows[i].failed);
-        CHECK_EQ(thread->events[BENCH_CLOSED], rows[i].errors);
+        CHECK_EQ(thread->tally.done, rows[i].done);
+        CHECK_EQ(thread->tally.failed[BENCH_CLOSED], rows[i].failed);
+        CHECK_EQ(thread->tally.events[BENCH_CLOSED], rows[i].errors);
         CHECK_EQ(thread->conns[0].state, BENCH_DOWN);
-        CHECK_EQ(thread->started, bench_ended(thread) + thread->conns[0].in_flight);
+        CHECK_EQ(thread->begun, thread->ended_all + thread->conns[0].in_flight);
         bench_thread_free(thread);
     }
 }
@@ -456,25 +510,26 @@ TEST(timeouts_end_requests_once)
     bench_thread *thread = bare_thread(3);
     REQUIRE(thread != NULL);
     bench_conn *conn = &thread->conns[0];
-    uint64_t start = conn->sent[0];
-    conn->sent[2] += 500000000;
+    uint64_t start = conn->stamps[0].sent;
+    conn->stamps[2].sent += 500000000;
     thread->now_ns = start + 999999999;
     bench_scan(thread);
-    CHECK_EQ(thread->failed[BENCH_TIMEOUT], 0);
+    CHECK_EQ(thread->tally.failed[BENCH_TIMEOUT], 0);
     thread->now_ns = start + 1000000001;
     bench_scan(thread);
-    CHECK_EQ(thread->failed[BENCH_TIMEOUT], 2);
+    CHECK_EQ(thread->tally.failed[BENCH_TIMEOUT], 2);
     CHECK_EQ(conn->in_flight, 1);
     CHECK_EQ(conn->state, BENCH_DOWN);
     thread->now_ns = start + 2000000000;
     bench_scan(thread);
-    CHECK_EQ(thread->failed[BENCH_TIMEOUT], 3);
-    CHECK_EQ(thread->started, bench_ended(thread));
+    CHECK_EQ(thread->tally.failed[BENCH_TIMEOUT], 3);
+    CHECK_EQ(thread->begun, thread->ended_all);
+    CHECK_EQ(thread->tally.censored.count, 3);
     CHECK_EQ(bench_over_all(thread), true);
     bench_thread_free(thread);
 }
 
 TEST_MAIN(CASE(count_reads_suffixes_and_fractions), CASE(time_reads_units_and_fractions), CASE(units_switch_at_085),
           CASE(options_glued_spaced_and_url_anywhere), CASE(options_have_defaults), CASE(options_refused_in_one_line),
-          CASE(url_forms), CASE(request_bytes), CASE(shares_add_up), CASE(report_layout),
+          CASE(url_forms), CASE(request_bytes), CASE(templates_vary), CASE(shares_add_up), CASE(report_layout),
           CASE(answers_ignore_segmentation), CASE(end_of_stream), CASE(timeouts_end_requests_once), CASE(main_exits))

@@ -54,7 +54,7 @@ serve() {
     "$program" serve "$@" >"$dir/serve.out" 2>"$dir/serve.err" </dev/null &
     server=$!
     for _ in $(seq 200); do
-        grep -q 'serving the demo at' "$dir/serve.out" && break
+        grep -q 'serving the .* at' "$dir/serve.out" && break
         kill -0 "$server" 2>/dev/null || break
         sleep 0.05
     done
@@ -96,6 +96,9 @@ for command in serve bench; do
     [ "$status" -eq 0 ] && [ "$(wc -l <"$dir/out")" -eq 1 ]
     check $? "$command --version is one line" "$dir/out"
 done
+run bench --help-all
+[ "$status" -eq 0 ] && fits "$dir/out" 70 && grep -q -e --conn-rate "$dir/out"
+check $? 'bench --help-all is no wider than a screen' "$dir/out"
 run --version
 [ "$status" -eq 0 ] && grep -qE '^fastserve [0-9]+\.[0-9]+\.[0-9]+$' "$dir/out"
 check $? '--version says the version' "$dir/out"
@@ -124,6 +127,59 @@ for mistake in '-c 0' '-c x' '-t 0' '-d' '-d 5y' '-d -1' '-H' '-H nonsense' '--p
     one_line "${mistake%% *}" || one_line "${mistake##* }"
     check $? "bench $mistake is a mistake in one line" "$dir/err"
 done
+for mistake in '--law' '--law exp' '--law exp:2x' '--law freeze:1s/5s' '--law exp:1ms -t 2' '--no-pin --law exp:1ms' \
+    '--law exp:1ms --log -' '--law exp:1ms --reuseport' '--unix x --law exp:1ms'; do
+    run serve $mistake
+    one_line -- || one_line -t
+    check $? "serve $mistake is a mistake in one line" "$dir/err"
+done
+run serve --law exp:1ms --max-head 1k
+one_line '--max-head: means nothing with --law'
+check $? 'an option that means nothing with --law is named' "$dir/err"
+# What is wrong in one line, TAB, and what that line must name.
+: >"$dir/empty"
+printf '# none\n\n' >"$dir/none"
+mistakes="http://no-such-host.invalid/	no-such-host.invalid
+127.0.0.1:1	cannot connect to 127.0.0.1:1
+https://127.0.0.1/	https://127.0.0.1/: TLS
+tcp://127.0.0.1:1	tcp://127.0.0.1:1: tcp:// wants --echo
+tcp://127.0.0.1 --echo	tcp://127.0.0.1: a tcp:// URL needs a port
+http://127.0.0.1:1 --echo	http://127.0.0.1:1: --echo wants
+--echo	--echo
+--echo -m PUT tcp://127.0.0.1:1	--echo
+--size 9 127.0.0.1:1	--size
+-U 127.0.0.1:1	-U
+-R 0 127.0.0.1:1	-R 0
+-R 9 --calls 3 127.0.0.1:1	--calls
+-R 9 --conn-rate 9 127.0.0.1:1	--conn-rate
+--conn-rate x 127.0.0.1:1	--conn-rate x
+--close --calls 2 127.0.0.1:1	--calls
+--warmup 0 127.0.0.1:1	--warmup 0
+--urls /no/such/file	/no/such/file
+--urls $dir	$dir
+--urls $dir/empty	$dir/empty
+--urls $dir/none	$dir/none
+-f /no/such/file 127.0.0.1:1	/no/such/file
+--expect-status 99 127.0.0.1:1	--expect-status 99
+--expect-status 2xx, 127.0.0.1:1	--expect-status 2xx,
+--expect-status ok 127.0.0.1:1	--expect-status ok
+127.0.0.1:1/{rand:9-1}	127.0.0.1:1/{rand:9-1}
+127.0.0.1:1 -b {rand:1}	-b {rand:1}
+127.0.0.1:1/{i} -H A:{rand:x-y}	-H
+--format nonsense	--format nonsense
+--max-errors 200% 127.0.0.1:1	--max-errors 200%
+--source-ips 251 127.0.0.1:1	--source-ips 251
+unix:$dir/none	$dir/none
+unix:/no/such/socket	/no/such/socket
+unix:	unix:"
+tab=$(printf '\t')
+while IFS="$tab" read -r mistake named; do
+    run bench -q $mistake
+    one_line "$named"
+    check $? "bench $mistake is a mistake in one line that says $named" "$dir/err"
+done <<EOT
+$mistakes
+EOT
 run serve -p 0 -b 203.0.113.9
 one_line 203.0.113.9
 check $? 'an address of another machine is named' "$dir/err"
@@ -189,6 +245,27 @@ check $? 'bench: refused is status 1 in one line' "$dir/err"
 run bench -q -c 2 -n 100
 [ "$status" -eq 0 ] && grep -q '100 requests in' "$dir/out"
 check $? 'bench without a URL brings its own server' "$dir/out"
+
+# ---- the target of --law
+
+serve -p 0 --law const:1ms,freeze:1ms/1h,seed:3
+grep -q 'serving the law const:1ms,freeze:1ms/1h,seed:3 at http://127' "$dir/serve.out"
+check $? '--law says the law and where it is' "$dir/serve.out"
+ask 'GET / HTTP/1.1\r\nHost: t\r\n\r\nGET /law HTTP/1.0\r\n\r\n'
+[ "$status" -eq 0 ] && grep -q 'Hello, World!' "$dir/reply" && grep -q '"answered": 1,' "$dir/reply"
+check $? '--law: answers, and /law counts them' "$dir/reply"
+grep -q '"open_loop_ns": {"p50": 1000000,' "$dir/reply"
+check $? '--law: /law tells the true quantiles' "$dir/reply"
+run serve -p "${url##*:}" --law exp:1ms
+one_line "${url##*:}"
+check $? '--law: a port in use is named' "$dir/err"
+stop TERM
+check "$status" '--law: SIGTERM ends it with status 0' "$dir/serve.err"
+serve -b 127.0.0.1 -b 127.0.0.2 -p 0 --law exp:1ms
+[ "$(grep -c 'serving the law exp:1ms at' "$dir/serve.out")" -eq 2 ]
+check $? '--law: every -b has a line' "$dir/serve.out"
+stop INT
+check "$status" '--law: SIGINT ends it with status 0' "$dir/serve.err"
 
 # ---- signals
 

@@ -78,7 +78,7 @@ static bool pair_make(fsi_io *io, peer *client, peer *server, bool v6)
     peer_init(client);
     peer_init(server);
     if (!listener_make(&listener, &at, v6) || !fsi_io_listen(io, &listener.chan, false)) return false;
-    if (fsi_io_connect(io, &client->chan, &at, &error) != FSI_PENDING) return false;
+    if (fsi_io_connect(io, &client->chan, &at, NULL, &error) != FSI_PENDING) return false;
     while (!connected || fd < 0) {
         turn(io);
         if (client->ready & FSI_READY_WRITE) {
@@ -204,7 +204,7 @@ TEST(connect_refused)
     REQUIRE(listener_make(&listener, &at, false));
     fsi_io_close(&listener.chan, false); // now nobody listens there
     peer_init(&client);
-    if (fsi_io_connect(&io, &client.chan, &at, &error) == FSI_PENDING) {
+    if (fsi_io_connect(&io, &client.chan, &at, NULL, &error) == FSI_PENDING) {
         while (!(client.ready & FSI_READY_WRITE)) turn(&io);
         error = fsi_io_connected(&client.chan);
         fsi_io_close(&client.chan, false);
@@ -586,7 +586,7 @@ TEST(accept_bounded)
     REQUIRE(fsi_io_listen(&io, &listener.chan, false));
     for (int i = 0; i < CLIENTS; i++) {
         peer_init(&clients[i]);
-        REQUIRE(fsi_io_connect(&io, &clients[i].chan, &at, &error) == FSI_PENDING);
+        REQUIRE(fsi_io_connect(&io, &clients[i].chan, &at, NULL, &error) == FSI_PENDING);
     }
     while (count < CLIENTS) {
         listener.ready = 0;
@@ -624,7 +624,7 @@ TEST(unlisten_and_again)
     fsi_io_unlisten(&listener.chan);
     peer_init(&client);
     peer_init(&server);
-    REQUIRE(fsi_io_connect(&other, &client.chan, &at, &error) == FSI_PENDING);
+    REQUIRE(fsi_io_connect(&other, &client.chan, &at, NULL, &error) == FSI_PENDING);
     while (!(client.ready & FSI_READY_WRITE)) turn(&other);
     CHECK_EQ(fsi_io_connected(&client.chan), 0); // the system took it into the backlog
     (void)turn_now(&io);
@@ -654,7 +654,7 @@ TEST(listen_shared)
     REQUIRE(fsi_io_listen(&b, &second.chan, true));
     for (int i = 0; i < CLIENTS; i++) {
         peer_init(&clients[i]);
-        REQUIRE(fsi_io_connect(&a, &clients[i].chan, &at, &error) == FSI_PENDING);
+        REQUIRE(fsi_io_connect(&a, &clients[i].chan, &at, NULL, &error) == FSI_PENDING);
     }
     while (count < CLIENTS) {
         for (int k = 0; k < 2; k++) {

@@ -221,6 +221,7 @@ static void plausible(bench_result *result)
     }
     for (uint64_t i = 1; i <= 100; i++) fsi_hist_add(&result->response, i * 100000, 1);
     result->service = result->response;
+    fsi_hist_add(&result->life, 4000000000u, 1);
     fsi_hist_add(&result->censored, 20000000, 6);
     result->due = 110;
     result->done = result->statuses[200] = result->kept = 100;
@@ -507,6 +508,7 @@ TEST(merge_adds_up)
     CHECK_EQ(one.due, one.done + bench_errors(&one) + one.in_flight + one.unsent);
     CHECK_EQ(one.response.count, 200);
     CHECK_EQ(one.censored.count, 12);
+    CHECK_EQ(one.life.count, 2);
     CHECK_EQ(one.response.min, 100000);
     CHECK_EQ(one.run_ns, 5000000000u);
     CHECK_EQ(one.began_unix, 1700000000);
