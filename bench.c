@@ -1048,6 +1048,7 @@ typedef struct bench_result {
     uint64_t kept;                       // answers after which the connection went on
     char server[64];                     // the Server field of the first answer
     char first_error[160];               // in words: of the first connection that failed, or of a bad response
+    char doubts[1024];                   // why it is not to be trusted, a line for each reason; "": it is
 
     fsi_hist response, service; // of what is done
     fsi_hist censored;      // time so far of what timed out, was in flight at the end or never sent: "at least so long"
@@ -3150,7 +3151,8 @@ static void bench_print_wrk(FILE *out, const bench_result *result, void (*middle
 {
     char text[48], bytes[48];
     double seconds = result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
-    uint64_t answers = bench_answers(result), unexpected = result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
+    uint64_t answers = bench_answers(result), unexpected = 0;
+    for (int status = 400; status < 600; status++) unexpected += result->statuses[status];
     bench_words words = bench_words_of(result->events);
     (void)fprintf(out, "  Thread Stats%6s%11s%8s%12s\n", "Avg", "Stdev", "Max", "+/- Stdev");
     bench_row(out, "Latency", &result->response, 0.001, bench_time_text);
@@ -3327,6 +3329,7 @@ static const bench_member bench_result_members[] = {
     BENCH_JSON_HERE("outcomes",    BENCH_AS_OBJECT,  bench_outcome_members),
     BENCH_JSON_PART(bench_result, "error_events", BENCH_AS_KINDS, events),
     BENCH_JSON_PART(bench_result, "first_error",  BENCH_AS_TEXT,  first_error),
+    BENCH_JSON_PART(bench_result, "not_trustworthy", BENCH_AS_TEXT, doubts),
     BENCH_JSON_HERE("answers",     BENCH_AS_OBJECT,  bench_answer_members),
     BENCH_JSON_PART(bench_result, "bytes_in",     BENCH_AS_U64,  bytes_in),
     BENCH_JSON_PART(bench_result, "bytes_body",   BENCH_AS_U64,  bytes_body),
@@ -4162,8 +4165,11 @@ static const char *bench_slo_limit(bench_slo_term *term, const char *text)
     uint64_t ns = 0;
     size_t len = strlen(text);
     const char *wrong;
+    char last = len ? text[len - 1] : 0;
+    bool bare = (last >= '0' && last <= '9') || last == '.';
     switch (term->figure) {
     case BENCH_FIGURE_ERRORS:
+        if (bare && strcmp(text, "0") != 0) return "errors are a share; write errors<0.1%";
         wrong = bench_read_share(text, &term->limit);
         return !wrong && !term->equal && !(term->limit > 0) ? "nothing is less than 0; write errors<=0" : wrong;
     case BENCH_FIGURE_RATE:
@@ -4171,6 +4177,7 @@ static const char *bench_slo_limit(bench_slo_term *term, const char *text)
         (void)snprintf(plain, sizeof plain, "%.*s", (int)len, text);
         return bench_read_rate(plain, &term->limit);
     default:
+        if (bare) return "a time needs its unit; write p99<5ms";
         wrong = bench_read_time(text, &ns);
         term->limit = (double)ns;
         return wrong;
@@ -4461,10 +4468,10 @@ static void bench_print_knee(FILE *out, const bench_knee *knee)
     if (!(knee->found > 0))
         (void)fprintf(out, "Found rate: none%s\n", knee->count ? ", all that were tried missed" : "");
     else if (!(knee->missed > 0))
-        (void)fprintf(out, "Found rate: at least %.1f requests/s; the search ended before one was missed\n",
+        (void)fprintf(out, "Found rate: at least %.0f requests/s; the search ended before one was missed\n",
                       knee->found);
     else
-        (void)fprintf(out, "Found rate: %.1f requests/s; missed at %.1f%s\n", knee->found, knee->missed,
+        (void)fprintf(out, "Found rate: %.0f requests/s; missed at %.0f%s\n", knee->found, knee->missed,
                       knee->settled ? "" : "; the search ended before that was certain");
 }
 
@@ -4662,6 +4669,7 @@ static const char *bench_merge(bench_result *into, const bench_result *from)
     into->interrupted = into->interrupted || from->interrupted;
     if (!into->server[0]) memcpy(into->server, from->server, sizeof into->server);
     if (!into->first_error[0]) memcpy(into->first_error, from->first_error, sizeof into->first_error);
+    if (!into->doubts[0]) memcpy(into->doubts, from->doubts, sizeof into->doubts);
     return NULL;
 }
 
@@ -4992,7 +5000,10 @@ static void bench_conclude(bench_verdict_of *out)
     int rate = out->by[BENCH_BY_RATE].better, p99 = out->by[BENCH_BY_P99].better;
     if (!out->by[BENCH_BY_RATE].change.known && !out->by[BENCH_BY_P99].change.known)
         (void)bench_cannot(out,
-                           "too few whole slots or rounds for how far they are apart, or too much that did not end");
+                           "too few whole seconds for how much they differ (%u and %u; it takes 8, mostly more), or "
+                           "too much did not end: "
+                           "longer runs, or --vs",
+                           out->slots[0], out->slots[1]);
     else if (rate * p99 < 0)
         (void)snprintf(out->why, sizeof out->why, "the rate is %s, but the p99 is %s", rate > 0 ? "higher" : "lower",
                        p99 > 0 ? "lower" : "higher");
@@ -6625,6 +6636,11 @@ static void bench_html_time_charts(FILE *out, const bench_result *result)
 FSI_PRIVATE void bench_write_html(FILE *out, const bench_result *result)
 {
     bench_html_head(out, result);
+    if (result->doubts[0]) {
+        (void)fputs("<p class=\"bad\"><strong>Not to be trusted:</strong> ", out);
+        bench_html_text(out, result->doubts);
+        (void)fputs("</p>\n", out);
+    }
     bench_html_figures(out, result);
     bench_html_latency(out, result);
     bench_html_time_charts(out, result);
@@ -6858,12 +6874,24 @@ static void bench_remark(FILE *out, bool *blank, const char *format, ...) FSI_PR
 
 static void bench_remark(FILE *out, bool *blank, const char *format, ...)
 {
+    char text[512];
     va_list args;
     if (!*blank) (void)fputc('\n', out);
     *blank = true;
     va_start(args, format);
-    (void)vfprintf(out, format, args);
+    (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    size_t column = 0;
+    for (const char *word = text, *end; *word; word = end) { // at most 80 columns
+        end = word + strspn(word, " ");
+        end += strcspn(end, " ");
+        if (column && column + (size_t)(end - word) > 80) {
+            (void)fputs("\n   ", out);
+            column = 3;
+        }
+        column += (size_t)(end - word);
+        (void)fwrite(word, 1, (size_t)(end - word), out);
+    }
     (void)fputc('\n', out);
 }
 
@@ -6878,39 +6906,64 @@ static bool bench_audit_little(const bench_result *result, double *found, double
     return !applies || (*found > *asked * 0.9 && *found < *asked * 1.1);
 }
 
-// What makes the result untrustworthy. Returns how many things there are.
-static int bench_audit_trust(const bench_result *result)
+static void bench_doubt_add(bench_result *result, const char *format, ...) FSI_PRINTF(2, 3);
+
+static void bench_doubt_add(bench_result *result, const char *format, ...)
+{
+    size_t len = strlen(result->doubts);
+    va_list args;
+    if (len + 2 >= sizeof result->doubts) return;
+    if (len) result->doubts[len++] = '\n';
+    va_start(args, format);
+    (void)vsnprintf(result->doubts + len, sizeof result->doubts - len, format, args);
+    va_end(args);
+}
+
+// The rate that was asked for against the one that came, and how late this program was itself.
+static void bench_audit_rate(bench_result *result)
 {
     const bench_setup *setup = &result->setup;
-    uint64_t ended = result->done + bench_errors(result) + result->in_flight + result->unsent;
-    double found, asked, seconds = bench_seconds(result->run_ns);
-    int bad = 0;
-    if (ended != result->due || result->response.count != result->done)
-        bad++, bench_say("result not trustworthy: %llu requests were due, but %llu ended in one way or the other, with "
-                         "%llu samples",
-                         (unsigned long long)result->due, (unsigned long long)ended,
-                         (unsigned long long)result->response.count);
-    if (result->conns_lost)
-        bad++, bench_say("result not trustworthy: %llu of %u connections were lost or never opened",
-                         (unsigned long long)result->conns_lost, setup->connections);
-    if (result->done == 0 && bench_errors(result) == 0)
-        bad++, bench_say("result not trustworthy: not one answer came in this time");
-    if (!bench_audit_little(result, &found, &asked))
-        bad++, bench_say("result not trustworthy: rate x mean time = %.1f requests in flight, but there were %.0f "
-                         "(Little's law)",
-                         found, asked);
-    double got = (double)bench_answers(result) / (seconds > 0 ? seconds : 1);
+    double seconds = bench_seconds(result->run_ns), got = (double)bench_answers(result) / (seconds > 0 ? seconds : 1);
     if (setup->rate > 0 && setup->ramp == 0 && !result->interrupted && seconds > 0.2 && got < setup->rate * 0.95 &&
         result->unsent + result->in_flight > 1)
-        bad++, bench_say("result not trustworthy: %.0f of the %.0f requests a second that were asked for; the target "
-                         "cannot, or -c %u is too few",
-                         got, setup->rate, setup->connections);
+        bench_doubt_add(
+            result, "%.0f of the %.0f requests a second that were asked for; the target cannot, or -c %u is too few",
+            got, setup->rate, setup->connections);
     uint64_t lag = fsi_hist_at(&result->lag, 0.99), p99 = fsi_hist_at(&result->response, 0.99);
     if (lag > 1000000 && lag > p99 / 2)
-        bad++, bench_say("result not trustworthy: requests were sent late by this program itself, p99 %.2f ms; fewer "
-                         "requests a second, or a machine that is less busy",
-                         (double)lag / 1e6);
-    return bad;
+        bench_doubt_add(result,
+                        "requests were sent late by this program itself, p99 %.2f ms; fewer requests a second, or a "
+                        "machine that is less busy",
+                        (double)lag / 1e6);
+}
+
+// Writes down what makes the result untrustworthy.
+static void bench_audit_trust(bench_result *result)
+{
+    uint64_t ended = result->done + bench_errors(result) + result->in_flight + result->unsent;
+    double found, asked;
+    if (ended != result->due || result->response.count != result->done)
+        bench_doubt_add(result, "%llu requests were due, but %llu ended in one way or the other, with %llu samples",
+                        (unsigned long long)result->due, (unsigned long long)ended,
+                        (unsigned long long)result->response.count);
+    if (result->conns_lost)
+        bench_doubt_add(result, "%llu of %u connections were lost or never opened",
+                        (unsigned long long)result->conns_lost, result->setup.connections);
+    if (result->done == 0 && bench_errors(result) == 0)
+        bench_doubt_add(result, "not one answer came in this time; a longer -d, or is the target stuck?");
+    if (!bench_audit_little(result, &found, &asked))
+        bench_doubt_add(result, "rate x mean time = %.1f requests in flight, but there were %.0f (Little's law)", found,
+                        asked);
+    bench_audit_rate(result);
+}
+
+// Every line of a text as a message of its own.
+static void bench_say_lines(const char *before, const char *text)
+{
+    for (const char *end; *text; text = *end ? end + 1 : end) {
+        end = text + strcspn(text, "\n");
+        bench_say("%s%.*s", before, (int)(end - text), text);
+    }
 }
 
 static void bench_audit_limit(FILE *out, bool *blank, const bench_result *result)
@@ -6993,6 +7046,13 @@ static void bench_print_details(FILE *out, bool *blank, const bench_result *resu
         bench_remark(out, blank, "Read errors: closed unannounced %llu, reset %llu, bad responses %llu",
                      (unsigned long long)result->events[BENCH_CLOSED], (unsigned long long)result->events[BENCH_RESET],
                      (unsigned long long)result->events[BENCH_BAD]);
+    if (result->failed[BENCH_STATUS]) {
+        int most = 0;
+        for (int status = 1; status < 600; status++)
+            if (result->statuses[status] > result->statuses[most]) most = status;
+        bench_remark(out, blank, "Not the expected status: %llu answers (most of all answers: %d)",
+                     (unsigned long long)result->failed[BENCH_STATUS], most);
+    }
     if (result->failed[BENCH_BODY])
         bench_remark(out, blank, "Without the expected text: %llu answers",
                      (unsigned long long)result->failed[BENCH_BODY]);
@@ -7629,6 +7689,7 @@ static void bench_sum(bench_job *job, const char *url)
     bench_sum_error(job);
     bench_sum_usage(job);
     bench_sum_slots(job);
+    bench_audit_trust(result);
 }
 
 // Nobody ever answered: there is nothing to report.
@@ -7713,7 +7774,8 @@ static int bench_verdict(const bench_options *options, const bench_result *resul
 {
     uint64_t events = 0, answers_bad = result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
     for (int kind = 0; kind < BENCH_KINDS; kind++) events += result->events[kind];
-    if (bench_audit_trust(result)) return BENCH_UNTRUSTED;
+    bench_say_lines("result not trustworthy: ", result->doubts);
+    if (result->doubts[0]) return BENCH_UNTRUSTED;
     double share = (double)(events + answers_bad) / (double)(result->due ? result->due : 1);
     return share > options->max_errors ? BENCH_TARGET : BENCH_OK;
 }
@@ -7823,10 +7885,7 @@ static int bench_objective(const bench_options *options, const bench_result *res
     bench_slo slo;
     if (!options->slo || bench_slo_parse(options->slo, &slo)) return status; // bench_perform has looked at it
     bool holds = bench_slo_holds(&slo, result, why, sizeof why);
-    for (char *line = why, *end; *line; line = *end ? end + 1 : end) {
-        end = line + strcspn(line, "\n");
-        bench_say("--slo: %.*s", (int)(end - line), line);
-    }
+    bench_say_lines("--slo: ", why);
     return status == BENCH_OK && !holds ? BENCH_MISSED : status;
 }
 
@@ -7895,8 +7954,11 @@ static int bench_find(bench_session *session)
     bench_slo slo;
     bench_knee *knee = (bench_knee *)calloc(1, sizeof *knee);
     uint64_t duration = options->duration_ns;
-    bool found = false;
-    if (!knee || bench_slo_parse(options->find_rate, &slo)) return BENCH_USAGE;
+    bool found = false, fine = knee && !bench_slo_parse(options->find_rate, &slo);
+    if (!fine) {
+        free(knee);
+        return BENCH_USAGE;
+    }
     options->duration_ns = 500000000;
     if (bench_session_run(session, false)) {
         options->duration_ns = duration;
@@ -7904,12 +7966,26 @@ static int bench_find(bench_session *session)
         found = knee->found > 0;
         bench_print_knee(stdout, knee);
     }
-    bool any = knee->count != 0;
+    bool any = knee->count != 0, cut = fsi_load32(&bench_interrupted) != 0;
     free(knee);
+    if (cut) bench_say("interrupted: the search had not ended");
+    if (cut) return BENCH_UNTRUSTED;
     return found ? BENCH_OK : any ? BENCH_MISSED : BENCH_USAGE;
 }
 
 #define BENCH_VS_ROUNDS 7
+
+static void bench_versus_middle(FILE *out, char name, const bench_result *const *results, uint32_t count)
+{
+    double rates[BENCH_VS_ROUNDS * 2], p99s[BENCH_VS_ROUNDS * 2];
+    bool beyond;
+    for (uint32_t i = 0; i < count; i++) {
+        bench_keep_sorted(rates, i, bench_rate_of(results[i]));
+        bench_keep_sorted(p99s, i, (double)bench_quantile(results[i], 0.99, &beyond) / 1e6);
+    }
+    (void)fprintf(out, "  %c in the middle: %.0f requests a second, p99 %.3f ms\n", name, rates[count / 2],
+                  p99s[count / 2]);
+}
 
 // Rounds of A, A again, B: the two of A tell what differs without a difference.
 static int bench_versus(bench_session *session)
@@ -7920,6 +7996,10 @@ static int bench_versus(bench_session *session)
     bench_verdict_of verdict;
     bench_result *all = (bench_result *)calloc(BENCH_VS_ROUNDS * 3, sizeof *all);
     bool fine = all != NULL;
+    char each[48];
+    (void)printf("A: %s\nB: %s\n%d rounds of A, A, B, %s each\n", session->urls[0], options->vs, BENCH_VS_ROUNDS,
+                 options->duration_ns ? bench_length_text(each, sizeof each, options->duration_ns) : "a count");
+    (void)fflush(stdout);
     for (uint32_t i = 0; fine && i < BENCH_VS_ROUNDS * 3; i++) {
         uint32_t round = i / 3, part = i % 3;
         if (part == 2)
@@ -7934,10 +8014,14 @@ static int bench_versus(bench_session *session)
                       bench_rate_of(&all[i]));
     }
     if (fine) {
+        bench_versus_middle(stdout, 'A', a, BENCH_VS_ROUNDS * 2);
+        bench_versus_middle(stdout, 'B', b, BENCH_VS_ROUNDS);
         bench_compare(a, BENCH_VS_ROUNDS * 2, b, BENCH_VS_ROUNDS, &verdict);
         bench_print_verdict(stdout, &verdict);
     }
     free(all);
+    if (fsi_load32(&bench_interrupted)) bench_say("interrupted: the rounds are not complete");
+    if (fsi_load32(&bench_interrupted)) return BENCH_UNTRUSTED;
     return !fine ? BENCH_USAGE : verdict.untrusted ? BENCH_UNTRUSTED : BENCH_OK;
 }
 
@@ -8016,6 +8100,7 @@ static int bench_selftest(void)
     bool fine = options && target && result;
     const char *law = "";
     for (size_t i = 0; options && target && result && i < sizeof trials / sizeof trials[0]; i++) {
+        if (fsi_load32(&bench_interrupted)) return BENCH_UNTRUSTED;
         if (strcmp(law, trials[i].law) != 0)
             (void)printf("%sTarget %s%*sfound       truth\n", i ? "\n" : "", trials[i].law,
                          (int)(24 - strlen(trials[i].law)), "");
@@ -8023,8 +8108,8 @@ static int bench_selftest(void)
         (void)fflush(stdout);
         fine &= bench_trial_run(&trials[i], options, target, result);
     }
-    (void)printf("\n%s\n",
-                 fine ? "The figures are right." : "The figures are wrong, or this machine is too busy for them.");
+    (void)printf("\n%s\n", fine ? "The figures are right: within 5 % or 0.5 ms of the truth."
+                                : "Not within 5 % or 0.5 ms of the truth: wrong, or this machine is too busy.");
     free(options);
     free(target);
     free(result);
@@ -8042,6 +8127,27 @@ static bool bench_objectives_fine(const bench_options *options)
     return wrong == NULL;
 }
 
+// What would be lost at the end is refused at the beginning.
+static bool bench_files_fine(const bench_options *options)
+{
+    const char *paths[] = {options->json_file, options->hgrm_file, options->html_file};
+    char stat[64];
+    bench_usage usage;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        if (!paths[i] || strcmp(paths[i], "-") == 0) continue;
+        FILE *file = fopen(paths[i], "a");
+        if (!file) bench_say("%s: %s", paths[i], strerror(errno));
+        if (!file) return false;
+        (void)fclose(file);
+    }
+    if (!options->pid) return true;
+    memset(&usage, 0, sizeof usage);
+    (void)snprintf(stat, sizeof stat, "%llu", (unsigned long long)options->pid);
+    bench_usage_server(&usage, options->pid);
+    if (usage.server_rss == 0) bench_say("--pid %s: there is no such process, or it cannot be looked at", stat);
+    return usage.server_rss != 0;
+}
+
 static int bench_perform(bench_options *options)
 {
     bench_session session;
@@ -8053,7 +8159,7 @@ static int bench_perform(bench_options *options)
         bench_say("out of memory");
         return status;
     }
-    if (!bench_objectives_fine(options)) goto end;
+    if (!bench_objectives_fine(options) || !bench_files_fine(options)) goto end;
     if (options->url_file && !bench_read_urls(options)) goto end;
     if (!options->url_count && !bench_serve(&session.own, options->connections)) goto end;
     session.own_url = session.own.url;
@@ -8075,6 +8181,12 @@ static int bench_main(int argc, char **argv)
 {
     char error[512];
     int status = BENCH_USAGE;
+    bool helps = argc > 1 && (strcmp(argv[1], "compare") == 0 || strcmp(argv[1], "merge") == 0) &&
+                 (argc == 2 || strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
+    if (helps || (argc > 1 && strcmp(argv[1], "help") == 0)) {
+        (void)printf("%s%s", bench_help, bench_help_more);
+        return argc == 2 && helps ? BENCH_USAGE : BENCH_OK;
+    }
     if (argc > 1 && strcmp(argv[1], "compare") == 0) return bench_main_compare(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "merge") == 0) return bench_main_merge(argc - 1, argv + 1);
     bench_options *options = (bench_options *)malloc(sizeof *options);

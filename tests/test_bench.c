@@ -363,7 +363,7 @@ TEST(report_layout)
     fsi_hist_add(&result.response, 200000, 995);
     fsi_hist_add(&result.rate, 100, 1);
     fsi_hist_add(&result.rate, 300, 1);
-    result.done = 995, result.failed[BENCH_STATUS] = 3, result.failed[BENCH_BODY] = 2;
+    result.done = 995, result.failed[BENCH_STATUS] = 5, result.statuses[200] = 995, result.statuses[404] = 5;
     result.bytes_in = 1 << 20, result.run_ns = 2000000000;
     result.events[BENCH_NO_PORTS] = 1, result.events[BENCH_CLOSED] = 1, result.events[BENCH_BAD] = 1;
     result.events[BENCH_WRITE] = 3, result.events[BENCH_TIMEOUT] = 4;
