@@ -824,6 +824,9 @@ TEST(warmup_counts_nowhere)
         flawless();
         CHECK(result.done > 0);
         CHECK(host_requests(h) > result.due);
+        CHECK(result.bytes_in <= (result.done + 6) * (sizeof answer_ok - 1)); // 6: were asked before
+        CHECK(result.bytes_out <= (result.due + 6) * 200);
+        CHECK(!strstr(ways[i], "--close") || result.conns_opened <= result.due + 2);
         CHECK(result.run_ns >= 60000000);
         CHECK_EQ(result.seconds[0].done, result.done);
         host_free(h);
@@ -1416,6 +1419,13 @@ TEST(bad_answers_have_their_kinds)
 
 TEST(resets_have_their_kind)
 {
+    bench_thread *thread = bare_thread(1, 1);
+    REQUIRE(thread != NULL);
+    bare_feed(thread, "HTTP/1.1 200 OK\r\n\r\nup to the end", 32);
+    bench_end_of_stream(thread, &thread->conns[0], FSI_FAILED); // a reset is no end
+    CHECK_EQ(thread->tally.failed[BENCH_RESET], 1);
+    CHECK_EQ(thread->tally.done, 0);
+    bare_free(thread);
     host *h = host_new();
     REQUIRE(host_start(h, serve_and_reset, ""));
     CHECK(load("-n 10 -c 2 %s", h->url));
