@@ -838,7 +838,9 @@ TEST(warmup_counts_nowhere)
     host_stop(h);
     flawless();
     CHECK_EQ(result.due, 32);
-    CHECK(host_requests(h) >= 16 + result.done && host_requests(h) <= 48);
+    CHECK(host_requests(h) <= 48);
+    CHECK(result.unsent || result.in_flight ||
+          host_requests(h) >= 16 + result.done); // unsent: this machine stood still
     host_free(h);
 }
 
