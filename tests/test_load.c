@@ -717,7 +717,7 @@ TEST(backlog_counts_from_when_it_was_due)
     CHECK_EQ(result.in_flight, 640 - result.done - result.unsent);
     CHECK(result.response.max >= (40 * result.done - (result.done - 1)) * 1000000);
     CHECK(result.service.min >= 40000000);
-    CHECK(result.censored.max >= 1000000 * (640 - (result.done + result.in_flight)));
+    CHECK(result.censored.max >= 1000000 * (640 - result.done)); // the first that did not end
     CHECK(result.lag.count <= 1);
     bool beyond;
     CHECK(bench_quantile(&result, 0.99, &beyond) > 0 && beyond);
@@ -1655,23 +1655,46 @@ TEST(late_answers_count_for_nobody)
     host_free(h);
 }
 
+// A socket that listens with a backlog of one and never accepts; at: where. Negative: failed.
+static int listen_shortly(fsi_sockaddr *at)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    fsi_sockaddr_v4(at, 0x7f000001u, 0);
+    if (fd < 0 || bind(fd, (const struct sockaddr *)(const void *)&at->storage, at->len) != 0 || listen(fd, 1) != 0)
+        return -1;
+    return getsockname(fd, (struct sockaddr *)(void *)&at->storage, &at->len) == 0 ? fd : -1;
+}
+
+// Whether connecting hangs here where a backlog is full.
+static bool backlog_can_fill(void)
+{
+    fsi_sockaddr at;
+    int listener = listen_shortly(&at), fds[6], waiting = 0;
+    for (int i = 0; i < 6; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(fds[i], (const struct sockaddr *)(const void *)&at.storage, at.len);
+    }
+    for (int i = 0; i < 6; i++) {
+        struct pollfd look = {fds[i], POLLOUT, 0};
+        waiting += poll(&look, 1, 20) == 0;
+        close(fds[i]);
+    }
+    close(listener);
+    return waiting > 0;
+}
+
 // Goal: where the backlog is full, those that cannot connect are known by that name.
 TEST(connect_timeouts_have_their_kind)
 {
-    host *h = host_new();
-    char full[100];
     fsi_sockaddr at;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in bound;
-    socklen_t size = sizeof bound;
-    fsi_sockaddr_v4(&at, 0x7f000001u, 0);
-    REQUIRE(fd >= 0 && bind(fd, (const struct sockaddr *)(const void *)&at.storage, at.len) == 0 && listen(fd, 1) == 0);
-    REQUIRE(getsockname(fd, (struct sockaddr *)(void *)&bound, &size) == 0);
-    (void)snprintf(full, sizeof full, "127.0.0.1:%u", (unsigned)ntohs(bound.sin_port));
-    bool fine = load("-d 400ms -c 6 --timeout 100ms %s", full); // one place is bench_reach's, one is left
+    char where[64];
+    if (!backlog_can_fill()) SKIP("this system takes more than its backlog");
+    int fd = listen_shortly(&at);
+    REQUIRE(fd >= 0);
+    (void)fsi_sockaddr_text(&at, where, sizeof where);
+    CHECK(load("-d 400ms -c 6 --timeout 100ms %s", where)); // one place is bench_reach's, one is left
     close(fd);
-    free(h);
-    if (!fine || result.events[BENCH_CONNECT_TIMEOUT] == 0) SKIP("this system takes more than its backlog");
+    CHECK(result.events[BENCH_CONNECT_TIMEOUT] > 0);
     CHECK_EQ(result.done, 0);
     CHECK(result.failed[BENCH_TIMEOUT] > 0);
     CHECK(result.conns_lost > 0);
