@@ -633,6 +633,42 @@ TEST(calls_are_counted_on_each_connection)
     }
 }
 
+// No answer is like the one before, though they begin alike, and each connection has its own. host->number: bytes of a
+// piece, after which it is slow for a while; 0: all at once.
+static void serve_others(visit *v)
+{
+    char answer[100];
+    while (visit_request(v)) {
+        uint32_t len = v->requests % 5, step = v->host->number ? v->host->number : sizeof answer;
+        int size = snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nContent-Length: %u\r\nX: %d\r\n\r\n%.*s", len,
+                            v->fd, (int)len, "hello");
+        for (uint32_t at = 0, rest = (uint32_t)size; at < (uint32_t)size; at += step, rest = (uint32_t)size - at) {
+            if (!visit_send(v, answer + at, rest < step ? rest : step)) return;
+            if (v->host->number) nap(1);
+        }
+    }
+}
+
+// Goal: that heads are known again by their bytes must not be seen, nor that they come in pieces, by turns of several
+// connections.
+TEST(answers_of_all_lengths_in_pieces)
+{
+    for (uint32_t piece = 0; piece <= 7; piece += 7) {
+        ROW("pieces of %u", piece);
+        host *h = host_new();
+        h->number = piece;
+        REQUIRE(host_start(h, serve_others, answer_ok));
+        CHECK(load("-n 50 -c %u -t 1 --pipeline 3 %s", piece ? 5u : 1u, h->url));
+        host_stop(h);
+        flawless();
+        CHECK_EQ(result.done, 50);
+        CHECK(piece || result.bytes_body == 10 * (0 + 1 + 2 + 3 + 4));
+        CHECK(result.other_length > 0);
+        CHECK_EQ(host_used(h), piece ? 5 : 1);
+        host_free(h);
+    }
+}
+
 // ---- open loop
 
 // Goal: exactly rate x duration requests are due, at any number of threads, and a fast server gets them all.
@@ -876,7 +912,17 @@ TEST(ramp_raises_the_rate)
     }
 }
 
-// Goal: in a closed loop the k-th connection is opened when k-th parts of the ramp have passed, not before.
+static void serve_together(visit *v) // answers nobody before host->number have asked
+{
+    if (!visit_request(v)) return;
+    (void)fsi_add32(&v->host->served, 1);
+    while (fsi_load32(&v->host->served) < v->host->number) nap(1);
+    do
+        if (!visit_send(v, v->host->answer, v->host->answer_len)) return;
+    while (visit_request(v));
+}
+
+// Goal: in a closed loop the k-th connection is opened when k parts of the ramp have passed, not before.
 TEST(ramp_opens_one_after_the_other)
 {
     static const char *const ways[] = {"", "--close"};
@@ -884,11 +930,12 @@ TEST(ramp_opens_one_after_the_other)
         uint32_t early = 0, used = 0;
         ROW("%s", ways[way]);
         host *h = host_new();
-        h->number = 500; // nobody is answered: each is seen once
-        REQUIRE(host_start(h, serve_nothing, answer_ok));
+        h->number = 4;
+        REQUIRE(host_start(h, serve_together, answer_ok));
         uint64_t start = fsi_clock_ns();
-        CHECK(load("-d 250ms --ramp 200ms -c 4 -t 2 %s %s", ways[way], h->url));
+        CHECK(load("-n 4 --ramp 200ms --timeout 30s -c 4 -t 2 %s %s", ways[way], h->url));
         host_stop(h);
+        flawless();
         for (uint32_t i = 0; i < h->visit_count; i++) {
             const visit *v = h->visits[i];
             if (!v->bytes) continue;
@@ -897,7 +944,7 @@ TEST(ramp_opens_one_after_the_other)
         }
         CHECK_EQ(early, 0);
         CHECK_EQ(used, 4);
-        CHECK_EQ(result.in_flight, 4);
+        CHECK_EQ(result.done, 4);
         host_free(h);
     }
 }
@@ -2131,12 +2178,12 @@ TEST(freeze_is_recovered)
 
 TEST_MAIN(CASE(freeze_is_recovered), CASE(count_is_exact), CASE(duration_ends_it), CASE(pipeline_is_as_deep_as_asked),
           CASE(pipeline_goes_on_after_an_announced_close), CASE(close_opens_one_for_each),
-          CASE(calls_are_counted_on_each_connection), CASE(rate_is_exact), CASE(rate_below_one_per_connection),
-          CASE(rate_with_a_count), CASE(backlog_counts_from_when_it_was_due), CASE(rate_with_a_pipeline),
-          CASE(rate_with_close), CASE(connections_at_a_rate), CASE(connections_at_a_rate_and_a_count),
-          CASE(warmup_counts_nowhere), CASE(warmup_and_a_count), CASE(ramp_raises_the_rate),
-          CASE(ramp_opens_one_after_the_other), CASE(echo_comes_back_whole), CASE(echo_that_is_none),
-          CASE(urls_are_asked_in_turn), CASE(places_share_the_connections), CASE(unix_sockets),
+          CASE(calls_are_counted_on_each_connection), CASE(answers_of_all_lengths_in_pieces), CASE(rate_is_exact),
+          CASE(rate_below_one_per_connection), CASE(rate_with_a_count), CASE(backlog_counts_from_when_it_was_due),
+          CASE(rate_with_a_pipeline), CASE(rate_with_close), CASE(connections_at_a_rate),
+          CASE(connections_at_a_rate_and_a_count), CASE(warmup_counts_nowhere), CASE(warmup_and_a_count),
+          CASE(ramp_raises_the_rate), CASE(ramp_opens_one_after_the_other), CASE(echo_comes_back_whole),
+          CASE(echo_that_is_none), CASE(urls_are_asked_in_turn), CASE(places_share_the_connections), CASE(unix_sockets),
           CASE(rst_is_what_the_server_sees), CASE(templates_are_filled), CASE(large_bodies_are_sent_in_pieces),
           CASE(statuses_are_judged), CASE(bodies_are_judged), CASE(expected_text_ignores_cuts),
           CASE(expected_text_is_found_as_strstr_does), CASE(bad_answers_have_their_kinds), CASE(resets_have_their_kind),
