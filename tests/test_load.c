@@ -640,8 +640,8 @@ static void serve_others(visit *v)
     char answer[100];
     while (visit_request(v)) {
         uint32_t len = v->requests % 5, step = v->host->number ? v->host->number : sizeof answer;
-        int size = snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nContent-Length: %u\r\nX: %d\r\n\r\n%.*s", len,
-                            v->fd, (int)len, "hello");
+        int size = snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nX: %.*s\r\nContent-Length: %u\r\n\r\n%.*s",
+                            v->fd % 11, "abcdefghijk", len, (int)len, "hello");
         for (uint32_t at = 0, rest = (uint32_t)size; at < (uint32_t)size; at += step, rest = (uint32_t)size - at) {
             if (!visit_send(v, answer + at, rest < step ? rest : step)) return;
             if (v->host->number) nap(1);
