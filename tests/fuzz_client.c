@@ -44,7 +44,7 @@ static void broken(int line, const char *what)
 // ---- the thread
 
 static bench_plan plan;
-static bench_target target;
+static bench_place place;
 static bench_thread *thread; // one for all inputs: its sums go on, and what an input adds is looked at
 
 static const char *const texts[] = {"a", "hello", "aab", "\r\n", "0123456789abcdef"};
@@ -53,8 +53,8 @@ static char echo_bytes[] = "0123456789abcdef0123";
 static void make_thread(void)
 {
     (void)bench_main; // the program's entry has no part in this
-    plan.targets = &target;
-    plan.target_count = plan.thread_count = plan.conn_count = 1;
+    plan.places = &place;
+    plan.place_count = plan.thread_count = plan.conn_count = 1;
     plan.pipeline = DEPTH_MAX;
     plan.calls = UINT64_MAX;
     plan.timeout_ns = 1000000000;
