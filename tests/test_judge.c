@@ -73,7 +73,8 @@ TEST(slo_terms)
         {"rate>0", "must be more than 0"},
         {"p99<00000000000000000000005ms", "a limit that is too long"},
         {"p99<5ms;p50<1ms", "unknown unit; a time is 10s, 500ms, 1.5m or 2h"},
-        {"max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s",
+        {"max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<"
+         "1s,max<1s",
          "too many terms"},
         {"p99<555555555555555555555555555555555555555555555555555555", "a term that is too long"},
     };
