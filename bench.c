@@ -90,8 +90,8 @@ static void bench_say(const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    for (char *c = line; *c; c++)
-        if ((unsigned char)*c < 32 || *c == 127) *c = '?';
+    for (unsigned char *c = (unsigned char *)line, before = 0; *c; before = *c++) // C0, DEL, and C1 as UTF-8 has it
+        if (*c < 32 || *c == 127 || (before == 0xc2 && *c < 0xa0)) *c = '?';
     (void)fprintf(stderr, "fastserve bench: %s\n", line);
 }
 
@@ -2028,6 +2028,7 @@ typedef struct bench_thread {
     uint64_t arrival;                // which one that is, of this thread's
     uint64_t starved_ns;             // what was due until then waited for a connection, not for this thread
     bool starved;
+    bool early;   // an answer came before its request was sent
     bool fresh;   // the clock was read since the last receive
     bool clocked; // the clock was read in this turn
     bool running; // has seen plan->go
@@ -2096,6 +2097,11 @@ static void bench_measure_from_now(bench_thread *thread)
             tally->retransmits = retransmits;
             tally->connect = connect;
         }
+    }
+    for (uint32_t i = 0; !thread->plan->open && i < thread->conn_count; i++) {
+        uint32_t in_flight = thread->conns[i].in_flight;
+        tally->due += in_flight;
+        if (thread->quota != UINT64_MAX) thread->quota -= in_flight < thread->quota ? in_flight : thread->quota;
     }
     thread->measuring = true;
     thread->slot_ns = 1000000000;
@@ -2173,7 +2179,7 @@ static void bench_begin(bench_thread *thread, bench_conn *conn, uint64_t due)
     conn->unmade++;
     if (conn->calls_left != UINT64_MAX) conn->calls_left--;
     thread->begun++;
-    if (due < thread->plan->measure_ns) return; // a warm-up uses nothing up
+    if (thread->plan->open ? due < thread->plan->measure_ns : !thread->measuring) return; // a warm-up uses nothing up
     if (thread->quota != UINT64_MAX && --thread->quota == 0) thread->due_ns = UINT64_MAX;
     thread->tally.due++;
 }
@@ -2201,14 +2207,15 @@ static void bench_fill(bench_thread *thread, bench_conn *conn)
     if (conn->in_flight < plan->pipeline) bench_idle_push(thread, conn);
 }
 
-// Takes the oldest request off. False: it began before the measuring, and counts nowhere.
+// Takes the oldest request off. False: it counts nowhere. In an open loop that is what was due in the warm-up; in a closed one
+// what ended in it, so that a target that stands still across its end cannot hide all that it holds.
 static bool bench_pop(bench_thread *thread, bench_conn *conn, bench_stamp *stamp)
 {
     *stamp = conn->stamps[conn->oldest];
     conn->oldest = conn->oldest + 1 < thread->plan->pipeline ? conn->oldest + 1 : 0;
     conn->in_flight--;
     thread->ended_all++;
-    return stamp->due >= thread->plan->measure_ns;
+    return thread->plan->open ? stamp->due >= thread->plan->measure_ns : thread->measuring;
 }
 
 static void bench_slot_join(bench_slot *into, const bench_slot *from)
@@ -2278,6 +2285,7 @@ static void bench_done(bench_thread *thread, bench_conn *conn, bench_kind kind)
     if (FSI_UNLIKELY(kind != BENCH_KINDS)) fsi_count64(&thread->errors, 1);
     if (FSI_UNLIKELY(!bench_pop(thread, conn, &stamp))) return;
     bench_end(thread, &stamp, kind);
+    if (FSI_UNLIKELY(kind == BENCH_BAD)) return;
     thread->tally.statuses[conn->status]++;
     thread->tally.bytes_body += conn->body_bytes;
     thread->tally.kept += !conn->last;
@@ -2534,20 +2542,33 @@ static bench_kind bench_judge_answer(const bench_thread *thread, const bench_con
     return BENCH_KINDS;
 }
 
+// Is a part of the oldest request still to be sent?
+static bool bench_is_unsent(const bench_plan *plan, const bench_conn *conn)
+{
+    uint64_t behind = 0; // bytes of the requests behind it
+    if (FSI_LIKELY(!conn->out_left)) return false;
+    for (uint32_t i = 1, at = conn->oldest; i < conn->in_flight; i++) {
+        at = at + 1 < plan->pipeline ? at + 1 : 0;
+        behind += conn->stamps[at].bytes;
+    }
+    return conn->out_left > behind;
+}
+
 // An answer is complete. False: the connection has ended with it.
 static bool bench_answered(bench_thread *thread, bench_conn *conn)
 {
     const bench_plan *plan = thread->plan;
-    uint64_t behind = 0; // bytes of the requests behind it
-    bench_done(thread, conn, plan->echo ? BENCH_KINDS : bench_judge_answer(thread, conn));
+    bool unsent = bench_is_unsent(plan, conn); // answered before it was all sent
+    bench_kind kind = plan->echo ? BENCH_KINDS : bench_judge_answer(thread, conn);
+    if (FSI_UNLIKELY(unsent && kind == BENCH_KINDS)) { // to refuse it so is a server's right, to do it is a trick
+        kind = BENCH_BAD;
+        thread->early = true;
+        thread->tally.events[kind]++;
+    }
+    bench_done(thread, conn, kind);
     conn->part = plan->echo ? BENCH_ECHO : BENCH_HEAD;
     conn->body_left = plan->request_len;
     conn->body_bytes = 0;
-    if (FSI_UNLIKELY(conn->out_left)) {
-        for (uint32_t i = 0, at = conn->oldest; i < conn->in_flight; i++, at = at + 1 < plan->pipeline ? at + 1 : 0)
-            behind += conn->stamps[at].bytes;
-    }
-    bool unsent = conn->out_left > behind; // answered before it was all sent
     if (conn->calls_left == 0 && conn->in_flight == 0) conn->last = true;
     if (FSI_LIKELY(!conn->last && !unsent)) return true;
     bench_reopen(thread, conn, unsent, 0);
@@ -2637,7 +2658,9 @@ static int64_t bench_take_echo(const bench_thread *thread, bench_conn *conn, con
 {
     size_t size = thread->plan->request_len, at = size - (size_t)conn->body_left;
     size_t used = len < conn->body_left ? len : (size_t)conn->body_left;
-    if (!conn->in_flight || memcmp(data, thread->plan->batch + at, used) != 0) return -(int64_t)FSI_REFUSALS_END;
+    uint64_t sent = (conn->in_flight - conn->unmade) * (uint64_t)size - conn->out_left;
+    if (!conn->in_flight || at + used > sent || memcmp(data, thread->plan->batch + at, used) != 0)
+        return -(int64_t)FSI_REFUSALS_END;
     conn->body_left -= used;
     conn->body_bytes += used;
     return (int64_t)used;
@@ -2760,9 +2783,15 @@ static void bench_connect(bench_thread *thread, bench_conn *conn)
     conn->state = BENCH_CONNECTING;
     conn->since_ns = thread->now_ns;
     fsi_chan_init(&conn->chan, FSI_CHAN_CLIENT);
+    bool local = plan->places[conn->place].address.storage.ss_family == AF_UNIX;
     if (fsi_io_connect(&thread->io, &conn->chan, &plan->places[conn->place].address, bench_source(thread, conn, &from),
-                       &error) == FSI_FAILED)
-        bench_connect_failed(thread, conn, error);
+                       &error) == FSI_FAILED) {
+        if (local && error == EAGAIN)
+            bench_reopen(thread, conn, true,
+                         1000000); // its backlog is full, which a Unix-domain socket does not wait for
+        else
+            bench_connect_failed(thread, conn, error);
+    }
 }
 
 static void bench_connected(bench_thread *thread, bench_conn *conn)
@@ -2840,7 +2869,7 @@ static void bench_again(bench_thread *thread, bench_conn *conn)
 {
     if (conn->due_ns > thread->now_ns)
         bench_reopen(thread, conn, false, conn->due_ns - thread->now_ns);
-    else if (thread->plan->open && thread->plan->fresh)
+    else if (thread->plan->open && thread->plan->fresh && conn->in_flight == 0)
         bench_idle_push(thread, conn);
     else
         bench_connect(thread, conn);
@@ -3009,8 +3038,8 @@ static void bench_thread_body(void *arg)
     if (fsi_load32(&thread->plan->go)) bench_go(thread);
     bench_open_all(thread, thread->plan->conn_count);
     if (!bench_over_all(thread)) bench_turns(thread);
-    bench_finish(thread);
     thread->cpu_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID) - thread->begin_cpu_ns;
+    bench_finish(thread);
     (void)fsi_add32(&thread->plan->ended, 1);
     fsi_io_wake(thread->plan->main_io);
 }
@@ -4592,7 +4621,8 @@ static void bench_merge_setup(bench_setup *into, const bench_setup *from)
     bench_merge_text(into->cpu, sizeof into->cpu, from->cpu);
     into->cpus += from->cpus;
     into->threads += from->threads;
-    into->connections += from->connections;
+    into->connections +=
+        from->connections < UINT32_MAX - into->connections ? from->connections : UINT32_MAX - into->connections;
     into->rate += from->rate;
     into->conn_rate += from->conn_rate;
     if (into->requests && from->requests)
@@ -4778,7 +4808,7 @@ typedef struct bench_verdict_of {
 static void bench_tame(char *text)
 {
     for (; *text; text++)
-        if ((unsigned char)*text < 32 || *text == 127) *text = '?';
+        if ((unsigned char)*text < 32 || (unsigned char)*text > 126) *text = '?';
 }
 
 static bool bench_cannot(bench_verdict_of *out, const char *format, ...) FSI_PRINTF(2, 3);
@@ -4803,8 +4833,13 @@ static const char *bench_doubt(const bench_result *result)
     if (result->response.count != result->done) return "it has not one sample for each answer";
     if (result->censored.count < result->in_flight + result->unsent) return "it lost what had not ended";
     if (errors || events) return "it has errors";
+    if (result->doubts[0]) return "its own audit did not trust it";
     if (result->interrupted) return "it was interrupted";
-    return result->done < BENCH_DONE_LEAST || !result->run_ns ? "it is too short: fewer than 1000 answers" : NULL;
+    if (result->done < BENCH_DONE_LEAST || !result->run_ns) return "it is too short: fewer than 1000 answers";
+    uint64_t rest = result->done; // a file may say anything
+    for (uint32_t i = 0; i < result->second_count; rest -= result->seconds[i++].done)
+        if (result->seconds[i].done > rest || result->second_ns < 100000000) return "its series does not fit its sums";
+    return NULL;
 }
 
 // Environment and options. vs: two targets in one run of the program, so that the place may differ.
@@ -6902,7 +6937,8 @@ static bool bench_audit_little(const bench_result *result, double *found, double
     *asked = (double)setup->connections * (double)setup->pipeline;
     *found = (result->response.sum + result->censored.sum) / (result->run_ns ? (double)result->run_ns : 1);
     bool applies = setup->rate == 0 && setup->conn_rate == 0 && setup->ramp == 0 && bench_errors(result) == 0 &&
-                   result->run_ns > 50000000 && (setup->requests == 0 || (double)setup->requests > 50 * *asked);
+                   result->run_ns > 50000000 && setup->requests == 0 && !(setup->calls && setup->pipeline > 1);
+    for (int kind = 0; kind < BENCH_KINDS; kind++) applies = applies && result->events[kind] == 0;
     return !applies || (*found > *asked * 0.9 && *found < *asked * 1.1);
 }
 
@@ -6924,11 +6960,12 @@ static void bench_audit_rate(bench_result *result)
 {
     const bench_setup *setup = &result->setup;
     double seconds = bench_seconds(result->run_ns), got = (double)bench_answers(result) / (seconds > 0 ? seconds : 1);
-    if (setup->rate > 0 && setup->ramp == 0 && !result->interrupted && seconds > 0.2 && got < setup->rate * 0.95 &&
-        result->unsent + result->in_flight > 1)
+    double asked = setup->rate > 0 ? setup->rate : setup->conn_rate * setup->calls;
+    if (asked > 0 && setup->requests == 0 && setup->ramp == 0 && !result->interrupted && seconds > 0.2 &&
+        got < asked * 0.95 && result->unsent + result->in_flight > 1)
         bench_doubt_add(
             result, "%.0f of the %.0f requests a second that were asked for; the target cannot, or -c %u is too few",
-            got, setup->rate, setup->connections);
+            got, asked, setup->connections);
     uint64_t lag = fsi_hist_at(&result->lag, 0.99), p99 = fsi_hist_at(&result->response, 0.99);
     if (lag > 1000000 && lag > p99 / 2)
         bench_doubt_add(result,
@@ -7006,6 +7043,11 @@ static void bench_audit_remarks(FILE *out, bool *blank, const bench_result *resu
         bench_remark(out, blank, "In flight at the end: %llu requests", (unsigned long long)result->in_flight);
     if (result->unsent)
         bench_remark(out, blank, "Due, but never sent: %llu requests", (unsigned long long)result->unsent);
+    uint64_t failed = bench_errors(result) - result->failed[BENCH_TIMEOUT];
+    if (failed)
+        bench_remark(out, blank,
+                     "The times of %llu failed requests are in no percentile; --slo takes them for endless.",
+                     (unsigned long long)failed);
     uint64_t known = bench_quantile(result, 0.99, &beyond);
     if (beyond && result->done)
         bench_remark(out, blank, "The 99%% point is not known: more than %.2f ms.", (double)known / 1e6);
@@ -7131,7 +7173,13 @@ static bool bench_read_file(bench_text *text, const char *option, const char *pa
         bench_say("%s %s: %s", option, path, strerror(errno));
         return false;
     }
-    for (size_t got; (got = fread(data, 1, sizeof data, file)) > 0 && !text->failed;) bench_text_add(text, data, got);
+    for (size_t got; text->len <= (1u << 30) && (got = fread(data, 1, sizeof data, file)) > 0 && !text->failed;)
+        bench_text_add(text, data, got);
+    if (text->len > (1u << 30)) {
+        bench_say("%s %s: larger than 1 GiB", option, path);
+        (void)fclose(file);
+        return false;
+    }
     bool fine = !ferror(file) && !text->failed;
     if (!fine) bench_say("%s %s: %s", option, path, text->failed ? "out of memory" : strerror(errno));
     (void)fclose(file);
@@ -7365,6 +7413,11 @@ static bool bench_prepare(bench_job *job, const char *const *urls, uint32_t coun
     }
     job->io.on_client = bench_probe_ready;
     plan->main_io = &job->io;
+    if ((uint64_t)plan->conn_count * plan->pipeline > 100000000) {
+        bench_say("-c %u with --pipeline %u: more than 100 million requests in flight", plan->conn_count,
+                  plan->pipeline);
+        return false;
+    }
     if (!bench_read_targets(job, urls) || !bench_descriptors(job) || !bench_make_places(job)) return false;
     if (!bench_batch(plan) || !bench_expect(plan, job->options->expect_body)) {
         bench_say("out of memory");
@@ -7634,9 +7687,10 @@ static void bench_sum_error(const bench_job *job)
                         : fsi_refusal_text(thread->refusal);
         else if (thread->connect_error)
             words = strerror(thread->connect_error);
+        if (!words && thread->early) words = "an answer before its request was sent";
         if (words)
             (void)snprintf(result->first_error, sizeof result->first_error, "%s%s",
-                           thread->refusal ? "" : "connect: ", words);
+                           thread->connect_error && !thread->refusal && !thread->early ? "connect: " : "", words);
     }
 }
 
@@ -7921,6 +7975,7 @@ static int bench_ladder(bench_session *session)
     for (; rates && count < runs && !fsi_load32(&bench_interrupted); count++) {
         (void)printf("%s%llu.\n", count ? "\n" : "", (unsigned long long)count + 1);
         int status = bench_single(session);
+        if (status == BENCH_USAGE) worst = status;
         if (status == BENCH_USAGE) break;
         if (status && (worst == BENCH_OK || status < worst)) worst = status;
         bench_keep_sorted(rates, count, bench_rate_of(session->result));

@@ -961,6 +961,7 @@ struct fsv_server {
     uint32_t loops_drained; // loops that have emptied their listeners
     uint32_t listeners_closed;
     uint64_t looked_us; // at the CPUs, by one loop for all
+    uint32_t looking;   // one does right now
     char pad1[FSV_CACHE_LINE];
 };
 
@@ -4526,9 +4527,14 @@ static void fsi_balance_turn_begins(fsi_loop *loop)
 FSI_PRIVATE void fsi_balance_look(fsv_server *server, uint64_t now_us)
 {
     uint64_t last = fsi_load64(&server->looked_us);
-    if (last + FSI_WINDOW_US > now_us || !fsi_cas64(&server->looked_us, &last, now_us)) return;
-    uint64_t passed = now_us - last;
-    fsi_cpus_look(server->cpus, server->cpu_count, passed < 10 * FSI_WINDOW_US ? passed : 0);
+    if (last + FSI_WINDOW_US > now_us || fsi_swap32(&server->looking, 1)) return;
+    last = fsi_load64(&server->looked_us); // nobody else changes it now
+    uint64_t passed = now_us > last ? now_us - last : 0;
+    if (passed >= FSI_WINDOW_US) {
+        fsi_cpus_look(server->cpus, server->cpu_count, passed < 10 * FSI_WINDOW_US ? passed : 0);
+        fsi_store64(&server->looked_us, now_us);
+    }
+    fsi_store32(&server->looking, 0);
 }
 
 // A window has ended: is this loop's CPU full, and is there another that could help?

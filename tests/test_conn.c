@@ -2095,7 +2095,7 @@ static uint32_t given_away(uint64_t busy, uint64_t load, uint64_t other_load, fa
 // not its own, and nothing when there is no room elsewhere or no need.
 TEST(full_cpu_gives_away)
 {
-    static const struct row {
+    static const struct {
         uint64_t busy, load, other_load;
         uint32_t want;
     } cases[] = {
