@@ -290,14 +290,19 @@ static double bench_normal(double x)
     return 0.5 + sum * 0.3989422804014327 * bench_exp(-x * x / 2);
 }
 
-// In (0, 1], from 53 random bits (splitmix64).
-static double bench_random(uint64_t *state)
+// 64 random bits (splitmix64). Any state will do as the first.
+static uint64_t bench_random_bits(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    z ^= z >> 31;
-    return ((double)(z >> 11) + 1) / 9007199254740992.0;
+    return z ^ (z >> 31);
+}
+
+// In (0, 1], from 53 of them.
+static double bench_random(uint64_t *state)
+{
+    return ((double)(bench_random_bits(state) >> 11) + 1) / 9007199254740992.0;
 }
 
 // Standard normal (Marsaglia's polar method).
@@ -1850,10 +1855,7 @@ static void bench_render(const bench_request *request, uint64_t index, uint64_t 
         uint64_t value = index;
         if (hole->kind == BENCH_HOLE_LENGTH) continue;
         if (hole->kind == BENCH_HOLE_RANDOM) {
-            uint64_t z = *seed += 0x9e3779b97f4a7c15u; // splitmix64
-            z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-            z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-            z ^= z >> 31;
+            uint64_t z = bench_random_bits(seed);
             value = hole->low + (hole->span ? z % hole->span : z);
         }
         int len = snprintf(digits[i], sizeof digits[i], "%llu", (unsigned long long)value);
