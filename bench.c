@@ -1090,29 +1090,56 @@ static void bench_result_init(bench_result *result)
     fsi_hist_init(&result->life);
 }
 
-// The response time that the share q of all requests did not exceed, by the product-limit estimate: what had not ended counts
-// as "at least so long". *beyond: that share never ended well; it is more than what is returned. 0 when there is nothing.
+// Walks up the values of a distribution by the product-limit estimate: what was cut off counts as "at least so long".
+typedef struct bench_curve {
+    const fsi_hist *ended, *cut; // cut: NULL for none
+    double total, at_risk;       // requests in all, and of those that took longer than the last value
+    double alive;                // share that takes longer than value
+    uint64_t value;
+    uint32_t cell; // the next
+} bench_curve;
+
+static bench_curve bench_curve_of(const fsi_hist *ended, const fsi_hist *cut)
+{
+    bench_curve curve;
+    memset(&curve, 0, sizeof curve);
+    curve.ended = ended;
+    curve.cut = cut && cut->count ? cut : NULL;
+    curve.total = (double)ended->count + (curve.cut ? (double)cut->count : 0);
+    curve.at_risk = curve.total;
+    curve.alive = 1;
+    return curve;
+}
+
+static bool bench_curve_next(bench_curve *curve)
+{
+    const fsi_hist *ended = curve->ended;
+    while (curve->cell < FSI_HIST_CELLS) {
+        uint32_t cell = curve->cell++;
+        double before = curve->at_risk, gone = (double)ended->cells[cell];
+        curve->at_risk -= gone + (curve->cut ? (double)curve->cut->cells[cell] : 0);
+        if (gone <= 0) continue;
+        curve->alive *= before - gone > 0.5 ? (before - gone) / before : 0;
+        curve->value = fsi_hist_value(cell);
+        if (curve->value < ended->min) curve->value = ended->min;
+        if (curve->value > ended->max) curve->value = ended->max;
+        return true;
+    }
+    return false;
+}
+
+// The response time that the share q of all requests did not exceed, by the product-limit estimate; q 1: the longest, exactly.
+// *beyond: that share never ended well; it is more than what is returned. 0 when there is nothing.
 static uint64_t bench_quantile(const bench_result *result, double q, bool *beyond)
 {
     const fsi_hist *ended = &result->response, *cut = &result->censored;
-    double at_risk = (double)ended->count + (double)cut->count, alive = 1, want = 1 - q;
-    uint64_t last = ended->count ? ended->max : 0;
+    bench_curve curve = bench_curve_of(ended, cut);
     *beyond = false;
-    if (at_risk == 0) return 0;
-    for (uint32_t i = 0; i < FSI_HIST_CELLS; i++) {
-        double gone = (double)ended->cells[i];
-        if (gone > 0) {
-            alive *= at_risk - gone > 0.5 ? (at_risk - gone) / at_risk : 0;
-            if (alive <= want * (1 + 1e-12)) {
-                if (want <= 0) return ended->max;
-                uint64_t value = fsi_hist_value(i);
-                return value < ended->min ? ended->min : value > ended->max ? ended->max : value;
-            }
-        }
-        at_risk -= gone + (double)cut->cells[i];
-    }
+    if (curve.at_risk <= 0) return 0;
+    while (bench_curve_next(&curve))
+        if (curve.alive <= (1 - q) * (1 + 1e-12)) return q >= 1 ? ended->max : curve.value;
     *beyond = true;
-    return cut->count && cut->max > last ? cut->max : last;
+    return cut->count && cut->max > ended->max ? cut->max : ended->max;
 }
 
 // The errors among the requests: all that ended, but not well.
@@ -5277,44 +5304,6 @@ static uint64_t bench_service_at(const bench_result *result, double share)
 static void bench_plain(FILE *out, const char *text)
 {
     for (; *text; text++) (void)fputc(*text < 32 || *text > 126 ? '?' : *text, out);
-}
-
-// Walks up the values of a distribution, with the same sums as bench_quantile: what was cut off counts as "at least so long".
-typedef struct bench_curve {
-    const fsi_hist *ended, *cut; // cut: NULL for none
-    double total, at_risk;       // requests in all, and of those that took longer than the last value
-    double alive;                // share that takes longer than value
-    uint64_t value;
-    uint32_t cell; // the next
-} bench_curve;
-
-static bench_curve bench_curve_of(const fsi_hist *ended, const fsi_hist *cut)
-{
-    bench_curve curve;
-    memset(&curve, 0, sizeof curve);
-    curve.ended = ended;
-    curve.cut = cut && cut->count ? cut : NULL;
-    curve.total = (double)ended->count + (curve.cut ? (double)cut->count : 0);
-    curve.at_risk = curve.total;
-    curve.alive = 1;
-    return curve;
-}
-
-static bool bench_curve_next(bench_curve *curve)
-{
-    const fsi_hist *ended = curve->ended;
-    while (curve->cell < FSI_HIST_CELLS) {
-        uint32_t cell = curve->cell++;
-        double before = curve->at_risk, gone = (double)ended->cells[cell];
-        curve->at_risk -= gone + (curve->cut ? (double)curve->cut->cells[cell] : 0);
-        if (gone <= 0) continue;
-        curve->alive *= before - gone > 0.5 ? (before - gone) / before : 0;
-        curve->value = fsi_hist_value(cell);
-        if (curve->value < ended->min) curve->value = ended->min;
-        if (curve->value > ended->max) curve->value = ended->max;
-        return true;
-    }
-    return false;
 }
 
 // The longest time that is known of: where some never ended, what the last of them had taken so far.
