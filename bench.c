@@ -5283,21 +5283,9 @@ static double bench_run_s(const bench_result *result)
     return result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
 }
 
-static uint64_t bench_longest(const fsi_hist *hist)
-{
-    return hist->count ? hist->max : 0;
-}
-
-// Quantiles where the last one is the longest time itself, not the middle of its cell.
-static uint64_t bench_response_at(const bench_result *result, double share, bool *beyond)
-{
-    uint64_t ns = bench_quantile(result, share, beyond);
-    return share >= 1 && !*beyond ? bench_longest(&result->response) : ns;
-}
-
 static uint64_t bench_service_at(const bench_result *result, double share)
 {
-    return share >= 1 ? bench_longest(&result->service) : fsi_hist_at(&result->service, share);
+    return share >= 1 ? result->service.max : fsi_hist_at(&result->service, share);
 }
 
 // What came from outside, for a terminal: control bytes and everything beyond ASCII stay out of it.
@@ -5309,7 +5297,7 @@ static void bench_plain(FILE *out, const char *text)
 // The longest time that is known of: where some never ended, what the last of them had taken so far.
 static uint64_t bench_curve_end(const fsi_hist *ended, const fsi_hist *cut)
 {
-    uint64_t last = bench_longest(ended), cut_last = cut ? bench_longest(cut) : 0;
+    uint64_t last = ended->max, cut_last = cut ? cut->max : 0;
     return cut_last > last ? cut_last : last;
 }
 
@@ -5360,7 +5348,7 @@ static void bench_spectrum_rows(FILE *out, bool file, const fsi_hist *ended, con
 {
     bench_curve curve = bench_curve_of(ended, cut);
     double percent = 0, half = 2;
-    uint64_t end = bench_longest(ended);
+    uint64_t end = ended->max;
     while (curve.alive > 0 && bench_curve_next(&curve)) {
         while (percent < 100 && curve.alive <= (1 - percent / 100) * (1 + 1e-12)) {
             bench_spectrum_row(out, file, curve.value, percent, (1 - curve.alive) * curve.total);
@@ -5402,7 +5390,7 @@ static void bench_wrk2_table(FILE *out, const bench_result *result, bool service
                           : "Recorded Latency");
     for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
         bool beyond; // this layout prints the plain time; the audit says "> t"
-        uint64_t ns = service ? bench_service_at(result, shares[i]) : bench_response_at(result, shares[i], &beyond);
+        uint64_t ns = service ? bench_service_at(result, shares[i]) : bench_quantile(result, shares[i], &beyond);
         (void)fprintf(out, "%7.3f%%", shares[i] * 100);
         bench_cell(out, bench_time_text(text, sizeof text, (double)ns / 1000), 10);
         (void)fprintf(out, "\n");
@@ -5556,7 +5544,7 @@ static void bench_ab_row(FILE *out, const char *name, const fsi_hist *hist, uint
     uint64_t median = rank > 0 ? fsi_hist_at(hist, rank / (double)hist->count) : 0;
     (void)fprintf(out, "%-11s %5llu %4llu %5.1f %6llu %7llu\n", name,
                   bench_whole_ms(zeros > 0 || !hist->count ? 0 : (double)hist->min), bench_whole_ms(mean),
-                  bench_ms(deviation), bench_whole_ms((double)median), bench_whole_ms((double)bench_longest(hist)));
+                  bench_ms(deviation), bench_whole_ms((double)median), bench_whole_ms((double)hist->max));
 }
 
 // Failed requests in ab's four words. Connect: no connection could be made. Receive: reading or writing failed, the peer closed or
@@ -5639,7 +5627,7 @@ FSI_PRIVATE void bench_print_ab(FILE *out, const bench_result *result)
     (void)fprintf(out, "\nPercentage of the requests served within a certain time (ms)\n");
     for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
         bool beyond;
-        uint64_t ns = bench_response_at(result, percents[i] / 100.0, &beyond);
+        uint64_t ns = bench_quantile(result, percents[i] / 100.0, &beyond);
         (void)fprintf(out, "%s%d%%  %5llu%s\n", percents[i] < 100 ? "  " : " ", percents[i], bench_whole_ms((double)ns),
                       percents[i] < 100 ? "" : " (longest request)");
     }
@@ -6076,7 +6064,7 @@ static void bench_plot_marks(const bench_plot *plot, const bench_result *result,
     for (size_t i = 1; i < BENCH_NINE_MARKS; i++) {
         bool beyond;
         double nines = bench_nines(1 - bench_nine_marks[i].share);
-        uint64_t ns = bench_response_at(result, bench_nine_marks[i].share, &beyond);
+        uint64_t ns = bench_quantile(result, bench_nine_marks[i].share, &beyond);
         if (beyond || nines > plot->x1 * 1.0001) break;
         double x = bench_plot_x(plot, nines), y = bench_plot_y(plot, bench_plot_time(plot, (double)ns));
         (void)fprintf(plot->out, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n", x, y);
@@ -6095,7 +6083,7 @@ static bool bench_service_differs(const bench_result *result)
     static const double shares[] = {0.5, 0.9, 0.99, 1};
     for (size_t i = 0; i < 4 && result->service.count; i++) {
         bool beyond;
-        double response = (double)bench_response_at(result, shares[i], &beyond);
+        double response = (double)bench_quantile(result, shares[i], &beyond);
         double service = (double)bench_service_at(result, shares[i]);
         if (!beyond && (response > service * 1.1 || service > response * 1.1)) return true;
     }
@@ -6164,7 +6152,7 @@ static void bench_plot_percentile(const bench_plot *plot, const bench_result *re
 {
     char text[64], value[48];
     bool beyond;
-    double ns = (double)bench_response_at(result, share, &beyond);
+    double ns = (double)bench_quantile(result, share, &beyond);
     if (beyond || ns <= 0) return;
     double x = bench_plot_x(plot, bench_log10(ns)), y = plot->top - 18 + 14 * row;
     (void)snprintf(text, sizeof text, "%s&nbsp;%s", name, bench_html_time(value, sizeof value, ns));
@@ -6373,7 +6361,7 @@ static void bench_html_quantile(FILE *out, const bench_result *result, double sh
 {
     char text[48], value[64], note[64];
     bool beyond;
-    double ns = (double)bench_response_at(result, share, &beyond);
+    double ns = (double)bench_quantile(result, share, &beyond);
     bool any = result->response.count || result->censored.count;
     (void)snprintf(value, sizeof value, "%s%s", beyond ? "&gt;&nbsp;" : "",
                    any ? bench_html_time(text, sizeof text, ns) : "&ndash;");
