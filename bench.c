@@ -1156,6 +1156,18 @@ static uint64_t bench_answers(const bench_result *result)
     return result->done + result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
 }
 
+// To divide by: never 0.
+static double bench_run_s(const bench_result *result)
+{
+    return result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
+}
+
+// Answers per second: what wrk calls Requests/sec.
+static double bench_answer_rate(const bench_result *result)
+{
+    return (double)bench_answers(result) / bench_run_s(result);
+}
+
 // ---------------------------------------------------------------------------------------------------------
 // >>bench-options   The command line. Values may be glued (-c500, --connections=500), flags may share a dash (-Lq), the URL
 //                   may stand anywhere.
@@ -3208,7 +3220,7 @@ static void bench_print_percentiles(FILE *out, const bench_result *result)
 static void bench_print_wrk(FILE *out, const bench_result *result, void (*middle)(FILE *, const bench_result *))
 {
     char text[48], bytes[48];
-    double seconds = result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
+    double seconds = bench_run_s(result);
     uint64_t answers = bench_answers(result), unexpected = 0;
     for (int status = 400; status < 600; status++) unexpected += result->statuses[status];
     bench_words words = bench_words_of(result->events);
@@ -3224,7 +3236,7 @@ static void bench_print_wrk(FILE *out, const bench_result *result, void (*middle
                       (unsigned long long)words.connect, (unsigned long long)words.read,
                       (unsigned long long)words.write, (unsigned long long)words.timeout);
     if (unexpected) (void)fprintf(out, "  Non-2xx or 3xx responses: %llu\n", (unsigned long long)unexpected);
-    (void)fprintf(out, "Requests/sec: %9.2f\n", (double)answers / seconds);
+    (void)fprintf(out, "Requests/sec: %9.2f\n", bench_answer_rate(result));
     (void)fprintf(out, "Transfer/sec: %11s\n",
                   bench_bytes_text(bytes, sizeof bytes, (double)result->bytes_in / seconds));
 }
@@ -5278,11 +5290,6 @@ static double bench_ms(double ns)
     return ns / 1e6;
 }
 
-static double bench_run_s(const bench_result *result)
-{
-    return result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
-}
-
 static uint64_t bench_service_at(const bench_result *result, double share)
 {
     return share >= 1 ? result->service.max : fsi_hist_at(&result->service, share);
@@ -6383,8 +6390,8 @@ static void bench_html_figures(FILE *out, const bench_result *result)
     note[0] = 0;
     if (result->setup.rate > 0)
         (void)snprintf(note, sizeof note, "of %s asked for", bench_html_number(text, sizeof text, result->setup.rate));
-    bench_html_figure(out, "Requests per second",
-                      bench_html_number(value, sizeof value, (double)bench_answers(result) / seconds), note);
+    bench_html_figure(out, "Requests per second", bench_html_number(value, sizeof value, bench_answer_rate(result)),
+                      note);
     bench_html_quantile(out, result, 0.5, "Median response");
     bench_html_quantile(out, result, 0.99, "p99");
     if (result->response.count + result->censored.count >= 1000) bench_html_quantile(out, result, 0.999, "p99.9");
@@ -6878,11 +6885,6 @@ static void bench_preflight(const bench_options *options, const bench_plan *plan
 // >>bench-audit   What a result is worth, in plain words.
 // ---------------------------------------------------------------------------------------------------------
 
-static double bench_seconds(uint64_t ns)
-{
-    return (double)ns / 1e9;
-}
-
 // One line of the audit: what makes a result untrustworthy goes to stderr, a remark into the report.
 static void bench_remark(FILE *out, bool *blank, const char *format, ...) FSI_PRINTF(3, 4);
 
@@ -6938,7 +6940,7 @@ static void bench_doubt_add(bench_result *result, const char *format, ...)
 static void bench_audit_rate(bench_result *result)
 {
     const bench_setup *setup = &result->setup;
-    double seconds = bench_seconds(result->run_ns), got = (double)bench_answers(result) / (seconds > 0 ? seconds : 1);
+    double seconds = bench_run_s(result), got = bench_answer_rate(result);
     double asked = setup->rate > 0 ? setup->rate : setup->conn_rate * setup->calls;
     if (asked > 0 && setup->requests == 0 && setup->ramp == 0 && !result->interrupted && seconds > 0.2 &&
         got < asked * 0.95 && result->unsent + result->in_flight > 1)
@@ -7816,7 +7818,7 @@ static int bench_verdict(const bench_options *options, const bench_result *resul
 // What the echo bencher of the fourth log prints.
 static void bench_print_speed(FILE *out, bool *blank, const bench_result *result)
 {
-    double seconds = result->run_ns ? (double)result->run_ns / 1e9 : 1;
+    double seconds = bench_run_s(result);
     uint64_t sent = result->due - result->unsent;
     bench_remark(out, blank, "Speed: %.0f request/sec, %.0f response/sec", (double)sent / seconds,
                  (double)result->done / seconds);
@@ -7932,11 +7934,6 @@ static int bench_single(bench_session *session)
     return bench_save_all(session->options, session->result) ? status : BENCH_USAGE;
 }
 
-static double bench_rate_of(const bench_result *result)
-{
-    return (double)bench_answers(result) * 1e9 / (double)(result->run_ns ? result->run_ns : 1);
-}
-
 // Insertion keeps the few figures of a ladder in order.
 static void bench_keep_sorted(double *values, uint64_t count, double value)
 {
@@ -7957,7 +7954,7 @@ static int bench_ladder(bench_session *session)
         if (status == BENCH_USAGE) worst = status;
         if (status == BENCH_USAGE) break;
         if (status && (worst == BENCH_OK || status < worst)) worst = status;
-        bench_keep_sorted(rates, count, bench_rate_of(session->result));
+        bench_keep_sorted(rates, count, bench_answer_rate(session->result));
         bench_keep_sorted(p99s, count, (double)bench_quantile(session->result, 0.99, &beyond) / 1e6);
     }
     if (count == 0) worst = BENCH_USAGE;
@@ -7996,7 +7993,7 @@ static int bench_find(bench_session *session)
     options->duration_ns = 500000000;
     if (bench_session_run(session, false)) {
         options->duration_ns = duration;
-        (void)bench_find_rate(&slo, bench_rate_of(session->result) / 16 + 1, bench_try_rate, session, knee);
+        (void)bench_find_rate(&slo, bench_answer_rate(session->result) / 16 + 1, bench_try_rate, session, knee);
         found = knee->found > 0;
         bench_print_knee(stdout, knee);
     }
@@ -8014,7 +8011,7 @@ static void bench_versus_middle(FILE *out, char name, const bench_result *const 
     double rates[BENCH_VS_ROUNDS * 2], p99s[BENCH_VS_ROUNDS * 2];
     bool beyond;
     for (uint32_t i = 0; i < count; i++) {
-        bench_keep_sorted(rates, i, bench_rate_of(results[i]));
+        bench_keep_sorted(rates, i, bench_answer_rate(results[i]));
         bench_keep_sorted(p99s, i, (double)bench_quantile(results[i], 0.99, &beyond) / 1e6);
     }
     (void)fprintf(out, "  %c in the middle: %.0f requests a second, p99 %.3f ms\n", name, rates[count / 2],
@@ -8045,7 +8042,7 @@ static int bench_versus(bench_session *session)
         if (part != 2) a[round * 2 + part] = &all[i];
         if (fine && !options->quiet)
             bench_say("round %u of %d, %c: %.0f requests a second", round + 1, BENCH_VS_ROUNDS, part == 2 ? 'B' : 'A',
-                      bench_rate_of(&all[i]));
+                      bench_answer_rate(&all[i]));
     }
     if (fine) {
         bench_versus_middle(stdout, 'A', a, BENCH_VS_ROUNDS * 2);
