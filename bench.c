@@ -988,27 +988,31 @@ FSI_PRIVATE void bench_law_stop(bench_target *target)
 //                  loop), "service" from when it was sent.
 // ---------------------------------------------------------------------------------------------------------
 
-// How a request or a connection fails. The wrk layout has four words for them: connect, read, write, timeout.
-typedef enum bench_kind {
-    BENCH_REFUSED,         // connect: nobody listens there
-    BENCH_CONNECT_TIMEOUT, // connect: not up within --timeout
-    BENCH_NO_PORTS,        // connect: every local port is taken
-    BENCH_NO_DESCRIPTORS,  // connect: too many open files
-    BENCH_UNREACHABLE,     // connect: any other reason
-    BENCH_CLOSED,          // read: the peer ended the connection without saying so, or in the middle of an answer
-    BENCH_RESET,           // read: the connection was reset
-    BENCH_BAD,             // read: what came is no HTTP answer, or not the echo of what was sent
-    BENCH_WRITE,           // write failed
-    BENCH_STATUS,          // a whole answer, with a status that was not expected
-    BENCH_BODY,            // a whole answer, with a body that was not expected
-    BENCH_TIMEOUT,         // no answer within --timeout
-    BENCH_KINDS
-} bench_kind;
+// clang-format off
+// How a request or a connection fails: its constant, its name in JSON, and in words. The wrk layout has four words for them:
+// connect is REFUSED to UNREACHABLE, read CLOSED to BAD, then write and timeout. Whoever adds one looks also at
+// bench_print_details, bench_ab_failed and bench_httperf_errors, which name each.
+#define BENCH_KIND_LIST(KIND) \
+    KIND(REFUSED,         "connect_refused",   "Connection refused")       /* nobody listens there */ \
+    KIND(CONNECT_TIMEOUT, "connect_timeout",   "Connecting timed out")     /* not up within --timeout */ \
+    KIND(NO_PORTS,        "no_ports",          "No local port left")       /* every local port is taken */ \
+    KIND(NO_DESCRIPTORS,  "no_descriptors",    "Too many open files") \
+    KIND(UNREACHABLE,     "unreachable",       "Target unreachable")       /* any other reason */ \
+    KIND(CLOSED,          "early_close",       "Closed early by the peer") /* unannounced, or in mid answer */ \
+    KIND(RESET,           "reset",             "Connection reset") \
+    KIND(BAD,             "bad_response",      "Not a valid answer")       /* no HTTP, or not the echo */ \
+    KIND(WRITE,           "write",             "Sending failed") \
+    KIND(STATUS,          "unexpected_status", "Unexpected status")        /* of a whole answer */ \
+    KIND(BODY,            "unexpected_body",   "Unexpected body")          /* likewise */ \
+    KIND(TIMEOUT,         "timeout",           "No answer in time")        /* none within --timeout */
+// clang-format on
 
-// Names as they stand in JSON and in the audit.
-static const char *const bench_kind_names[BENCH_KINDS] = {
-    "connect_refused", "connect_timeout", "no_ports", "no_descriptors",    "unreachable",     "early_close",
-    "reset",           "bad_response",    "write",    "unexpected_status", "unexpected_body", "timeout"};
+#define BENCH_KIND_ENUM(kind, name, words) BENCH_##kind,
+#define BENCH_KIND_NAME(kind, name, words) name,
+#define BENCH_KIND_WORDS(kind, name, words) words,
+typedef enum bench_kind { BENCH_KIND_LIST(BENCH_KIND_ENUM) BENCH_KINDS } bench_kind;
+static const char *const bench_kind_names[BENCH_KINDS] = {BENCH_KIND_LIST(BENCH_KIND_NAME)}; // JSON
+static const char *const bench_kind_words[BENCH_KINDS] = {BENCH_KIND_LIST(BENCH_KIND_WORDS)};
 
 #define BENCH_SECONDS_MAX 512 // slots of the series; when they are full, two become one
 #define BENCH_COARSE_SHIFT 4  // of a cell of fsi_hist: 8 cells to each power of two are what a figure over time needs
@@ -6413,11 +6417,6 @@ static void bench_html_count_row(FILE *out, const char *style, const char *name,
                   bench_html_number(number, sizeof number, (double)count),
                   all ? bench_html_percent(share, sizeof share, (double)count, (double)all) : "");
 }
-
-static const char *const bench_kind_words[BENCH_KINDS] = {
-    "Connection refused", "Connecting timed out",     "No local port left", "Too many open files",
-    "Target unreachable", "Closed early by the peer", "Connection reset",   "Not a valid answer",
-    "Sending failed",     "Unexpected status",        "Unexpected body",    "No answer in time"};
 
 static void bench_html_outcomes(FILE *out, const bench_result *result)
 {
