@@ -6,8 +6,8 @@
 // which makes the server that a run without a URL measures. The only entry is bench_main().
 //
 //     >>bench-text >>bench-units >>bench-law >>bench-target >>bench-result >>bench-options >>bench-url >>bench-template
-//     >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-formats >>bench-html
-//     >>bench-json >>bench-judge >>bench-compare >>bench-connect >>bench-machine >>bench-audit >>bench-run
+//     >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-json >>bench-judge
+//     >>bench-compare >>bench-formats >>bench-html >>bench-connect >>bench-machine >>bench-audit >>bench-run
 //
 // THE MODEL   Closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next one.
 //             Open loop (-R, --conn-rate): the clock says when the next request (or connection) is due, and one that is
@@ -248,7 +248,7 @@ typedef struct bench_law {
     char text[128]; // as it was typed: letters, digits and : , / . - only
 } bench_law;
 
-// Natural logarithm of x > 0: ln(m 2^e) = 2 artanh((m - 1) / (m + 1)) + e ln 2, with m around 1.
+// Natural logarithm of x > 0 (with 0 it never ends): ln(m 2^e) = 2 artanh((m - 1) / (m + 1)) + e ln 2, with m around 1.
 static double bench_ln(double x)
 {
     double sum = 0;
@@ -2105,7 +2105,7 @@ typedef struct bench_thread {
 } bench_thread;
 
 // ---------------------------------------------------------------------------------------------------------
-// >>bench-flow   Where requests begin and end: the only places that touch the sums. When a request may begin is decided
+// >>bench-flow   Where requests begin and end. When a request may begin is decided
 //                here: in a closed loop when there is room on a connection, in an open loop when the clock says so.
 // ---------------------------------------------------------------------------------------------------------
 
@@ -7814,7 +7814,7 @@ static int bench_verdict(const bench_options *options, const bench_result *resul
     return share > options->max_errors ? BENCH_TARGET : BENCH_OK;
 }
 
-// What the echo bencher of the fourth log prints.
+// Of --echo: what went out and what came back.
 static void bench_print_speed(FILE *out, bool *blank, const bench_result *result)
 {
     double seconds = bench_run_s(result);
