@@ -6,8 +6,8 @@
 // which makes the server that a run without a URL measures. The only entry is bench_main().
 //
 //     >>bench-text >>bench-units >>bench-law >>bench-target >>bench-result >>bench-options >>bench-url >>bench-template
-//     >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-formats >>bench-html
-//     >>bench-json >>bench-judge >>bench-compare >>bench-connect >>bench-machine >>bench-audit >>bench-run
+//     >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-json >>bench-judge
+//     >>bench-compare >>bench-formats >>bench-html >>bench-connect >>bench-machine >>bench-audit >>bench-run
 //
 // THE MODEL   Closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next one.
 //             Open loop (-R, --conn-rate): the clock says when the next request (or connection) is due, and one that is
@@ -248,7 +248,7 @@ typedef struct bench_law {
     char text[128]; // as it was typed: letters, digits and : , / . - only
 } bench_law;
 
-// Natural logarithm of x > 0: ln(m 2^e) = 2 artanh((m - 1) / (m + 1)) + e ln 2, with m around 1.
+// Natural logarithm of x > 0 (with 0 it never ends): ln(m 2^e) = 2 artanh((m - 1) / (m + 1)) + e ln 2, with m around 1.
 static double bench_ln(double x)
 {
     double sum = 0;
@@ -290,14 +290,19 @@ static double bench_normal(double x)
     return 0.5 + sum * 0.3989422804014327 * bench_exp(-x * x / 2);
 }
 
-// In (0, 1], from 53 random bits (splitmix64).
-static double bench_random(uint64_t *state)
+// 64 random bits (splitmix64). Any state will do as the first.
+static uint64_t bench_random_bits(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    z ^= z >> 31;
-    return ((double)(z >> 11) + 1) / 9007199254740992.0;
+    return z ^ (z >> 31);
+}
+
+// In (0, 1], from 53 of them.
+static double bench_random(uint64_t *state)
+{
+    return ((double)(bench_random_bits(state) >> 11) + 1) / 9007199254740992.0;
 }
 
 // Standard normal (Marsaglia's polar method).
@@ -983,27 +988,31 @@ FSI_PRIVATE void bench_law_stop(bench_target *target)
 //                  loop), "service" from when it was sent.
 // ---------------------------------------------------------------------------------------------------------
 
-// How a request or a connection fails. The wrk layout has four words for them: connect, read, write, timeout.
-typedef enum bench_kind {
-    BENCH_REFUSED,         // connect: nobody listens there
-    BENCH_CONNECT_TIMEOUT, // connect: not up within --timeout
-    BENCH_NO_PORTS,        // connect: every local port is taken
-    BENCH_NO_DESCRIPTORS,  // connect: too many open files
-    BENCH_UNREACHABLE,     // connect: any other reason
-    BENCH_CLOSED,          // read: the peer ended the connection without saying so, or in the middle of an answer
-    BENCH_RESET,           // read: the connection was reset
-    BENCH_BAD,             // read: what came is no HTTP answer, or not the echo of what was sent
-    BENCH_WRITE,           // write failed
-    BENCH_STATUS,          // a whole answer, with a status that was not expected
-    BENCH_BODY,            // a whole answer, with a body that was not expected
-    BENCH_TIMEOUT,         // no answer within --timeout
-    BENCH_KINDS
-} bench_kind;
+// clang-format off
+// How a request or a connection fails: its constant, its name in JSON, and in words. The wrk layout has four words for them:
+// connect is REFUSED to UNREACHABLE, read CLOSED to BAD, then write and timeout. Whoever adds one looks also at
+// bench_print_details, bench_ab_failed and bench_httperf_errors, which name each.
+#define BENCH_KIND_LIST(KIND) \
+    KIND(REFUSED,         "connect_refused",   "Connection refused")       /* nobody listens there */ \
+    KIND(CONNECT_TIMEOUT, "connect_timeout",   "Connecting timed out")     /* not up within --timeout */ \
+    KIND(NO_PORTS,        "no_ports",          "No local port left")       /* every local port is taken */ \
+    KIND(NO_DESCRIPTORS,  "no_descriptors",    "Too many open files") \
+    KIND(UNREACHABLE,     "unreachable",       "Target unreachable")       /* any other reason */ \
+    KIND(CLOSED,          "early_close",       "Closed early by the peer") /* unannounced, or in mid answer */ \
+    KIND(RESET,           "reset",             "Connection reset") \
+    KIND(BAD,             "bad_response",      "Not a valid answer")       /* no HTTP, or not the echo */ \
+    KIND(WRITE,           "write",             "Sending failed") \
+    KIND(STATUS,          "unexpected_status", "Unexpected status")        /* of a whole answer */ \
+    KIND(BODY,            "unexpected_body",   "Unexpected body")          /* likewise */ \
+    KIND(TIMEOUT,         "timeout",           "No answer in time")        /* none within --timeout */
+// clang-format on
 
-// Names as they stand in JSON and in the audit.
-static const char *const bench_kind_names[BENCH_KINDS] = {
-    "connect_refused", "connect_timeout", "no_ports", "no_descriptors",    "unreachable",     "early_close",
-    "reset",           "bad_response",    "write",    "unexpected_status", "unexpected_body", "timeout"};
+#define BENCH_KIND_ENUM(kind, name, words) BENCH_##kind,
+#define BENCH_KIND_NAME(kind, name, words) name,
+#define BENCH_KIND_WORDS(kind, name, words) words,
+typedef enum bench_kind { BENCH_KIND_LIST(BENCH_KIND_ENUM) BENCH_KINDS } bench_kind;
+static const char *const bench_kind_names[BENCH_KINDS] = {BENCH_KIND_LIST(BENCH_KIND_NAME)}; // JSON
+static const char *const bench_kind_words[BENCH_KINDS] = {BENCH_KIND_LIST(BENCH_KIND_WORDS)};
 
 #define BENCH_SECONDS_MAX 512 // slots of the series; when they are full, two become one
 #define BENCH_COARSE_SHIFT 4  // of a cell of fsi_hist: 8 cells to each power of two are what a figure over time needs
@@ -1085,29 +1094,56 @@ static void bench_result_init(bench_result *result)
     fsi_hist_init(&result->life);
 }
 
-// The response time that the share q of all requests did not exceed, by the product-limit estimate: what had not ended counts
-// as "at least so long". *beyond: that share never ended well; it is more than what is returned. 0 when there is nothing.
+// Walks up the values of a distribution by the product-limit estimate: what was cut off counts as "at least so long".
+typedef struct bench_curve {
+    const fsi_hist *ended, *cut; // cut: NULL for none
+    double total, at_risk;       // requests in all, and of those that took longer than the last value
+    double alive;                // share that takes longer than value
+    uint64_t value;
+    uint32_t cell; // the next
+} bench_curve;
+
+static bench_curve bench_curve_of(const fsi_hist *ended, const fsi_hist *cut)
+{
+    bench_curve curve;
+    memset(&curve, 0, sizeof curve);
+    curve.ended = ended;
+    curve.cut = cut && cut->count ? cut : NULL;
+    curve.total = (double)ended->count + (curve.cut ? (double)cut->count : 0);
+    curve.at_risk = curve.total;
+    curve.alive = 1;
+    return curve;
+}
+
+static bool bench_curve_next(bench_curve *curve)
+{
+    const fsi_hist *ended = curve->ended;
+    while (curve->cell < FSI_HIST_CELLS) {
+        uint32_t cell = curve->cell++;
+        double before = curve->at_risk, gone = (double)ended->cells[cell];
+        curve->at_risk -= gone + (curve->cut ? (double)curve->cut->cells[cell] : 0);
+        if (gone <= 0) continue;
+        curve->alive *= before - gone > 0.5 ? (before - gone) / before : 0;
+        curve->value = fsi_hist_value(cell);
+        if (curve->value < ended->min) curve->value = ended->min;
+        if (curve->value > ended->max) curve->value = ended->max;
+        return true;
+    }
+    return false;
+}
+
+// The response time that the share q of all requests did not exceed, by the product-limit estimate; q 1: the longest, exactly.
+// *beyond: that share never ended well; it is more than what is returned. 0 when there is nothing.
 static uint64_t bench_quantile(const bench_result *result, double q, bool *beyond)
 {
     const fsi_hist *ended = &result->response, *cut = &result->censored;
-    double at_risk = (double)ended->count + (double)cut->count, alive = 1, want = 1 - q;
-    uint64_t last = ended->count ? ended->max : 0;
+    bench_curve curve = bench_curve_of(ended, cut);
     *beyond = false;
-    if (at_risk == 0) return 0;
-    for (uint32_t i = 0; i < FSI_HIST_CELLS; i++) {
-        double gone = (double)ended->cells[i];
-        if (gone > 0) {
-            alive *= at_risk - gone > 0.5 ? (at_risk - gone) / at_risk : 0;
-            if (alive <= want * (1 + 1e-12)) {
-                if (want <= 0) return ended->max;
-                uint64_t value = fsi_hist_value(i);
-                return value < ended->min ? ended->min : value > ended->max ? ended->max : value;
-            }
-        }
-        at_risk -= gone + (double)cut->cells[i];
-    }
+    if (curve.at_risk <= 0) return 0;
+    while (bench_curve_next(&curve))
+        if (curve.alive <= (1 - q) * (1 + 1e-12)) return q >= 1 ? ended->max : curve.value;
     *beyond = true;
-    return cut->count && cut->max > last ? cut->max : last;
+    return cut->count && cut->max > ended->max ? cut->max : ended->max;
 }
 
 // The errors among the requests: all that ended, but not well.
@@ -1122,6 +1158,18 @@ static uint64_t bench_errors(const bench_result *result)
 static uint64_t bench_answers(const bench_result *result)
 {
     return result->done + result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
+}
+
+// To divide by: never 0.
+static double bench_run_s(const bench_result *result)
+{
+    return result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
+}
+
+// Answers per second: what wrk calls Requests/sec.
+static double bench_answer_rate(const bench_result *result)
+{
+    return (double)bench_answers(result) / bench_run_s(result);
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1850,10 +1898,7 @@ static void bench_render(const bench_request *request, uint64_t index, uint64_t 
         uint64_t value = index;
         if (hole->kind == BENCH_HOLE_LENGTH) continue;
         if (hole->kind == BENCH_HOLE_RANDOM) {
-            uint64_t z = *seed += 0x9e3779b97f4a7c15u; // splitmix64
-            z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-            z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-            z ^= z >> 31;
+            uint64_t z = bench_random_bits(seed);
             value = hole->low + (hole->span ? z % hole->span : z);
         }
         int len = snprintf(digits[i], sizeof digits[i], "%llu", (unsigned long long)value);
@@ -2060,7 +2105,7 @@ typedef struct bench_thread {
 } bench_thread;
 
 // ---------------------------------------------------------------------------------------------------------
-// >>bench-flow   Where requests begin and end: the only places that touch the sums. When a request may begin is decided
+// >>bench-flow   Where requests begin and end. When a request may begin is decided
 //                here: in a closed loop when there is room on a connection, in an open loop when the clock says so.
 // ---------------------------------------------------------------------------------------------------------
 
@@ -3179,7 +3224,7 @@ static void bench_print_percentiles(FILE *out, const bench_result *result)
 static void bench_print_wrk(FILE *out, const bench_result *result, void (*middle)(FILE *, const bench_result *))
 {
     char text[48], bytes[48];
-    double seconds = result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
+    double seconds = bench_run_s(result);
     uint64_t answers = bench_answers(result), unexpected = 0;
     for (int status = 400; status < 600; status++) unexpected += result->statuses[status];
     bench_words words = bench_words_of(result->events);
@@ -3195,7 +3240,7 @@ static void bench_print_wrk(FILE *out, const bench_result *result, void (*middle
                       (unsigned long long)words.connect, (unsigned long long)words.read,
                       (unsigned long long)words.write, (unsigned long long)words.timeout);
     if (unexpected) (void)fprintf(out, "  Non-2xx or 3xx responses: %llu\n", (unsigned long long)unexpected);
-    (void)fprintf(out, "Requests/sec: %9.2f\n", (double)answers / seconds);
+    (void)fprintf(out, "Requests/sec: %9.2f\n", bench_answer_rate(result));
     (void)fprintf(out, "Transfer/sec: %11s\n",
                   bench_bytes_text(bytes, sizeof bytes, (double)result->bytes_in / seconds));
 }
@@ -5249,26 +5294,9 @@ static double bench_ms(double ns)
     return ns / 1e6;
 }
 
-static double bench_run_s(const bench_result *result)
-{
-    return result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
-}
-
-static uint64_t bench_longest(const fsi_hist *hist)
-{
-    return hist->count ? hist->max : 0;
-}
-
-// Quantiles where the last one is the longest time itself, not the middle of its cell.
-static uint64_t bench_response_at(const bench_result *result, double share, bool *beyond)
-{
-    uint64_t ns = bench_quantile(result, share, beyond);
-    return share >= 1 && !*beyond ? bench_longest(&result->response) : ns;
-}
-
 static uint64_t bench_service_at(const bench_result *result, double share)
 {
-    return share >= 1 ? bench_longest(&result->service) : fsi_hist_at(&result->service, share);
+    return share >= 1 ? result->service.max : fsi_hist_at(&result->service, share);
 }
 
 // What came from outside, for a terminal: control bytes and everything beyond ASCII stay out of it.
@@ -5277,48 +5305,10 @@ static void bench_plain(FILE *out, const char *text)
     for (; *text; text++) (void)fputc(*text < 32 || *text > 126 ? '?' : *text, out);
 }
 
-// Walks up the values of a distribution, with the same sums as bench_quantile: what was cut off counts as "at least so long".
-typedef struct bench_curve {
-    const fsi_hist *ended, *cut; // cut: NULL for none
-    double total, at_risk;       // requests in all, and of those that took longer than the last value
-    double alive;                // share that takes longer than value
-    uint64_t value;
-    uint32_t cell; // the next
-} bench_curve;
-
-static bench_curve bench_curve_of(const fsi_hist *ended, const fsi_hist *cut)
-{
-    bench_curve curve;
-    memset(&curve, 0, sizeof curve);
-    curve.ended = ended;
-    curve.cut = cut && cut->count ? cut : NULL;
-    curve.total = (double)ended->count + (curve.cut ? (double)cut->count : 0);
-    curve.at_risk = curve.total;
-    curve.alive = 1;
-    return curve;
-}
-
-static bool bench_curve_next(bench_curve *curve)
-{
-    const fsi_hist *ended = curve->ended;
-    while (curve->cell < FSI_HIST_CELLS) {
-        uint32_t cell = curve->cell++;
-        double before = curve->at_risk, gone = (double)ended->cells[cell];
-        curve->at_risk -= gone + (curve->cut ? (double)curve->cut->cells[cell] : 0);
-        if (gone <= 0) continue;
-        curve->alive *= before - gone > 0.5 ? (before - gone) / before : 0;
-        curve->value = fsi_hist_value(cell);
-        if (curve->value < ended->min) curve->value = ended->min;
-        if (curve->value > ended->max) curve->value = ended->max;
-        return true;
-    }
-    return false;
-}
-
 // The longest time that is known of: where some never ended, what the last of them had taken so far.
 static uint64_t bench_curve_end(const fsi_hist *ended, const fsi_hist *cut)
 {
-    uint64_t last = bench_longest(ended), cut_last = cut ? bench_longest(cut) : 0;
+    uint64_t last = ended->max, cut_last = cut ? cut->max : 0;
     return cut_last > last ? cut_last : last;
 }
 
@@ -5369,7 +5359,7 @@ static void bench_spectrum_rows(FILE *out, bool file, const fsi_hist *ended, con
 {
     bench_curve curve = bench_curve_of(ended, cut);
     double percent = 0, half = 2;
-    uint64_t end = bench_longest(ended);
+    uint64_t end = ended->max;
     while (curve.alive > 0 && bench_curve_next(&curve)) {
         while (percent < 100 && curve.alive <= (1 - percent / 100) * (1 + 1e-12)) {
             bench_spectrum_row(out, file, curve.value, percent, (1 - curve.alive) * curve.total);
@@ -5411,7 +5401,7 @@ static void bench_wrk2_table(FILE *out, const bench_result *result, bool service
                           : "Recorded Latency");
     for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
         bool beyond; // this layout prints the plain time; the audit says "> t"
-        uint64_t ns = service ? bench_service_at(result, shares[i]) : bench_response_at(result, shares[i], &beyond);
+        uint64_t ns = service ? bench_service_at(result, shares[i]) : bench_quantile(result, shares[i], &beyond);
         (void)fprintf(out, "%7.3f%%", shares[i] * 100);
         bench_cell(out, bench_time_text(text, sizeof text, (double)ns / 1000), 10);
         (void)fprintf(out, "\n");
@@ -5565,7 +5555,7 @@ static void bench_ab_row(FILE *out, const char *name, const fsi_hist *hist, uint
     uint64_t median = rank > 0 ? fsi_hist_at(hist, rank / (double)hist->count) : 0;
     (void)fprintf(out, "%-11s %5llu %4llu %5.1f %6llu %7llu\n", name,
                   bench_whole_ms(zeros > 0 || !hist->count ? 0 : (double)hist->min), bench_whole_ms(mean),
-                  bench_ms(deviation), bench_whole_ms((double)median), bench_whole_ms((double)bench_longest(hist)));
+                  bench_ms(deviation), bench_whole_ms((double)median), bench_whole_ms((double)hist->max));
 }
 
 // Failed requests in ab's four words. Connect: no connection could be made. Receive: reading or writing failed, the peer closed or
@@ -5648,7 +5638,7 @@ FSI_PRIVATE void bench_print_ab(FILE *out, const bench_result *result)
     (void)fprintf(out, "\nPercentage of the requests served within a certain time (ms)\n");
     for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
         bool beyond;
-        uint64_t ns = bench_response_at(result, percents[i] / 100.0, &beyond);
+        uint64_t ns = bench_quantile(result, percents[i] / 100.0, &beyond);
         (void)fprintf(out, "%s%d%%  %5llu%s\n", percents[i] < 100 ? "  " : " ", percents[i], bench_whole_ms((double)ns),
                       percents[i] < 100 ? "" : " (longest request)");
     }
@@ -6085,7 +6075,7 @@ static void bench_plot_marks(const bench_plot *plot, const bench_result *result,
     for (size_t i = 1; i < BENCH_NINE_MARKS; i++) {
         bool beyond;
         double nines = bench_nines(1 - bench_nine_marks[i].share);
-        uint64_t ns = bench_response_at(result, bench_nine_marks[i].share, &beyond);
+        uint64_t ns = bench_quantile(result, bench_nine_marks[i].share, &beyond);
         if (beyond || nines > plot->x1 * 1.0001) break;
         double x = bench_plot_x(plot, nines), y = bench_plot_y(plot, bench_plot_time(plot, (double)ns));
         (void)fprintf(plot->out, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n", x, y);
@@ -6104,7 +6094,7 @@ static bool bench_service_differs(const bench_result *result)
     static const double shares[] = {0.5, 0.9, 0.99, 1};
     for (size_t i = 0; i < 4 && result->service.count; i++) {
         bool beyond;
-        double response = (double)bench_response_at(result, shares[i], &beyond);
+        double response = (double)bench_quantile(result, shares[i], &beyond);
         double service = (double)bench_service_at(result, shares[i]);
         if (!beyond && (response > service * 1.1 || service > response * 1.1)) return true;
     }
@@ -6173,7 +6163,7 @@ static void bench_plot_percentile(const bench_plot *plot, const bench_result *re
 {
     char text[64], value[48];
     bool beyond;
-    double ns = (double)bench_response_at(result, share, &beyond);
+    double ns = (double)bench_quantile(result, share, &beyond);
     if (beyond || ns <= 0) return;
     double x = bench_plot_x(plot, bench_log10(ns)), y = plot->top - 18 + 14 * row;
     (void)snprintf(text, sizeof text, "%s&nbsp;%s", name, bench_html_time(value, sizeof value, ns));
@@ -6382,7 +6372,7 @@ static void bench_html_quantile(FILE *out, const bench_result *result, double sh
 {
     char text[48], value[64], note[64];
     bool beyond;
-    double ns = (double)bench_response_at(result, share, &beyond);
+    double ns = (double)bench_quantile(result, share, &beyond);
     bool any = result->response.count || result->censored.count;
     (void)snprintf(value, sizeof value, "%s%s", beyond ? "&gt;&nbsp;" : "",
                    any ? bench_html_time(text, sizeof text, ns) : "&ndash;");
@@ -6404,8 +6394,8 @@ static void bench_html_figures(FILE *out, const bench_result *result)
     note[0] = 0;
     if (result->setup.rate > 0)
         (void)snprintf(note, sizeof note, "of %s asked for", bench_html_number(text, sizeof text, result->setup.rate));
-    bench_html_figure(out, "Requests per second",
-                      bench_html_number(value, sizeof value, (double)bench_answers(result) / seconds), note);
+    bench_html_figure(out, "Requests per second", bench_html_number(value, sizeof value, bench_answer_rate(result)),
+                      note);
     bench_html_quantile(out, result, 0.5, "Median response");
     bench_html_quantile(out, result, 0.99, "p99");
     if (result->response.count + result->censored.count >= 1000) bench_html_quantile(out, result, 0.999, "p99.9");
@@ -6427,11 +6417,6 @@ static void bench_html_count_row(FILE *out, const char *style, const char *name,
                   bench_html_number(number, sizeof number, (double)count),
                   all ? bench_html_percent(share, sizeof share, (double)count, (double)all) : "");
 }
-
-static const char *const bench_kind_words[BENCH_KINDS] = {
-    "Connection refused", "Connecting timed out",     "No local port left", "Too many open files",
-    "Target unreachable", "Closed early by the peer", "Connection reset",   "Not a valid answer",
-    "Sending failed",     "Unexpected status",        "Unexpected body",    "No answer in time"};
 
 static void bench_html_outcomes(FILE *out, const bench_result *result)
 {
@@ -6899,11 +6884,6 @@ static void bench_preflight(const bench_options *options, const bench_plan *plan
 // >>bench-audit   What a result is worth, in plain words.
 // ---------------------------------------------------------------------------------------------------------
 
-static double bench_seconds(uint64_t ns)
-{
-    return (double)ns / 1e9;
-}
-
 // One line of the audit: what makes a result untrustworthy goes to stderr, a remark into the report.
 static void bench_remark(FILE *out, bool *blank, const char *format, ...) FSI_PRINTF(3, 4);
 
@@ -6959,7 +6939,7 @@ static void bench_doubt_add(bench_result *result, const char *format, ...)
 static void bench_audit_rate(bench_result *result)
 {
     const bench_setup *setup = &result->setup;
-    double seconds = bench_seconds(result->run_ns), got = (double)bench_answers(result) / (seconds > 0 ? seconds : 1);
+    double seconds = bench_run_s(result), got = bench_answer_rate(result);
     double asked = setup->rate > 0 ? setup->rate : setup->conn_rate * setup->calls;
     if (asked > 0 && setup->requests == 0 && setup->ramp == 0 && !result->interrupted && seconds > 0.2 &&
         got < asked * 0.95 && result->unsent + result->in_flight > 1)
@@ -7834,10 +7814,10 @@ static int bench_verdict(const bench_options *options, const bench_result *resul
     return share > options->max_errors ? BENCH_TARGET : BENCH_OK;
 }
 
-// What the echo bencher of the fourth log prints.
+// Of --echo: what went out and what came back.
 static void bench_print_speed(FILE *out, bool *blank, const bench_result *result)
 {
-    double seconds = result->run_ns ? (double)result->run_ns / 1e9 : 1;
+    double seconds = bench_run_s(result);
     uint64_t sent = result->due - result->unsent;
     bench_remark(out, blank, "Speed: %.0f request/sec, %.0f response/sec", (double)sent / seconds,
                  (double)result->done / seconds);
@@ -7953,11 +7933,6 @@ static int bench_single(bench_session *session)
     return bench_save_all(session->options, session->result) ? status : BENCH_USAGE;
 }
 
-static double bench_rate_of(const bench_result *result)
-{
-    return (double)bench_answers(result) * 1e9 / (double)(result->run_ns ? result->run_ns : 1);
-}
-
 // Insertion keeps the few figures of a ladder in order.
 static void bench_keep_sorted(double *values, uint64_t count, double value)
 {
@@ -7978,7 +7953,7 @@ static int bench_ladder(bench_session *session)
         if (status == BENCH_USAGE) worst = status;
         if (status == BENCH_USAGE) break;
         if (status && (worst == BENCH_OK || status < worst)) worst = status;
-        bench_keep_sorted(rates, count, bench_rate_of(session->result));
+        bench_keep_sorted(rates, count, bench_answer_rate(session->result));
         bench_keep_sorted(p99s, count, (double)bench_quantile(session->result, 0.99, &beyond) / 1e6);
     }
     if (count == 0) worst = BENCH_USAGE;
@@ -8017,7 +7992,7 @@ static int bench_find(bench_session *session)
     options->duration_ns = 500000000;
     if (bench_session_run(session, false)) {
         options->duration_ns = duration;
-        (void)bench_find_rate(&slo, bench_rate_of(session->result) / 16 + 1, bench_try_rate, session, knee);
+        (void)bench_find_rate(&slo, bench_answer_rate(session->result) / 16 + 1, bench_try_rate, session, knee);
         found = knee->found > 0;
         bench_print_knee(stdout, knee);
     }
@@ -8035,7 +8010,7 @@ static void bench_versus_middle(FILE *out, char name, const bench_result *const 
     double rates[BENCH_VS_ROUNDS * 2], p99s[BENCH_VS_ROUNDS * 2];
     bool beyond;
     for (uint32_t i = 0; i < count; i++) {
-        bench_keep_sorted(rates, i, bench_rate_of(results[i]));
+        bench_keep_sorted(rates, i, bench_answer_rate(results[i]));
         bench_keep_sorted(p99s, i, (double)bench_quantile(results[i], 0.99, &beyond) / 1e6);
     }
     (void)fprintf(out, "  %c in the middle: %.0f requests a second, p99 %.3f ms\n", name, rates[count / 2],
@@ -8066,7 +8041,7 @@ static int bench_versus(bench_session *session)
         if (part != 2) a[round * 2 + part] = &all[i];
         if (fine && !options->quiet)
             bench_say("round %u of %d, %c: %.0f requests a second", round + 1, BENCH_VS_ROUNDS, part == 2 ? 'B' : 'A',
-                      bench_rate_of(&all[i]));
+                      bench_answer_rate(&all[i]));
     }
     if (fine) {
         bench_versus_middle(stdout, 'A', a, BENCH_VS_ROUNDS * 2);

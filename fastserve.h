@@ -809,7 +809,7 @@ struct fsi_conn {
     uint32_t out_queued; // bytes in `out`, saturating
     uint32_t slot;       // in the server's table
     uint32_t generation; // counts the connections of this slot, so that a stale handle is seen
-    uint32_t moved_s;    // when it last moved, in seconds
+    uint32_t moved_s;    // when it last moved: second of the loop's clock
     uint8_t state;       // fsi_conn_state
     uint8_t answers;     // since it last looked where its packets arrive
     bool body_done, body_chunked, keep;
@@ -4348,16 +4348,17 @@ FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
 //             the last one came in), and a loop whose CPU is full gives connections to one whose CPU rests. What counts
 //             is the CPU and not the loop: a client that shares it makes a loop slow without keeping it busy. Load
 //             overrides locality. And an idle loop accepts for one that is stuck in a long turn. Moves happen after the
-//             batch, at most one a second for each connection, never with a request under way.
+//             batch, at most one in each second of the clock for each connection, never with a request
+//             under way.
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_LOCALITY && FSI_IO_CAN_MOVE
 
-#define FSI_WINDOW_US ((uint64_t)100000) // over which a loop's load is taken
-#define FSI_DROWNS 900                   // permille of its window
-#define FSI_IDLES 500
-#define FSI_WATCH_US 1000000 // a loop watches the others for so long after their last turn
-#define FSI_OVERDUE_US 20000 // a turn that takes longer keeps new connections waiting
+#define FSI_WINDOW_US ((uint64_t)100000) // over which load is taken
+#define FSI_DROWNS 900                   // load of a loop's CPU, permille: from here on it gives away
+#define FSI_IDLES 500                    // likewise: below that another may give to it
+#define FSI_WATCH_US 1000000             // a loop watches the others for so long after their last turn
+#define FSI_OVERDUE_US 20000             // a turn that takes longer keeps new connections waiting
 
 FSI_PRIVATE bool fsi_balances(const fsi_loop *loop)
 {
