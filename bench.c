@@ -1621,6 +1621,12 @@ static const char *bench_options_clash(const bench_options *options)
     if (options->close && options->calls > 1) return "--close and --calls exclude each other";
     if (options->rate > 0 && options->conn_rate > 0) return "-R and --conn-rate: only one rate";
     if (options->rate > 0 && options->calls) return "-R and --calls: with calls the rate is --conn-rate's";
+    bool files = options->json_file || options->hgrm_file || options->html_file,
+         many = options->find_rate || options->vs;
+    if (many && (files || options->slo || options->histogram || options->format != BENCH_FORMAT_WRK))
+        return "--find-rate and --vs print a table of their own: no files, --slo, --histogram or --format beside them";
+    if (options->runs > 1 && options->json_file && strcmp(options->json_file, "-") == 0)
+        return "--json -: only one run at a time";
     if (options->find_rate && options->vs) return "--find-rate and --vs exclude each other";
     if (options->runs > 1 && (options->find_rate || options->vs)) return "--runs: not with --find-rate or --vs";
     if (options->conn_rate > 0 && options->find_rate) return "--conn-rate and --find-rate exclude each other";
@@ -5808,12 +5814,11 @@ static const char *bench_html_number(char *out, size_t size, double value)
 {
     char digits[400];
     size_t at = 0, len;
-    double whole = (double)(uint64_t)value;
     if (value >= 1e18) {
         (void)snprintf(out, size, "%.3g", value);
         return out;
     }
-    if (value < 100 && value > whole) {
+    if (value < 100 && value > (double)(uint64_t)value) {
         (void)snprintf(out, size, "%.2f", value);
         return out;
     }
@@ -7570,7 +7575,8 @@ static void bench_sum_usage(bench_job *job)
     result->client_user_ns = user + sys ? (uint64_t)((double)clients * (double)user / (double)(user + sys)) : clients;
     result->client_sys_ns = clients - result->client_user_ns;
     if (job->self_hosted) result->server_cpu_ns = process > clients ? process - clients : 0;
-    if (job->options->pid) result->server_cpu_ns = b->server_ns - a->server_ns;
+    if (job->options->pid && b->server_ns > a->server_ns) // it may have ended
+        result->server_cpu_ns = b->server_ns - a->server_ns;
     result->server_rss = job->server_rss;
     result->steal_ns = b->steal_ns - a->steal_ns;
     result->throttled_ns = b->throttled_ns - a->throttled_ns;
@@ -7765,6 +7771,10 @@ static bool bench_once(const bench_options *options, const char *const *urls, ui
         }
     }
     if (fine) bench_sum(job, urls[0]);
+    if (fine && result->run_ns == 0) {
+        bench_say("the run ended before anything was measured");
+        fine = false;
+    }
     bench_signals(NULL);
     bench_job_free(job);
     return fine;
