@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 CLANG ?= clang
 CLANG_TIDY ?= clang-tidy
 CLANG_FORMAT ?= clang-format
-TESTFLAGS ?= -O1
+TESTFLAGS ?= -O0
 CHAOS_S ?= 20
 # GNU make builds on every CPU unless told otherwise; tests themselves run one after the other.
 MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
