@@ -38,7 +38,7 @@ $(1)/%.o: %.c Makefile
 	$(3) -MMD -MP -c $$< -o $$@
 $(1)/%.o: tests/%.c Makefile
 	@mkdir -p $(1)
-	$(3) $$(TESTFLAGS) -MMD -MP -c $$< -o $$@
+	$(3) $(if $(filter build,$(1)),$$(TESTFLAGS)) -MMD -MP -c $$< -o $$@
 $(TESTS:%=$(1)/%) $(1)/chaos: $(1)/%: $(1)/%.o
 	$(4) $$< $$(LDFLAGS) $$(LDLIBS) -o $$@
 -include $(wildcard $(1)/*.d)
