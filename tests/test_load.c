@@ -688,6 +688,23 @@ TEST(rate_is_exact)
     }
 }
 
+// Goal: --spin does not sleep between requests; without it hardly any CPU goes into four of them.
+TEST(spin_stays_awake)
+{
+    uint64_t cpu[2];
+    host *h = host_new();
+    REQUIRE(host_start(h, serve_answers, answer_ok));
+    for (int spin = 0; spin < 2; spin++) {
+        CHECK(load("-R 8 -d 500ms -c 1 -t 1 %s %s", spin ? "--spin" : "", h->url));
+        flawless();
+        CHECK_EQ(result.setup.spin, spin);
+        cpu[spin] = result.client_user_ns + result.client_sys_ns;
+    }
+    host_stop(h);
+    CHECK(cpu[1] > 3 * cpu[0]);
+    host_free(h);
+}
+
 // Goal: a second is a run like any other; fewer than one request per connection and second work.
 TEST(rate_below_one_per_connection)
 {
@@ -2179,7 +2196,7 @@ TEST(freeze_is_recovered)
 
 TEST_MAIN(CASE(freeze_is_recovered), CASE(count_is_exact), CASE(duration_ends_it), CASE(pipeline_is_as_deep_as_asked),
           CASE(pipeline_goes_on_after_an_announced_close), CASE(close_opens_one_for_each),
-          CASE(calls_are_counted_on_each_connection), CASE(answers_of_all_lengths_in_pieces), CASE(rate_is_exact),
+          CASE(calls_are_counted_on_each_connection), CASE(answers_of_all_lengths_in_pieces), CASE(rate_is_exact), CASE(spin_stays_awake),
           CASE(rate_below_one_per_connection), CASE(rate_with_a_count), CASE(backlog_counts_from_when_it_was_due),
           CASE(rate_with_a_pipeline), CASE(rate_with_close), CASE(connections_at_a_rate),
           CASE(connections_at_a_rate_and_a_count), CASE(warmup_counts_nowhere), CASE(warmup_and_a_count),
