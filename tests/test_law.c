@@ -85,7 +85,8 @@ TEST(law_parses)
 
 TEST(law_refused_with_a_reason)
 {
-    static const char unknown[] = "a law is one of const, exp, uniform, lognormal, pareto; with it go freeze, seed and spin";
+    static const char unknown[] =
+        "a law is one of const, exp, uniform, lognormal, pareto; with it go freeze, seed and spin";
     static const char range[] = "sigma goes from 0.01 to 4, alpha from 0.5 to 100";
     static const char unit[] = "unknown unit; a time is 10s, 500ms, 1.5m or 2h";
     static const struct {
@@ -668,9 +669,9 @@ TEST(stop_leaves_nothing)
     bench_law_stop(&target);
 }
 
-TEST_MAIN(CASE(mathematics), CASE(law_parses), CASE(law_refused_with_a_reason), CASE(draws_follow_the_law), CASE(few_draws_follow_the_law),
-          CASE(quantiles_match_simulation), CASE(quantiles_by_hand), CASE(frozen_at_the_end_of_each_period),
-          CASE(heap_gives_the_earliest), CASE(target_answers_in_order), CASE(target_closes_when_asked),
-          CASE(target_ignores_segmentation), CASE(target_refuses_and_closes), CASE(target_lets_go),
-          CASE(target_holds_back), CASE(target_answers_a_long_pipeline), CASE(target_imposes_its_draws),
-          CASE(freeze_holds_answers), CASE(law_is_told), CASE(stop_leaves_nothing))
+TEST_MAIN(CASE(mathematics), CASE(law_parses), CASE(law_refused_with_a_reason), CASE(draws_follow_the_law),
+          CASE(few_draws_follow_the_law), CASE(quantiles_match_simulation), CASE(quantiles_by_hand),
+          CASE(frozen_at_the_end_of_each_period), CASE(heap_gives_the_earliest), CASE(target_answers_in_order),
+          CASE(target_closes_when_asked), CASE(target_ignores_segmentation), CASE(target_refuses_and_closes),
+          CASE(target_lets_go), CASE(target_holds_back), CASE(target_answers_a_long_pipeline),
+          CASE(target_imposes_its_draws), CASE(freeze_holds_answers), CASE(law_is_told), CASE(stop_leaves_nothing))
