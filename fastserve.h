@@ -554,7 +554,7 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 // ---------------------------------------------------------------------------------------------------------
 // >>atomics   Plain integers, touched by several threads only through these. Load acquires, store releases,
 //             read-modify-write does both; peek and poke are relaxed: for counters that one thread writes and others
-//             read.
+//             read. Two threads that each write one word and then read the other's put fsi_fence between.
 // ---------------------------------------------------------------------------------------------------------
 
 // clang-format off
@@ -571,6 +571,7 @@ FSI_INLINE bool     fsi_cas64(uint64_t *at, uint64_t *seen, uint64_t v) // *seen
 { return __atomic_compare_exchange_n(at, seen, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED); }
 FSI_INLINE bool     fsi_cas32(uint32_t *at, uint32_t *seen, uint32_t v)
 { return __atomic_compare_exchange_n(at, seen, v, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); }
+FSI_INLINE void     fsi_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); } // I say, then look; you look, having said
 // clang-format on
 
 // ---------------------------------------------------------------------------------------------------------
@@ -588,7 +589,7 @@ typedef struct fsi_thread fsi_thread;
 typedef enum fsi_msg_kind { FSI_MSG_NONE, FSI_MSG_CONN } fsi_msg_kind;
 
 typedef struct fsi_msg {
-    uint32_t kind; // fsi_msg_kind; jobs and deferred answers will be further kinds
+    uint32_t kind; // fsi_msg_kind
     uint32_t flags;
     void *ptr; // FSI_MSG_CONN: a connection without a loop, the receiver's from now on
 } fsi_msg;
@@ -900,7 +901,9 @@ struct fsi_loop {
     char pad0[FSV_CACHE_LINE];
     // Read and written by other threads, atomically.
     fsi_queue inbox;
-    uint32_t woken;         // a wake is under way: no second one needed
+    uint32_t reserved;      // slots of the inbox that are spoken for; a message is sent only by who has reserved one
+    uint32_t woken;         // there is something in the inbox, or a stop
+    uint32_t waiting;       // in its wait, or about to be: a wake needs the io
     uint32_t asleep;        // waits without a limit
     uint64_t turn_began_us; // 0 while it waits
     uint64_t last_turn_us;
@@ -4029,9 +4032,37 @@ FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
 //          then memory of what was closed returns. A turn is a function; only its wait blocks.
 // ---------------------------------------------------------------------------------------------------------
 
+// Any thread. A loop that is awake looks at `woken` before it waits; only one that waits costs a system call.
 FSI_PRIVATE void fsi_loop_wake(fsi_loop *loop)
 {
-    if (fsi_swap32(&loop->woken, 1) == 0) fsi_io_wake(&loop->io);
+    if (fsi_swap32(&loop->woken, 1)) return; // who set it wakes
+    fsi_fence();
+    if (fsi_load32(&loop->waiting)) fsi_io_wake(&loop->io);
+}
+
+// Any thread. Sets a slot of the loop's inbox aside for one message to come. False: none is left.
+FSI_PRIVATE bool fsi_loop_reserve(fsi_loop *loop)
+{
+    if (fsi_add32(&loop->reserved, 1) <= loop->inbox.mask) return true;
+    (void)fsi_add32(&loop->reserved, (uint32_t)-1);
+    return false;
+}
+
+FSI_PRIVATE void fsi_loop_unreserve(fsi_loop *loop)
+{
+    (void)fsi_add32(&loop->reserved, (uint32_t)-1);
+}
+
+// Any thread that has reserved a slot. What msg.ptr points to is the loop's from here on. It cannot be full: messages leave
+// in order and a slot counts as reserved until its message has left.
+FSI_PRIVATE void fsi_loop_send(fsi_loop *loop, fsi_msg_kind kind, void *ptr)
+{
+    fsi_msg msg;
+    msg.kind = (uint32_t)kind;
+    msg.flags = 0;
+    msg.ptr = ptr;
+    while (!fsi_queue_push(&loop->inbox, msg)) continue;
+    fsi_loop_wake(loop);
 }
 
 FSI_PRIVATE void fsi_loop_clock(fsi_loop *loop)
@@ -4189,8 +4220,13 @@ FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
     if (fsi_load32(&loop->woken) == 0) return;
     (void)fsi_swap32(&loop->woken,
                      0); // before looking: who pushes and swaps after this one wakes again, who did before is seen
-    while (fsi_queue_pop(&loop->inbox, &msg))
-        if (msg.kind == FSI_MSG_CONN) fsi_loop_take(loop, (fsi_conn *)msg.ptr);
+    while (fsi_queue_pop(&loop->inbox, &msg)) {
+        fsi_loop_unreserve(loop);
+        switch ((fsi_msg_kind)msg.kind) {
+        case FSI_MSG_CONN: fsi_loop_take(loop, (fsi_conn *)msg.ptr); break;
+        case FSI_MSG_NONE: break;
+        }
+    }
 }
 
 FSI_PRIVATE void fsi_loop_timers(fsi_loop *loop)
@@ -4326,7 +4362,11 @@ FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
     uint64_t wait = fsi_loop_wait_us(loop), cap;
     if (timeout_us < wait) wait = timeout_us;
     if (wait && (cap = fsi_balance_wait_us(loop)) < wait) wait = cap;
+    fsi_store32(&loop->waiting, 1);
+    fsi_fence();
+    if (fsi_load32(&loop->woken)) wait = 0;
     (void)fsi_io_wait(&loop->io, wait);
+    if (loop->server->life != FSI_LIFE_POLL) fsi_store32(&loop->waiting, 0); // there the host waits, at any time
     fsi_loop_clock(loop);
     fsi_balance_turn_begins(loop);
     FSI_COUNT(loop, turns, 1);
@@ -4443,18 +4483,12 @@ static void fsi_balance_moves(fsi_loop *loop)
         }
         if (loop->stopping || !fsi_balance_may_move(conn)) continue;
         fsi_loop *to = &server->loops[conn->move_to];
-        fsi_msg msg;
-        msg.kind = FSI_MSG_CONN;
-        msg.flags = 0;
-        msg.ptr = conn;
+        if (!fsi_loop_reserve(to)) continue;
         fsi_io_detach(&conn->chan);
         fsi_timer_remove(&conn->timer);
         conn->loop = NULL;
         loop->conns--;
-        if (fsi_queue_push(&to->inbox, msg)) // from here on it is the other loop's
-            fsi_loop_wake(to);
-        else
-            fsi_loop_take(loop, conn);
+        fsi_loop_send(to, FSI_MSG_CONN, conn); // from here on it is the other loop's
     }
 }
 

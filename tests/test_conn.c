@@ -2051,12 +2051,10 @@ TEST(move_keeps_bytes)
 TEST(move_into_full_inbox)
 {
     two_loops(2);
-    fsi_msg nothing;
-    memset(&nothing, 0, sizeof nothing);
     fake_sock *sock = join();
     sock->cpu = 1;
     for (int i = 0; i < 63; i++) say(sock, GET);
-    while (fsi_queue_push(&server->loops[1].inbox, nothing)) continue;
+    while (fsi_loop_reserve(&server->loops[1])) fsi_loop_send(&server->loops[1], FSI_MSG_NONE, NULL);
     fake_send(sock, GET, strlen(GET));
     (void)fsi_loop_turn(loop, 0);
     CHECK(conn_of(sock) && conn_of(sock)->loop == loop);
