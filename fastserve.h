@@ -29,7 +29,7 @@
        What a user reads         >>manual >>config >>api
        Implementation, bottom-up >>platform >>atomics >>structs >>memory >>queue >>thread >>time >>hist
                                  >>log >>text >>http-read >>http-write >>sock >>io >>io-epoll >>router
-                                 >>conn >>loop >>balance >>server >>public
+                                 >>conn >>loop >>balance >>worker >>server >>public
    Each section uses only what stands above it. Keep the structure: new code goes into its section. */
 
 // glibc fixes its feature set at the first system header, and affinity, accept4 and the like want this one.
@@ -45,7 +45,7 @@
 //
 // WHAT IT IS   An HTTP/1.0 and 1.1 server: keep-alive, pipelining, chunked bodies both ways, Expect:
 //              100-continue, strict framing (RFC 9112), routes, limits and timeouts on everything. Event loops
-//              over epoll; Linux so far.
+//              over epoll and a worker pool for handlers that block; Linux so far.
 // WHAT NOT     No TLS (put a proxy in front, or a private network under it), no HTTP/2, no compression.
 //
 // LIFE         create -> route, listen (any number) -> run | start + wait | poll -> stop -> free.
@@ -53,6 +53,11 @@
 //                fsv_server_run    the calling thread becomes loop 0 and returns when the server has stopped
 //                fsv_server_start  every loop gets a thread of the library's; the call returns at once
 //                fsv_server_poll   one loop in the caller's frame: for a game or a tool with a loop of its own
+//
+// BLOCKING     A route that is marked `blocking` (or all of them, by desc.blocking) runs its handler on a worker of the
+//              pool: it may sleep, read files, ask a database. It gets the whole body, uses the same calls, and the
+//              answer is sent when it returns. Pipelined requests keep their order. Or a handler takes a token with
+//              fsv_request_defer and returns; whoever has the token answers later, from any thread.
 //
 // THREADS      A handler runs on the loop that owns its connection, so it must not block. With several loops
 //              handlers run at the same time on different threads: protect what they share. Calls that take a
@@ -75,7 +80,7 @@
 //              happens out of sight (a descriptor limit, a failed accept) goes to desc.log.
 //
 // LIMITS       Every limit is a desc field with a default; see fsv_server_desc. A limit that a client runs into
-//              is answered (408 413 414 431 503) and counted in fsv_stats.
+//              is answered (408 413 414 431 503 504) and counted in fsv_stats.
 //
 // POLLING      In a loop of your own, with poll(2):
 //                  struct pollfd p = {(int)fsv_server_descriptor(server), POLLIN, 0};
@@ -181,7 +186,7 @@ typedef struct fsv_str {
     size_t len;
 } fsv_str;
 
-// Called on the loop that owns the request's connection; must not block.
+// Called on the loop that owns the request's connection; must not block. In a route that is `blocking`: on a worker.
 typedef void (*fsv_handler)(fsv_request *request, void *user);
 
 // Offers a piece of the request body, in order; a call with len 0 is the end of the body. Returns how many bytes
@@ -243,7 +248,18 @@ typedef struct fsv_server_desc {
     uint32_t linger_ms;         // wait for the peer to read an answer that ended the connection
                                 // while it was still sending                                        (default 1000)
     uint32_t turn_requests_max; // pipelined requests of one connection in a row, then others        (default 64)
-    uint32_t inbox_max;         // messages that may wait for a loop, a power of two from 2          (default 1024)
+    uint32_t inbox_max;         // messages that may be on their way to a loop, a power of two from 2 to
+                                // 2^20: requests that are with workers or deferred, moves           (default 4096)
+    uint32_t workers;           // threads for handlers that block, 1 to 4096; started only when some
+                                // route is blocking                                                 (default 16)
+    uint32_t blocking;          // 1: every handler runs on a worker, but those of routes whose body
+                                // or answer comes in pieces                                         (default 0)
+    uint32_t jobs_max;          // requests that may wait for a worker, a power of two, 2 to 2^20    (default 1024)
+    uint32_t jobs_wait;         // 1: when so many wait, further requests wait on their connections;
+                                // 0: they get a 503 with Retry-After                                (default 0)
+    uint32_t queue_per_worker;  // 1: each worker has a queue of jobs_max of its own, served in turn (default 0)
+    uint32_t tokens_max;        // deferred answers that may be held at a time, up to 2^24           (default 65536)
+    uint32_t defer_timeout_ms;  // a token unanswered for so long, then the client gets a 504        (default 30000)
     fsv_handler handler;        // takes what no route matches: GET HEAD POST PUT DELETE PATCH
                                 // OPTIONS TRACE                                                     (default NULL: 404)
     fsv_answer_handler on_answer; // called after each answer, on its loop: an access log            (default NULL)
@@ -260,8 +276,9 @@ typedef struct fsv_server_desc {
 FSV_API fsv_result fsv_server_create(fsv_server **server, const fsv_server_desc *desc);
 
 // Ends everything at once (as stop with no drain, if it still runs), joins the server's threads and returns its
-// memory. NULL is fine. FSV_ERR_STATE from inside one of its own handlers, or while fsv_server_run, _poll or _wait is
-// on another thread's stack: then nothing was freed. Owned response bodies that are still queued are released.
+// memory. NULL is fine. FSV_ERR_STATE from inside one of its own handlers, while fsv_server_run, _poll or _wait is
+// on another thread's stack, or while tokens are held: then nothing was freed (but what ran has stopped). Owned response
+// bodies that are still queued are released. Waits for handlers that are running on workers.
 FSV_API fsv_result fsv_server_free(fsv_server *server);
 
 // Binds and listens; clients queue from now on. May be called several times, before the server runs. Forms:
@@ -338,10 +355,27 @@ typedef struct fsv_stats {
     uint64_t conns_balanced; // moved away from a loop that drowned
     uint64_t conns_rescued;  // accepted by another loop than the one that was to accept them
     uint64_t busy_us;        // time that loops spent awake; counted only with pin and several loops
+    uint64_t jobs;           // requests that a worker has run
+    uint64_t jobs_refused;   // 503: too many waited for a worker, or for their way home
+    uint64_t job_wait_us;    // time that jobs waited for a worker, in all
+    uint64_t job_run_us;     // time that their handlers took, in all
+    uint64_t deferred;       // tokens that were taken
+    uint64_t defer_timeouts; // 504: a token was not answered in time
 } fsv_stats;
 
 // Any thread. loop: an index, or UINT32_MAX for the sum over all loops. FSV_ERR_NOT_FOUND: no such loop.
 FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv_stats *stats);
+
+// The worker pool as it is now; all 0 while there is none.
+typedef struct fsv_pool_stats {
+    uint32_t workers; // threads
+    uint32_t idle;    // of them asleep
+    uint32_t queued;  // requests that wait for one
+    uint32_t tokens;  // that are held
+} fsv_pool_stats;
+
+// Any thread.
+FSV_API fsv_result fsv_server_pool_stats(const fsv_server *server, fsv_pool_stats *stats);
 
 // ---- routes ---------------------------------------------------------------------------------------------
 
@@ -360,6 +394,7 @@ typedef struct fsv_route_desc {
                               // the place to free what fsv_request_set_user holds                        (default NULL)
     void *user;               // handed to all of them, never touched
     uint64_t body_bytes_max;  // 0: desc.body_bytes_max for a whole body, no limit for pieces             (default 0)
+    uint32_t blocking;        // 1: handler runs on a worker, not with on_body or on_room                 (default 0)
 } fsv_route_desc;
 
 // Before the server runs. The desc and its strings are copied. FSV_ERR_ARGUMENT (the log says what), FSV_ERR_STATE
@@ -451,6 +486,52 @@ FSV_API fsv_result fsv_stream_end(fsv_request *request);
 
 // Cuts the connection in mid-answer, so that the client sees that it is not whole.
 FSV_API void fsv_stream_abort(fsv_request *request);
+
+// ---- deferred answers -----------------------------------------------------------------------------------
+// A handler that cannot answer yet takes a token and returns. Whoever has the token answers, from any thread, once:
+// fsv_token_respond, _respond_owned, _end or _drop ends it, whatever it returns (but FSV_ERR_ARGUMENT, _FIELD, _LIMIT, _MEMORY
+// and, from a stream, _FULL: then it can be tried again). Each token must be ended, also after the client has gone or was told
+// 504: until then it is held, and the server cannot be freed. A stale token is harmless: FSV_ERR_CLOSED.
+
+// A value, to be copied at will.
+typedef struct fsv_token {
+    fsv_server *server;
+    uint32_t slot, generation;
+} fsv_token;
+
+// Takes the token of this request instead of answering it; in a handler, on a loop or on a worker, or in on_body when the body
+// has ended. From then on the handler may only look at the request, and its views still die when it returns. What it added by
+// fsv_response_field goes into the answer. FSV_ERR_STATE: answered or deferred already, or the body has not ended.
+// FSV_ERR_FULL: desc.tokens_max or desc.inbox_max. FSV_ERR_MEMORY.
+FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token);
+
+// Answers, as fsv_respond does. FSV_ERR_CLOSED: the client has gone, time ran out, or the token has ended before.
+// FSV_ERR_STATE: a streamed answer has begun.
+FSV_API fsv_result fsv_token_respond(fsv_token token, uint32_t status, const char *content_type, const void *body,
+                                     size_t len);
+
+// The same with a body that is not copied, as fsv_respond_owned: release is called exactly once in any case, on the loop or
+// here.
+FSV_API fsv_result fsv_token_respond_owned(fsv_token token, uint32_t status, const char *content_type, const void *body,
+                                           size_t len, fsv_release_handler release, void *release_user);
+
+// Starts an answer in pieces. One thread at a time has a token's stream. length: Content-Length, or FSV_LENGTH_UNKNOWN.
+// FSV_ERR_CLOSED, FSV_ERR_STATE (begun before), FSV_ERR_ARGUMENT, FSV_ERR_FIELD, FSV_ERR_LIMIT, FSV_ERR_MEMORY.
+FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char *content_type, uint64_t length);
+
+// Adds bytes, copied; all or nothing. FSV_ERR_FULL: desc.out_bytes_max bytes wait already for the loop (a client that reads
+// slowly). FSV_ERR_LIMIT: more than the stated length. FSV_ERR_CLOSED, FSV_ERR_STATE (no stream), FSV_ERR_MEMORY.
+FSV_API fsv_result fsv_token_write(fsv_token token, const void *data, size_t len);
+
+// Waits until fsv_token_write has room again, at most timeout_ms (UINT32_MAX: no limit). Not on a loop's thread.
+// FSV_OK; FSV_ERR_FULL: time is up; FSV_ERR_CLOSED, FSV_ERR_STATE.
+FSV_API fsv_result fsv_token_wait(fsv_token token, uint32_t timeout_ms);
+
+// Ends the body, and the token. If fewer bytes were written than stated, the connection is cut: FSV_ERR_STATE.
+FSV_API fsv_result fsv_token_end(fsv_token token);
+
+// Ends the token without an answer: the client gets a 500, or, in mid-stream, is cut off.
+FSV_API void fsv_token_drop(fsv_token token);
 
 #ifdef __cplusplus
 }
@@ -569,6 +650,8 @@ FSI_INLINE void     fsi_poke64(uint64_t *at, uint64_t v)          { __atomic_sto
 FSI_INLINE void     fsi_count64(uint64_t *at, uint64_t more)      { fsi_poke64(at, fsi_peek64(at) + more); } // one writer
 FSI_INLINE bool     fsi_cas64(uint64_t *at, uint64_t *seen, uint64_t v) // *seen is what stands there now when it fails
 { return __atomic_compare_exchange_n(at, seen, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED); }
+FSI_INLINE bool     fsi_claim64(uint64_t *at, uint64_t *seen, uint64_t v) // the same, but orders what goes with it
+{ return __atomic_compare_exchange_n(at, seen, v, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); }
 FSI_INLINE bool     fsi_cas32(uint32_t *at, uint32_t *seen, uint32_t v)
 { return __atomic_compare_exchange_n(at, seen, v, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); }
 FSI_INLINE void     fsi_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); } // I say, then look; you look, having said
@@ -584,14 +667,43 @@ typedef struct fsi_conn fsi_conn;
 typedef struct fsi_io fsi_io;
 typedef struct fsi_thread fsi_thread;
 
+// ---- >>thread's
+
+struct fsi_thread {
+    pthread_t id;
+    void (*body)(void *arg);
+    void *arg;
+    char name[16];
+};
+
+typedef struct fsi_lock {
+    pthread_mutex_t mutex;
+    bool made;
+} fsi_lock;
+
+// What threads wait for under a lock.
+typedef struct fsi_signal {
+    pthread_cond_t cond;
+    bool made;
+} fsi_signal;
+
+// Where one thread sleeps until it is woken once; a wake that comes first is kept.
+typedef struct fsi_park {
+    fsi_lock lock;
+    fsi_signal signal;
+    bool woken;
+} fsi_park;
+
 // ---- >>queue's
 
-typedef enum fsi_msg_kind { FSI_MSG_NONE, FSI_MSG_CONN } fsi_msg_kind;
+typedef enum fsi_msg_kind { FSI_MSG_NONE, FSI_MSG_CONN, FSI_MSG_JOB, FSI_MSG_STREAM } fsi_msg_kind;
 
 typedef struct fsi_msg {
     uint32_t kind; // fsi_msg_kind
     uint32_t flags;
-    void *ptr; // FSI_MSG_CONN: a connection without a loop, the receiver's from now on
+    void *
+        ptr; // the receiver's from now on: FSI_MSG_CONN: a connection without a loop; FSI_MSG_JOB: a fsi_job, to a worker
+             // or home with its answer; FSI_MSG_STREAM: a fsi_job that has bytes, which keeps its slot
 } fsi_msg;
 
 typedef struct fsi_cell {
@@ -728,6 +840,7 @@ typedef struct fsi_route {
     uint64_t body_bytes_max;
     uint8_t method; // fsi_method, FSI_METHODS + i for the server's i-th other token, or FSI_METHOD_ANY
     uint8_t param_count;
+    bool blocking;                           // the handler runs on a worker
     const char *param_names[FSI_PARAMS_MAX]; // terminated, behind this struct
     size_t bytes;                            // of this allocation
 } fsi_route;
@@ -758,6 +871,70 @@ typedef struct fsi_out {
 
 typedef enum fsi_resp { FSI_RESP_NONE, FSI_RESP_STREAM, FSI_RESP_DONE } fsi_resp;
 
+// An answer as it was given away from the loop, which writes it when it comes home.
+typedef struct fsi_reply {
+    uint32_t status; // 0: none
+    uint32_t type_len;
+    const char *type; // in the job's room
+    const char *body; // in the room, in memory that the allocator made, or the caller's with `release`
+    size_t len;
+    fsv_release_handler release;
+    void *release_user;
+} fsi_reply;
+
+typedef struct fsi_chunk {
+    struct fsi_chunk *next;
+    size_t len; // of the bytes that follow this struct
+} fsi_chunk;
+
+#define FSI_JOB_BYTES 2048 // of a job's block: itself, the longest content type, and most small bodies
+#define FSI_JOB_SMALL 256  // a body of so many bytes fits in any case
+
+typedef struct fsi_token fsi_token;
+
+// A request that is away from its loop: with a worker, deferred, or both. It holds a slot of the loop's inbox until it is home,
+// and is in at most one message. With a worker it is the worker's; deferred, its holder and its loop meet under
+// server->token_lock.
+typedef struct fsi_job {
+    fsi_loop *loop;
+    fsi_conn *conn; // the loop's: nobody else touches it
+    fsv_request *request;
+    struct fsi_job *next; // of those that wait for room in the queue
+    uint64_t queued_us;
+    size_t bytes;       // of the block
+    uint32_t cancelled; // atomic: the connection has gone, the handler need not begin
+    bool waits;         // for room in the queue; the loop's, like the next three
+    bool awake;         // the loop has a message of it, and is not done with that
+    bool lost;          // no answer came in time
+    bool streams;       // the head of a streamed answer has been written
+    // Under the lock, once there is a token.
+    fsi_token *token; // NULL: none yet
+    bool running;     // the handler has not returned
+    bool told;        // a message to the loop is under way, or it is awake
+    bool answered;    // by the holder; streamed: it has ended
+    bool reclaimed;   // by the loop
+    bool cut;         // the holder's stream is not whole
+    bool begun;       // the answer is streamed
+    fsi_chunk *first, **last;
+    size_t queued;                // bytes in them
+    uint64_t length, length_left; // stated, or FSV_LENGTH_UNKNOWN; of it, by what the holder has written
+    fsi_reply reply;
+} fsi_job;
+
+typedef enum fsi_token_state {
+    FSI_TOKEN_FREE,
+    FSI_TOKEN_OPEN, // the holder may answer
+    FSI_TOKEN_GONE  // the loop took it back; the holder does not know yet
+} fsi_token_state;
+
+// A record of the server's table, under its lock.
+struct fsi_token {
+    fsi_token *next; // free ones
+    fsi_job *job;    // while it is open
+    uint32_t index, generation;
+    uint8_t state; // fsi_token_state
+};
+
 // A request: on the loop's scratch while its callbacks can finish in one turn, else detached into a block of its own.
 struct fsv_request {
     fsi_loop *loop;
@@ -780,15 +957,19 @@ struct fsv_request {
     uint32_t status;
     uint32_t param_at[FSI_PARAMS_MAX], param_len[FSI_PARAMS_MAX]; // in path
     fsi_head head;
+    fsi_job *job; // while it is away
     uint8_t resp; // fsi_resp
     bool out_chunked, out_counted, closing, no_body;
-    size_t bytes; // of the block, 0 on the loop's scratch
+    bool off_loop; // its handler runs on a worker
+    bool deferred; // its handler has taken a token
+    size_t bytes;  // of the block, 0 on the loop's scratch
 };
 
 typedef enum fsi_conn_state {
     FSI_CONN_HEAD,     // between requests, or in a head that is not complete
     FSI_CONN_BODY,     // collecting a whole body
     FSI_CONN_EXCHANGE, // a body in pieces, a streamed response, or both
+    FSI_CONN_AWAY,     // the request is with a worker or with the holder of a token
     FSI_CONN_SEND,     // everything answered; the peer has yet to take it
     FSI_CONN_LINGER, // answered and half closed; reading off what the peer still sends, so that no reset eats the answer
     FSI_CONN_CLOSE,  // its socket is closed; memory returns after the batch
@@ -821,6 +1002,7 @@ struct fsi_conn {
     bool want_100;     // the client waits for 100 Continue before it sends its body
     bool head_part;    // the head was not complete when it was last looked at
     bool paused;       // on_body did not take all: nothing is read until the queue has drained
+    bool away;         // its request is: the struct waits for it to come home, even closed
     bool more_to_come; // the peer may still be sending when we close: linger
     bool broken;       // the socket has failed, or memory: nothing more can be sent
     bool balanced;     // came here because its loop drowned: does not follow its packets back into the flood
@@ -880,12 +1062,14 @@ struct fsi_loop {
     fsi_wheel wheel;      // has every connection of this loop, but those that are closing
     fsi_conn *free_conns; // connection structs for reuse
     uint32_t free_count;
-    fsi_conn *run_list, **run_tail; // their budget was spent; they go on in the next turn
-    fsi_conn *close_list;           // memory returns after the batch
-    fsi_conn *move_list;            // looked at after the batch
-    uint32_t conns;                 // that it owns
-    bool accept_paused;             // out of descriptors: listeners sleep until accept_again_ms
-    bool stopping;                  // has seen the stop
+    fsi_conn *run_list, **run_tail;  // their budget was spent; they go on in the next turn
+    fsi_conn *close_list;            // memory returns after the batch
+    fsi_conn *move_list;             // looked at after the batch
+    fsi_job *jobs_wait, **jobs_tail; // for room in the pool's queue
+    uint32_t jobs_turn;              // worker that gets the next job, with queue_per_worker
+    uint32_t conns;                  // that it owns
+    bool accept_paused;              // out of descriptors: listeners sleep until accept_again_ms
+    bool stopping;                   // has seen the stop
     uint64_t accept_again_ms, drain_due_ms, fresh_due_ms;
     void *blocks[FSI_BLOCK_CLASSES]; // free blocks by size
     uint32_t block_count[FSI_BLOCK_CLASSES];
@@ -905,6 +1089,7 @@ struct fsi_loop {
     uint32_t woken;         // there is something in the inbox, or a stop
     uint32_t waiting;       // in its wait, or about to be: a wake needs the io
     uint32_t asleep;        // waits without a limit
+    uint32_t hungry;        // jobs_wait is not empty: to be woken when a worker has taken a job
     uint64_t turn_began_us; // 0 while it waits
     uint64_t last_turn_us;
     uint64_t busy_permille; // of its last window
@@ -928,7 +1113,45 @@ typedef struct fsi_address {
     bool unlink; // text + 5 is a path to remove
 } fsi_address;
 
+// ---- >>worker's
+
+typedef struct fsi_worker fsi_worker;
+
+// One queue of jobs and those who serve it: all workers, or one of them.
+typedef struct fsi_lane {
+    fsi_queue queue;
+    uint32_t idle_count; // atomic
+    uint32_t waking;     // atomic: someone was woken and has not looked at the queue yet
+    char pad[FSV_CACHE_LINE];
+    fsi_lock lock;    // of the idle list
+    fsi_worker *idle; // who fell asleep last is woken first: few threads stay warm
+} fsi_lane;
+
+struct fsi_worker {
+    fsv_server *server;
+    fsi_lane *lane;
+    fsi_worker *next_idle; // under the lane's lock
+    bool parked;           // on the idle list, likewise
+    uint32_t running;      // atomic: `self` is valid
+    pthread_t self;
+    fsi_park park;
+    fsi_thread thread;
+    uint64_t jobs, wait_us, run_us; // counted by it alone
+    char pad[FSV_CACHE_LINE];
+};
+
+typedef struct fsi_pool {
+    fsi_lane *lanes;
+    fsi_worker *workers;
+    uint32_t lane_count, worker_count; // made
+    uint32_t started;
+    bool made;
+    uint32_t stop;   // atomic
+    uint32_t hungry; // atomic: loops that are
+} fsi_pool;
+
 #define FSI_SLAB_CONNS 64
+#define FSI_SLAB_TOKENS 64
 #define FSI_SPARE_CONNS 64 // beyond conns_max, to tell that many peers at a time that there are too many
 #define FSI_ADDRESSES_MAX 64
 
@@ -954,7 +1177,15 @@ struct fsv_server {
     fsi_conn *depot;      // spare structs, in chains of FSI_SLAB_CONNS, under lock
     pthread_mutex_t lock; // slabs and depot only, never on the way of a request
     bool lock_made;
-    bool conns_asked; // conns_max is not the default
+    bool conns_asked;  // conns_max is not the default
+    bool has_blocking; // some handler runs on a worker
+    fsi_pool pool;
+    fsi_lock token_lock;   // of the table, the free list and streams
+    fsi_signal token_room; // of streams that wait for it
+    uint32_t token_waiters;
+    fsi_token **token_slabs; // of FSI_SLAB_TOKENS each; entries never move
+    uint32_t token_slab_count, token_slab_max;
+    fsi_token *token_free;
     char pad0[FSV_CACHE_LINE];
     uint32_t life;          // fsi_life
     uint32_t inside;        // a thread is inside run, poll or wait
@@ -965,6 +1196,8 @@ struct fsv_server {
     uint32_t listeners_closed;
     uint64_t looked_us; // at the CPUs, by one loop for all
     uint32_t looking;   // one does right now
+    uint32_t tokens_held;
+    uint64_t deferred; // so far, under token_lock
     char pad1[FSV_CACHE_LINE];
 };
 
@@ -1001,11 +1234,18 @@ FSI_PRIVATE uint32_t fsi_block_class(size_t size)
     return k;
 }
 
+// The true size of a block of at least `size` bytes.
+FSI_PRIVATE size_t fsi_block_size(size_t size)
+{
+    uint32_t k = fsi_block_class(size);
+    return k < FSI_BLOCK_CLASSES ? (size_t)256 << k : size;
+}
+
 // A block of at least `size` bytes; *got is its true size, to be given back with it. NULL: out of memory.
 FSI_PRIVATE void *fsi_block_get(fsi_loop *loop, size_t size, size_t *got)
 {
     uint32_t k = fsi_block_class(size);
-    *got = k < FSI_BLOCK_CLASSES ? (size_t)256 << k : size;
+    *got = fsi_block_size(size);
     if (k < FSI_BLOCK_CLASSES && loop->blocks[k]) {
         void *block = loop->blocks[k];
         memcpy(&loop->blocks[k], block, sizeof(void *));
@@ -1164,16 +1404,16 @@ FSI_PRIVATE bool fsi_queue_pop(fsi_queue *queue, fsi_msg *msg)
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------
-// >>thread   Threads, CPUs. Our threads block every signal, so that the host's handlers run on the host's threads.
-// ---------------------------------------------------------------------------------------------------------
+// Any thread. Messages that stand in it, those that are just being written or taken included.
+FSI_PRIVATE uint32_t fsi_queue_count(const fsi_queue *queue)
+{
+    uint64_t head = fsi_peek64(&queue->head), tail = fsi_peek64(&queue->tail);
+    return tail > head ? (uint32_t)(tail - head) : 0;
+}
 
-struct fsi_thread {
-    pthread_t id;
-    void (*body)(void *arg);
-    void *arg;
-    char name[16];
-};
+// ---------------------------------------------------------------------------------------------------------
+// >>thread   Threads, locks, CPUs. Our threads block every signal, so that the host's handlers run on the host's threads.
+// ---------------------------------------------------------------------------------------------------------
 
 FSI_PRIVATE void *fsi_thread_main(void *arg)
 {
@@ -1201,6 +1441,90 @@ FSI_PRIVATE bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void
 FSI_PRIVATE void fsi_thread_join(fsi_thread *thread)
 {
     (void)pthread_join(thread->id, NULL);
+}
+
+// False: the system refused. All of these are safe to free on zeroes.
+FSI_PRIVATE bool fsi_lock_init(fsi_lock *lock)
+{
+    return lock->made = pthread_mutex_init(&lock->mutex, NULL) == 0;
+}
+
+FSI_PRIVATE void fsi_lock_free(fsi_lock *lock)
+{
+    if (lock->made) (void)pthread_mutex_destroy(&lock->mutex);
+    lock->made = false;
+}
+
+FSI_PRIVATE void fsi_lock_take(fsi_lock *lock)
+{
+    (void)pthread_mutex_lock(&lock->mutex);
+}
+
+FSI_PRIVATE void fsi_lock_give(fsi_lock *lock)
+{
+    (void)pthread_mutex_unlock(&lock->mutex);
+}
+
+FSI_PRIVATE bool fsi_signal_init(fsi_signal *signal)
+{
+    pthread_condattr_t how;
+    if (pthread_condattr_init(&how) != 0) return false;
+    (void)pthread_condattr_setclock(&how, CLOCK_MONOTONIC);
+    signal->made = pthread_cond_init(&signal->cond, &how) == 0;
+    (void)pthread_condattr_destroy(&how);
+    return signal->made;
+}
+
+FSI_PRIVATE void fsi_signal_free(fsi_signal *signal)
+{
+    if (signal->made) (void)pthread_cond_destroy(&signal->cond);
+    signal->made = false;
+}
+
+FSI_PRIVATE void fsi_signal_all(fsi_signal *signal)
+{
+    (void)pthread_cond_broadcast(&signal->cond);
+}
+
+// Gives the lock while it waits, at most until the monotonic clock says due_ns (UINT64_MAX: no limit). It may return early.
+FSI_PRIVATE void fsi_signal_wait(fsi_signal *signal, fsi_lock *lock, uint64_t due_ns)
+{
+    struct timespec due;
+    if (due_ns == UINT64_MAX) {
+        (void)pthread_cond_wait(&signal->cond, &lock->mutex);
+        return;
+    }
+    due.tv_sec = (time_t)(due_ns / 1000000000u);
+    due.tv_nsec = (long)(due_ns % 1000000000u);
+    (void)pthread_cond_timedwait(&signal->cond, &lock->mutex, &due);
+}
+
+FSI_PRIVATE bool fsi_park_init(fsi_park *park)
+{
+    return fsi_lock_init(&park->lock) && fsi_signal_init(&park->signal);
+}
+
+FSI_PRIVATE void fsi_park_free(fsi_park *park)
+{
+    fsi_signal_free(&park->signal);
+    fsi_lock_free(&park->lock);
+}
+
+FSI_PRIVATE void fsi_park_sleep(fsi_park *park)
+{
+    fsi_lock_take(&park->lock);
+    while (!park->woken) fsi_signal_wait(&park->signal, &park->lock, UINT64_MAX);
+    park->woken = false;
+    fsi_lock_give(&park->lock);
+}
+
+// Any thread.
+FSI_PRIVATE void fsi_park_wake(fsi_park *park)
+{
+    fsi_lock_take(&park->lock);
+    park->woken = true;
+    fsi_lock_give(&park->lock);
+    fsi_signal_all(&park->signal); // after the lock, or the sleeper wakes only to wait for it
 }
 
 typedef struct fsi_affinity {
@@ -3169,6 +3493,19 @@ FSI_INLINE void fsi_conn_put_bytes(fsi_conn *conn, const char *ptr, size_t len)
     }
 }
 
+// Any thread. Sets a slot of the loop's inbox aside for one message to come. False: none is left.
+FSI_PRIVATE bool fsi_loop_reserve(fsi_loop *loop)
+{
+    if (fsi_add32(&loop->reserved, 1) <= loop->inbox.mask) return true;
+    (void)fsi_add32(&loop->reserved, (uint32_t)-1);
+    return false;
+}
+
+FSI_PRIVATE void fsi_loop_unreserve(fsi_loop *loop)
+{
+    (void)fsi_add32(&loop->reserved, (uint32_t)-1);
+}
+
 // ---- the request's life
 
 FSI_INLINE fsv_request *fsi_conn_request(fsi_conn *conn)
@@ -3227,6 +3564,34 @@ FSI_COLD void fsi_tell_answer(fsi_loop *loop, const fsv_request *request, uint32
     loop->server->desc.on_answer(&answer, loop->server->desc.user);
 }
 
+// Gives a job's memory back, and what it still holds.
+FSI_PRIVATE void fsi_job_free(fsi_loop *loop, fsi_job *job)
+{
+    fsi_reply *reply = &job->reply;
+    if (reply->release) reply->release((void *)(uintptr_t)reply->body, reply->release_user);
+    while (job->first) {
+        fsi_chunk *chunk = job->first;
+        job->first = chunk->next;
+        fsi_release(loop->server, chunk, sizeof *chunk + chunk->len);
+    }
+    fsi_block_put(loop, job, job->bytes);
+}
+
+// The block of a request that is about to leave. NULL: out of memory.
+FSI_PRIVATE fsi_job *fsi_job_new(fsi_conn *conn)
+{
+    size_t got;
+    fsi_job *job = (fsi_job *)fsi_block_get(conn->loop, FSI_JOB_BYTES, &got);
+    if (!job) return NULL;
+    memset(job, 0, sizeof *job);
+    job->bytes = got;
+    job->loop = conn->loop;
+    job->conn = conn;
+    job->last = &job->first;
+    job->queued_us = conn->loop->now_us;
+    return job;
+}
+
 // Ends the request: tells its owner, returns its memory. The connection's state is the caller's to set.
 FSI_PRIVATE void fsi_conn_end_request(fsi_conn *conn, fsv_request *request)
 {
@@ -3239,29 +3604,70 @@ FSI_PRIVATE void fsi_conn_end_request(fsi_conn *conn, fsv_request *request)
     if (request->collect) fsi_block_put(loop, request->collect, request->collect_cap);
     request->more = request->collect = NULL;
     request->route = NULL;
+    if (FSI_UNLIKELY(request->job != NULL)) fsi_job_free(loop, request->job);
+    request->job = NULL;
     if (conn->request) {
         fsi_block_put(loop, conn->request, conn->request->bytes);
         conn->request = NULL;
     }
 }
 
+// Under the lock: takes the token back from its holder, who learns it when he tries.
+FSI_PRIVATE bool fsi_job_reclaim(fsi_job *job)
+{
+    fsi_token *token = job->token;
+    if (!token || job->answered || job->reclaimed) return false;
+    token->state = FSI_TOKEN_GONE;
+    token->job = NULL;
+    job->reclaimed = true;
+    return true;
+}
+
+// Under the lock: nobody but the loop has to do with it any more, now or later.
+FSI_PRIVATE bool fsi_job_is_mine(const fsi_job *job)
+{
+    return job->token && !job->running && (job->awake || !job->told);
+}
+
+// The connection ends while its request is away. Either that ends here too, or when it comes home.
+FSI_PRIVATE void fsi_job_cancel(fsi_conn *conn, fsi_job *job)
+{
+    fsi_lock *lock = &conn->loop->server->token_lock;
+    fsi_store32(&job->cancelled, 1);
+    fsi_lock_take(lock);
+    (void)fsi_job_reclaim(job);
+    bool mine = fsi_job_is_mine(job);
+    if (job->token && conn->loop->server->token_waiters) fsi_signal_all(&conn->loop->server->token_room);
+    fsi_lock_give(lock);
+    if (!mine) return;
+    fsi_loop_unreserve(conn->loop);
+    conn->away = false;
+    fsi_conn_end_request(conn, conn->request);
+}
+
 // Closes the socket. Whatever the connection holds goes back; its struct does after the batch.
 FSI_PRIVATE void fsi_conn_close(fsi_conn *conn, bool reset)
 {
+    bool away = conn->away;
     if (conn->state == FSI_CONN_CLOSE || conn->state == FSI_CONN_FREE) return;
-    if (conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE) {
+    if (away) {
+        conn->broken = true;
+        fsi_job_cancel(conn, conn->request->job);
+    } else if (conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE || conn->state == FSI_CONN_AWAY) {
         conn->broken = true;
         fsi_conn_end_request(conn, fsi_conn_request(conn));
     }
     conn->state = FSI_CONN_CLOSE;
     fsi_timer_remove(&conn->timer);
+    if (away) fsi_lock_take(&conn->loop->server->token_lock); // a worker may be asking who the peer is
     fsi_io_close(&conn->chan, reset);
+    if (away) fsi_lock_give(&conn->loop->server->token_lock);
 }
 
 // Puts a closed connection where its memory returns, once the io has let it go and no list has it.
 FSI_PRIVATE void fsi_conn_bury_later(fsi_conn *conn)
 {
-    if (!conn->let_go || conn->listed) return;
+    if (!conn->let_go || conn->listed || conn->away) return;
     conn->next = conn->loop->close_list;
     conn->loop->close_list = conn;
 }
@@ -3333,20 +3739,36 @@ FSI_INLINE void fsi_conn_put_head(fsi_conn *conn, fsv_request *request, uint32_t
         fsi_count_status(loop, status);
 }
 
+// A block for the request: the loop's own, or, on a worker, one that may become the loop's later.
+FSI_PRIVATE void *fsi_request_block(const fsv_request *request, size_t size, size_t *got)
+{
+    if (!request->off_loop) return fsi_block_get(request->loop, size, got);
+    *got = fsi_block_size(size);
+    return fsi_alloc(request->loop->server, *got);
+}
+
+FSI_PRIVATE void fsi_request_unblock(const fsv_request *request, void *block, size_t size)
+{
+    if (request->off_loop)
+        fsi_release(request->loop->server, block, size);
+    else
+        fsi_block_put(request->loop, block, size);
+}
+
 // Adds a field to the answer to come.
 FSI_PRIVATE fsv_result fsi_answer_field(fsv_request *request, const char *name, const char *value)
 {
-    if (request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
+    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
     size_t name_len = strlen(name), value_len = strlen(value), need = name_len + value_len + 4, got;
     if (!fsi_field_is_clean(name, name_len, value, value_len) || fsi_field_is_ours(name, name_len))
         return FSV_ERR_FIELD;
     if (request->more_len + need > request->loop->server->desc.response_fields_bytes_max) return FSV_ERR_LIMIT;
     if (!request->more || request->more_len + need > request->more_cap) {
-        char *more = (char *)fsi_block_get(request->loop, (request->more_len + need) * 2, &got);
+        char *more = (char *)fsi_request_block(request, (request->more_len + need) * 2, &got);
         if (!more) return FSV_ERR_MEMORY;
         if (request->more) {
             memcpy(more, request->more, request->more_len);
-            fsi_block_put(request->loop, request->more, request->more_cap);
+            fsi_request_unblock(request, request->more, request->more_cap);
         }
         request->more = more;
         request->more_cap = (uint32_t)got;
@@ -3360,16 +3782,72 @@ FSI_PRIVATE fsv_result fsi_answer_field(fsv_request *request, const char *name, 
     return FSV_OK;
 }
 
-FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t status, const char *type, size_t *type_len,
-                                        uint64_t len)
+#define FSI_TYPE_BYTES_MAX 1024
+
+// The rules of an answer that do not depend on its request.
+FSI_PRIVATE fsv_result fsi_answer_rules(uint32_t status, const char *type, size_t *type_len, uint64_t len)
 {
-    if (request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
-    if (request->conn->broken) return FSV_ERR_CLOSED;
     if (status < 200 || status > 599) return FSV_ERR_ARGUMENT;
     if ((status == 204 || status == 304) && len) return FSV_ERR_ARGUMENT;
     *type_len = type ? strlen(type) : 0;
-    if (*type_len > 1024) return FSV_ERR_LIMIT;
+    if (*type_len > FSI_TYPE_BYTES_MAX) return FSV_ERR_LIMIT;
     if (*type_len && !fsi_field_is_clean("t", 1, type, *type_len)) return FSV_ERR_FIELD;
+    return FSV_OK;
+}
+
+FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t status, const char *type, size_t *type_len,
+                                        uint64_t len)
+{
+    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (!request->off_loop && request->conn->broken) return FSV_ERR_CLOSED;
+    return fsi_answer_rules(status, type, type_len, len);
+}
+
+// Of a body that fsi_job_reply has copied.
+FSI_PRIVATE void fsi_release_chunk(void *memory, void *user)
+{
+    fsi_chunk *chunk = (fsi_chunk *)memory - 1;
+    fsi_release((const fsv_server *)user, chunk, sizeof *chunk + chunk->len);
+}
+
+// Notes an answer away from the loop: the type and a small body in the job's own block. False: out of memory; then nothing was
+// noted and `release` is still the caller's.
+FSI_PRIVATE bool fsi_job_reply(fsi_job *job, uint32_t status, const char *type, size_t type_len, const char *body,
+                               size_t len, bool keep_ptr, fsv_release_handler release, void *user)
+{
+    fsi_reply *reply = &job->reply;
+    char *room = (char *)(job + 1), *copy = room + type_len; // a block has room for the longest type
+    FSI_STATIC_ASSERT(sizeof(fsi_job) + FSI_TYPE_BYTES_MAX + FSI_JOB_SMALL <= FSI_JOB_BYTES, "a job fits its block");
+    if (!keep_ptr && len > job->bytes - sizeof *job - type_len) {
+        fsi_chunk *chunk = (fsi_chunk *)fsi_alloc(job->loop->server, sizeof *chunk + len);
+        if (!chunk) return false;
+        chunk->len = len;
+        copy = (char *)(chunk + 1);
+        release = fsi_release_chunk;
+        user = job->loop->server;
+    }
+    if (type_len) memcpy(room, type, type_len);
+    if (len && !keep_ptr) memcpy(copy, body, len);
+    reply->type = room;
+    reply->type_len = (uint32_t)type_len;
+    reply->body = keep_ptr ? body : copy;
+    reply->len = len;
+    reply->release = release;
+    reply->release_user = user;
+    reply->status = status;
+    return true;
+}
+
+// An answer of a handler on a worker.
+FSI_PRIVATE fsv_result fsi_answer_away(fsv_request *request, uint32_t status, const char *type, size_t type_len,
+                                       const char *body, size_t len, bool keep_ptr, fsv_release_handler release,
+                                       void *user)
+{
+    if (!fsi_job_reply(request->job, status, type, type_len, body, len, keep_ptr, release, user)) {
+        if (release) release((void *)(uintptr_t)body, user);
+        return FSV_ERR_MEMORY;
+    }
+    request->resp = FSI_RESP_DONE;
     return FSV_OK;
 }
 
@@ -3380,6 +3858,8 @@ FSI_PRIVATE fsv_result fsi_answer(fsv_request *request, uint32_t status, const c
     fsi_conn *conn = request->conn;
     size_t type_len = 0;
     fsv_result result = fsi_answer_check(request, status, type, &type_len, len);
+    if (result == FSV_OK && FSI_UNLIKELY(request->off_loop))
+        return fsi_answer_away(request, status, type, type_len, body, len, keep_ptr, release, user);
     if (result == FSV_OK) {
         fsi_conn_put_head(conn, request, status, type, type_len, len, false, true);
         request->resp = FSI_RESP_DONE;
@@ -3394,6 +3874,25 @@ FSI_PRIVATE fsv_result fsi_answer(fsv_request *request, uint32_t status, const c
     }
     if (release) release((void *)(uintptr_t)body, user);
     return result;
+}
+
+// The head of an answer whose body follows in pieces.
+FSI_PRIVATE fsv_result fsi_answer_stream(fsv_request *request, uint32_t status, const char *content_type,
+                                         uint64_t length)
+{
+    size_t type_len = 0;
+    fsv_result result =
+        fsi_answer_check(request, status, content_type, &type_len, length == FSV_LENGTH_UNKNOWN ? 0 : length);
+    if (result != FSV_OK) return result;
+    bool bare = status == 204 || status == 304;
+    request->out_chunked = length == FSV_LENGTH_UNKNOWN && request->head.minor == 1 && !bare;
+    request->out_counted = length != FSV_LENGTH_UNKNOWN;
+    request->out_left = length;
+    request->no_body = request->no_body || bare;
+    fsi_conn_put_head(request->conn, request, status, content_type, type_len, length, request->out_chunked,
+                      request->no_body);
+    request->resp = request->no_body ? FSI_RESP_DONE : FSI_RESP_STREAM;
+    return FSV_OK;
 }
 
 // The library's own answer to a request that was understood: "404 Not Found" and the like.
@@ -3541,11 +4040,63 @@ FSI_INLINE bool fsi_conn_route(fsi_conn *conn, fsv_request *request)
     return false;
 }
 
+static bool fsi_pool_submit(fsi_loop *loop, fsi_job *job); // upcall, in >>worker
+
+// The request is away from now on.
+FSI_PRIVATE void fsi_conn_leave(fsi_conn *conn)
+{
+    conn->state = FSI_CONN_AWAY;
+    conn->away = true;
+    conn->window_open = false; // its time begins
+}
+
+// Too many are away already.
+FSI_COLD void fsi_conn_jobs_full(fsi_conn *conn, fsv_request *request)
+{
+    FSI_COUNT(conn->loop, jobs_refused, 1);
+    (void)fsi_answer_field(request, "Retry-After", "1");
+    fsi_answer_plain(request, 503);
+    fsi_conn_next(conn);
+}
+
+// Gives the request to the pool. -> AWAY, or answered
+FSI_PRIVATE void fsi_conn_send_away(fsi_conn *conn, fsv_request *request)
+{
+    fsi_loop *loop = conn->loop;
+    if (!fsi_loop_reserve(loop)) {
+        fsi_conn_jobs_full(conn, request);
+        return;
+    }
+    fsi_job *job = fsi_conn_detach_request(conn) ? fsi_job_new(conn) : NULL;
+    if (!job) {
+        fsi_loop_unreserve(loop);
+        fsi_conn_refuse(conn, 503, "out of memory");
+        return;
+    }
+    request = job->request = conn->request;
+    request->job = job;
+    request->off_loop = job->running = true;
+    fsi_conn_leave(conn);
+    if (fsi_pool_submit(loop, job)) return;
+    fsi_loop_unreserve(loop);
+    conn->state = FSI_CONN_EXCHANGE;
+    conn->away = request->off_loop = false;
+    fsi_conn_jobs_full(conn, request);
+}
+
 // Calls the handler of a request that is complete, or of one whose body comes in pieces.
 FSI_INLINE void fsi_conn_call(fsi_conn *conn, fsv_request *request)
 {
     const fsi_route *route = request->route;
+    if (FSI_UNLIKELY(route->blocking)) {
+        fsi_conn_send_away(conn, request);
+        return;
+    }
     route->handler(request, route->user);
+    if (FSI_UNLIKELY(request->deferred)) {
+        fsi_conn_leave(conn);
+        return;
+    }
     bool body_follows = route->on_body && (request->head.has_length || request->head.chunked);
     if (FSI_UNLIKELY(request->resp == FSI_RESP_NONE) && !body_follows && !conn->broken) fsi_answer_plain(request, 500);
 }
@@ -3554,7 +4105,10 @@ FSI_INLINE void fsi_conn_call(fsi_conn *conn, fsv_request *request)
 FSI_PRIVATE void fsi_conn_body_end(fsi_conn *conn, fsv_request *request)
 {
     (void)request->route->on_body(request, NULL, 0, request->route->user);
-    if (request->resp == FSI_RESP_NONE && !conn->broken) fsi_answer_plain(request, 500);
+    if (request->deferred)
+        fsi_conn_leave(conn);
+    else if (request->resp == FSI_RESP_NONE && !conn->broken)
+        fsi_answer_plain(request, 500);
 }
 
 // Fills the request of the head that stands at in_at, and what the connection has to know of it.
@@ -3575,8 +4129,9 @@ FSI_INLINE void fsi_conn_take_head(fsi_conn *conn, fsv_request *request)
     request->user = NULL;
     request->out_bytes = 0;
     request->status = 0;
+    request->job = NULL;
     request->resp = FSI_RESP_NONE;
-    request->closing = false;
+    request->closing = request->off_loop = request->deferred = false;
     request->no_body = head->method == FSI_HEAD;
     request->begun_us = loop->server->desc.on_answer ? fsi_clock_ns() / 1000 : 0;
     conn->fresh = false;
@@ -3657,9 +4212,10 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
     }
     if (FSI_UNLIKELY(!conn->body_done) && !route->on_body && !fsi_conn_take_body(conn, request)) return;
     fsi_conn_call(conn, request);
+    if (FSI_UNLIKELY(conn->state != FSI_CONN_EXCHANGE)) return;
     bool empty = route->on_body && conn->body_done && head->has_length;
     if (FSI_UNLIKELY(empty) && request->resp != FSI_RESP_DONE) fsi_conn_body_end(conn, request);
-    if (request->resp == FSI_RESP_DONE) fsi_conn_next(conn);
+    if (request->resp == FSI_RESP_DONE && conn->state == FSI_CONN_EXCHANGE) fsi_conn_next(conn);
 }
 
 // -> EXCHANGE, BODY, HEAD, SEND
@@ -3777,7 +4333,7 @@ FSI_PRIVATE bool fsi_conn_step_body(fsi_conn *conn)
         request->body = request->collect;
         conn->state = FSI_CONN_EXCHANGE;
         fsi_conn_call(conn, request);
-        if (request->resp == FSI_RESP_DONE) fsi_conn_next(conn);
+        if (conn->state == FSI_CONN_EXCHANGE && request->resp == FSI_RESP_DONE) fsi_conn_next(conn);
         return true;
     }
     if (conn->loop->in_at < conn->loop->in_len) return true;
@@ -3832,6 +4388,7 @@ FSI_PRIVATE bool fsi_conn_step_exchange(fsi_conn *conn)
         if (loop->in_at < loop->in_len && !conn->broken) moved |= fsi_conn_offer(conn, request);
         if (conn->state != FSI_CONN_EXCHANGE || conn->broken) return true;
         if (conn->body_done) fsi_conn_body_end(conn, request);
+        if (conn->state != FSI_CONN_EXCHANGE) return true;
     }
     if (request->resp == FSI_RESP_STREAM && route->on_room && !conn->broken) {
         uint64_t before = request->out_bytes;
@@ -3890,6 +4447,121 @@ FSI_PRIVATE bool fsi_conn_step_linger(fsi_conn *conn)
     return false;
 }
 
+// ---- a request that is away
+
+// The answer has come home: the loop writes it.
+FSI_PRIVATE void fsi_conn_come_home(fsi_conn *conn, fsv_request *request)
+{
+    fsi_job *job = request->job;
+    fsi_reply *reply = &job->reply;
+    request->off_loop = request->deferred = false;
+    request->resp = FSI_RESP_NONE;
+    if (reply->status && !job->lost && !job->begun) {
+        fsv_release_handler release = reply->release;
+        char type[FSI_TYPE_BYTES_MAX + 1];
+        memcpy(type, reply->type, reply->type_len);
+        type[reply->type_len] = 0;
+        reply->release = NULL; // fsi_answer's from here on
+        (void)fsi_answer(request, reply->status, reply->type_len ? type : NULL, reply->body, reply->len,
+                         release != NULL, release, reply->release_user);
+    } else {
+        fsi_answer_plain(request, job->lost ? 504 : 500);
+    }
+    if (request->resp == FSI_RESP_NONE) conn->broken = true;
+}
+
+// A streamed answer's head, by what the holder said.
+FSI_PRIVATE void fsi_conn_stream_begins(fsi_conn *conn, fsv_request *request)
+{
+    fsi_job *job = request->job;
+    char type[FSI_TYPE_BYTES_MAX + 1];
+    memcpy(type, job->reply.type, job->reply.type_len);
+    type[job->reply.type_len] = 0;
+    job->streams = true;
+    request->off_loop = request->deferred = false;
+    request->resp = FSI_RESP_NONE;
+    if (fsi_answer_stream(request, job->reply.status, job->reply.type_len ? type : NULL, job->length) != FSV_OK)
+        conn->broken = true;
+}
+
+// The next piece, or NULL; then *ended says whether there will be none.
+FSI_PRIVATE fsi_chunk *fsi_job_chunk(fsi_job *job, bool *ended)
+{
+    fsv_server *server = job->loop->server;
+    fsi_lock_take(&server->token_lock);
+    fsi_chunk *chunk = job->first;
+    if (chunk) {
+        job->first = chunk->next;
+        if (!job->first) job->last = &job->first;
+        job->queued -= chunk->len;
+        if (server->token_waiters) fsi_signal_all(&server->token_room);
+    } else {
+        job->told = job->answered; // the next piece is told of again
+    }
+    *ended = !chunk && job->answered;
+    fsi_lock_give(&server->token_lock);
+    return chunk;
+}
+
+// Writes what the holder of the token has handed over, as long as the peer takes it. True: it moved.
+FSI_PRIVATE bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
+{
+    fsi_loop *loop = conn->loop;
+    fsi_job *job = request->job;
+    bool ended = false, moved = false;
+    if (!job->streams) fsi_conn_stream_begins(conn, request);
+    while (!conn->out && !conn->broken && loop->turn_bytes < FSI_TURN_BYTES) {
+        fsi_chunk *chunk = fsi_job_chunk(job, &ended);
+        if (!chunk) {
+            job->awake = ended;
+            break;
+        }
+        (void)fsv_stream_write(request, chunk + 1, chunk->len); // refused only if the answer has no body
+        loop->turn_bytes += chunk->len;
+        fsi_release(loop->server, chunk, sizeof *chunk + chunk->len);
+        conn->window_open = false; // its time counts from the last piece
+        if (loop->out_len >= FSI_OUT_BYTES / 2) fsi_conn_flush(conn);
+        moved = true;
+    }
+    if (!ended) return moved;
+    if (job->cut) fsi_conn_flush(conn); // what was written before is the peer's
+    if (job->cut || fsv_stream_end(request) == FSV_ERR_STATE) conn->broken = true;
+    conn->away = false;
+    fsi_loop_unreserve(loop);
+    return true;
+}
+
+// Looks whether the peer is still there, and takes what it pipelines, up to the size of a head.
+FSI_PRIVATE bool fsi_conn_watch(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    if (loop->in_len - loop->in_at >= loop->server->desc.head_bytes_max || !conn->keep) return false;
+    if (loop->in_at == loop->in_len) loop->in_at = loop->in_len = 0;
+    if (loop->in_len == loop->in_size) return false;
+    int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, loop->in_size - loop->in_len);
+    if (got == FSI_FAILED) conn->broken = true;
+    if (got == 0) conn->keep = false; // it has sent its last request, and may still read the answer
+    if (got <= 0) return false;
+    loop->in_len += (size_t)got;
+    loop->turn_bytes += (uint64_t)got;
+    FSI_COUNT(loop, bytes_received, got);
+    return true;
+}
+
+// -> HEAD, SEND (by fsi_conn_next)
+FSI_PRIVATE bool fsi_conn_step_away(fsi_conn *conn)
+{
+    fsv_request *request = conn->request;
+    fsi_job *job = request->job;
+    bool moved = false;
+    if (conn->away && job->awake) moved = fsi_conn_stream_away(conn, request);
+    if (conn->away) return fsi_conn_watch(conn) || moved || conn->broken;
+    if (!job->streams) fsi_conn_come_home(conn, request);
+    if (conn->broken) return true;
+    fsi_conn_next(conn);
+    return true;
+}
+
 // ---- a turn
 
 // Bytes of earlier turns come first.
@@ -3938,6 +4610,10 @@ FSI_INLINE void fsi_conn_set_timer(fsi_conn *conn, bool had_carry)
     bool in_body = conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE;
     if (FSI_UNLIKELY(conn->out != NULL)) { // send_timeout, set when bytes moved
         conn->window_open = false;
+    } else if (FSI_UNLIKELY(conn->state == FSI_CONN_AWAY)) {
+        if (!conn->window_open)
+            fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->defer_timeout_ms); // absolute
+        conn->window_open = true;
     } else if (FSI_LIKELY(conn->state == FSI_CONN_HEAD)) {
         if (FSI_LIKELY(!conn->carry))
             fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->idle_timeout_ms);
@@ -3972,6 +4648,10 @@ FSI_PRIVATE void fsi_conn_run(fsi_conn *conn)
             if (conn->out) fsi_conn_send_queue(conn);
             moved = fsi_conn_step_exchange(conn);
             break;
+        case FSI_CONN_AWAY:
+            if (conn->out) fsi_conn_send_queue(conn);
+            moved = fsi_conn_step_away(conn);
+            break;
         case FSI_CONN_SEND: moved = fsi_conn_step_send(conn); break;
         case FSI_CONN_LINGER: moved = fsi_conn_step_linger(conn); break;
         case FSI_CONN_CLOSE:
@@ -3999,12 +4679,57 @@ FSI_PRIVATE void fsi_conn_run(fsi_conn *conn)
         fsi_balance_answered(conn);
 }
 
+// A message has come of a request that was away.
+FSI_PRIVATE void fsi_conn_hear(fsi_job *job, bool home)
+{
+    fsi_conn *conn = job->conn;
+    job->awake = true;
+    if (home || conn->state == FSI_CONN_CLOSE) {
+        fsi_loop_unreserve(conn->loop);
+        conn->away = false;
+    }
+    if (conn->state != FSI_CONN_CLOSE) {
+        fsi_conn_run(conn);
+        return;
+    }
+    fsi_conn_end_request(conn, conn->request);
+    fsi_conn_bury_later(conn);
+}
+
+// A token was not answered in time; a handler that is running may take as long as it does.
+FSI_PRIVATE void fsi_conn_away_timeout(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    fsi_job *job = conn->request->job;
+    fsi_lock_take(&loop->server->token_lock);
+    bool late = fsi_job_reclaim(job), mine = fsi_job_is_mine(job);
+    fsi_lock_give(&loop->server->token_lock);
+    if (late) {
+        job->lost = true;
+        FSI_COUNT(loop, timeouts, 1);
+        FSI_COUNT(loop, defer_timeouts, 1);
+    }
+    if (late && mine && job->streams) {
+        fsi_conn_close(conn, true);
+        return;
+    }
+    fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.defer_timeout_ms);
+    if (!late || !mine) return; // else it comes home by itself
+    fsi_loop_unreserve(loop);
+    conn->away = false;
+    fsi_conn_run(conn);
+}
+
 // It has waited for too long.
 FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     const fsv_server_desc *desc = &loop->server->desc;
     bool reading = conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE;
+    if (conn->state == FSI_CONN_AWAY && !conn->out) {
+        fsi_conn_away_timeout(conn);
+        return;
+    }
     if (reading && !conn->out && !conn->body_done &&
         conn->window_bytes >= (uint64_t)desc->body_rate_min * desc->body_timeout_ms / 1000) {
         conn->window_bytes = 0;
@@ -4038,19 +4763,6 @@ FSI_PRIVATE void fsi_loop_wake(fsi_loop *loop)
     if (fsi_swap32(&loop->woken, 1)) return; // who set it wakes
     fsi_fence();
     if (fsi_load32(&loop->waiting)) fsi_io_wake(&loop->io);
-}
-
-// Any thread. Sets a slot of the loop's inbox aside for one message to come. False: none is left.
-FSI_PRIVATE bool fsi_loop_reserve(fsi_loop *loop)
-{
-    if (fsi_add32(&loop->reserved, 1) <= loop->inbox.mask) return true;
-    (void)fsi_add32(&loop->reserved, (uint32_t)-1);
-    return false;
-}
-
-FSI_PRIVATE void fsi_loop_unreserve(fsi_loop *loop)
-{
-    (void)fsi_add32(&loop->reserved, (uint32_t)-1);
 }
 
 // Any thread that has reserved a slot. What msg.ptr points to is the loop's from here on. It cannot be full: messages leave
@@ -4214,6 +4926,8 @@ FSI_PRIVATE void fsi_loop_take(fsi_loop *loop, fsi_conn *conn)
     if (loop->stopping && conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out) fsi_conn_close(conn, false);
 }
 
+static void fsi_pool_retry(fsi_loop *loop); // upcall, in >>worker
+
 FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
 {
     fsi_msg msg;
@@ -4221,12 +4935,17 @@ FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
     (void)fsi_swap32(&loop->woken,
                      0); // before looking: who pushes and swaps after this one wakes again, who did before is seen
     while (fsi_queue_pop(&loop->inbox, &msg)) {
-        fsi_loop_unreserve(loop);
-        switch ((fsi_msg_kind)msg.kind) {
-        case FSI_MSG_CONN: fsi_loop_take(loop, (fsi_conn *)msg.ptr); break;
-        case FSI_MSG_NONE: break;
+        switch ((fsi_msg_kind)msg.kind) { // who takes a message off gives its slot back
+        case FSI_MSG_CONN:
+            fsi_loop_unreserve(loop);
+            fsi_loop_take(loop, (fsi_conn *)msg.ptr);
+            break;
+        case FSI_MSG_JOB: fsi_conn_hear((fsi_job *)msg.ptr, true); break;
+        case FSI_MSG_STREAM: fsi_conn_hear((fsi_job *)msg.ptr, false); break;
+        case FSI_MSG_NONE: fsi_loop_unreserve(loop); break;
         }
     }
+    if (loop->jobs_wait) fsi_pool_retry(loop);
 }
 
 FSI_PRIVATE void fsi_loop_timers(fsi_loop *loop)
@@ -4636,6 +5355,372 @@ static void fsi_balance_turn_ends(fsi_loop *loop)
 #endif
 
 // ---------------------------------------------------------------------------------------------------------
+// >>worker   The pool: threads that run the handlers that block, and tokens, by which anyone may answer later. A job leaves
+//            by a lane's queue and comes home by the inbox of its loop. Workers sleep when there is nothing to do, and nobody
+//            makes a system call while they are awake: who pushes wakes one only if one sleeps and none is on its way, and who
+//            was woken wakes the next, if there is more, before it begins. No wake is lost, because each side says what
+//            it does before it looks at the other: push, fence, look for sleepers; lie down, fence, look at the queue.
+// ---------------------------------------------------------------------------------------------------------
+
+FSI_PRIVATE void fsi_lane_wake(fsi_lane *lane)
+{
+    if (fsi_swap32(&lane->waking, 1)) return; // that one will look after this push
+    fsi_lock_take(&lane->lock);
+    fsi_worker *worker = lane->idle;
+    if (worker) {
+        lane->idle = worker->next_idle;
+        worker->parked = false;
+        (void)fsi_add32(&lane->idle_count, (uint32_t)-1);
+    }
+    fsi_lock_give(&lane->lock);
+    if (worker)
+        fsi_park_wake(&worker->park);
+    else
+        fsi_store32(&lane->waking, 0); // who lies down now looks at the queue first
+}
+
+FSI_PRIVATE void fsi_lane_look(fsi_lane *lane)
+{
+    fsi_fence();
+    if (fsi_load32(&lane->idle_count) && !fsi_load32(&lane->waking)) fsi_lane_wake(lane);
+}
+
+// Pushes, without waiting. False: every queue that may take it is full.
+FSI_PRIVATE bool fsi_pool_push(fsi_loop *loop, fsi_job *job)
+{
+    fsi_pool *pool = &loop->server->pool;
+    fsi_msg msg;
+    msg.kind = FSI_MSG_JOB;
+    msg.flags = 0;
+    msg.ptr = job;
+    for (uint32_t tries = 0; tries < pool->lane_count; tries++) {
+        fsi_lane *lane = &pool->lanes[loop->jobs_turn++ % pool->lane_count];
+        if (!fsi_queue_push(&lane->queue, msg)) continue;
+        fsi_lane_look(lane);
+        return true;
+    }
+    return false;
+}
+
+// A worker that takes a job wakes this loop from now on.
+FSI_PRIVATE void fsi_pool_be_hungry(fsi_loop *loop)
+{
+    if (!fsi_swap32(&loop->hungry, 1)) (void)fsi_add32(&loop->server->pool.hungry, 1);
+    fsi_fence();
+}
+
+// Pushes those that wait, in their order, as far as there is room.
+static void fsi_pool_retry(fsi_loop *loop)
+{
+    bool said = false;
+    while (loop->jobs_wait) {
+        fsi_job *job = loop->jobs_wait;
+        bool gone = fsi_load32(&job->cancelled) != 0;
+        if (!gone) job->waits = false; // a worker's as soon as it is pushed
+        if (!gone && !fsi_pool_push(loop, job)) {
+            job->waits = true;
+            if (said) return;
+            said = true;
+            fsi_pool_be_hungry(loop); // and look again: room may have come before it was said
+            continue;
+        }
+        loop->jobs_wait = job->next;
+        if (!loop->jobs_wait) loop->jobs_tail = &loop->jobs_wait;
+        if (gone) fsi_conn_hear(job, true);
+    }
+}
+
+// False: full, and no waiting is wanted.
+static bool fsi_pool_submit(fsi_loop *loop, fsi_job *job)
+{
+    if (!loop->jobs_wait && fsi_pool_push(loop, job)) return true;
+    if (!loop->server->desc.jobs_wait) return false;
+    job->waits = true;
+    *loop->jobs_tail = job;
+    loop->jobs_tail = &job->next;
+    fsi_pool_retry(loop);
+    return true;
+}
+
+// Under the lock: says what there is to say, once.
+FSI_PRIVATE void fsi_job_tell(fsi_job *job)
+{
+    if (job->running || job->told) return;
+    if (job->begun && !job->reclaimed) {
+        if (!job->first && !job->answered) return;
+        job->told = true;
+        fsi_loop_send(job->loop, FSI_MSG_STREAM, job);
+    } else if (job->answered || job->reclaimed) {
+        job->told = true;
+        fsi_loop_send(job->loop, FSI_MSG_JOB, job);
+    }
+}
+
+FSI_PRIVATE void fsi_worker_run(fsi_worker *worker, fsi_job *job)
+{
+    fsv_server *server = worker->server;
+    fsv_request *request = job->request;
+    uint64_t began = fsi_clock_ns() / 1000, ended;
+    if (!fsi_load32(&job->cancelled)) request->route->handler(request, request->route->user);
+    ended = fsi_clock_ns() / 1000;
+    fsi_count64(&worker->jobs, 1);
+    fsi_count64(&worker->wait_us, began > job->queued_us ? began - job->queued_us : 0);
+    fsi_count64(&worker->run_us, ended - began);
+    if (!request->deferred) {
+        fsi_loop_send(job->loop, FSI_MSG_JOB, job); // from here on it is the loop's
+        return;
+    }
+    fsi_lock_take(&server->token_lock);
+    job->running = false;
+    fsi_job_tell(job);
+    fsi_lock_give(&server->token_lock);
+}
+
+// Wakes the loops that wait for room in a queue.
+FSI_PRIVATE void fsi_pool_feed(fsv_server *server)
+{
+    fsi_fence();
+    if (fsi_load32(&server->pool.hungry) == 0) return;
+    for (uint32_t i = 0; i < server->loop_count; i++) {
+        if (!fsi_swap32(&server->loops[i].hungry, 0)) continue;
+        (void)fsi_add32(&server->pool.hungry, (uint32_t)-1);
+        fsi_loop_wake(&server->loops[i]);
+    }
+}
+
+// Lies down, unless there is something to do after all.
+FSI_PRIVATE void fsi_worker_sleep(fsi_worker *worker)
+{
+    fsi_lane *lane = worker->lane;
+    fsi_lock_take(&lane->lock);
+    worker->next_idle = lane->idle;
+    worker->parked = true;
+    lane->idle = worker;
+    (void)fsi_add32(&lane->idle_count, 1);
+    fsi_lock_give(&lane->lock);
+    fsi_fence();
+    if (fsi_queue_count(&lane->queue) || fsi_load32(&worker->server->pool.stop)) {
+        fsi_lock_take(&lane->lock);
+        bool still = worker->parked; // else someone has chosen it, and its wake is under way
+        if (still) {
+            fsi_worker **at = &lane->idle;
+            while (*at != worker) at = &(*at)->next_idle;
+            *at = worker->next_idle;
+            worker->parked = false;
+            (void)fsi_add32(&lane->idle_count, (uint32_t)-1);
+        }
+        fsi_lock_give(&lane->lock);
+        if (still) return;
+    }
+    fsi_park_sleep(&worker->park);
+    fsi_store32(&lane->waking, 0);
+    fsi_fence();
+}
+
+// Body of a worker's thread.
+FSI_PRIVATE void fsi_worker_main(void *arg)
+{
+    fsi_worker *worker = (fsi_worker *)arg;
+    fsi_lane *lane = worker->lane;
+    fsi_msg msg;
+    worker->self = pthread_self();
+    fsi_store32(&worker->running, 1);
+    for (;;) {
+        if (fsi_queue_pop(&lane->queue, &msg)) {
+            if (fsi_queue_count(&lane->queue)) fsi_lane_look(lane);
+            fsi_pool_feed(worker->server);
+            fsi_worker_run(worker, (fsi_job *)msg.ptr);
+        } else if (fsi_load32(&worker->server->pool.stop)) {
+            break;
+        } else {
+            fsi_worker_sleep(worker);
+        }
+    }
+    fsi_store32(&worker->running, 0);
+}
+
+// Lets the workers end when the queues are empty, and waits for them. The lanes stay until fsi_pool_free.
+FSI_PRIVATE void fsi_pool_stop(fsv_server *server)
+{
+    fsi_pool *pool = &server->pool;
+    fsi_store32(&pool->stop, 1);
+    fsi_fence();
+    for (uint32_t i = 0; i < pool->started; i++) fsi_park_wake(&pool->workers[i].park);
+    while (pool->started > 0) fsi_thread_join(&pool->workers[--pool->started].thread);
+}
+
+FSI_PRIVATE void fsi_pool_free(fsv_server *server)
+{
+    fsi_pool *pool = &server->pool;
+    for (uint32_t i = 0; pool->workers && i < pool->worker_count; i++) fsi_park_free(&pool->workers[i].park);
+    for (uint32_t i = 0; pool->lanes && i < pool->lane_count; i++) {
+        fsi_queue_free(&pool->lanes[i].queue, server);
+        fsi_lock_free(&pool->lanes[i].lock);
+    }
+    fsi_release(server, pool->workers, sizeof(fsi_worker) * pool->worker_count);
+    fsi_release(server, pool->lanes, sizeof(fsi_lane) * pool->lane_count);
+    memset(pool, 0, sizeof *pool);
+}
+
+FSI_PRIVATE fsv_result fsi_pool_build(fsv_server *server)
+{
+    const fsv_server_desc *desc = &server->desc;
+    fsi_pool *pool = &server->pool;
+    pool->worker_count = desc->workers;
+    pool->lane_count = desc->queue_per_worker ? desc->workers : 1;
+    pool->workers = (fsi_worker *)fsi_alloc_zero(server, sizeof(fsi_worker) * pool->worker_count);
+    pool->lanes = (fsi_lane *)fsi_alloc_zero(server, sizeof(fsi_lane) * pool->lane_count);
+    if (!pool->workers || !pool->lanes) return FSV_ERR_MEMORY;
+    for (uint32_t i = 0; i < pool->lane_count; i++) {
+        if (!fsi_lock_init(&pool->lanes[i].lock)) return FSV_ERR_SYSTEM;
+        if (!fsi_queue_init(&pool->lanes[i].queue, server, desc->jobs_max)) return FSV_ERR_MEMORY;
+    }
+    for (uint32_t i = 0; i < pool->worker_count; i++) {
+        pool->workers[i].server = server;
+        pool->workers[i].lane = &pool->lanes[i % pool->lane_count];
+        if (!fsi_park_init(&pool->workers[i].park)) return FSV_ERR_SYSTEM;
+    }
+    return FSV_OK;
+}
+
+// Starts the workers, if some handler needs them. FSV_ERR_MEMORY, FSV_ERR_SYSTEM: none of them runs.
+FSI_PRIVATE fsv_result fsi_pool_start(fsv_server *server)
+{
+    fsi_pool *pool = &server->pool;
+    if (!server->has_blocking || pool->lanes) return FSV_OK;
+    fsv_result result = fsi_pool_build(server);
+    for (uint32_t i = 0; result == FSV_OK && i < pool->worker_count; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "fsv-work-%u", i % 10000);
+        if (fsi_thread_start(&pool->workers[i].thread, fsi_worker_main, &pool->workers[i], name)) {
+            pool->started++;
+            continue;
+        }
+        fsi_log(server, 0, "thread_failed", errno, "no thread for worker %u of %u", i, pool->worker_count);
+        result = FSV_ERR_SYSTEM;
+    }
+    if (result == FSV_OK) return FSV_OK;
+    fsi_pool_stop(server);
+    fsi_pool_free(server);
+    return result;
+}
+
+// ---- tokens
+
+// Under the lock: one slab more for the free list. False: the limit, or memory.
+FSI_PRIVATE bool fsi_tokens_grow(fsv_server *server)
+{
+    if (server->token_slab_count == server->token_slab_max) return false;
+    fsi_token *slab = (fsi_token *)fsi_alloc_zero(server, sizeof(fsi_token) * (size_t)FSI_SLAB_TOKENS);
+    if (!slab) return false;
+    for (uint32_t i = FSI_SLAB_TOKENS; i-- > 0;) {
+        slab[i].index = server->token_slab_count * FSI_SLAB_TOKENS + i;
+        slab[i].next = server->token_free;
+        server->token_free = &slab[i];
+    }
+    server->token_slabs[server->token_slab_count++] = slab;
+    return true;
+}
+
+// Under the lock: the record of a token that has not ended, else NULL.
+FSI_PRIVATE fsi_token *fsi_token_find(fsv_token token)
+{
+    const fsv_server *server = token.server;
+    if (token.slot / FSI_SLAB_TOKENS >= server->token_slab_count) return NULL;
+    fsi_token *found = &server->token_slabs[token.slot / FSI_SLAB_TOKENS][token.slot % FSI_SLAB_TOKENS];
+    return found->generation == token.generation && found->state != FSI_TOKEN_FREE ? found : NULL;
+}
+
+// Under the lock: the holder has ended it.
+FSI_PRIVATE void fsi_token_free(fsv_server *server, fsi_token *token)
+{
+    token->generation++;
+    token->state = FSI_TOKEN_FREE;
+    token->job = NULL;
+    token->next = server->token_free;
+    server->token_free = token;
+    (void)fsi_add32(&server->tokens_held, (uint32_t)-1);
+}
+
+// Gives out a token for a job. FSV_ERR_CLOSED: its connection has gone.
+FSI_PRIVATE fsv_result fsi_token_open(fsi_job *job, fsv_token *out)
+{
+    fsv_server *server = job->loop->server;
+    fsv_result result = FSV_OK;
+    fsi_lock_take(&server->token_lock);
+    if (fsi_load32(&job->cancelled))
+        result = FSV_ERR_CLOSED;
+    else if (server->tokens_held >= server->desc.tokens_max)
+        result = FSV_ERR_FULL;
+    else if (!server->token_free && !fsi_tokens_grow(server))
+        result = FSV_ERR_MEMORY;
+    if (result == FSV_OK) {
+        fsi_token *token = server->token_free;
+        server->token_free = token->next;
+        token->state = FSI_TOKEN_OPEN;
+        token->job = job;
+        job->token = token;
+        (void)fsi_add32(&server->tokens_held, 1);
+        fsi_count64(&server->deferred, 1);
+        out->server = server;
+        out->slot = token->index;
+        out->generation = token->generation;
+    }
+    fsi_lock_give(&server->token_lock);
+    return result;
+}
+
+// Takes the lock and the job of an open token. NULL: it is not; then its holder has ended it by asking, if `ends`, and the lock
+// is free.
+FSI_PRIVATE fsi_job *fsi_token_take(fsv_token token, bool ends)
+{
+    fsi_lock_take(&token.server->token_lock);
+    fsi_token *found = fsi_token_find(token);
+    if (found && found->state == FSI_TOKEN_OPEN) return found->job;
+    if (found && ends) fsi_token_free(token.server, found);
+    fsi_lock_give(&token.server->token_lock);
+    return NULL;
+}
+
+// Under the lock, which it gives: the holder has answered.
+FSI_PRIVATE void fsi_token_answered(fsv_token token, fsi_job *job)
+{
+    fsi_token *record = job->token;
+    job->answered = true;
+    fsi_job_tell(job); // the job is the loop's from here on
+    fsi_token_free(token.server, record);
+    fsi_lock_give(&token.server->token_lock);
+}
+
+// A whole answer by a token; body as in fsi_answer.
+FSI_PRIVATE fsv_result fsi_token_reply(fsv_token token, uint32_t status, const char *type, const char *body, size_t len,
+                                       bool keep_ptr, fsv_release_handler release, void *user)
+{
+    fsv_server *server = token.server;
+    size_t type_len = 0;
+    fsv_result result = fsi_answer_rules(status, type, &type_len, len);
+    if (result == FSV_OK && !keep_ptr && len > FSI_JOB_SMALL) { // copied before the lock is taken
+        fsi_chunk *chunk = (fsi_chunk *)fsi_alloc(server, sizeof *chunk + len);
+        if (!chunk) return FSV_ERR_MEMORY;
+        chunk->len = len;
+        memcpy(chunk + 1, body, len);
+        body = (const char *)(chunk + 1);
+        release = fsi_release_chunk;
+        user = server;
+        keep_ptr = true;
+    }
+    fsi_job *job = result == FSV_OK ? fsi_token_take(token, true) : NULL;
+    if (job && !job->begun) {
+        (void)fsi_job_reply(job, status, type, type_len, body, len, keep_ptr, release, user); // what is small fits
+        fsi_token_answered(token, job);
+        return FSV_OK;
+    }
+    if (job) fsi_lock_give(&server->token_lock);
+    if (release) release((void *)(uintptr_t)body, user);
+    return result != FSV_OK ? result : job ? FSV_ERR_STATE : FSV_ERR_CLOSED;
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // >>server   Completing the desc, listeners, threads, the end.
 // ---------------------------------------------------------------------------------------------------------
 
@@ -4665,9 +5750,18 @@ FSI_PRIVATE void fsi_desc_complete(fsv_server_desc *desc)
     FSI_DEFAULT(send_timeout_ms, 30000);
     FSI_DEFAULT(linger_ms, 1000);
     FSI_DEFAULT(turn_requests_max, 64);
-    FSI_DEFAULT(inbox_max, 1024);
+    FSI_DEFAULT(inbox_max, 4096);
+    FSI_DEFAULT(workers, 16);
+    FSI_DEFAULT(jobs_max, 1024);
+    FSI_DEFAULT(tokens_max, 65536);
+    FSI_DEFAULT(defer_timeout_ms, 30000);
 #undef FSI_DEFAULT
     // clang-format on
+}
+
+FSI_PRIVATE bool fsi_is_queue_size(uint32_t n)
+{
+    return n >= 2 && n <= 1u << 20 && (n & (n - 1)) == 0;
 }
 
 FSI_PRIVATE fsv_result fsi_desc_check(const fsv_server *server)
@@ -4682,8 +5776,15 @@ FSI_PRIVATE fsv_result fsi_desc_check(const fsv_server *server)
     if (desc->conns_max > 0x7fffffff) return fsi_desc_bad(server, "conns_max", "must be below 2^31");
     if (desc->response_fields_bytes_max > 32768)
         return fsi_desc_bad(server, "response_fields_bytes_max", "must be at most 32768");
-    if (desc->inbox_max < 2 || (desc->inbox_max & (desc->inbox_max - 1)))
-        return fsi_desc_bad(server, "inbox_max", "must be a power of two");
+    if (!fsi_is_queue_size(desc->inbox_max))
+        return fsi_desc_bad(server, "inbox_max", "must be a power of two, 2 to 2^20");
+    if (!fsi_is_queue_size(desc->jobs_max))
+        return fsi_desc_bad(server, "jobs_max", "must be a power of two, 2 to 2^20");
+    if (desc->workers > 4096) return fsi_desc_bad(server, "workers", "must be 1 to 4096");
+    if (desc->tokens_max > 1u << 24) return fsi_desc_bad(server, "tokens_max", "must be at most 2^24");
+    if (desc->blocking > 1) return fsi_desc_bad(server, "blocking", "must be 0 or 1");
+    if (desc->jobs_wait > 1) return fsi_desc_bad(server, "jobs_wait", "must be 0 or 1");
+    if (desc->queue_per_worker > 1) return fsi_desc_bad(server, "queue_per_worker", "must be 0 or 1");
     if (desc->body_bytes_max > SIZE_MAX / 4)
         return fsi_desc_bad(server, "body_bytes_max", "is more than memory can hold");
     if (!desc->alloc != !desc->release) return fsi_desc_bad(server, "alloc", "and release come both or not at all");
@@ -4711,6 +5812,7 @@ FSI_PRIVATE bool fsi_loop_init(fsi_loop *loop, fsv_server *server, uint32_t inde
     loop->index = index;
     loop->cpu = -1;
     loop->run_tail = &loop->run_list;
+    loop->jobs_tail = &loop->jobs_wait;
     loop->in_size = FSI_IN_BYTES > desc->head_bytes_max + 4096 ? FSI_IN_BYTES : desc->head_bytes_max + 4096;
     loop->in = (char *)fsi_alloc(server, loop->in_size);
     loop->out = (char *)fsi_alloc(server, FSI_OUT_BYTES);
@@ -4744,16 +5846,35 @@ FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
     fsi_release(server, loop->in, loop->in_size);
 }
 
+// A server that was polled may end with requests away: their connections close, handlers that run are waited for.
+FSI_PRIVATE void fsi_server_bring_home(fsv_server *server)
+{
+    for (uint32_t i = 0; i < server->loop_count; i++)
+        if (server->loops[i].wheel.slots[0][0].next) fsi_loop_close_conns(&server->loops[i], true, true);
+    fsi_pool_stop(server);
+    for (uint32_t i = 0; i < server->loop_count; i++) {
+        fsi_pool_retry(&server->loops[i]); // those whose connection has gone come home
+        if (server->loops[i].inbox.cells) fsi_loop_inbox(&server->loops[i]);
+    }
+    fsi_pool_free(server);
+}
+
 FSI_PRIVATE void fsi_server_release(fsv_server *server)
 {
     if (server->loops) {
         fsi_server_close_listeners(server);
+        fsi_server_bring_home(server);
         for (uint32_t i = 0; i < server->loop_count; i++) fsi_loop_free(&server->loops[i]);
         fsi_release(server, server->loops, sizeof(fsi_loop) * server->loop_count);
     }
     for (uint32_t i = 0; i < server->slab_count; i++)
         fsi_release(server, server->slabs[i], sizeof(fsi_conn) * (size_t)FSI_SLAB_CONNS);
     fsi_release(server, server->slabs, sizeof(void *) * server->slab_max);
+    for (uint32_t i = 0; i < server->token_slab_count; i++)
+        fsi_release(server, server->token_slabs[i], sizeof(fsi_token) * (size_t)FSI_SLAB_TOKENS);
+    fsi_release(server, server->token_slabs, sizeof(void *) * server->token_slab_max);
+    fsi_signal_free(&server->token_room);
+    fsi_lock_free(&server->token_lock);
     fsi_release(server, server->threads, sizeof(fsi_thread) * server->loop_count);
     fsi_release(server, server->cpus, sizeof(fsi_cpu) * CPU_SETSIZE);
     fsi_node_free(server, server->root);
@@ -4783,10 +5904,14 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     server->threads = (fsi_thread *)fsi_alloc_zero(server, sizeof(fsi_thread) * server->loop_count);
     server->cpus = (fsi_cpu *)fsi_alloc_zero(server, sizeof(fsi_cpu) * CPU_SETSIZE);
     server->slabs = (void **)fsi_alloc_zero(server, sizeof(void *) * server->slab_max);
+    server->token_slab_max = (desc->tokens_max + FSI_SLAB_TOKENS - 1) / FSI_SLAB_TOKENS;
+    server->token_slabs = (fsi_token **)fsi_alloc_zero(server, sizeof(void *) * server->token_slab_max);
     server->root = fsi_node_new(server, "", 0);
-    if (!server->threads || !server->cpus || !server->slabs || !server->root) return FSV_ERR_MEMORY;
+    if (!server->threads || !server->cpus || !server->slabs || !server->token_slabs || !server->root)
+        return FSV_ERR_MEMORY;
     if (pthread_mutex_init(&server->lock, NULL) != 0) return FSV_ERR_SYSTEM;
     server->lock_made = true;
+    if (!fsi_lock_init(&server->token_lock) || !fsi_signal_init(&server->token_room)) return FSV_ERR_SYSTEM;
     if (desc->pin) server->cpu_count = fsi_cpus(server->cpus);
     for (uint32_t i = 0; i < server->loop_count; i++) {
         if (!fsi_loop_init(&server->loops[i], server, i)) return FSV_ERR_MEMORY;
@@ -4800,6 +5925,8 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     server->fallback.handler = desc->handler;
     server->fallback.user = desc->user;
     server->fallback.method = FSI_METHOD_ANY;
+    server->fallback.blocking = desc->blocking && desc->handler;
+    server->has_blocking = server->fallback.blocking;
     return FSV_OK;
 }
 
@@ -4966,9 +6093,11 @@ FSI_PRIVATE void fsi_loop_main(void *arg)
     fsi_store32(&loop->running, 0);
 }
 
+// Waits for the loops, and then for the workers: no job is left then.
 FSI_PRIVATE void fsi_server_join(fsv_server *server)
 {
     while (server->thread_count > 0) fsi_thread_join(&server->threads[--server->thread_count]);
+    fsi_pool_stop(server);
 }
 
 // Asks every loop to stop; async-signal-safe.
@@ -4983,9 +6112,10 @@ FSI_PRIVATE void fsi_server_stop(fsv_server *server, uint32_t drain_ms)
     }
 }
 
-// Starts threads for loops first .. loop_count-1. False: none of them runs.
+// Starts the workers, and threads for loops first .. loop_count-1. False: none of them runs.
 FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
 {
+    if (fsi_pool_start(server) != FSV_OK) return false;
     for (uint32_t i = first; i < server->loop_count; i++) {
         char name[16];
         (void)snprintf(name, sizeof name, "fsv-loop-%u", i % 10000);
@@ -5007,6 +6137,10 @@ FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
 // A thread of the server's own, that is, inside a handler?
 FSI_PRIVATE bool fsi_server_is_mine(const fsv_server *server)
 {
+    for (uint32_t i = 0; i < server->pool.started; i++) {
+        const fsi_worker *worker = &server->pool.workers[i];
+        if (fsi_load32(&worker->running) && pthread_equal(worker->self, pthread_self())) return true;
+    }
     for (uint32_t i = 0; i < server->loop_count; i++)
         if (fsi_load32(&server->loops[i].running) && pthread_equal(server->loops[i].self, pthread_self())) return true;
     return false;
@@ -5077,6 +6211,7 @@ FSV_API fsv_result fsv_server_free(fsv_server *server)
         fsv_server_stop(server, 0);
         fsi_server_join(server);
     }
+    if (fsi_load32(&server->tokens_held)) return FSV_ERR_STATE;
     fsi_server_release(server);
     return FSV_OK;
 }
@@ -5176,10 +6311,16 @@ FSV_API fsv_result fsv_server_poll(fsv_server *server, uint32_t timeout_ms)
     if (life == FSI_LIFE_ENDED) return FSV_ERR_CLOSED;
     if (life != FSI_LIFE_POLL || fsi_swap32(&server->inside, 1)) return FSV_ERR_STATE;
     fsi_loop *loop = &server->loops[0];
+    if (first && fsi_pool_start(server) != FSV_OK) {
+        fsi_store32(&server->life, FSI_LIFE_ENDED);
+        fsi_store32(&server->inside, 0);
+        return FSV_ERR_SYSTEM;
+    }
     fsi_loop_clock(loop);
     if (first) fsi_loop_listen(loop);
     bool lives = fsi_loop_turn(loop, timeout_ms == UINT32_MAX ? UINT64_MAX : (uint64_t)timeout_ms * 1000);
     if (!lives) {
+        fsi_pool_stop(server);
         fsi_server_close_listeners(server);
         fsi_store32(&server->life, FSI_LIFE_ENDED);
     }
@@ -5227,6 +6368,25 @@ FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv
         for (size_t k = 0; k < sizeof sum / sizeof sum[0]; k++)
             if (loop == UINT32_MAX || loop == i) sum[k] += fsi_peek64(&server->loops[i].counters.v[k]);
     memcpy(stats, sum, sizeof sum);
+    for (uint32_t i = 0; loop == UINT32_MAX && i < server->pool.worker_count; i++) { // workers belong to no loop
+        stats->jobs += fsi_peek64(&server->pool.workers[i].jobs);
+        stats->job_wait_us += fsi_peek64(&server->pool.workers[i].wait_us);
+        stats->job_run_us += fsi_peek64(&server->pool.workers[i].run_us);
+    }
+    if (loop == UINT32_MAX) stats->deferred = fsi_peek64(&server->deferred);
+    return FSV_OK;
+}
+
+FSV_API fsv_result fsv_server_pool_stats(const fsv_server *server, fsv_pool_stats *stats)
+{
+    if (!server || !stats) return FSV_ERR_ARGUMENT;
+    memset(stats, 0, sizeof *stats);
+    stats->workers = server->pool.worker_count;
+    for (uint32_t i = 0; i < server->pool.lane_count; i++) {
+        stats->idle += fsi_load32(&server->pool.lanes[i].idle_count);
+        stats->queued += fsi_queue_count(&server->pool.lanes[i].queue);
+    }
+    stats->tokens = fsi_load32(&server->tokens_held);
     return FSV_OK;
 }
 
@@ -5266,6 +6426,8 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
     if (fsi_load32(&server->life) != FSI_LIFE_NEW) return FSV_ERR_STATE;
     if (!desc->method || !desc->handler || !desc->pattern)
         return fsi_route_bad(server, desc, "method, pattern and handler are required");
+    if (desc->blocking > 1 || (desc->blocking && (desc->on_body || desc->on_room)))
+        return fsi_route_bad(server, desc, "blocking is 0 or 1, and not with on_body or on_room");
     if (desc->pattern[0] != '/') return fsi_route_bad(server, desc, "the pattern must begin with a slash");
     if (!fsi_route_method(server, desc->method, &method))
         return fsi_route_bad(server, desc, "the method is no token, CONNECT, or one other too many");
@@ -5313,6 +6475,8 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
     route->on_close = desc->on_close;
     route->user = desc->user;
     route->body_bytes_max = desc->body_bytes_max;
+    route->blocking = desc->blocking || (server->desc.blocking && !desc->on_body && !desc->on_room);
+    server->has_blocking = server->has_blocking || route->blocking;
     route->next = node->routes;
     node->routes = route;
     server->methods_used |= fsi_route_methods(route);
@@ -5457,8 +6621,11 @@ FSV_API int64_t fsv_request_peer(const fsv_request *request, char *out, size_t s
 {
     fsi_sockaddr at;
     char text[80];
-    if (!request->conn || request->conn->chan.fd < 0 || !fsi_sock_peer(request->conn->chan.fd, &at))
-        return FSV_ERR_CLOSED;
+    fsi_lock *lock = request->off_loop ? &request->loop->server->token_lock : NULL; // the loop may be closing it
+    if (lock) fsi_lock_take(lock);
+    bool known = request->conn && request->conn->chan.fd >= 0 && fsi_sock_peer(request->conn->chan.fd, &at);
+    if (lock) fsi_lock_give(lock);
+    if (!known) return FSV_ERR_CLOSED;
     size_t len = fsi_sockaddr_text(&at, text, sizeof text);
     return fsi_copy_out(out, size, text, len);
 }
@@ -5483,7 +6650,7 @@ FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, co
 FSV_API fsv_result fsv_response_close(fsv_request *request)
 {
     if (!request) return FSV_ERR_ARGUMENT;
-    if (request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
+    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
     request->closing = true;
     return FSV_OK;
 }
@@ -5513,21 +6680,9 @@ FSV_API fsv_result fsv_respond_owned(fsv_request *request, uint32_t status, cons
 
 FSV_API fsv_result fsv_respond_stream(fsv_request *request, uint32_t status, const char *content_type, uint64_t length)
 {
-    size_t type_len = 0;
     if (!request) return FSV_ERR_ARGUMENT;
     if (!request->route || (!request->route->on_body && !request->route->on_room)) return FSV_ERR_STATE;
-    fsv_result result =
-        fsi_answer_check(request, status, content_type, &type_len, length == FSV_LENGTH_UNKNOWN ? 0 : length);
-    if (result != FSV_OK) return result;
-    bool bare = status == 204 || status == 304;
-    request->out_chunked = length == FSV_LENGTH_UNKNOWN && request->head.minor == 1 && !bare;
-    request->out_counted = length != FSV_LENGTH_UNKNOWN;
-    request->out_left = length;
-    request->no_body = request->no_body || bare;
-    fsi_conn_put_head(request->conn, request, status, content_type, type_len, length, request->out_chunked,
-                      request->no_body);
-    request->resp = request->no_body ? FSI_RESP_DONE : FSI_RESP_STREAM;
-    return FSV_OK;
+    return fsi_answer_stream(request, status, content_type, length);
 }
 
 FSV_API fsv_result fsv_stream_write(fsv_request *request, const void *data, size_t len)
@@ -5580,6 +6735,157 @@ FSV_API void fsv_stream_abort(fsv_request *request)
     if (!request || request->resp != FSI_RESP_STREAM) return;
     fsi_conn_flush(request->conn); // what was written before is the peer's
     request->conn->broken = true;
+}
+
+// ---- deferred answers
+
+// On a loop: the request gets a block of its own, and a job. Nothing has changed if that fails.
+FSI_PRIVATE fsv_result fsi_defer_here(fsv_request *request, fsv_token *token)
+{
+    fsi_loop *loop = request->loop;
+    fsi_conn *conn = request->conn;
+    if (!fsi_loop_reserve(loop)) return FSV_ERR_FULL;
+    fsi_job *job = fsi_job_new(conn);
+    fsv_result result = job ? fsi_token_open(job, token) : FSV_ERR_MEMORY;
+    if (result == FSV_OK && !fsi_conn_detach_request(conn)) {
+        fsi_lock_take(&loop->server->token_lock);
+        fsi_token_free(loop->server, job->token);
+        fsi_lock_give(&loop->server->token_lock);
+        result = FSV_ERR_MEMORY;
+    }
+    if (result != FSV_OK) {
+        if (job) fsi_job_free(loop, job);
+        fsi_loop_unreserve(loop);
+        return result;
+    }
+    job->request = conn->request;
+    conn->request->job = job;
+    conn->request->deferred = request->deferred = true; // the handler's view may be the scratch
+    return FSV_OK;
+}
+
+FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token)
+{
+    if (!request || !token) return FSV_ERR_ARGUMENT;
+    memset(token, 0, sizeof *token);
+    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (!request->off_loop && (!request->conn->body_done || request->conn->state != FSI_CONN_EXCHANGE))
+        return FSV_ERR_STATE;
+    fsv_result result = request->off_loop ? fsi_token_open(request->job, token) : fsi_defer_here(request, token);
+    if (result != FSV_OK) return result;
+    request->deferred = true;
+    return FSV_OK;
+}
+
+FSV_API fsv_result fsv_token_respond(fsv_token token, uint32_t status, const char *content_type, const void *body,
+                                     size_t len)
+{
+    if (!token.server || (len && !body)) return FSV_ERR_ARGUMENT;
+    return fsi_token_reply(token, status, content_type, (const char *)body, len, false, NULL, NULL);
+}
+
+FSV_API fsv_result fsv_token_respond_owned(fsv_token token, uint32_t status, const char *content_type, const void *body,
+                                           size_t len, fsv_release_handler release, void *release_user)
+{
+    if (!token.server || (len && !body)) {
+        if (release) release((void *)(uintptr_t)body, release_user);
+        return FSV_ERR_ARGUMENT;
+    }
+    return fsi_token_reply(token, status, content_type, (const char *)body, len, true, release, release_user);
+}
+
+FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char *content_type, uint64_t length)
+{
+    size_t type_len = 0;
+    if (!token.server) return FSV_ERR_ARGUMENT;
+    fsv_result result = fsi_answer_rules(status, content_type, &type_len, length == FSV_LENGTH_UNKNOWN ? 0 : length);
+    if (result != FSV_OK) return result;
+    fsi_job *job = fsi_token_take(token, false);
+    if (!job) return FSV_ERR_CLOSED;
+    if (job->begun)
+        result = FSV_ERR_STATE;
+    else
+        (void)fsi_job_reply(job, status, content_type, type_len, NULL, 0, true, NULL, NULL);
+    job->begun = true;
+    if (result == FSV_OK) job->length = job->length_left = length;
+    fsi_lock_give(&token.server->token_lock);
+    return result;
+}
+
+FSV_API fsv_result fsv_token_write(fsv_token token, const void *data, size_t len)
+{
+    if (!token.server || (len && !data)) return FSV_ERR_ARGUMENT;
+    fsi_chunk *chunk = (fsi_chunk *)fsi_alloc(token.server, sizeof *chunk + len);
+    if (!chunk) return FSV_ERR_MEMORY;
+    chunk->next = NULL;
+    chunk->len = len;
+    if (len) memcpy(chunk + 1, data, len);
+    fsi_job *job = fsi_token_take(token, false);
+    fsv_result result = !job ? FSV_ERR_CLOSED : job->begun ? FSV_OK : FSV_ERR_STATE;
+    if (result == FSV_OK && job->length != FSV_LENGTH_UNKNOWN && len > job->length_left) result = FSV_ERR_LIMIT;
+    if (result == FSV_OK && job->queued >= token.server->desc.out_bytes_max) result = FSV_ERR_FULL;
+    if (result == FSV_OK && len) {
+        if (job->length != FSV_LENGTH_UNKNOWN) job->length_left -= len;
+        job->queued += len;
+        *job->last = chunk;
+        job->last = &chunk->next;
+        chunk = NULL;
+        fsi_job_tell(job);
+    }
+    if (job) fsi_lock_give(&token.server->token_lock);
+    if (chunk) fsi_release(token.server, chunk, sizeof *chunk + len);
+    return result;
+}
+
+FSV_API fsv_result fsv_token_wait(fsv_token token, uint32_t timeout_ms)
+{
+    fsv_result result = FSV_ERR_FULL;
+    if (!token.server) return FSV_ERR_ARGUMENT;
+    fsv_server *server = token.server;
+    uint64_t due = timeout_ms == UINT32_MAX ? UINT64_MAX : fsi_clock_ns() + (uint64_t)timeout_ms * 1000000;
+    fsi_lock_take(&server->token_lock);
+    server->token_waiters++;
+    while (result == FSV_ERR_FULL) {
+        const fsi_token *found = fsi_token_find(token);
+        if (!found || found->state != FSI_TOKEN_OPEN)
+            result = FSV_ERR_CLOSED;
+        else if (!found->job->begun)
+            result = FSV_ERR_STATE;
+        else if (found->job->queued < server->desc.out_bytes_max)
+            result = FSV_OK;
+        else if (due != UINT64_MAX && fsi_clock_ns() >= due)
+            break;
+        else
+            fsi_signal_wait(&server->token_room, &server->token_lock, due);
+    }
+    server->token_waiters--;
+    fsi_lock_give(&server->token_lock);
+    return result;
+}
+
+// Ends a stream, or what never began.
+FSI_PRIVATE fsv_result fsi_token_finish(fsv_token token, bool drop)
+{
+    fsi_job *job = fsi_token_take(token, true);
+    if (!job) return FSV_ERR_CLOSED;
+    if (!job->begun && !drop) {
+        fsi_lock_give(&token.server->token_lock);
+        return FSV_ERR_STATE;
+    }
+    bool short_of = job->begun && job->length != FSV_LENGTH_UNKNOWN && job->length_left;
+    job->cut = job->begun && (drop || short_of);
+    fsi_token_answered(token, job);
+    return short_of && !drop ? FSV_ERR_STATE : FSV_OK;
+}
+
+FSV_API fsv_result fsv_token_end(fsv_token token)
+{
+    return token.server ? fsi_token_finish(token, false) : FSV_ERR_ARGUMENT;
+}
+
+FSV_API void fsv_token_drop(fsv_token token)
+{
+    if (token.server) (void)fsi_token_finish(token, true);
 }
 
 #endif // FASTSERVE_IMPLEMENTATION
