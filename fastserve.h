@@ -212,7 +212,7 @@ typedef void (*fsv_log_handler)(const fsv_log_record *record, void *user);
 // not be read.
 typedef struct fsv_answer {
     uint32_t status;
-    uint32_t loop;        // index of the loop, 0 .. loops-1: enough to keep a log buffer per loop
+    uint32_t loop;        // index of the loop, 0 .. fsv_server_loops-1: enough to keep a log buffer per loop
     uint64_t body_bytes;  // of the response, as handed to the connection
     uint64_t duration_us; // from reading the head to the end of the answer, by the monotonic clock; 0 without a request
     const fsv_request *request;
@@ -222,6 +222,16 @@ typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
 // ---- server ---------------------------------------------------------------------------------------------
 
 #define FSV_LOOPS_PER_CPU 0xffffffffu // as desc.loops: one loop per CPU that this process may use
+
+// Who runs a connection. All models share the state machine, parser, router and handlers; with the last three handlers may
+// block, since nobody else waits behind them. They are there to be compared with, and for handlers that all block; a connection
+// that is kept alive holds its thread, so they answer "Connection: close" and end idle connections while others wait.
+typedef enum fsv_model {
+    FSV_MODEL_EVENT,     // the loops: any number of connections on each
+    FSV_MODEL_POOL_CONN, // a worker takes a whole connection and serves it to its end
+    FSV_MODEL_THREAD,    // a thread for each connection, up to threads_max; more wait in the backlog
+    FSV_MODEL_SYNC       // the loop serves one connection at a time
+} fsv_model;
 
 // Zero means default:  fsv_server_desc desc = {0};  in C,  = {};  in C++.  Copied by fsv_server_create.
 // clang-format off
@@ -260,6 +270,9 @@ typedef struct fsv_server_desc {
     uint32_t queue_per_worker;  // 1: each worker has a queue of jobs_max of its own, served in turn (default 0)
     uint32_t tokens_max;        // deferred answers that may be held at a time, up to 2^24           (default 65536)
     uint32_t defer_timeout_ms;  // a token unanswered for so long, then the client gets a 504        (default 30000)
+    uint32_t model;             // fsv_model; but for FSV_MODEL_EVENT one loop, not pinned, `blocking`
+                                // means nothing, and fsv_server_poll is refused        (default FSV_MODEL_EVENT)
+    uint32_t threads_max;       // of FSV_MODEL_THREAD, 1 to 65536                                   (default 1024)
     fsv_handler handler;        // takes what no route matches: GET HEAD POST PUT DELETE PATCH
                                 // OPTIONS TRACE                                                     (default NULL: 404)
     fsv_answer_handler on_answer; // called after each answer, on its loop: an access log            (default NULL)
@@ -334,7 +347,8 @@ FSV_API uint32_t fsv_server_poll_wait_ms(const fsv_server *server);
 // A second call can only shorten the drain.
 FSV_API void fsv_server_stop(fsv_server *server, uint32_t drain_ms);
 
-// Loops that the server has (after FSV_LOOPS_PER_CPU was resolved). Any thread.
+// Loops that the server has (after FSV_LOOPS_PER_CPU was resolved), the workers or threads that a model gives one included.
+// Any thread.
 FSV_API uint32_t fsv_server_loops(const fsv_server *server);
 
 // CPUs that this process may use: its CPU set, or its cgroup's quota rounded up if that is less. Any thread.
@@ -596,6 +610,8 @@ FSV_API void fsv_token_drop(fsv_token token);
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -696,14 +712,15 @@ typedef struct fsi_park {
 
 // ---- >>queue's
 
-typedef enum fsi_msg_kind { FSI_MSG_NONE, FSI_MSG_CONN, FSI_MSG_JOB, FSI_MSG_STREAM } fsi_msg_kind;
+typedef enum fsi_msg_kind { FSI_MSG_NONE, FSI_MSG_CONN, FSI_MSG_JOB, FSI_MSG_STREAM, FSI_MSG_SOCKET } fsi_msg_kind;
 
+// What it points to is the receiver's from now on: a connection without a loop (FSI_MSG_CONN); a fsi_job, on its way to a worker
+// or home (FSI_MSG_JOB), or with bytes of its answer (FSI_MSG_STREAM: it keeps its slot). FSI_MSG_SOCKET, to a worker, has an
+// accepted descriptor as number.
 typedef struct fsi_msg {
     uint32_t kind; // fsi_msg_kind
-    uint32_t flags;
-    void *
-        ptr; // the receiver's from now on: FSI_MSG_CONN: a connection without a loop; FSI_MSG_JOB: a fsi_job, to a worker
-             // or home with its answer; FSI_MSG_STREAM: a fsi_job that has bytes, which keeps its slot
+    uint32_t number;
+    void *ptr;
 } fsi_msg;
 
 typedef struct fsi_cell {
@@ -985,7 +1002,10 @@ struct fsi_conn {
     fsv_request *request; // detached request in progress
     fsi_out *out, *out_last;
     uint64_t body_left;    // of a body with Content-Length; of a chunked one, what has come
-    uint64_t window_bytes; // of the body in the current body_timeout window
+    union {
+        uint64_t window_bytes; // of the body in the current body_timeout window
+        uint64_t idle_ms;      // between requests, where a model cares: since when
+    };
     fsi_chunked chunked;
     uint32_t carry_len, carry_cap;
     uint32_t out_queued; // bytes in `out`, saturating
@@ -1132,6 +1152,7 @@ struct fsi_worker {
     fsi_lane *lane;
     fsi_worker *next_idle; // under the lane's lock
     bool parked;           // on the idle list, likewise
+    fsi_loop *loop;        // of FSV_MODEL_POOL_CONN: for the connection that it serves
     uint32_t running;      // atomic: `self` is valid
     pthread_t self;
     fsi_park park;
@@ -1139,6 +1160,23 @@ struct fsi_worker {
     uint64_t jobs, wait_us, run_us; // counted by it alone
     char pad[FSV_CACHE_LINE];
 };
+
+// A thread for one connection at a time. The record stays until the server is freed, and serves again.
+typedef struct fsi_server_thread {
+    fsi_loop loop;
+    fsi_thread thread;
+    struct fsi_server_thread *next; // of those that have ended, under `lock` until the acceptor takes them all
+    int fd;
+    bool started; // its thread is to be joined
+} fsi_server_thread;
+
+typedef struct fsi_crew {
+    fsi_server_thread **all; // threads_max; entries stay
+    uint32_t count;          // atomic
+    fsi_server_thread *free; // the acceptor's
+    fsi_server_thread *done; // their threads are to be joined
+    fsi_lock lock;           // of done
+} fsi_crew;
 
 typedef struct fsi_pool {
     fsi_lane *lanes;
@@ -1180,6 +1218,7 @@ struct fsv_server {
     bool conns_asked;  // conns_max is not the default
     bool has_blocking; // some handler runs on a worker
     fsi_pool pool;
+    fsi_crew crew;
     fsi_lock token_lock;   // of the table, the free list and streams
     fsi_signal token_room; // of streams that wait for it
     uint32_t token_waiters;
@@ -1197,6 +1236,7 @@ struct fsv_server {
     uint64_t looked_us; // at the CPUs, by one loop for all
     uint32_t looking;   // one does right now
     uint32_t tokens_held;
+    uint32_t crowded; // a connection waits in the backlog for which the model has no thread yet
     uint64_t deferred; // so far, under token_lock
     char pad1[FSV_CACHE_LINE];
 };
@@ -2878,6 +2918,16 @@ FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
 }
 #endif
 
+// Something can be read, or accepted, at once.
+FSI_PRIVATE bool fsi_sock_readable(int fd)
+{
+    struct pollfd look;
+    look.fd = fd;
+    look.events = POLLIN;
+    look.revents = 0;
+    return poll(&look, 1, 0) > 0;
+}
+
 // ---------------------------------------------------------------------------------------------------------
 // >>io   The one interface under everything; one of the sections after this fills it. One socket is one channel with
 //        at most one read and one write in progress.
@@ -3697,11 +3747,20 @@ FSI_PRIVATE void fsi_conn_say_continue(fsi_conn *conn)
     conn->loop->out_len = (size_t)(at - conn->loop->out);
 }
 
+// Somebody waits for the thread that serves this connection.
+FSI_PRIVATE bool fsi_model_crowded(const fsi_loop *loop)
+{
+    const fsv_server *server = loop->server;
+    if (server->desc.model == FSV_MODEL_POOL_CONN) return fsi_queue_count(&server->pool.lanes[0].queue) != 0;
+    return fsi_load32(&server->crowded) != 0;
+}
+
 // Decides whether the connection stays open after the answer that is about to be written.
 FSI_INLINE bool fsi_conn_will_keep(fsi_conn *conn, const fsv_request *request, bool whole)
 {
     fsi_loop *loop = conn->loop;
     if (!conn->keep || request->closing || loop->stopping) return false;
+    if (FSI_UNLIKELY(loop->server->desc.model) && fsi_model_crowded(loop)) return false;
     if (conn->body_done || !whole) return true;
     // Answered before the body was read: what has come already can be passed over, more cannot be waited for.
     return !conn->body_chunked && conn->body_left <= loop->in_len - loop->in_at;
@@ -4602,6 +4661,27 @@ FSI_INLINE void fsi_conn_run_later(fsi_conn *conn)
     loop->run_tail = &conn->next;
 }
 
+#define FSI_IDLE_STEP_MS 100
+
+// Where an idle connection holds a thread, it looks now and then whether others wait.
+FSI_COLD void fsi_conn_idle_step(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    uint32_t idle = loop->server->desc.idle_timeout_ms;
+    conn->idle_ms = loop->now_ms;
+    fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + (idle < FSI_IDLE_STEP_MS ? idle : FSI_IDLE_STEP_MS));
+}
+
+// True: it goes on waiting.
+FSI_COLD bool fsi_conn_idles_on(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    if (conn->state != FSI_CONN_HEAD || conn->carry || conn->out) return false;
+    if (fsi_model_crowded(loop) || loop->now_ms >= conn->idle_ms + loop->server->desc.idle_timeout_ms) return false;
+    fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + FSI_IDLE_STEP_MS);
+    return true;
+}
+
 // What the connection waits for decides when it has waited long enough.
 FSI_INLINE void fsi_conn_set_timer(fsi_conn *conn, bool had_carry)
 {
@@ -4615,7 +4695,9 @@ FSI_INLINE void fsi_conn_set_timer(fsi_conn *conn, bool had_carry)
             fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->defer_timeout_ms); // absolute
         conn->window_open = true;
     } else if (FSI_LIKELY(conn->state == FSI_CONN_HEAD)) {
-        if (FSI_LIKELY(!conn->carry))
+        if (FSI_UNLIKELY(desc->model) && !conn->carry)
+            fsi_conn_idle_step(conn);
+        else if (FSI_LIKELY(!conn->carry))
             fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->idle_timeout_ms);
         else if (!had_carry)
             fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->head_timeout_ms); // absolute
@@ -4726,6 +4808,7 @@ FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
     fsi_loop *loop = conn->loop;
     const fsv_server_desc *desc = &loop->server->desc;
     bool reading = conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE;
+    if (desc->model && fsi_conn_idles_on(conn)) return;
     if (conn->state == FSI_CONN_AWAY && !conn->out) {
         fsi_conn_away_timeout(conn);
         return;
@@ -4771,7 +4854,7 @@ FSI_PRIVATE void fsi_loop_send(fsi_loop *loop, fsi_msg_kind kind, void *ptr)
 {
     fsi_msg msg;
     msg.kind = (uint32_t)kind;
-    msg.flags = 0;
+    msg.number = 0;
     msg.ptr = ptr;
     while (!fsi_queue_push(&loop->inbox, msg)) continue;
     fsi_loop_wake(loop);
@@ -4857,12 +4940,16 @@ FSI_PRIVATE void fsi_loop_listen(fsi_loop *loop)
     loop->accept_paused = false;
 }
 
+static bool fsi_model_has_room(fsi_loop *loop, const fsi_chan *listener); // upcalls, in >>worker
+static bool fsi_model_place(fsi_loop *loop, int fd);
+
 // Accepts at most max connections from a listener, its own or another loop's. Returns how many.
 FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, uint32_t max)
 {
     fsv_server *server = loop->server;
     uint32_t n = 0;
     while (n < max) {
+        if (FSI_UNLIKELY(server->desc.model) && !fsi_model_has_room(loop, listener)) break;
         int fd = fsi_io_accept(listener);
         if (fd == FSI_PENDING) break;
         if (fd == FSI_EMPTY) {
@@ -4874,13 +4961,23 @@ FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, u
         uint32_t open = fsi_add32(&server->conns_open, 1);
         if (open >= server->desc.conns_max) {
             fsi_loop_turn_away(loop, fd, open >= server->desc.conns_max + FSI_SPARE_CONNS);
-        } else if (!fsi_loop_adopt(loop, fd)) {
+        } else if (server->desc.model ? !fsi_model_place(loop, fd) : !fsi_loop_adopt(loop, fd)) {
             fsi_add32(&server->conns_open, (uint32_t)-1);
             fsi_log(server, 0, "accept_failed", errno, "no memory or event for a connection, it was closed");
             close(fd);
         }
     }
     return n;
+}
+
+// Places connections that had to wait in the backlog.
+FSI_COLD void fsi_loop_accept_again(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    if (loop->accept_paused || !fsi_model_has_room(loop, NULL)) return;
+    fsi_store32(&server->crowded, 0);
+    for (uint32_t i = 0; i < server->address_count && !fsi_load32(&server->crowded); i++)
+        if (loop->listeners[i].chan.fd >= 0) (void)fsi_loop_accept(loop, &loop->listeners[i].chan, UINT32_MAX);
 }
 
 // Upcall of >>io.
@@ -4942,6 +5039,7 @@ FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
             break;
         case FSI_MSG_JOB: fsi_conn_hear((fsi_job *)msg.ptr, true); break;
         case FSI_MSG_STREAM: fsi_conn_hear((fsi_job *)msg.ptr, false); break;
+        case FSI_MSG_SOCKET:
         case FSI_MSG_NONE: fsi_loop_unreserve(loop); break;
         }
     }
@@ -4988,6 +5086,15 @@ FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
         }
 }
 
+// Every loop, those of workers and threads included: 0 .. until NULL. Any thread; async-signal-safe.
+FSI_PRIVATE fsi_loop *fsi_server_loop(fsv_server *server, uint32_t i)
+{
+    if (i < server->loop_count) return &server->loops[i];
+    i -= server->loop_count;
+    if (server->desc.model == FSV_MODEL_POOL_CONN) return i < server->pool.worker_count ? server->pool.workers[i].loop : NULL;
+    return i < fsi_load32(&server->crew.count) ? &server->crew.all[i]->loop : NULL;
+}
+
 // Closes one address on every loop. A socket file goes first: once the socket is closed a successor may have put its
 // own there.
 FSI_PRIVATE void fsi_server_close_address(fsv_server *server, uint32_t index)
@@ -5019,6 +5126,7 @@ FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
     loop->stopping = true;
     loop->drain_due_ms = loop->now_ms + drain;
     loop->fresh_due_ms = loop->now_ms + (drain < FSI_DRAIN_FRESH_MS ? drain : FSI_DRAIN_FRESH_MS);
+    if (!loop->listeners) return; // a worker's
     for (uint32_t i = 0; i < server->address_count; i++)
         if (loop->listeners[i].chan.fd >= 0)
             (void)fsi_loop_accept(loop, &loop->listeners[i].chan, server->desc.backlog + 1);
@@ -5096,9 +5204,56 @@ FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
     fsi_loop_timers(loop);
     fsi_balance_moves(loop);
     fsi_loop_bury(loop);
+    if (FSI_UNLIKELY(fsi_load32(&loop->server->crowded)) && loop->listeners) fsi_loop_accept_again(loop);
     bool ended = fsi_load32(&loop->server->stop) && fsi_loop_stop(loop);
     fsi_balance_turn_ends(loop);
     return !ended;
+}
+
+FSI_PRIVATE bool fsi_loop_init(fsi_loop *loop, fsv_server *server, uint32_t index)
+{
+    const fsv_server_desc *desc = &server->desc;
+    loop->server = server;
+    loop->index = index;
+    loop->cpu = -1;
+    loop->run_tail = &loop->run_list;
+    loop->jobs_tail = &loop->jobs_wait;
+    loop->in_size = FSI_IN_BYTES > desc->head_bytes_max + 4096 ? FSI_IN_BYTES : desc->head_bytes_max + 4096;
+    loop->in = (char *)fsi_alloc(server, loop->in_size);
+    loop->out = (char *)fsi_alloc(server, FSI_OUT_BYTES);
+    loop->fields = (fsi_field *)fsi_alloc(server, sizeof(fsi_field) * desc->fields_max);
+    loop->path = (char *)fsi_alloc(server, desc->head_bytes_max + 1);
+    if (!loop->in || !loop->out || !loop->fields || !loop->path) return false;
+    bool accepts = index < server->loop_count;
+    if (accepts) {
+        loop->listeners = (fsi_listener *)fsi_alloc_zero(server, sizeof(fsi_listener) * FSI_ADDRESSES_MAX);
+        if (!loop->listeners) return false;
+        for (uint32_t i = 0; i < FSI_ADDRESSES_MAX; i++) fsi_chan_init(&loop->listeners[i].chan, FSI_CHAN_LISTENER);
+    }
+    loop->scratch.loop = loop;
+    fsi_loop_clock(loop);
+    fsi_wheel_init(&loop->wheel, loop->now_ms);
+    // A worker's has one connection, which sends few messages.
+    return fsi_queue_init(&loop->inbox, server, accepts || desc->inbox_max < 16 ? desc->inbox_max : 16);
+}
+
+// Closes what the loop still has and returns its memory. Safe on a half-built one.
+FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    if (!server) return; // the inbox is empty: a loop ends only when no connection is open, moving ones included
+    if (loop->wheel.slots[0][0].next) fsi_loop_close_conns(loop, true, true);
+    fsi_loop_run_list(loop);
+    fsi_balance_moves(loop);
+    fsi_loop_bury(loop);
+    fsi_io_free(&loop->io);
+    fsi_blocks_free(loop);
+    fsi_queue_free(&loop->inbox, server);
+    if (loop->listeners) fsi_release(server, loop->listeners, sizeof(fsi_listener) * FSI_ADDRESSES_MAX);
+    fsi_release(server, loop->path, server->desc.head_bytes_max + 1);
+    fsi_release(server, loop->fields, sizeof(fsi_field) * server->desc.fields_max);
+    fsi_release(server, loop->out, FSI_OUT_BYTES);
+    fsi_release(server, loop->in, loop->in_size);
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -5391,7 +5546,7 @@ FSI_PRIVATE bool fsi_pool_push(fsi_loop *loop, fsi_job *job)
     fsi_pool *pool = &loop->server->pool;
     fsi_msg msg;
     msg.kind = FSI_MSG_JOB;
-    msg.flags = 0;
+    msg.number = 0;
     msg.ptr = job;
     for (uint32_t tries = 0; tries < pool->lane_count; tries++) {
         fsi_lane *lane = &pool->lanes[loop->jobs_turn++ % pool->lane_count];
@@ -5517,6 +5672,22 @@ FSI_PRIVATE void fsi_worker_sleep(fsi_worker *worker)
     fsi_fence();
 }
 
+// Serves one connection to its end, on a loop that has no other. Takes the socket over.
+FSI_PRIVATE void fsi_loop_serve(fsi_loop *loop, int fd)
+{
+    fsi_loop_clock(loop);
+    if (!fsi_loop_adopt(loop, fd)) {
+        (void)fsi_add32(&loop->server->conns_open, (uint32_t)-1);
+        fsi_log(loop->server, 0, "accept_failed", errno, "no memory or event for a connection, it was closed");
+        close(fd);
+        return;
+    }
+    fsi_fence();
+    if (fsi_load32(&loop->server->stop)) fsi_store32(&loop->woken, 1); // who stops may not have seen this loop
+    if (loop->stopping) loop->fresh_due_ms = loop->now_ms + FSI_DRAIN_FRESH_MS;
+    while (loop->conns) (void)fsi_loop_turn(loop, UINT64_MAX);
+}
+
 // Body of a worker's thread.
 FSI_PRIVATE void fsi_worker_main(void *arg)
 {
@@ -5529,7 +5700,10 @@ FSI_PRIVATE void fsi_worker_main(void *arg)
         if (fsi_queue_pop(&lane->queue, &msg)) {
             if (fsi_queue_count(&lane->queue)) fsi_lane_look(lane);
             fsi_pool_feed(worker->server);
-            fsi_worker_run(worker, (fsi_job *)msg.ptr);
+            if (msg.kind == FSI_MSG_SOCKET)
+                fsi_loop_serve(worker->loop, (int)msg.number);
+            else
+                fsi_worker_run(worker, (fsi_job *)msg.ptr);
         } else if (fsi_load32(&worker->server->pool.stop)) {
             break;
         } else {
@@ -5552,7 +5726,12 @@ FSI_PRIVATE void fsi_pool_stop(fsv_server *server)
 FSI_PRIVATE void fsi_pool_free(fsv_server *server)
 {
     fsi_pool *pool = &server->pool;
-    for (uint32_t i = 0; pool->workers && i < pool->worker_count; i++) fsi_park_free(&pool->workers[i].park);
+    for (uint32_t i = 0; pool->workers && i < pool->worker_count; i++) {
+        fsi_park_free(&pool->workers[i].park);
+        if (!pool->workers[i].loop) continue;
+        fsi_loop_free(pool->workers[i].loop);
+        fsi_release(server, pool->workers[i].loop, sizeof(fsi_loop));
+    }
     for (uint32_t i = 0; pool->lanes && i < pool->lane_count; i++) {
         fsi_queue_free(&pool->lanes[i].queue, server);
         fsi_lock_free(&pool->lanes[i].lock);
@@ -5562,12 +5741,24 @@ FSI_PRIVATE void fsi_pool_free(fsv_server *server)
     memset(pool, 0, sizeof *pool);
 }
 
+// A loop of its own, for one connection at a time.
+FSI_PRIVATE fsv_result fsi_worker_loop(fsi_worker *worker, uint32_t index)
+{
+    fsi_loop *loop = (fsi_loop *)fsi_alloc_zero(worker->server, sizeof *loop);
+    if (!loop) return FSV_ERR_MEMORY;
+    worker->loop = loop;
+    loop->io.fd = loop->io.wake.fd = -1;
+    if (!fsi_loop_init(loop, worker->server, index)) return FSV_ERR_MEMORY;
+    return fsi_io_init(&loop->io, loop) ? FSV_OK : FSV_ERR_SYSTEM;
+}
+
 FSI_PRIVATE fsv_result fsi_pool_build(fsv_server *server)
 {
     const fsv_server_desc *desc = &server->desc;
     fsi_pool *pool = &server->pool;
     pool->worker_count = desc->workers;
-    pool->lane_count = desc->queue_per_worker ? desc->workers : 1;
+    bool conns = desc->model == FSV_MODEL_POOL_CONN;
+    pool->lane_count = desc->queue_per_worker && !conns ? desc->workers : 1;
     pool->workers = (fsi_worker *)fsi_alloc_zero(server, sizeof(fsi_worker) * pool->worker_count);
     pool->lanes = (fsi_lane *)fsi_alloc_zero(server, sizeof(fsi_lane) * pool->lane_count);
     if (!pool->workers || !pool->lanes) return FSV_ERR_MEMORY;
@@ -5579,6 +5770,8 @@ FSI_PRIVATE fsv_result fsi_pool_build(fsv_server *server)
         pool->workers[i].server = server;
         pool->workers[i].lane = &pool->lanes[i % pool->lane_count];
         if (!fsi_park_init(&pool->workers[i].park)) return FSV_ERR_SYSTEM;
+        fsv_result result = conns ? fsi_worker_loop(&pool->workers[i], server->loop_count + i) : FSV_OK;
+        if (result != FSV_OK) return result;
     }
     return FSV_OK;
 }
@@ -5603,6 +5796,138 @@ FSI_PRIVATE fsv_result fsi_pool_start(fsv_server *server)
     fsi_pool_stop(server);
     fsi_pool_free(server);
     return result;
+}
+
+// ---- models: whole connections given to threads
+
+// A socket to a worker. False: the queue is full.
+FSI_PRIVATE bool fsi_model_push(fsi_loop *loop, int fd)
+{
+    fsi_lane *lane = &loop->server->pool.lanes[0];
+    fsi_msg msg;
+    msg.kind = FSI_MSG_SOCKET;
+    msg.number = (uint32_t)fd;
+    msg.ptr = NULL;
+    if (!fsi_queue_push(&lane->queue, msg)) return false;
+    fsi_lane_look(lane);
+    return true;
+}
+
+// Body of a connection's thread.
+FSI_PRIVATE void fsi_crew_main(void *arg)
+{
+    fsi_server_thread *mine = (fsi_server_thread *)arg;
+    fsv_server *server = mine->loop.server;
+    mine->loop.self = pthread_self();
+    fsi_store32(&mine->loop.running, 1);
+    fsi_loop_serve(&mine->loop, mine->fd);
+    fsi_store32(&mine->loop.running, 0);
+    fsi_lock_take(&server->crew.lock);
+    mine->next = server->crew.done;
+    server->crew.done = mine;
+    fsi_lock_give(&server->crew.lock);
+    if (fsi_load32(&server->crowded)) fsi_loop_wake(&server->loops[0]);
+}
+
+// A record that is free, or a new one. NULL: memory, or the system.
+FSI_PRIVATE fsi_server_thread *fsi_crew_get(fsv_server *server)
+{
+    fsi_crew *crew = &server->crew;
+    fsi_server_thread *record = crew->free;
+    if (record) {
+        crew->free = record->next;
+        if (record->started) fsi_thread_join(&record->thread);
+        record->started = false;
+        return record;
+    }
+    record = (fsi_server_thread *)fsi_alloc_zero(server, sizeof *record);
+    if (!record) return NULL;
+    record->loop.io.fd = record->loop.io.wake.fd = -1;
+    if (fsi_loop_init(&record->loop, server, server->loop_count + crew->count) &&
+        fsi_io_init(&record->loop.io, &record->loop)) {
+        crew->all[crew->count] = record;
+        fsi_store32(&crew->count, crew->count + 1);
+        return record;
+    }
+    record->loop.io.fd = -1;
+    fsi_loop_free(&record->loop);
+    fsi_release(server, record, sizeof *record);
+    return NULL;
+}
+
+FSI_PRIVATE bool fsi_crew_serve(fsv_server *server, int fd)
+{
+    char name[16];
+    fsi_server_thread *record = fsi_crew_get(server);
+    if (!record) return false;
+    record->fd = fd;
+    (void)snprintf(name, sizeof name, "fsv-conn-%u", record->loop.index % 10000);
+    record->started = fsi_thread_start(&record->thread, fsi_crew_main, record, name);
+    if (record->started) return true;
+    fsi_log(server, 0, "thread_failed", errno, "no thread for a connection");
+    record->next = server->crew.free;
+    server->crew.free = record;
+    return false;
+}
+
+// Takes over what has ended. True: one more connection can have a thread.
+FSI_PRIVATE bool fsi_crew_has_room(fsv_server *server)
+{
+    fsi_crew *crew = &server->crew;
+    if (crew->free || crew->count < server->desc.threads_max) return true;
+    fsi_lock_take(&crew->lock);
+    crew->free = crew->done;
+    crew->done = NULL;
+    fsi_lock_give(&crew->lock);
+    return crew->free != NULL;
+}
+
+FSI_PRIVATE void fsi_crew_join(fsv_server *server)
+{
+    for (uint32_t i = 0; i < server->crew.count; i++) {
+        fsi_server_thread *record = server->crew.all[i];
+        if (record->started) fsi_thread_join(&record->thread);
+        record->started = false;
+    }
+}
+
+FSI_PRIVATE void fsi_crew_free(fsv_server *server)
+{
+    fsi_crew *crew = &server->crew;
+    for (uint32_t i = 0; i < crew->count; i++) {
+        fsi_loop_free(&crew->all[i]->loop);
+        fsi_release(server, crew->all[i], sizeof(fsi_server_thread));
+    }
+    crew->count = 0;
+    fsi_release(server, crew->all, sizeof(void *) * server->desc.threads_max);
+    crew->all = NULL;
+    fsi_lock_free(&crew->lock);
+}
+
+// Whether one more connection can be accepted. If not, and one waits, the model is crowded until a thread is free.
+static bool fsi_model_has_room(fsi_loop *loop, const fsi_chan *listener)
+{
+    fsv_server *server = loop->server;
+    const fsi_queue *queue = server->pool.lanes ? &server->pool.lanes[0].queue : NULL;
+    for (int look = 0; look < 2; look++) {
+        if (server->desc.model == FSV_MODEL_SYNC && loop->conns == 0) return true;
+        if (server->desc.model == FSV_MODEL_THREAD && fsi_crew_has_room(server)) return true;
+        if (server->desc.model == FSV_MODEL_POOL_CONN && fsi_queue_count(queue) <= queue->mask) return true;
+        if (look || (listener && !fsi_sock_readable(listener->fd))) return false;
+        fsi_store32(&server->crowded, 1);
+        if (queue) fsi_pool_be_hungry(loop);
+        fsi_fence(); // and look again: room may have come before it was said
+    }
+    return false;
+}
+
+// Gives an accepted socket to who serves it. False: nobody can.
+static bool fsi_model_place(fsi_loop *loop, int fd)
+{
+    fsv_server *server = loop->server;
+    if (server->desc.model == FSV_MODEL_POOL_CONN) return fsi_model_push(loop, fd);
+    if (server->desc.model == FSV_MODEL_THREAD) return fsi_crew_serve(server, fd);
+    return fsi_loop_adopt(loop, fd) != NULL;
 }
 
 // ---- tokens
@@ -5753,6 +6078,7 @@ FSI_PRIVATE void fsi_desc_complete(fsv_server_desc *desc)
     FSI_DEFAULT(inbox_max, 4096);
     FSI_DEFAULT(workers, 16);
     FSI_DEFAULT(jobs_max, 1024);
+    FSI_DEFAULT(threads_max, 1024);
     FSI_DEFAULT(tokens_max, 65536);
     FSI_DEFAULT(defer_timeout_ms, 30000);
 #undef FSI_DEFAULT
@@ -5782,6 +6108,10 @@ FSI_PRIVATE fsv_result fsi_desc_check(const fsv_server *server)
         return fsi_desc_bad(server, "jobs_max", "must be a power of two, 2 to 2^20");
     if (desc->workers > 4096) return fsi_desc_bad(server, "workers", "must be 1 to 4096");
     if (desc->tokens_max > 1u << 24) return fsi_desc_bad(server, "tokens_max", "must be at most 2^24");
+    if (desc->model > FSV_MODEL_SYNC) return fsi_desc_bad(server, "model", "must be one of fsv_model");
+    if (desc->model && (desc->loops != 1 || desc->pin))
+        return fsi_desc_bad(server, "model", "other than FSV_MODEL_EVENT has one loop that is not pinned");
+    if (desc->threads_max > 65536) return fsi_desc_bad(server, "threads_max", "must be 1 to 65536");
     if (desc->blocking > 1) return fsi_desc_bad(server, "blocking", "must be 0 or 1");
     if (desc->jobs_wait > 1) return fsi_desc_bad(server, "jobs_wait", "must be 0 or 1");
     if (desc->queue_per_worker > 1) return fsi_desc_bad(server, "queue_per_worker", "must be 0 or 1");
@@ -5795,7 +6125,7 @@ FSI_PRIVATE fsv_result fsi_desc_check(const fsv_server *server)
 FSI_PRIVATE void fsi_server_clamp_conns(fsv_server *server)
 {
     struct rlimit limit;
-    uint64_t reserve = 32 + FSI_SPARE_CONNS + (uint64_t)server->loop_count * 8, room;
+    uint64_t reserve = 32 + FSI_SPARE_CONNS + (uint64_t)fsv_server_loops(server) * (server->desc.model ? 3 : 8), room;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
     room = limit.rlim_cur > reserve + 1 ? limit.rlim_cur - reserve : 1;
     if (server->desc.conns_max <= room) return;
@@ -5803,47 +6133,6 @@ FSI_PRIVATE void fsi_server_clamp_conns(fsv_server *server)
             "conns_max is %u instead of %u: the descriptor limit is %llu", (uint32_t)room, server->desc.conns_max,
             (unsigned long long)limit.rlim_cur);
     server->desc.conns_max = (uint32_t)room;
-}
-
-FSI_PRIVATE bool fsi_loop_init(fsi_loop *loop, fsv_server *server, uint32_t index)
-{
-    const fsv_server_desc *desc = &server->desc;
-    loop->server = server;
-    loop->index = index;
-    loop->cpu = -1;
-    loop->run_tail = &loop->run_list;
-    loop->jobs_tail = &loop->jobs_wait;
-    loop->in_size = FSI_IN_BYTES > desc->head_bytes_max + 4096 ? FSI_IN_BYTES : desc->head_bytes_max + 4096;
-    loop->in = (char *)fsi_alloc(server, loop->in_size);
-    loop->out = (char *)fsi_alloc(server, FSI_OUT_BYTES);
-    loop->fields = (fsi_field *)fsi_alloc(server, sizeof(fsi_field) * desc->fields_max);
-    loop->path = (char *)fsi_alloc(server, desc->head_bytes_max + 1);
-    loop->listeners = (fsi_listener *)fsi_alloc_zero(server, sizeof(fsi_listener) * FSI_ADDRESSES_MAX);
-    if (!loop->in || !loop->out || !loop->fields || !loop->path || !loop->listeners) return false;
-    for (uint32_t i = 0; i < FSI_ADDRESSES_MAX; i++) fsi_chan_init(&loop->listeners[i].chan, FSI_CHAN_LISTENER);
-    loop->scratch.loop = loop;
-    fsi_loop_clock(loop);
-    fsi_wheel_init(&loop->wheel, loop->now_ms);
-    return fsi_queue_init(&loop->inbox, server, desc->inbox_max);
-}
-
-// Closes what the loop still has and returns its memory. Safe on a half-built one.
-FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
-{
-    fsv_server *server = loop->server;
-    if (!server) return; // the inbox is empty: a loop ends only when no connection is open, moving ones included
-    if (loop->wheel.slots[0][0].next) fsi_loop_close_conns(loop, true, true);
-    fsi_loop_run_list(loop);
-    fsi_balance_moves(loop);
-    fsi_loop_bury(loop);
-    fsi_io_free(&loop->io);
-    fsi_blocks_free(loop);
-    fsi_queue_free(&loop->inbox, server);
-    fsi_release(server, loop->listeners, sizeof(fsi_listener) * FSI_ADDRESSES_MAX);
-    fsi_release(server, loop->path, server->desc.head_bytes_max + 1);
-    fsi_release(server, loop->fields, sizeof(fsi_field) * server->desc.fields_max);
-    fsi_release(server, loop->out, FSI_OUT_BYTES);
-    fsi_release(server, loop->in, loop->in_size);
 }
 
 // A server that was polled may end with requests away: their connections close, handlers that run are waited for.
@@ -5864,6 +6153,7 @@ FSI_PRIVATE void fsi_server_release(fsv_server *server)
     if (server->loops) {
         fsi_server_close_listeners(server);
         fsi_server_bring_home(server);
+        fsi_crew_free(server);
         for (uint32_t i = 0; i < server->loop_count; i++) fsi_loop_free(&server->loops[i]);
         fsi_release(server, server->loops, sizeof(fsi_loop) * server->loop_count);
     }
@@ -5895,7 +6185,7 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     if (desc->pin && !FSI_LOCALITY) return FSV_ERR_UNSUPPORTED;
     fsi_server_clamp_conns(server);
     server->slab_max =
-        (uint32_t)(((uint64_t)desc->conns_max + FSI_SPARE_CONNS + (uint64_t)server->loop_count * 3 * FSI_SLAB_CONNS) /
+        (uint32_t)(((uint64_t)desc->conns_max + FSI_SPARE_CONNS + (uint64_t)fsv_server_loops(server) * 3 * FSI_SLAB_CONNS) /
                        FSI_SLAB_CONNS +
                    2);
     server->loops = (fsi_loop *)fsi_alloc_zero(server, sizeof(fsi_loop) * server->loop_count);
@@ -5912,6 +6202,11 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     if (pthread_mutex_init(&server->lock, NULL) != 0) return FSV_ERR_SYSTEM;
     server->lock_made = true;
     if (!fsi_lock_init(&server->token_lock) || !fsi_signal_init(&server->token_room)) return FSV_ERR_SYSTEM;
+    if (desc->model == FSV_MODEL_THREAD) {
+        server->crew.all = (fsi_server_thread **)fsi_alloc_zero(server, sizeof(void *) * desc->threads_max);
+        if (!server->crew.all) return FSV_ERR_MEMORY;
+        if (!fsi_lock_init(&server->crew.lock)) return FSV_ERR_SYSTEM;
+    }
     if (desc->pin) server->cpu_count = fsi_cpus(server->cpus);
     for (uint32_t i = 0; i < server->loop_count; i++) {
         if (!fsi_loop_init(&server->loops[i], server, i)) return FSV_ERR_MEMORY;
@@ -5925,8 +6220,8 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     server->fallback.handler = desc->handler;
     server->fallback.user = desc->user;
     server->fallback.method = FSI_METHOD_ANY;
-    server->fallback.blocking = desc->blocking && desc->handler;
-    server->has_blocking = server->fallback.blocking;
+    server->fallback.blocking = desc->blocking && desc->handler && !desc->model;
+    server->has_blocking = server->fallback.blocking || desc->model == FSV_MODEL_POOL_CONN;
     return FSV_OK;
 }
 
@@ -6098,17 +6393,20 @@ FSI_PRIVATE void fsi_server_join(fsv_server *server)
 {
     while (server->thread_count > 0) fsi_thread_join(&server->threads[--server->thread_count]);
     fsi_pool_stop(server);
+    fsi_crew_join(server);
 }
 
 // Asks every loop to stop; async-signal-safe.
 FSI_PRIVATE void fsi_server_stop(fsv_server *server, uint32_t drain_ms)
 {
+    fsi_loop *loop;
     uint64_t seen = fsi_load64(&server->stop_drain_ms);
     while (drain_ms < seen && !fsi_cas64(&server->stop_drain_ms, &seen, drain_ms)) continue;
     fsi_store32(&server->stop, 1);
-    for (uint32_t i = 0; i < server->loop_count; i++) {
-        fsi_store32(&server->loops[i].woken, 1);
-        fsi_io_wake(&server->loops[i].io);
+    fsi_fence(); // a thread that was just made looks at it before it waits
+    for (uint32_t i = 0; (loop = fsi_server_loop(server, i)) != NULL; i++) {
+        fsi_store32(&loop->woken, 1);
+        fsi_io_wake(&loop->io);
     }
 }
 
@@ -6135,14 +6433,15 @@ FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
 }
 
 // A thread of the server's own, that is, inside a handler?
-FSI_PRIVATE bool fsi_server_is_mine(const fsv_server *server)
+FSI_PRIVATE bool fsi_server_is_mine(fsv_server *server)
 {
     for (uint32_t i = 0; i < server->pool.started; i++) {
         const fsi_worker *worker = &server->pool.workers[i];
         if (fsi_load32(&worker->running) && pthread_equal(worker->self, pthread_self())) return true;
     }
-    for (uint32_t i = 0; i < server->loop_count; i++)
-        if (fsi_load32(&server->loops[i].running) && pthread_equal(server->loops[i].self, pthread_self())) return true;
+    const fsi_loop *loop;
+    for (uint32_t i = 0; (loop = fsi_server_loop(server, i)) != NULL; i++)
+        if (fsi_load32(&loop->running) && pthread_equal(loop->self, pthread_self())) return true;
     return false;
 }
 
@@ -6305,7 +6604,7 @@ FSV_API fsv_result fsv_server_wait(fsv_server *server)
 FSV_API fsv_result fsv_server_poll(fsv_server *server, uint32_t timeout_ms)
 {
     if (!server) return FSV_ERR_ARGUMENT;
-    if (server->loop_count != 1 || server->desc.pin) return FSV_ERR_STATE;
+    if (server->loop_count != 1 || server->desc.pin || server->desc.model) return FSV_ERR_STATE;
     bool first = fsi_server_enter(server, FSI_LIFE_POLL);
     uint32_t life = fsi_load32(&server->life);
     if (life == FSI_LIFE_ENDED) return FSV_ERR_CLOSED;
@@ -6354,7 +6653,10 @@ FSV_API void fsv_server_stop(fsv_server *server, uint32_t drain_ms)
 
 FSV_API uint32_t fsv_server_loops(const fsv_server *server)
 {
-    return server ? server->loop_count : 0;
+    if (!server) return 0;
+    return server->loop_count + (server->desc.model == FSV_MODEL_POOL_CONN ? server->desc.workers
+                                 : server->desc.model == FSV_MODEL_THREAD  ? server->desc.threads_max
+                                                                           : 0);
 }
 
 FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv_stats *stats)
@@ -6362,11 +6664,12 @@ FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv
     uint64_t sum[sizeof(fsv_stats) / sizeof(uint64_t)];
     FSI_STATIC_ASSERT(sizeof sum == sizeof(fsv_stats), "fsv_stats is counters only");
     if (!server || !stats) return FSV_ERR_ARGUMENT;
-    if (loop != UINT32_MAX && loop >= server->loop_count) return FSV_ERR_NOT_FOUND;
+    if (loop != UINT32_MAX && loop >= fsv_server_loops(server)) return FSV_ERR_NOT_FOUND;
     memset(sum, 0, sizeof sum);
-    for (uint32_t i = 0; i < server->loop_count; i++)
+    const fsi_loop *at;
+    for (uint32_t i = 0; (at = fsi_server_loop((fsv_server *)(uintptr_t)server, i)) != NULL; i++)
         for (size_t k = 0; k < sizeof sum / sizeof sum[0]; k++)
-            if (loop == UINT32_MAX || loop == i) sum[k] += fsi_peek64(&server->loops[i].counters.v[k]);
+            if (loop == UINT32_MAX || loop == i) sum[k] += fsi_peek64(&at->counters.v[k]);
     memcpy(stats, sum, sizeof sum);
     for (uint32_t i = 0; loop == UINT32_MAX && i < server->pool.worker_count; i++) { // workers belong to no loop
         stats->jobs += fsi_peek64(&server->pool.workers[i].jobs);
@@ -6475,7 +6778,7 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
     route->on_close = desc->on_close;
     route->user = desc->user;
     route->body_bytes_max = desc->body_bytes_max;
-    route->blocking = desc->blocking || (server->desc.blocking && !desc->on_body && !desc->on_room);
+    route->blocking = !server->desc.model && (desc->blocking || (server->desc.blocking && !desc->on_body && !desc->on_room));
     server->has_blocking = server->has_blocking || route->blocking;
     route->next = node->routes;
     node->routes = route;

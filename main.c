@@ -32,7 +32,18 @@ static size_t demo_echo_body(fsv_request *request, const char *data, size_t len,
     return fsv_stream_write(request, data, len) == FSV_OK ? len : 0; // full: offered again when there is room
 }
 
-// GET / says hello; a body comes back, whatever the method.
+// GET / says hello, wherever handlers run; a body comes back.
+static void demo_get(fsv_request *request, void *user)
+{
+    fsv_str body = fsv_request_body(request);
+    (void)user;
+    if (fsv_request_has_body(request))
+        fsv_respond(request, 200, "application/octet-stream", body.ptr, body.len);
+    else
+        demo_hello(request);
+}
+
+// The same with other methods, in pieces.
 static void demo_root(fsv_request *request, void *user)
 {
     (void)user;
@@ -84,6 +95,19 @@ static void demo_spin(fsv_request *request, void *user)
     demo_hello(request);
 }
 
+// GET /sleep?ms=N blocks its thread for so long: on a worker, or on the connection's own thread.
+static void demo_sleep(fsv_request *request, void *user)
+{
+    uint64_t ms;
+    struct timespec rest;
+    (void)user;
+    if (!demo_number(request, "ms", 10, 60000, &ms)) return;
+    rest.tv_sec = (time_t)(ms / 1000);
+    rest.tv_nsec = (long)(ms % 1000) * 1000000;
+    while (nanosleep(&rest, &rest) != 0 && errno == EINTR) continue;
+    demo_hello(request);
+}
+
 // GET /stream?chunks=N&size=M sends N pieces of M bytes, never more at a time than the client takes.
 typedef struct demo_stream {
     uint64_t left;
@@ -131,7 +155,10 @@ static void demo_stream_close(fsv_request *request, void *user)
     X(answers_5xx, "answers 5xx") X(bad_requests, "requests that broke the framing") X(timeouts, "head, body, idle and send timeouts") \
     X(bytes_received, "bytes received") X(bytes_sent, "bytes sent") X(turns, "turns of the loops") \
     X(conns_followed, "connections moved to the CPU of their packets") X(conns_balanced, "connections moved off a busy loop") \
-    X(conns_rescued, "connections accepted for a stuck loop") X(busy_us, "microseconds that pinned loops were awake")
+    X(conns_rescued, "connections accepted for a stuck loop") X(busy_us, "microseconds that pinned loops were awake") \
+    X(jobs, "requests that workers have run") X(jobs_refused, "requests answered 503 because too many waited for a worker") \
+    X(job_wait_us, "microseconds that jobs waited for a worker") X(job_run_us, "microseconds that their handlers took") \
+    X(deferred, "answers that were deferred") X(defer_timeouts, "deferred answers that did not come in time")
 // clang-format on
 
 static void demo_stats(fsv_request *request, void *user)
@@ -147,7 +174,12 @@ static void demo_stats(fsv_request *request, void *user)
     at += (size_t)snprintf(text + at, sizeof text - at, ",\n \"" #name "\": %llu", (unsigned long long)stats.name);
     DEMO_STATS(X)
 #undef X
-    at += (size_t)snprintf(text + at, sizeof text - at, "}\n");
+    fsv_pool_stats pool;
+    memset(&pool, 0, sizeof pool);
+    (void)fsv_server_pool_stats(fsv_request_server(request), &pool);
+    at += (size_t)snprintf(text + at, sizeof text - at,
+                           ",\n \"workers\": %u,\n \"workers_idle\": %u,\n \"jobs_queued\": %u,\n \"tokens_held\": %u}\n",
+                           pool.workers, pool.idle, pool.queued, pool.tokens);
     fsv_respond(request, 200, "application/json", text, at);
 }
 
@@ -179,13 +211,19 @@ static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
         fsv_handler handler;
         fsv_body_handler on_body;
         fsv_handler on_room, on_close;
+        uint32_t blocking;
     } routes[] = {
-        {"*", "/", demo_root, demo_echo_body, NULL, NULL},
-        {"*", "/echo", demo_echo, demo_echo_body, NULL, NULL},
-        {"GET", "/stream", demo_stream_begin, NULL, demo_stream_room, demo_stream_close},
-        {"GET", "/spin", demo_spin, NULL, NULL, NULL},
-        {"GET", "/stats", demo_stats, NULL, NULL, NULL},
-        {"GET", "/metrics", demo_metrics, NULL, NULL, NULL},
+        {"GET", "/", demo_get, NULL, NULL, NULL, 0},
+        {"POST", "/", demo_root, demo_echo_body, NULL, NULL, 0},
+        {"PUT", "/", demo_root, demo_echo_body, NULL, NULL, 0},
+        {"PATCH", "/", demo_root, demo_echo_body, NULL, NULL, 0},
+        {"DELETE", "/", demo_root, demo_echo_body, NULL, NULL, 0},
+        {"*", "/echo", demo_echo, demo_echo_body, NULL, NULL, 0},
+        {"GET", "/stream", demo_stream_begin, NULL, demo_stream_room, demo_stream_close, 0},
+        {"GET", "/spin", demo_spin, NULL, NULL, NULL, 0},
+        {"GET", "/sleep", demo_sleep, NULL, NULL, NULL, 1},
+        {"GET", "/stats", demo_stats, NULL, NULL, NULL, 0},
+        {"GET", "/metrics", demo_metrics, NULL, NULL, NULL, 0},
     };
     fsv_result result = fsv_server_create(server, desc);
     for (size_t i = 0; result == FSV_OK && i < sizeof routes / sizeof routes[0]; i++) {
@@ -197,6 +235,7 @@ static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
         route.on_body = routes[i].on_body;
         route.on_room = routes[i].on_room;
         route.on_close = routes[i].on_close;
+        route.blocking = routes[i].blocking;
         if (route.on_body) route.body_bytes_max = serve_body_max;
         result = fsv_server_route_add(*server, &route);
     }
@@ -332,8 +371,8 @@ static void serve_log_close(void)
 // ---- serve
 
 static const char serve_help[] = "Usage: fastserve serve [options]\n"
-                                 "Serves the demo: / hello, /echo, /stream?chunks=N&size=M, /spin?us=N, /stats,\n"
-                                 "/metrics. Ctrl-C lets running requests finish; a second one ends at once.\n"
+                                 "Serves the demo: / hello, /echo, /stream?chunks=N&size=M, /spin?us=N,\n"
+                                 "/sleep?ms=N, /stats, /metrics. Ctrl-C lets running requests finish.\n"
                                  "\n"
                                  "  -b, --bind ADDR      address, may be repeated; 0.0.0.0 or :: for everyone\n"
                                  "                       (localhost: 127.0.0.1 and ::1, this machine only)\n"
@@ -341,19 +380,19 @@ static const char serve_help[] = "Usage: fastserve serve [options]\n"
                                  "      --unix PATH      listen on a Unix-domain socket; add -b for both\n"
                                  "  -t, --threads N      event loops                     (one per usable CPU)\n"
                                  "      --no-pin         let the system move loops between CPUs\n"
+                                 "      --model NAME     who runs requests: event, pool (-w workers), pool-conn\n"
+                                 "                       (a worker per connection), thread, sync       (event)\n"
+                                 "  -w, --workers N      threads that block for /sleep and pools          (16)\n"
+                                 "      --queue-per-worker, --threads-max N (1024)        of pool, of thread\n"
                                  "      --max-conns N    open connections                              (65536)\n"
-                                 "      --max-head BYTES request line and fields                       (16384)\n"
-                                 "      --max-body BYTES bodies on every route                      (no limit)\n"
-                                 "      --head-timeout T from a request's first byte to its head's end   (10s)\n"
-                                 "      --idle-timeout T between requests                                (60s)\n"
+                                 "      --max-head, --max-body BYTES    of a request       (16384, no limit)\n"
+                                 "      --head-timeout, --idle-timeout T                         (10s, 60s)\n"
                                  "      --log FILE|-     access log, Common Log Format and microseconds\n"
                                  "      --reuseport      share the port with other processes\n"
-                                 "      --law LAW        a target with known delays, to test load generators;\n"
-                                 "                       takes -b -p -q; /law tells the delays that it imposed.\n"
-                                 "                       LAW: const:T exp:T uniform:T-T lognormal:MEDIAN/SIGMA\n"
+                                 "      --law LAW        a target with known delays, to test load generators:\n"
+                                 "                       const:T exp:T uniform:T-T lognormal:MEDIAN/SIGMA\n"
                                  "                       pareto:T/ALPHA, then ,freeze:T/PERIOD ,seed:N ,spin:1\n"
-                                 "  -q, --quiet          say nothing but errors\n"
-                                 "      --help, --version\n"
+                                 "  -q, --quiet          say nothing but errors;   --help, --version\n"
                                  "\n"
                                  "BYTES and N take k, M, G (1024 for BYTES); T takes ms, s, m, h (bare: s).\n"
                                  "Exit: 0 stopped by a signal and drained, 1 wrong usage or cannot listen.\n";
@@ -410,6 +449,27 @@ static int serve_bad(const char *option, const char *why)
     return 1;
 }
 
+// How requests are run. pool: on workers, all of them.
+static const struct {
+    const char *name;
+    uint32_t model, blocking;
+} serve_models[] = {{"event", FSV_MODEL_EVENT, 0},
+                    {"pool", FSV_MODEL_EVENT, 1},
+                    {"pool-conn", FSV_MODEL_POOL_CONN, 0},
+                    {"thread", FSV_MODEL_THREAD, 0},
+                    {"sync", FSV_MODEL_SYNC, 0}};
+
+static bool serve_model(const char *name, fsv_server_desc *desc)
+{
+    for (size_t i = 0; i < sizeof serve_models / sizeof serve_models[0]; i++) {
+        if (strcmp(name, serve_models[i].name) != 0) continue;
+        desc->model = serve_models[i].model;
+        desc->blocking = serve_models[i].blocking;
+        return true;
+    }
+    return false;
+}
+
 // Takes one option with its value; -1: fine, else the exit code.
 static int serve_option(serve_options *o, const char *name, const char *value)
 {
@@ -425,6 +485,14 @@ static int serve_option(serve_options *o, const char *name, const char *value)
     } else if (!strcmp(name, "-t") || !strcmp(name, "--threads")) {
         if (!serve_count(value, 1024, &n) || n == 0) return serve_bad(name, "wants a number of loops, 1 to 1024");
         o->desc.loops = (uint32_t)n;
+    } else if (!strcmp(name, "-w") || !strcmp(name, "--workers")) {
+        if (!serve_count(value, 4096, &n) || n == 0) return serve_bad(name, "wants a number of workers, 1 to 4096");
+        o->desc.workers = (uint32_t)n;
+    } else if (!strcmp(name, "--threads-max")) {
+        if (!serve_count(value, 65536, &n) || n == 0) return serve_bad(name, "wants a number of threads, 1 to 65536");
+        o->desc.threads_max = (uint32_t)n;
+    } else if (!strcmp(name, "--model")) {
+        if (!serve_model(value, &o->desc)) return serve_bad(name, "is event, pool, pool-conn, thread or sync");
     } else if (!strcmp(name, "--max-conns")) {
         if (!serve_count(value, 0x7fffffff, &n) || n == 0)
             return serve_bad(name, "wants a number of connections, at least 1");
@@ -463,6 +531,7 @@ static int serve_parse(serve_options *o, int argc, char **argv)
 {
     static const char *const with_value[] = {
         "-b",    "--bind",    "-l",          "--listen",   "-p",         "--port",         "--unix",
+        "-w",    "--workers", "--model", "--threads-max",
         "-t",    "--threads", "--max-conns", "--max-head", "--max-body", "--head-timeout", "--idle-timeout",
         "--log", "--law",     NULL};
     for (int i = 1; i < argc; i++) {
@@ -478,13 +547,16 @@ static int serve_parse(serve_options *o, int argc, char **argv)
             printf("fastserve %s\n", fsv_version());
             return 0;
         }
-        if (!strcmp(arg, "--no-pin") || !strcmp(arg, "--reuseport")) serve_note(o, arg);
+        if (!strcmp(arg, "--no-pin") || !strcmp(arg, "--reuseport") || !strcmp(arg, "--queue-per-worker"))
+            serve_note(o, arg);
         if (!strcmp(arg, "-q") || !strcmp(arg, "--quiet"))
             o->quiet = true;
         else if (!strcmp(arg, "--no-pin"))
             o->no_pin = true;
         else if (!strcmp(arg, "--reuseport"))
             o->reuseport = true;
+        else if (!strcmp(arg, "--queue-per-worker"))
+            o->desc.queue_per_worker = 1;
         else if (arg[0] != '-')
             return serve_bad(arg, "serving a folder is not built yet; without one the demo is served");
         else {
@@ -648,6 +720,9 @@ static int serve_main(int argc, char **argv)
     int code = serve_parse(&o, argc, argv);
     if (code >= 0) return code;
     raise_descriptor_limit();
+    if (o.desc.model && o.desc.loops != FSV_LOOPS_PER_CPU && o.desc.loops != 1)
+        return serve_bad("-t", "means nothing with this model: one thread accepts, -w or --threads-max serve");
+    if (o.desc.model) o.desc.loops = 1;
     if (o.law.kind) o.desc.loops = 1; // one socket for each address
     o.desc.pin = !o.no_pin && o.desc.loops != 1 && FSI_LOCALITY;
     o.desc.log = serve_on_log;
