@@ -1001,7 +1001,7 @@ struct fsi_conn {
     char *carry;          // block with bytes that came and are not used yet
     fsv_request *request; // detached request in progress
     fsi_out *out, *out_last;
-    uint64_t body_left;    // of a body with Content-Length; of a chunked one, what has come
+    uint64_t body_left; // of a body with Content-Length; of a chunked one, what has come
     union {
         uint64_t window_bytes; // of the body in the current body_timeout window
         uint64_t idle_ms;      // between requests, where a model cares: since when
@@ -1236,7 +1236,7 @@ struct fsv_server {
     uint64_t looked_us; // at the CPUs, by one loop for all
     uint32_t looking;   // one does right now
     uint32_t tokens_held;
-    uint32_t crowded; // a connection waits in the backlog for which the model has no thread yet
+    uint32_t crowded;  // a connection waits in the backlog for which the model has no thread yet
     uint64_t deferred; // so far, under token_lock
     char pad1[FSV_CACHE_LINE];
 };
@@ -5091,7 +5091,8 @@ FSI_PRIVATE fsi_loop *fsi_server_loop(fsv_server *server, uint32_t i)
 {
     if (i < server->loop_count) return &server->loops[i];
     i -= server->loop_count;
-    if (server->desc.model == FSV_MODEL_POOL_CONN) return i < server->pool.worker_count ? server->pool.workers[i].loop : NULL;
+    if (server->desc.model == FSV_MODEL_POOL_CONN)
+        return i < server->pool.worker_count ? server->pool.workers[i].loop : NULL;
     return i < fsi_load32(&server->crew.count) ? &server->crew.all[i]->loop : NULL;
 }
 
@@ -6184,10 +6185,10 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     desc->loops = server->loop_count;
     if (desc->pin && !FSI_LOCALITY) return FSV_ERR_UNSUPPORTED;
     fsi_server_clamp_conns(server);
-    server->slab_max =
-        (uint32_t)(((uint64_t)desc->conns_max + FSI_SPARE_CONNS + (uint64_t)fsv_server_loops(server) * 3 * FSI_SLAB_CONNS) /
-                       FSI_SLAB_CONNS +
-                   2);
+    server->slab_max = (uint32_t)(((uint64_t)desc->conns_max + FSI_SPARE_CONNS +
+                                   (uint64_t)fsv_server_loops(server) * 3 * FSI_SLAB_CONNS) /
+                                      FSI_SLAB_CONNS +
+                                  2);
     server->loops = (fsi_loop *)fsi_alloc_zero(server, sizeof(fsi_loop) * server->loop_count);
     if (!server->loops) return FSV_ERR_MEMORY;
     for (uint32_t i = 0; i < server->loop_count; i++) server->loops[i].io.fd = server->loops[i].io.wake.fd = -1;
@@ -6778,7 +6779,8 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
     route->on_close = desc->on_close;
     route->user = desc->user;
     route->body_bytes_max = desc->body_bytes_max;
-    route->blocking = !server->desc.model && (desc->blocking || (server->desc.blocking && !desc->on_body && !desc->on_room));
+    route->blocking =
+        !server->desc.model && (desc->blocking || (server->desc.blocking && !desc->on_body && !desc->on_room));
     server->has_blocking = server->has_blocking || route->blocking;
     route->next = node->routes;
     node->routes = route;
