@@ -1183,7 +1183,7 @@ typedef struct fsi_pool {
     fsi_worker *workers;
     uint32_t lane_count, worker_count; // made
     uint32_t started;
-    bool made;
+    uint32_t ready;  // atomic: the rest can be looked at by anyone
     uint32_t stop;   // atomic
     uint32_t hungry; // atomic: loops that are
 } fsi_pool;
@@ -5086,14 +5086,29 @@ FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
         }
 }
 
+// Workers that there are. Any thread.
+FSI_PRIVATE uint32_t fsi_pool_size(const fsv_server *server)
+{
+    return fsi_load32(&server->pool.ready) ? server->pool.worker_count : 0;
+}
+
 // Every loop, those of workers and threads included: 0 .. until NULL. Any thread; async-signal-safe.
 FSI_PRIVATE fsi_loop *fsi_server_loop(fsv_server *server, uint32_t i)
 {
     if (i < server->loop_count) return &server->loops[i];
     i -= server->loop_count;
-    if (server->desc.model == FSV_MODEL_POOL_CONN)
-        return i < server->pool.worker_count ? server->pool.workers[i].loop : NULL;
+    if (server->desc.model == FSV_MODEL_POOL_CONN) return i < fsi_pool_size(server) ? server->pool.workers[i].loop : NULL;
     return i < fsi_load32(&server->crew.count) ? &server->crew.all[i]->loop : NULL;
+}
+
+// Async-signal-safe.
+FSI_PRIVATE void fsi_server_wake_all(fsv_server *server)
+{
+    fsi_loop *loop;
+    for (uint32_t i = 0; (loop = fsi_server_loop(server, i)) != NULL; i++) {
+        fsi_store32(&loop->woken, 1);
+        fsi_io_wake(&loop->io);
+    }
 }
 
 // Closes one address on every loop. A socket file goes first: once the socket is closed a successor may have put its
@@ -5689,27 +5704,31 @@ FSI_PRIVATE void fsi_loop_serve(fsi_loop *loop, int fd)
     while (loop->conns) (void)fsi_loop_turn(loop, UINT64_MAX);
 }
 
+// Takes one job. False: there is none.
+FSI_PRIVATE bool fsi_worker_step(fsi_worker *worker)
+{
+    fsi_lane *lane = worker->lane;
+    fsi_msg msg;
+    if (!fsi_queue_pop(&lane->queue, &msg)) return false;
+    if (fsi_queue_count(&lane->queue)) fsi_lane_look(lane); // before it runs this one
+    fsi_pool_feed(worker->server);
+    if (msg.kind == FSI_MSG_SOCKET)
+        fsi_loop_serve(worker->loop, (int)msg.number);
+    else
+        fsi_worker_run(worker, (fsi_job *)msg.ptr);
+    return true;
+}
+
 // Body of a worker's thread.
 FSI_PRIVATE void fsi_worker_main(void *arg)
 {
     fsi_worker *worker = (fsi_worker *)arg;
-    fsi_lane *lane = worker->lane;
-    fsi_msg msg;
     worker->self = pthread_self();
     fsi_store32(&worker->running, 1);
     for (;;) {
-        if (fsi_queue_pop(&lane->queue, &msg)) {
-            if (fsi_queue_count(&lane->queue)) fsi_lane_look(lane);
-            fsi_pool_feed(worker->server);
-            if (msg.kind == FSI_MSG_SOCKET)
-                fsi_loop_serve(worker->loop, (int)msg.number);
-            else
-                fsi_worker_run(worker, (fsi_job *)msg.ptr);
-        } else if (fsi_load32(&worker->server->pool.stop)) {
-            break;
-        } else {
-            fsi_worker_sleep(worker);
-        }
+        if (fsi_worker_step(worker)) continue;
+        if (fsi_load32(&worker->server->pool.stop)) break;
+        fsi_worker_sleep(worker);
     }
     fsi_store32(&worker->running, 0);
 }
@@ -5793,7 +5812,12 @@ FSI_PRIVATE fsv_result fsi_pool_start(fsv_server *server)
         fsi_log(server, 0, "thread_failed", errno, "no thread for worker %u of %u", i, pool->worker_count);
         result = FSV_ERR_SYSTEM;
     }
-    if (result == FSV_OK) return FSV_OK;
+    if (result == FSV_OK) {
+        fsi_store32(&pool->ready, 1);
+        fsi_fence();
+        if (fsi_load32(&server->stop)) fsi_server_wake_all(server); // who stopped it could not see the workers' loops
+        return FSV_OK;
+    }
     fsi_pool_stop(server);
     fsi_pool_free(server);
     return result;
@@ -6400,15 +6424,11 @@ FSI_PRIVATE void fsi_server_join(fsv_server *server)
 // Asks every loop to stop; async-signal-safe.
 FSI_PRIVATE void fsi_server_stop(fsv_server *server, uint32_t drain_ms)
 {
-    fsi_loop *loop;
     uint64_t seen = fsi_load64(&server->stop_drain_ms);
     while (drain_ms < seen && !fsi_cas64(&server->stop_drain_ms, &seen, drain_ms)) continue;
     fsi_store32(&server->stop, 1);
     fsi_fence(); // a thread that was just made looks at it before it waits
-    for (uint32_t i = 0; (loop = fsi_server_loop(server, i)) != NULL; i++) {
-        fsi_store32(&loop->woken, 1);
-        fsi_io_wake(&loop->io);
-    }
+    fsi_server_wake_all(server);
 }
 
 // Starts the workers, and threads for loops first .. loop_count-1. False: none of them runs.
@@ -6436,7 +6456,7 @@ FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
 // A thread of the server's own, that is, inside a handler?
 FSI_PRIVATE bool fsi_server_is_mine(fsv_server *server)
 {
-    for (uint32_t i = 0; i < server->pool.started; i++) {
+    for (uint32_t i = 0; i < fsi_pool_size(server); i++) {
         const fsi_worker *worker = &server->pool.workers[i];
         if (fsi_load32(&worker->running) && pthread_equal(worker->self, pthread_self())) return true;
     }
@@ -6672,7 +6692,7 @@ FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv
         for (size_t k = 0; k < sizeof sum / sizeof sum[0]; k++)
             if (loop == UINT32_MAX || loop == i) sum[k] += fsi_peek64(&at->counters.v[k]);
     memcpy(stats, sum, sizeof sum);
-    for (uint32_t i = 0; loop == UINT32_MAX && i < server->pool.worker_count; i++) { // workers belong to no loop
+    for (uint32_t i = 0; loop == UINT32_MAX && i < fsi_pool_size(server); i++) { // workers belong to no loop
         stats->jobs += fsi_peek64(&server->pool.workers[i].jobs);
         stats->job_wait_us += fsi_peek64(&server->pool.workers[i].wait_us);
         stats->job_run_us += fsi_peek64(&server->pool.workers[i].run_us);
@@ -6685,8 +6705,8 @@ FSV_API fsv_result fsv_server_pool_stats(const fsv_server *server, fsv_pool_stat
 {
     if (!server || !stats) return FSV_ERR_ARGUMENT;
     memset(stats, 0, sizeof *stats);
-    stats->workers = server->pool.worker_count;
-    for (uint32_t i = 0; i < server->pool.lane_count; i++) {
+    stats->workers = fsi_pool_size(server);
+    for (uint32_t i = 0; stats->workers && i < server->pool.lane_count; i++) {
         stats->idle += fsi_load32(&server->pool.lanes[i].idle_count);
         stats->queued += fsi_queue_count(&server->pool.lanes[i].queue);
     }
