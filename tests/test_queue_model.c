@@ -14,7 +14,7 @@
 //
 // Not covered: a load that returns a store which only runs later (C11's load buffering, a cycle of program order and
 // reads-from); fences and seq_cst, which the queue does not use; sizes beyond those below; positions are 8 bits wide. A
-// state is known again by 128 bits of hash, so that two states could be taken for one, with a chance of about 1e-25.
+// state is known again by 128 bits of hash: two could be taken for one, with a chance below 1e-20 if the hash is fair.
 #include "test.h"
 
 // Every atomic access of the header reports itself first, with its order. The inner name is the builtin again, because a
@@ -46,7 +46,7 @@ typedef struct view {
 typedef struct store {
     uint8_t value;
     uint8_t taken; // what follows is a read-modify-write that read this one: nothing may come between
-    uint8_t mark;  // of SEQ: how far the cell is in truth, see finish(); no step depends on it
+    uint8_t mark;  // of SEQ: how far the cell is in truth, for refusal(); no step depends on it
     view carries;  // what an acquire load gets with the value
 } store;
 
