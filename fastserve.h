@@ -1086,6 +1086,7 @@ struct fsi_loop {
     fsi_conn *close_list;            // memory returns after the batch
     fsi_conn *move_list;             // looked at after the batch
     fsi_job *jobs_wait, **jobs_tail; // for room in the pool's queue
+    bool jobs_pushed;                // in this turn
     uint32_t jobs_turn;              // worker that gets the next job, with queue_per_worker
     uint32_t conns;                  // that it owns
     bool accept_paused;              // out of descriptors: listeners sleep until accept_again_ms
@@ -5023,7 +5024,8 @@ FSI_PRIVATE void fsi_loop_take(fsi_loop *loop, fsi_conn *conn)
     if (loop->stopping && conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out) fsi_conn_close(conn, false);
 }
 
-static void fsi_pool_retry(fsi_loop *loop); // upcall, in >>worker
+static void fsi_pool_retry(fsi_loop *loop); // upcalls, in >>worker
+static void fsi_pool_turn_ends(fsi_loop *loop);
 
 FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
 {
@@ -5097,7 +5099,8 @@ FSI_PRIVATE fsi_loop *fsi_server_loop(fsv_server *server, uint32_t i)
 {
     if (i < server->loop_count) return &server->loops[i];
     i -= server->loop_count;
-    if (server->desc.model == FSV_MODEL_POOL_CONN) return i < fsi_pool_size(server) ? server->pool.workers[i].loop : NULL;
+    if (server->desc.model == FSV_MODEL_POOL_CONN)
+        return i < fsi_pool_size(server) ? server->pool.workers[i].loop : NULL;
     return i < fsi_load32(&server->crew.count) ? &server->crew.all[i]->loop : NULL;
 }
 
@@ -5218,6 +5221,7 @@ FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
     if (spent) fsi_loop_run_list(loop);
     fsi_loop_inbox(loop);
     fsi_loop_timers(loop);
+    fsi_pool_turn_ends(loop);
     fsi_balance_moves(loop);
     fsi_loop_bury(loop);
     if (FSI_UNLIKELY(fsi_load32(&loop->server->crowded)) && loop->listeners) fsi_loop_accept_again(loop);
@@ -5567,7 +5571,11 @@ FSI_PRIVATE bool fsi_pool_push(fsi_loop *loop, fsi_job *job)
     for (uint32_t tries = 0; tries < pool->lane_count; tries++) {
         fsi_lane *lane = &pool->lanes[loop->jobs_turn++ % pool->lane_count];
         if (!fsi_queue_push(&lane->queue, msg)) continue;
-        fsi_lane_look(lane);
+        if (pool->lane_count > 1)
+            fsi_lane_look(lane);
+        else
+            loop->jobs_pushed =
+                true; // one look for all of a turn: a worker that is woken earlier takes the CPU from the loop
         return true;
     }
     return false;
@@ -5599,6 +5607,14 @@ static void fsi_pool_retry(fsi_loop *loop)
         if (!loop->jobs_wait) loop->jobs_tail = &loop->jobs_wait;
         if (gone) fsi_conn_hear(job, true);
     }
+}
+
+// The end of a turn.
+static void fsi_pool_turn_ends(fsi_loop *loop)
+{
+    if (!loop->jobs_pushed) return;
+    loop->jobs_pushed = false;
+    fsi_lane_look(&loop->server->pool.lanes[0]);
 }
 
 // False: full, and no waiting is wanted.
