@@ -577,6 +577,8 @@ struct bench_peer {
     size_t out_at;
     bool ended; // no request can follow
     bool eof, shut;
+    bool listed; // in todo
+    bench_peer *next_todo;
     char in[BENCH_TARGET_HEAD];
 };
 
@@ -593,6 +595,7 @@ struct bench_target {
     uint64_t again_ns; // out of descriptors: listen again then; 0: listening
     bench_peer *peers;
     bench_peer *gone; // closed; memory returns after the batch
+    bench_peer *todo; // not read to the end; they go on in the next turn
     bench_ask **heap; // the first is due first
     size_t heap_len, heap_cap;
     uint64_t quantiles[BENCH_TARGET_QUANTILES]; // of the law
@@ -808,16 +811,30 @@ static bool bench_peer_take(bench_target *target, bench_peer *peer)
     return true;
 }
 
-// Reads all that is there, unless too much waits to be answered: then it goes on after answers.
+// It has more to be read; a socket tells that only once.
+static void bench_peer_again(bench_target *target, bench_peer *peer)
+{
+    if (peer->listed) return;
+    peer->listed = true;
+    peer->next_todo = target->todo;
+    target->todo = peer;
+}
+
+// Reads what is there, but not for so long that the others wait, and no more than may wait to be answered: then it goes on in the
+// next turn, or after answers.
 static void bench_peer_run(bench_target *target, bench_peer *peer)
 {
-    for (;;) {
+    for (int reads = 0;; reads++) {
         if (!bench_peer_take(target, peer)) {
             bench_peer_close(target, peer);
             return;
         }
         if (peer->eof || (peer->first && peer->first->ready)) bench_peer_answer(target, peer);
         if (peer->chan.fd < 0 || peer->eof || bench_peer_full(peer)) return;
+        if (reads == BENCH_READS_MAX) {
+            bench_peer_again(target, peer);
+            return;
+        }
         int64_t got = fsi_io_read(&peer->chan, peer->in + peer->in_len, sizeof peer->in - peer->in_len);
         if (got == FSI_PENDING) return;
         if (got < 0) {
@@ -893,7 +910,7 @@ static void bench_target_answer(bench_target *target)
         }
         bool full = bench_peer_full(peer);
         bench_peer_answer(target, peer);
-        if (full && peer->chan.fd >= 0) bench_peer_run(target, peer);
+        if (full && peer->chan.fd >= 0) bench_peer_again(target, peer); // not here: it may ask without end
     }
 }
 
@@ -901,7 +918,7 @@ static void bench_target_answer(bench_target *target)
 static uint64_t bench_target_wait_us(const bench_target *target)
 {
     uint64_t now = target->now_ns, due = UINT64_MAX;
-    if (target->law.spin) return 0;
+    if (target->law.spin || target->todo) return 0;
     if (target->heap_len) {
         due = now + bench_law_frozen(&target->law, now - target->start_ns);
         if (target->heap[0]->due_ns > due) due = target->heap[0]->due_ns;
@@ -910,14 +927,32 @@ static uint64_t bench_target_wait_us(const bench_target *target)
     return due == UINT64_MAX ? due : due > now ? (due - now + 999) / 1000 : 0;
 }
 
+// Returns the memory of closed peers; they leave the list first.
 static void bench_target_bury(bench_target *target)
 {
+    for (bench_peer **at = &target->todo; *at;)
+        if ((*at)->chan.fd < 0)
+            *at = (*at)->next_todo;
+        else
+            at = &(*at)->next_todo;
     for (bench_peer *peer = target->gone, *next; peer; peer = next) {
         next = peer->next;
         bench_text_free(&peer->out);
         free(peer);
     }
     target->gone = NULL;
+}
+
+// Those that were not read to the end in the last turn.
+static void bench_target_reread(bench_target *target)
+{
+    bench_peer *list = target->todo;
+    target->todo = NULL;
+    for (bench_peer *peer = list, *next; peer; peer = next) {
+        next = peer->next_todo;
+        peer->listed = false;
+        if (peer->chan.fd >= 0) bench_peer_run(target, peer);
+    }
 }
 
 static void bench_target_turn(bench_target *target)
@@ -928,6 +963,7 @@ static void bench_target_turn(bench_target *target)
         fsi_hist_init(&target->imposed);
         fsi_store32(&target->reset, 0);
     }
+    bench_target_reread(target);
     fsi_io_dispatch(&target->io);
     bench_target_answer(target);
     bench_target_bury(target);

@@ -504,6 +504,49 @@ static int pair_with(const char *text)
     return fds[0];
 }
 
+// Sends until the socket takes no more. Returns how many bytes that were.
+static uint64_t fill(int fd)
+{
+    static const char body[16384];
+    uint64_t sent = 0;
+    for (ssize_t n; (n = send(fd, body, sizeof body, MSG_NOSIGNAL)) > 0;) sent += (uint64_t)n;
+    return sent;
+}
+
+// Goal: a peer whose body has no end is read for a while in each turn and not until it has said all; others are answered meanwhile,
+// and what it had sent is read in later turns, although its socket tells of nothing new.
+TEST(target_reads_everyone)
+{
+    static const char post[] = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000000\r\n\r\n";
+    const uint64_t most = BENCH_READS_MAX * BENCH_TARGET_HEAD; // bytes in a turn
+    char answer[256];
+    int fd = pair_with("const:0"), other[2], room = 1 << 20;
+    REQUIRE(fd >= 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, other) == 0);
+    bench_peer *endless = target.peers;
+    bench_peer_open(&target, other[1]);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    REQUIRE(put(fd, post, sizeof post - 1) && put(other[0], hello, sizeof hello - 1));
+    uint64_t sent = fill(fd), taken = 0;
+    REQUIRE(sent > most);
+    bench_target_turn(&target);
+    CHECK(recv(other[0], answer, sizeof answer, 0) > 0);
+    for (uint64_t before = 0; taken < sent; before = taken) {
+        taken = 1000000000 - endless->body_left;
+        REQUIRE(taken > before && taken - before <= most);
+        if (taken < sent) bench_target_turn(&target);
+    }
+    CHECK(fill(fd) > most);
+    bench_target_turn(&target);
+    CHECK(target.todo == endless);
+    bench_peer_close(&target, endless); // while it is on the list
+    fsi_io_wake(&target.io);
+    bench_target_turn(&target);
+    CHECK(target.todo == NULL);
+    close(fd);
+    close(other[0]);
+    bench_target_free(&target);
+}
+
 // Sends requests until the socket takes no more, turn by turn, for so many turns. Returns how many went out whole.
 static uint32_t flood(int fd, int turns)
 {
@@ -673,5 +716,6 @@ TEST_MAIN(CASE(mathematics), CASE(law_parses), CASE(law_refused_with_a_reason), 
           CASE(few_draws_follow_the_law), CASE(quantiles_match_simulation), CASE(quantiles_by_hand),
           CASE(frozen_at_the_end_of_each_period), CASE(heap_gives_the_earliest), CASE(target_answers_in_order),
           CASE(target_closes_when_asked), CASE(target_ignores_segmentation), CASE(target_refuses_and_closes),
-          CASE(target_lets_go), CASE(target_holds_back), CASE(target_answers_a_long_pipeline),
-          CASE(target_imposes_its_draws), CASE(freeze_holds_answers), CASE(law_is_told), CASE(stop_leaves_nothing))
+          CASE(target_lets_go), CASE(target_holds_back), CASE(target_reads_everyone),
+          CASE(target_answers_a_long_pipeline), CASE(target_imposes_its_draws), CASE(freeze_holds_answers),
+          CASE(law_is_told), CASE(stop_leaves_nothing))
