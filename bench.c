@@ -1175,6 +1175,14 @@ static void bench_result_init(bench_result *result)
     fsi_hist_init(&result->life);
 }
 
+// The smallest value of a cell of fsi_hist.
+static uint64_t bench_cell_low(uint32_t cell)
+{
+    if (cell < (2u << FSI_HIST_BITS)) return cell;
+    uint32_t shift = (cell >> FSI_HIST_BITS) - 1;
+    return (uint64_t)((cell & ((1u << FSI_HIST_BITS) - 1)) + (1u << FSI_HIST_BITS)) << shift;
+}
+
 // Walks up the values of a distribution by the product-limit estimate: what was cut off counts as "at least so long".
 typedef struct bench_curve {
     const fsi_hist *ended, *cut; // cut: NULL for none
@@ -2269,14 +2277,33 @@ static uint64_t bench_due_of(const bench_plan *plan, uint64_t arrival)
     return plan->start_ns + (uint64_t)(seconds * 1e9);
 }
 
+// When this thread's arrival-th request is due. It rises.
+static uint64_t bench_thread_due(const bench_thread *thread, uint64_t arrival)
+{
+    return bench_due_of(thread->plan, arrival * thread->plan->thread_count + thread->index);
+}
+
 // Sets due_ns to the next request of this thread.
 static void bench_schedule(bench_thread *thread)
 {
     const bench_plan *plan = thread->plan;
     thread->due_ns = UINT64_MAX;
     if (!plan->open || !thread->running || thread->quota == 0) return;
-    thread->due_ns = bench_due_of(plan, thread->arrival * plan->thread_count + thread->index);
+    thread->due_ns = bench_thread_due(thread, thread->arrival);
     if (thread->due_ns >= plan->deadline_ns) thread->due_ns = UINT64_MAX;
+}
+
+// The first arrival of this thread, `from` or later, that is due at time_ns or later: doubles the step, then halves it.
+static uint64_t bench_arrival_at(const bench_thread *thread, uint64_t from, uint64_t time_ns)
+{
+    uint64_t step = 1;
+    if (bench_thread_due(thread, from) >= time_ns) return from;
+    for (; bench_thread_due(thread, from + step) < time_ns; step *= 2) from += step;
+    while (step > 1) { // what is looked for lies behind `from`, and no farther than `step`
+        step /= 2;
+        if (bench_thread_due(thread, from + step) < time_ns) from += step;
+    }
+    return from + 1;
 }
 
 static void bench_idle_push(bench_thread *thread, bench_conn *conn)
@@ -3101,12 +3128,33 @@ static void bench_turns(bench_thread *thread)
     } while (!bench_over_all(thread));
 }
 
-// What was due and was never sent, and what was sent and never ended.
+// What was due before end_ns and was never sent. At a high rate these are thousands of millions, so they are counted by cells of the
+// histogram: the first, the last, and all that lie between them.
+static void bench_finish_unsent(bench_thread *thread, uint64_t end_ns)
+{
+    bench_tally *tally = &thread->tally;
+    if (thread->due_ns >= end_ns) return;
+    uint64_t at = bench_arrival_at(thread, thread->arrival, thread->plan->measure_ns);
+    uint64_t stop = bench_arrival_at(thread, at, end_ns);
+    if (stop - at > thread->quota) stop = at + thread->quota;
+    tally->due += stop - at;
+    tally->unsent += stop - at;
+    for (uint64_t next; at < stop; at = next) {
+        uint64_t most = end_ns - bench_thread_due(thread, at), least = bench_cell_low(fsi_hist_cell(most));
+        next = bench_arrival_at(thread, at, end_ns - least + 1);
+        if (next > stop) next = stop;
+        uint64_t last = end_ns - bench_thread_due(thread, next - 1), count = next - at;
+        fsi_hist_add(&tally->censored, most, 1);
+        if (count > 1) fsi_hist_add(&tally->censored, last, 1);
+        if (count > 2) fsi_hist_add(&tally->censored, last + (most - last) / 2, count - 2); // evenly, or nearly so
+    }
+}
+
+// What was sent and never ended, and what was due and was never sent.
 static void bench_finish_requests(bench_thread *thread)
 {
     bench_tally *tally = &thread->tally;
     bench_stamp stamp;
-    uint64_t end = thread->end_ns < thread->plan->deadline_ns ? thread->end_ns : thread->plan->deadline_ns;
     for (uint32_t i = 0; i < thread->conn_count; i++) {
         while (thread->conns[i].in_flight) {
             if (!bench_pop(thread, &thread->conns[i], &stamp)) continue;
@@ -3114,13 +3162,8 @@ static void bench_finish_requests(bench_thread *thread)
             fsi_hist_add(&tally->censored, thread->end_ns - stamp.due, 1);
         }
     }
-    for (; thread->due_ns < end; thread->arrival++, bench_schedule(thread)) {
-        if (thread->due_ns < thread->plan->measure_ns) continue;
-        tally->due++;
-        tally->unsent++;
-        fsi_hist_add(&tally->censored, end - thread->due_ns, 1);
-        if (thread->quota != UINT64_MAX) thread->quota--;
-    }
+    uint64_t deadline = thread->plan->deadline_ns;
+    bench_finish_unsent(thread, thread->end_ns < deadline ? thread->end_ns : deadline);
 }
 
 // What is left when the run is over.
@@ -3510,14 +3553,6 @@ static const bench_member bench_result_members[] = {
     BENCH_JSON_HERE("histograms",  BENCH_AS_OBJECT,  bench_hists_members),
     BENCH_JSON_END};
 // clang-format on
-
-// The smallest value of a cell.
-static uint64_t bench_cell_low(uint32_t cell)
-{
-    if (cell < (2u << FSI_HIST_BITS)) return cell;
-    uint32_t shift = (cell >> FSI_HIST_BITS) - 1;
-    return (uint64_t)((cell & ((1u << FSI_HIST_BITS) - 1)) + (1u << FSI_HIST_BITS)) << shift;
-}
 
 // Length of the UTF-8 sequence at `text`; 0: it is none.
 static size_t bench_utf8(const char *text, size_t len)
