@@ -1088,6 +1088,25 @@ FSI_PRIVATE void bench_law_stop(bench_target *target)
     KIND(TIMEOUT,         "timeout",           "No answer in time")        /* none within --timeout */
 // clang-format on
 
+// clang-format off
+// The histograms of a result, and of what a thread measures: field, and name in JSON, which has the unit.
+#define BENCH_HIST_LIST(HIST) \
+    HIST(response, "response_ns")    /* of what is done */ \
+    HIST(service,  "service_ns")     /* likewise */ \
+    HIST(censored, "censored_ns")    /* time so far of what timed out, was in flight at the end or never sent: "at least" */ \
+    HIST(connect,  "connect_ns")     /* until a connection was up */ \
+    HIST(wait,     "wait_ns")        /* from sending until the head of the answer was there */ \
+    HIST(lag,      "lag_ns")         /* open loop: how late requests were sent although a connection was free */ \
+    HIST(rate,     "requests_per_s") /* in each 100 ms of each thread */ \
+    HIST(life,     "life_ns")        /* of connections that ended well: from opening one until its end */
+// clang-format on
+
+// What is done with each, by one line inside a function that has the result (or tally) as `into`, and perhaps another as `from`.
+#define BENCH_HIST_FIELD(field, name) fsi_hist field;
+#define BENCH_HIST_INIT(field, name) fsi_hist_init(&into->field);
+#define BENCH_HIST_MERGE(field, name) fsi_hist_merge(&into->field, &from->field);
+#define BENCH_HIST_TOO_LARGE(field, name) || into->field.count > UINT64_MAX - from->field.count
+
 #define BENCH_KIND_ENUM(kind, name, words) BENCH_##kind,
 #define BENCH_KIND_NAME(kind, name, words) name,
 #define BENCH_KIND_WORDS(kind, name, words) words,
@@ -1140,11 +1159,7 @@ typedef struct bench_result {
     char first_error[160];               // in words: of the first connection that failed, or of a bad response
     char doubts[1024];                   // why it is not to be trusted, a line for each reason; "": it is
 
-    fsi_hist response, service; // of what is done
-    fsi_hist censored;      // time so far of what timed out, was in flight at the end or never sent: "at least so long"
-    fsi_hist connect, wait; // until a connection was up; from sending until the head of the answer was there
-    fsi_hist lag;           // open loop: how late requests were sent although a connection was free
-    fsi_hist rate;          // requests per second in each 100 ms of each thread
+    BENCH_HIST_LIST(BENCH_HIST_FIELD)
 
     bench_second seconds[BENCH_SECONDS_MAX];
     uint32_t second_count;
@@ -1157,22 +1172,14 @@ typedef struct bench_result {
     uint64_t server_cpu_ns;                 // self-hosted or --pid; 0: not known
     uint64_t server_rss;                    // bytes, the most that was seen; 0: not known
     uint64_t steal_ns, throttled_ns,
-        other_ns;  // of this machine's CPUs, taken away in the run; other: by other processes
-    fsi_hist life; // of connections that ended well: from opening one until its end
+        other_ns; // of this machine's CPUs, taken away in the run; other: by other processes
 } bench_result;
 
 // Empty, as before a run.
-static void bench_result_init(bench_result *result)
+static void bench_result_init(bench_result *into)
 {
-    memset(result, 0, sizeof *result);
-    fsi_hist_init(&result->response);
-    fsi_hist_init(&result->service);
-    fsi_hist_init(&result->censored);
-    fsi_hist_init(&result->connect);
-    fsi_hist_init(&result->wait);
-    fsi_hist_init(&result->lag);
-    fsi_hist_init(&result->rate);
-    fsi_hist_init(&result->life);
+    memset(into, 0, sizeof *into);
+    BENCH_HIST_LIST(BENCH_HIST_INIT)
 }
 
 // The smallest value of a cell of fsi_hist.
@@ -2144,7 +2151,7 @@ typedef struct bench_tally {
     uint64_t due, done, failed[BENCH_KINDS], events[BENCH_KINDS], in_flight, unsent;
     uint64_t statuses[600];
     uint64_t bytes_in, bytes_body, bytes_out, other_length, kept, opened, retransmits;
-    fsi_hist response, service, censored, connect, wait, lag, rate, life;
+    BENCH_HIST_LIST(BENCH_HIST_FIELD)
 } bench_tally;
 
 // A slot of the series.
@@ -2215,17 +2222,10 @@ static uint64_t bench_cpu_ns(clockid_t clock)
     return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
-static void bench_tally_init(bench_tally *tally)
+static void bench_tally_init(bench_tally *into)
 {
-    memset(tally, 0, sizeof *tally);
-    fsi_hist_init(&tally->response);
-    fsi_hist_init(&tally->service);
-    fsi_hist_init(&tally->censored);
-    fsi_hist_init(&tally->connect);
-    fsi_hist_init(&tally->wait);
-    fsi_hist_init(&tally->lag);
-    fsi_hist_init(&tally->rate);
-    fsi_hist_init(&tally->life);
+    memset(into, 0, sizeof *into);
+    BENCH_HIST_LIST(BENCH_HIST_INIT)
 }
 
 // The measuring begins. What was counted in a warm-up is forgotten, but for the connections that were opened and stay.
@@ -3437,6 +3437,7 @@ typedef struct bench_member {
 #define BENCH_JSON_END {NULL, BENCH_AS_SCHEMA, 0, 0, NULL, BENCH_SAME_ALWAYS}
 #define BENCH_JSON_SETUP(name, as, field, same) {name, as, BENCH_JSON_AT(bench_setup, field), NULL, same}
 #define BENCH_JSON_PART(type, name, as, field) {name, as, BENCH_JSON_AT(type, field), NULL, BENCH_SAME_ALWAYS}
+#define BENCH_JSON_HIST(field, name) BENCH_JSON_PART(bench_result, name, BENCH_AS_HIST, field),
 #define BENCH_JSON_HERE(name, as, members) {name, as, 0, 0, members, BENCH_SAME_ALWAYS}
 
 static const bench_member bench_setup_members[] = {
@@ -3511,14 +3512,7 @@ static const bench_member bench_hist_members[] = {
     BENCH_JSON_END};
 
 static const bench_member bench_hists_members[] = {
-    BENCH_JSON_PART(bench_result, "response_ns",    BENCH_AS_HIST, response),
-    BENCH_JSON_PART(bench_result, "service_ns",     BENCH_AS_HIST, service),
-    BENCH_JSON_PART(bench_result, "censored_ns",    BENCH_AS_HIST, censored),
-    BENCH_JSON_PART(bench_result, "connect_ns",     BENCH_AS_HIST, connect),
-    BENCH_JSON_PART(bench_result, "wait_ns",        BENCH_AS_HIST, wait),
-    BENCH_JSON_PART(bench_result, "lag_ns",         BENCH_AS_HIST, lag),
-    BENCH_JSON_PART(bench_result, "requests_per_s", BENCH_AS_HIST, rate),
-    BENCH_JSON_PART(bench_result, "life_ns",        BENCH_AS_HIST, life),
+    BENCH_HIST_LIST(BENCH_JSON_HIST)
     BENCH_JSON_END};
 
 static const bench_member bench_second_members[] = {
@@ -4770,23 +4764,20 @@ static bool bench_merge_series(bench_result *into, const bench_result *from)
 }
 
 // What cannot be added, and why. NULL: it can.
-static const char *bench_merge_clash(const bench_result *a, const bench_result *b)
+static const char *bench_merge_clash(const bench_result *into, const bench_result *from)
 {
-    const bench_setup *x = &a->setup, *y = &b->setup;
+    const bench_setup *x = &into->setup, *y = &from->setup;
     if (strcmp(x->url, y->url) != 0) return "another URL";
     if (x->echo != y->echo || x->close != y->close) return "another kind of load";
     if ((x->rate > 0) != (y->rate > 0) || (x->conn_rate > 0) != (y->conn_rate > 0))
         return "one has a rate to keep (-R, --conn-rate) and the other has none, so their times mean different things";
-    const bench_result *early = a->began_unix <= b->began_unix ? a : b, *late = early == a ? b : a;
+    const bench_result *early = into->began_unix <= from->began_unix ? into : from, *late = early == into ? from : into;
     double apart = (double)late->began_unix - (double)early->began_unix - 1; // whole seconds: that much may be rounding
     double left = (double)early->run_ns / 1e9 - apart;
-    double shorter = (double)(a->run_ns < b->run_ns ? a->run_ns : b->run_ns) / 1e9;
+    double shorter = (double)(into->run_ns < from->run_ns ? into->run_ns : from->run_ns) / 1e9;
     if (apart > 0 && left < shorter * 0.8) return "it did not run at the same time";
-    const fsi_hist *left_hists[] = {&a->response, &a->service, &a->censored, &a->connect, &a->wait, &a->lag, &a->rate};
-    const fsi_hist *right_hists[] = {&b->response, &b->service, &b->censored, &b->connect, &b->wait, &b->lag, &b->rate};
-    for (size_t i = 0; i < sizeof left_hists / sizeof left_hists[0]; i++)
-        if (left_hists[i]->count > UINT64_MAX - right_hists[i]->count) return "counts too large to be added";
-    return NULL;
+    bool too_large = false BENCH_HIST_LIST(BENCH_HIST_TOO_LARGE);
+    return too_large ? "counts too large to be added" : NULL;
 }
 
 static void bench_merge_setup(bench_setup *into, const bench_setup *from)
@@ -4813,18 +4804,6 @@ static void bench_merge_setup(bench_setup *into, const bench_setup *from)
     into->self_hosted = into->self_hosted || from->self_hosted;
     into->rst = into->rst || from->rst;
     into->spin = into->spin || from->spin;
-}
-
-static void bench_merge_hists(bench_result *into, const bench_result *from)
-{
-    fsi_hist_merge(&into->response, &from->response);
-    fsi_hist_merge(&into->service, &from->service);
-    fsi_hist_merge(&into->censored, &from->censored);
-    fsi_hist_merge(&into->connect, &from->connect);
-    fsi_hist_merge(&into->wait, &from->wait);
-    fsi_hist_merge(&into->lag, &from->lag);
-    fsi_hist_merge(&into->rate, &from->rate); // of each thread, as before
-    fsi_hist_merge(&into->life, &from->life);
 }
 
 static void bench_merge_counts(bench_result *into, const bench_result *from)
@@ -4868,7 +4847,7 @@ static const char *bench_merge(bench_result *into, const bench_result *from)
     if (wrong) return wrong;
     if (!bench_merge_series(into, from)) return "a series whose slots do not fit";
     bench_merge_counts(into, from);
-    bench_merge_hists(into, from);
+    BENCH_HIST_LIST(BENCH_HIST_MERGE) // the rate's is of each thread, as before
     bench_merge_setup(&into->setup, &from->setup);
     if (from->began_unix < into->began_unix) into->began_unix = from->began_unix;
     bench_most64(&into->run_ns, from->run_ns);
@@ -5374,21 +5353,43 @@ static int bench_merge_words(int argc, char **argv, const char **json, char **fi
     return -1;
 }
 
+// A number that two runs do not share: they differ in times and counts to the nanosecond (FNV-1a over all that was read).
+static uint64_t bench_fingerprint(const bench_result *result)
+{
+    const uint8_t *bytes = (const uint8_t *)result;
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < sizeof *result; i++) hash = (hash ^ bytes[i]) * 0x100000001b3u;
+    return hash;
+}
+
+// Adds files[at] to the sum of those before it; prints has a place for the fingerprint of each. False: said why.
+static bool bench_merge_file(bench_result *sum, char **files, int at, uint64_t *prints)
+{
+    bench_result *next = bench_load(files[at]);
+    int same = 0;
+    if (!next) return false;
+    prints[at] = bench_fingerprint(next);
+    while (prints[same] != prints[at]) same++;
+    const char *wrong = same < at ? NULL : bench_merge(sum, next);
+    if (same < at) bench_say("%s is the same run as %s and would count twice", files[at], files[same]);
+    if (wrong) bench_say("%s cannot be added to %s: %s", files[at], files[0], wrong);
+    free(next);
+    return same == at && !wrong;
+}
+
 // All files into one result. NULL: said why.
 static bench_result *bench_merge_files(char **files, int count)
 {
-    bench_result *sum = bench_load(files[0]);
-    for (int i = 1; sum && i < count; i++) {
-        bench_result *next = bench_load(files[i]);
-        const char *wrong = next ? bench_merge(sum, next) : NULL;
-        if (wrong) bench_say("%s cannot be added to %s: %s", files[i], files[0], wrong);
-        if (wrong || !next) {
-            free(sum);
-            sum = NULL;
-        }
-        free(next);
-    }
-    return sum;
+    uint64_t *prints = (uint64_t *)calloc((size_t)count, sizeof *prints);
+    bench_result *sum = prints ? bench_load(files[0]) : NULL;
+    bool fine = sum != NULL;
+    if (!prints) bench_say("out of memory");
+    if (fine) prints[0] = bench_fingerprint(sum);
+    for (int i = 1; fine && i < count; i++) fine = bench_merge_file(sum, files, i, prints);
+    free(prints);
+    if (fine) return sum;
+    free(sum);
+    return NULL;
 }
 
 // `bench merge A.json B.json ... [--json FILE]`; argv[0] is the word. Returns the exit status: 2 when the sum does not add up.
@@ -7712,35 +7713,28 @@ static void bench_sum_usage(bench_job *job)
     result->other_ns = alone && busy > ours ? busy - ours : 0;
 }
 
-static void bench_sum_thread(bench_result *result, const bench_thread *thread)
+static void bench_sum_thread(bench_result *into, const bench_thread *thread)
 {
-    const bench_tally *tally = &thread->tally;
-    result->due += tally->due;
-    result->done += tally->done;
-    result->in_flight += tally->in_flight;
-    result->unsent += tally->unsent;
+    const bench_tally *from = &thread->tally;
+    into->due += from->due;
+    into->done += from->done;
+    into->in_flight += from->in_flight;
+    into->unsent += from->unsent;
     for (int kind = 0; kind < BENCH_KINDS; kind++) {
-        result->failed[kind] += tally->failed[kind];
-        result->events[kind] += tally->events[kind];
+        into->failed[kind] += from->failed[kind];
+        into->events[kind] += from->events[kind];
     }
-    for (int status = 0; status < 600; status++) result->statuses[status] += tally->statuses[status];
-    result->bytes_in += tally->bytes_in;
-    result->bytes_body += tally->bytes_body;
-    result->bytes_out += tally->bytes_out;
-    result->other_length += tally->other_length;
-    result->kept += tally->kept;
-    result->conns_opened += tally->opened;
-    result->conns_lost += thread->lost;
-    result->conns_most += thread->most;
-    result->syn_retransmits += tally->retransmits;
-    fsi_hist_merge(&result->response, &tally->response);
-    fsi_hist_merge(&result->service, &tally->service);
-    fsi_hist_merge(&result->censored, &tally->censored);
-    fsi_hist_merge(&result->connect, &tally->connect);
-    fsi_hist_merge(&result->wait, &tally->wait);
-    fsi_hist_merge(&result->lag, &tally->lag);
-    fsi_hist_merge(&result->rate, &tally->rate);
-    fsi_hist_merge(&result->life, &tally->life);
+    for (int status = 0; status < 600; status++) into->statuses[status] += from->statuses[status];
+    into->bytes_in += from->bytes_in;
+    into->bytes_body += from->bytes_body;
+    into->bytes_out += from->bytes_out;
+    into->other_length += from->other_length;
+    into->kept += from->kept;
+    into->conns_opened += from->opened;
+    into->conns_lost += thread->lost;
+    into->conns_most += thread->most;
+    into->syn_retransmits += from->retransmits;
+    BENCH_HIST_LIST(BENCH_HIST_MERGE)
 }
 
 static uint64_t bench_coarse_at(const uint32_t *cells, uint64_t count, double q, uint64_t most)

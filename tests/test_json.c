@@ -572,7 +572,7 @@ TEST(merge_makes_slots_longer)
 
 TEST(merge_refuses_what_cannot_be_added)
 {
-    for (int row = 0; row < 8; row++) {
+    for (int row = 0; row < 16; row++) {
         plausible(&one);
         plausible(&two);
         ROW("%d", row);
@@ -584,10 +584,36 @@ TEST(merge_refuses_what_cannot_be_added)
         if (row == 5) two.response.count = UINT64_MAX;
         if (row == 6) two.second_ns = 1500000000;
         if (row == 7) two.began_unix += 3; // of 4 s
+        if (row > 7) {                     // each histogram
+            fsi_hist *left = (fsi_hist *)(void *)((char *)&one + bench_hists_members[row - 8].offset);
+            fsi_hist *right = (fsi_hist *)(void *)((char *)&two + bench_hists_members[row - 8].offset);
+            left->count = UINT64_MAX - 2;
+            right->count = 3;
+        }
         three = one;
         CHECK(bench_merge(&one, &two) != NULL);
+        if (row > 7) CHECK_STR(bench_merge(&one, &two), "counts too large to be added");
         CHECK(memcmp(&one, &three, sizeof one) == 0);
     }
+}
+
+// Goal: a run that was given twice does not count twice, under whatever name and wherever it stands.
+TEST(merge_refuses_the_same_run)
+{
+    char a[64], b[64], again[64], merge[] = "merge";
+    plausible(&one);
+    plausible(&two);
+    two.client_user_ns++; // as little as that makes it another one
+    REQUIRE(saved(a, sizeof a, &one) && saved(b, sizeof b, &two) && saved(again, sizeof again, &one));
+    char *fine[] = {merge, a, b, NULL}, *next[] = {merge, a, a, NULL}, *far[] = {merge, a, b, a, NULL},
+         *copy[] = {merge, b, a, again, NULL};
+    CHECK_EQ(bench_main_merge(3, fine), BENCH_OK);
+    CHECK_EQ(bench_main_merge(3, next), BENCH_USAGE);
+    CHECK_EQ(bench_main_merge(4, far), BENCH_USAGE);
+    CHECK_EQ(bench_main_merge(4, copy), BENCH_USAGE);
+    (void)unlink(a);
+    (void)unlink(b);
+    (void)unlink(again);
 }
 
 // Goal: the commands, as far as no terminal is needed: exit statuses, and a sum that can be read again.
@@ -633,4 +659,5 @@ TEST_MAIN(CASE(tables_have_every_member), CASE(round_trip_is_exact), CASE(empty_
           CASE(invalid_utf8_is_replaced), CASE(summary_says_what_is_beyond), CASE(truncated_at_every_byte),
           CASE(hostile_json_is_refused), CASE(other_files_are_refused), CASE(locale_changes_nothing),
           CASE(files_are_read_and_written), CASE(python_reads_it), CASE(merge_adds_up), CASE(merge_in_any_order),
-          CASE(merge_makes_slots_longer), CASE(merge_refuses_what_cannot_be_added), CASE(main_merge_and_compare))
+          CASE(merge_makes_slots_longer), CASE(merge_refuses_what_cannot_be_added), CASE(merge_refuses_the_same_run),
+          CASE(main_merge_and_compare))
