@@ -1482,7 +1482,7 @@ static const char bench_help_more[] =
     "      --histogram        draw the latencies in the terminal\n"
     "      --pid N            also sample CPU and memory of that server\n"
     "Several runs\n"
-    "      --runs N           repeat, and print the ladder\n"
+    "      --runs N           repeat, print the ladder; files get the middle run\n"
     "      --vs URL2          two targets in turn: faster, slower, or cannot tell\n"
     "      --selftest         measure a built-in target with a known law of latency\n"
     "  bench compare A.json B.json   the same from two files\n"
@@ -8055,13 +8055,20 @@ static int bench_objective(const bench_options *options, const bench_result *res
     return status == BENCH_OK && !holds ? BENCH_MISSED : status;
 }
 
-static int bench_single(bench_session *session)
+// A run, and what is printed of it.
+static int bench_run_and_print(bench_session *session)
 {
     bool json = session->options->json_file && strcmp(session->options->json_file, "-") == 0;
     if (!bench_session_run(session, session->options->format == BENCH_FORMAT_WRK && !json)) return BENCH_USAGE;
     bench_print(session->options, session->result);
     int status = bench_verdict(session->options, session->result);
-    status = bench_objective(session->options, session->result, status);
+    return bench_objective(session->options, session->result, status);
+}
+
+static int bench_single(bench_session *session)
+{
+    int status = bench_run_and_print(session);
+    if (status == BENCH_USAGE) return status;
     return bench_save_all(session->options, session->result) ? status : BENCH_USAGE;
 }
 
@@ -8072,29 +8079,50 @@ static void bench_keep_sorted(double *values, uint64_t count, double value)
     values[count] = value;
 }
 
+// A file has room for one run: the one whose rate is the middle one.
+static bool bench_save_middle(const bench_options *options, const bench_result *results, uint64_t count, double middle)
+{
+    uint64_t at = 0;
+    for (; at + 1 < count; at++) {
+        double rate = bench_answer_rate(&results[at]);
+        if (rate >= middle && rate <= middle) break;
+    }
+    if (!options->quiet)
+        bench_say("the files have run %llu of %llu, the one in the middle by its rate", (unsigned long long)at + 1,
+                  (unsigned long long)count);
+    return bench_save_all(options, &results[at]);
+}
+
 // Several runs, one under the other, and what they have in common. The worst exit status counts.
 static int bench_ladder(bench_session *session)
 {
-    uint64_t count = 0, runs = session->options->runs;
+    const bench_options *options = session->options;
+    uint64_t count = 0, runs = options->runs;
     int worst = BENCH_OK;
-    bool beyond;
+    bool beyond, files = options->json_file || options->hgrm_file || options->html_file;
     double *rates = (double *)calloc(runs * 2, sizeof(double)), *p99s = rates + runs;
-    for (; rates && count < runs && !fsi_load32(&bench_interrupted); count++) {
+    bench_result *last = session->result, *all = files ? (bench_result *)calloc(runs, sizeof *all) : NULL;
+    if (!rates || (files && !all)) bench_say("out of memory");
+    for (; rates && !all == !files && count < runs && !fsi_load32(&bench_interrupted); count++) {
         (void)printf("%s%llu.\n", count ? "\n" : "", (unsigned long long)count + 1);
-        int status = bench_single(session);
+        if (all) session->result = &all[count];
+        int status = bench_run_and_print(session);
         if (status == BENCH_USAGE) worst = status;
         if (status == BENCH_USAGE) break;
         if (status && (worst == BENCH_OK || status < worst)) worst = status;
         bench_keep_sorted(rates, count, bench_answer_rate(session->result));
         bench_keep_sorted(p99s, count, (double)bench_quantile(session->result, 0.99, &beyond) / 1e6);
     }
+    session->result = last;
     if (count == 0) worst = BENCH_USAGE;
     if (count > 1)
         (void)printf(
             "\n%llu runs: %.0f requests a second in the middle (%.0f..%.0f), 99%% within %.3f ms (%.3f..%.3f)\n",
             (unsigned long long)count, rates[count / 2], rates[0], rates[count - 1], p99s[count / 2], p99s[0],
             p99s[count - 1]);
+    if (all && count && !bench_save_middle(options, all, count, rates[count / 2])) worst = BENCH_USAGE;
     free(rates);
+    free(all);
     return worst;
 }
 

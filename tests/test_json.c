@@ -467,6 +467,34 @@ TEST(files_are_read_and_written)
     (void)fclose(full);
 }
 
+// Goal: of several runs the files have the one whose rate as many exceed as stay below, wherever it stands.
+TEST(files_have_the_middle_run)
+{
+    static const uint64_t rates[][5] = {
+        {5, 1, 4, 2, 3}, {3, 1, 2, 0, 0}, {1, 2, 0, 0, 0}, {7, 7, 7, 0, 0}, {1, 0, 0, 0, 0}};
+    static const uint32_t counts[] = {5, 3, 2, 3, 1};
+    static const uint64_t middles[] = {3, 2, 2, 7, 1};
+    static bench_result runs[5];
+    bench_options options;
+    char path[64] = "/tmp/test_json_XXXXXX";
+    int fd = mkstemp(path);
+    REQUIRE(fd >= 0);
+    (void)close(fd);
+    memset(&options, 0, sizeof options);
+    options.json_file = path;
+    for (uint32_t i = 0; i < 5; i++) {
+        ROW("%u", i);
+        for (uint32_t k = 0; k < counts[i]; k++) {
+            plausible(&runs[k]);
+            runs[k].due = runs[k].done = rates[i][k];
+        }
+        REQUIRE(bench_save_middle(&options, runs, counts[i], (double)middles[i] / bench_run_s(&runs[0])));
+        CHECK(bench_json_read(path, &two) == NULL);
+        CHECK_EQ(two.done, middles[i]);
+    }
+    (void)unlink(path);
+}
+
 // Goal: a reader that is not ours takes it, and finds what the schema promises.
 TEST(python_reads_it)
 {
@@ -658,6 +686,6 @@ TEST(main_merge_and_compare)
 TEST_MAIN(CASE(tables_have_every_member), CASE(round_trip_is_exact), CASE(empty_result_round_trips),
           CASE(invalid_utf8_is_replaced), CASE(summary_says_what_is_beyond), CASE(truncated_at_every_byte),
           CASE(hostile_json_is_refused), CASE(other_files_are_refused), CASE(locale_changes_nothing),
-          CASE(files_are_read_and_written), CASE(python_reads_it), CASE(merge_adds_up), CASE(merge_in_any_order),
-          CASE(merge_makes_slots_longer), CASE(merge_refuses_what_cannot_be_added), CASE(merge_refuses_the_same_run),
-          CASE(main_merge_and_compare))
+          CASE(files_are_read_and_written), CASE(files_have_the_middle_run), CASE(python_reads_it), CASE(merge_adds_up),
+          CASE(merge_in_any_order), CASE(merge_makes_slots_longer), CASE(merge_refuses_what_cannot_be_added),
+          CASE(merge_refuses_the_same_run), CASE(main_merge_and_compare))
