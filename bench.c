@@ -1137,6 +1137,7 @@ typedef struct bench_setup {
     double conn_rate;                                     // asked for, connections per second; 0: not so
     uint64_t size;                                        // of --echo
     bool close, rst, spin, echo, self_hosted;
+    bool body; // requests have one
     uint32_t source_ips;
     uint32_t request_bytes; // of the first request as it was sent
 } bench_setup;
@@ -3391,8 +3392,9 @@ static void bench_print_wrk(FILE *out, const bench_result *result, void (*middle
 //                  It and the members that hang on it are skipped when read
 //                - the rest is read back exactly. A histogram is a list of [lower bound of a cell, count] in rising order,
 //                  128 cells to each power of two above 256, a cell for each number below; "min" of an empty one is 0
-//                - members may be added without a new number: a reader skips those that it does not know. A kind of error
-//                  that it does not know is refused, for the sums would not add up without it
+//                - members may be added without a new number: a reader skips those that it does not know, and does without
+//                  those that came later (BENCH_AS_LATER_BOOL). A kind of error that it does not know is refused, for the
+//                  sums would not add up without it
 //                - counts are whole numbers of up to 64 bits: a reader that only has doubles loses digits above 2^53
 //                - text is UTF-8; a byte that is not is written as ?
 // ---------------------------------------------------------------------------------------------------------
@@ -3412,6 +3414,7 @@ typedef enum bench_as {
     BENCH_AS_I64,
     BENCH_AS_DOUBLE,
     BENCH_AS_BOOL,
+    BENCH_AS_LATER_BOOL, // as BOOL; files from before it was written do not have it: false
     BENCH_AS_TEXT,
     BENCH_AS_MIN,      // of a histogram: UINT64_MAX when that is empty, 0 in JSON
     BENCH_AS_KINDS,    // {"connect_refused": 1, ...}
@@ -3466,6 +3469,7 @@ static const bench_member bench_setup_members[] = {
     BENCH_JSON_SETUP("self_hosted",       BENCH_AS_BOOL,   self_hosted,   BENCH_SAME_PLACE),
     BENCH_JSON_SETUP("source_ips",        BENCH_AS_U32,    source_ips,    BENCH_SAME_ALWAYS),
     BENCH_JSON_SETUP("request_bytes",     BENCH_AS_U32,    request_bytes, BENCH_SAME_PLACE), // the Host field is in them
+    BENCH_JSON_SETUP("request_body",      BENCH_AS_LATER_BOOL, body,      BENCH_SAME_ALWAYS),
     BENCH_JSON_END};
 
 static const bench_member bench_outcome_members[] = {
@@ -3643,6 +3647,7 @@ static const char *bench_member_text(char *out, size_t size, const bench_member 
     case BENCH_AS_U32: (void)snprintf(out, size, "%u", *(const uint32_t *)at); break;
     case BENCH_AS_U64: (void)snprintf(out, size, "%llu", (unsigned long long)*(const uint64_t *)at); break;
     case BENCH_AS_I64: (void)snprintf(out, size, "%lld", (long long)*(const int64_t *)at); break;
+    case BENCH_AS_LATER_BOOL:
     case BENCH_AS_BOOL: (void)snprintf(out, size, "%s", *(const bool *)at ? "true" : "false"); break;
     case BENCH_AS_DOUBLE: return bench_double_text(out, size, *(const double *)at);
     default: (void)snprintf(out, size, "%.*s", (int)member->size, (const char *)at); break;
@@ -4219,6 +4224,7 @@ static bool bench_json_member(bench_json *json, const bench_member *member, char
     case BENCH_AS_U64: return bench_json_u64(json, UINT64_MAX, (uint64_t *)at);
     case BENCH_AS_I64: return bench_json_i64(json, (int64_t *)at);
     case BENCH_AS_DOUBLE: return bench_json_double(json, (double *)at);
+    case BENCH_AS_LATER_BOOL:
     case BENCH_AS_BOOL: return bench_json_bool(json, (bool *)at);
     case BENCH_AS_TEXT:
         if (!bench_json_text(json, (char *)at, member->size, &fits)) return false;
@@ -4232,13 +4238,19 @@ static bool bench_json_member(bench_json *json, const bench_member *member, char
     return false;
 }
 
+// Whether a result without it is none: what is only for people need not be there, nor what older ones did not have.
+static bool bench_member_needed(const bench_member *member)
+{
+    return member->as != BENCH_AS_SUMMARY && member->as != BENCH_AS_RATE && member->as != BENCH_AS_LATER_BOOL;
+}
+
 // An object by its table: every member of the table once, others skipped. Its depth is the tables' own.
 static bool bench_json_members(bench_json *json, const bench_member *members, char *base)
 {
     uint64_t seen = 0, all = 0;
     bool first = true;
     for (uint32_t i = 0; members[i].name; i++)
-        if (members[i].as != BENCH_AS_SUMMARY && members[i].as != BENCH_AS_RATE) all |= (uint64_t)1 << i;
+        if (bench_member_needed(&members[i])) all |= (uint64_t)1 << i;
     if (!bench_json_take(json, '{')) return bench_json_fail(json, "an object is missing");
     while (bench_json_next(json, '}', &first)) {
         char key[32];
@@ -5740,6 +5752,8 @@ static void bench_ab_totals(FILE *out, const bench_result *result)
     bench_ab_failed(out, result, non_2xx);
     if (!result->setup.close) (void)fprintf(out, "Keep-Alive requests:    %llu\n", (unsigned long long)result->kept);
     (void)fprintf(out, "Total transferred:      %llu bytes\n", (unsigned long long)result->bytes_in);
+    if (result->setup.body) // ab calls it the body, and counts whole requests
+        (void)fprintf(out, "Total body sent:        %llu\n", (unsigned long long)result->bytes_out);
     (void)fprintf(out, "HTML transferred:       %llu bytes\n", (unsigned long long)result->bytes_body);
     if (complete == 0) return; // ab itself prints nothing more
     (void)fprintf(out, "Requests per second:    %.2f [#/sec] (mean)\n", complete / seconds);
@@ -5747,8 +5761,9 @@ static void bench_ab_totals(FILE *out, const bench_result *result)
                   (double)result->setup.connections * seconds * 1000 / complete);
     (void)fprintf(out, "Time per request:       %.3f [ms] (mean, across all concurrent requests)\n",
                   seconds * 1000 / complete);
-    (void)fprintf(out, "Transfer rate:          %.2f [Kbytes/sec] received\n",
-                  (double)result->bytes_in / 1024 / seconds);
+    double in = (double)result->bytes_in / 1024 / seconds, sent = (double)result->bytes_out / 1024 / seconds;
+    (void)fprintf(out, "Transfer rate:          %.2f [Kbytes/sec] received\n", in);
+    if (result->setup.body) (void)fprintf(out, "%24s%.2f kb/s sent\n%24s%.2f kb/s total\n", "", sent, "", in + sent);
 }
 
 // ApacheBench's layout. Connect is the time until a connection was up, 0 for a request on one that was; Processing is service time,
@@ -7826,6 +7841,7 @@ static void bench_sum_setup(const bench_job *job, const char *url)
     setup->spin = options->spin;
     setup->echo = options->echo;
     setup->self_hosted = job->self_hosted;
+    setup->body = options->body || options->body_file;
     setup->source_ips = (uint32_t)options->source_ips;
     setup->request_bytes = (uint32_t)job->plan.requests[0].bytes.len;
 }

@@ -26,15 +26,7 @@ static char page[4 << 20];
 
 static void run_empty(void)
 {
-    memset(&run, 0, sizeof run);
-    fsi_hist_init(&run.response);
-    fsi_hist_init(&run.service);
-    fsi_hist_init(&run.censored);
-    fsi_hist_init(&run.connect);
-    fsi_hist_init(&run.wait);
-    fsi_hist_init(&run.lag);
-    fsi_hist_init(&run.rate);
-    fsi_hist_init(&run.life);
+    bench_result_init(&run);
     (void)snprintf(run.setup.url, sizeof run.setup.url, "http://127.0.0.1:8080/index.html");
     (void)snprintf(run.setup.version, sizeof run.setup.version, "0.0.0");
     (void)snprintf(run.setup.system, sizeof run.setup.system, "Linux 6.18.5 x86_64");
@@ -563,6 +555,20 @@ TEST(ab_layout)
     CHECK_STR(text_of(print_ab), want);
 }
 
+// Goal: with a body in the requests, ab tells what was sent too.
+TEST(ab_body)
+{
+    run_thousand();
+    run.setup.body = true;
+    CHECK(strstr(text_of(print_ab), "Total transferred:      115000 bytes\n"
+                                    "Total body sent:        42000\n"
+                                    "HTML transferred:       13000 bytes\n") != NULL);
+    CHECK(strstr(text_of(print_ab), "Transfer rate:          56.15 [Kbytes/sec] received\n"
+                                    "                        20.51 kb/s sent\n"
+                                    "                        76.66 kb/s total\n"
+                                    "\n") != NULL);
+}
+
 // Goal: ab's four words for failures, with the line that it prints only then; a connection for each request.
 TEST(ab_failures)
 {
@@ -926,6 +932,7 @@ static const test_case cases[] = {CASE(wrk2_tables),
                                   CASE(histogram_fits),
                                   CASE(bars_hold_everything),
                                   CASE(ab_layout),
+                                  CASE(ab_body),
                                   CASE(ab_failures),
                                   CASE(ab_hostile),
                                   CASE(httperf_layout),
