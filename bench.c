@@ -1231,6 +1231,10 @@ static bool bench_curve_next(bench_curve *curve)
 
 // The response time that the share q of all requests did not exceed, by the product-limit estimate; q 1: the longest, exactly.
 // *beyond: that share never ended well; it is more than what is returned. 0 when there is nothing.
+//
+// Of all but those that failed: they have no answer whose time could stand here. To cut them off at the moment of failing would
+// claim that they were about to end as the others did, and to take them for endless would hide how fast the answers were; so a
+// run that has any says so beside its percentiles, and an objective takes them for endless (bench_quantile_due).
 static uint64_t bench_quantile(const bench_result *result, double q, bool *beyond)
 {
     const fsi_hist *ended = &result->response, *cut = &result->censored;
@@ -1462,7 +1466,7 @@ static const char bench_help_more[] =
     "      --conn-rate N      open N connections a second, with --calls requests each\n"
     "      --calls M          requests on each connection (no limit; --conn-rate: 1)\n"
     "      --warmup T         load for so long before measuring\n"
-    "      --ramp T           open the connections, or raise the rate, over this time\n"
+    "      --ramp T           rise evenly over T from 0: connections, or the rate\n"
     "      --echo             tcp://HOST:PORT sends back what it gets: --size N (64)\n"
     "      --source-ips N     connect to 127.0.0.1 from N addresses, 127.0.0.1 and on\n"
     "      --rst              close by reset: no port waits in TIME_WAIT\n"
@@ -2267,7 +2271,8 @@ static uint64_t bench_now(bench_thread *thread)
     return thread->now_ns;
 }
 
-// When the arrival-th request of all threads is due. With a ramp the rate grows evenly from nothing.
+// When the arrival-th request of all threads is due. With a ramp the rate rises from nothing in a straight line: t seconds into a
+// ramp of r it is rate t / r, and rate t^2 / 2r requests have been due.
 static uint64_t bench_due_of(const bench_plan *plan, uint64_t arrival)
 {
     double n = (double)arrival, ramp = (double)plan->ramp_ns / 1e9, seconds;
