@@ -5,9 +5,9 @@
 //
 // which makes the server that a run without a URL measures. The only entry is bench_main().
 //
-//     >>bench-text >>bench-units >>bench-law >>bench-target >>bench-result >>bench-options >>bench-url >>bench-template
-//     >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-json >>bench-judge
-//     >>bench-compare >>bench-formats >>bench-html >>bench-connect >>bench-machine >>bench-audit >>bench-run
+//     >>bench-text >>bench-units >>bench-math >>bench-law >>bench-target >>bench-result >>bench-options >>bench-url
+//     >>bench-template >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-json
+//     >>bench-judge >>bench-compare >>bench-formats >>bench-html >>bench-connect >>bench-machine >>bench-audit >>bench-run
 //
 // THE MODEL   Closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next one.
 //             Open loop (-R, --conn-rate): the clock says when the next request (or connection) is due, and one that is
@@ -209,7 +209,16 @@ static const char *bench_length_text(char *out, size_t size, uint64_t ns)
     return out;
 }
 
-// Newton's method, so that nobody needs to link a mathematics library for one figure.
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-math   What the C library's mathematics would give, written out so that nobody has to link it; and random numbers.
+// ---------------------------------------------------------------------------------------------------------
+
+static double bench_abs(double x)
+{
+    return x < 0 ? -x : x;
+}
+
+// Square root, by Newton's method; 0 of what has none.
 static double bench_sqrt(double x)
 {
     double root = x > 1 ? x : 1;
@@ -221,37 +230,6 @@ static double bench_sqrt(double x)
     }
     return root;
 }
-
-// ---------------------------------------------------------------------------------------------------------
-// >>bench-law   How late a target answers, as a law whose quantiles are known: delays of one distribution, and perhaps a freeze
-//               that comes again and again. What a load generator reports can be held against it. Pure functions; those of
-//               the C library's mathematics that they need are written out, so that nobody has to link it.
-// ---------------------------------------------------------------------------------------------------------
-
-#define BENCH_LAW_NS_MAX 3600000000000000u // 1000 hours; longer draws are cut to it
-
-typedef enum bench_law_kind {
-    BENCH_LAW_NONE,
-    BENCH_LAW_CONST,
-    BENCH_LAW_EXP,
-    BENCH_LAW_UNIFORM,
-    BENCH_LAW_LOGNORMAL,
-    BENCH_LAW_PARETO,
-    BENCH_LAW_FREEZE, // no distribution: it stands beside one
-    BENCH_LAW_SEED,   // likewise
-    BENCH_LAW_SPIN,   // likewise
-    BENCH_LAW_KINDS
-} bench_law_kind;
-
-typedef struct bench_law {
-    uint8_t kind;                  // bench_law_kind, of the distribution
-    double a;                      // ns: the value, the mean (exp), the least (uniform, pareto), the median (lognormal)
-    double b;                      // ns: the greatest (uniform); sigma (lognormal), alpha (pareto)
-    uint64_t freeze_ns, period_ns; // nothing is answered in the last freeze_ns of each period; 0, 1: no freeze
-    uint64_t seed;
-    bool spin;      // never sleep: a machine that wakes late would add to the law
-    char text[128]; // as it was typed: letters, digits and : , / . - only
-} bench_law;
 
 // Natural logarithm of x > 0 (with 0 it never ends): ln(m 2^e) = 2 artanh((m - 1) / (m + 1)) + e ln 2, with m around 1.
 static double bench_ln(double x)
@@ -329,6 +307,36 @@ static double bench_normal_quantile(double u)
     }
     return z;
 }
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-law   How late a target answers, as a law whose quantiles are known: delays of one distribution, and perhaps a freeze
+//               that comes again and again. What a load generator reports can be held against it. Pure functions.
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_LAW_NS_MAX 3600000000000000u // 1000 hours; longer draws are cut to it
+
+typedef enum bench_law_kind {
+    BENCH_LAW_NONE,
+    BENCH_LAW_CONST,
+    BENCH_LAW_EXP,
+    BENCH_LAW_UNIFORM,
+    BENCH_LAW_LOGNORMAL,
+    BENCH_LAW_PARETO,
+    BENCH_LAW_FREEZE, // no distribution: it stands beside one
+    BENCH_LAW_SEED,   // likewise
+    BENCH_LAW_SPIN,   // likewise
+    BENCH_LAW_KINDS
+} bench_law_kind;
+
+typedef struct bench_law {
+    uint8_t kind;                  // bench_law_kind, of the distribution
+    double a;                      // ns: the value, the mean (exp), the least (uniform, pareto), the median (lognormal)
+    double b;                      // ns: the greatest (uniform); sigma (lognormal), alpha (pareto)
+    uint64_t freeze_ns, period_ns; // nothing is answered in the last freeze_ns of each period; 0, 1: no freeze
+    uint64_t seed;
+    bool spin;      // never sleep: a machine that wakes late would add to the law
+    char text[128]; // as it was typed: letters, digits and : , / . - only
+} bench_law;
 
 // The shares of the law at which its delays are drawn: of BENCH_DRAWS in a row each 1/BENCH_DRAWS of the distribution brings
 // one, in random order. So even a run of seconds meets the law and not the luck of a seed: the median of the first 10,000
@@ -1191,6 +1199,18 @@ static uint64_t bench_cell_low(uint32_t cell)
     return (uint64_t)((cell & ((1u << FSI_HIST_BITS) - 1)) + (1u << FSI_HIST_BITS)) << shift;
 }
 
+// Mean and standard deviation of n values, from their sum and the sum of their squares.
+static void bench_moments_of(double n, double sum, double sum2, double *mean, double *deviation)
+{
+    *mean = n > 0 ? sum / n : 0;
+    *deviation = n > 1 ? bench_sqrt((sum2 - sum * *mean) / (n - 1)) : 0;
+}
+
+static void bench_moments(const fsi_hist *hist, double *mean, double *deviation)
+{
+    bench_moments_of((double)hist->count, hist->sum, hist->sum2, mean, deviation);
+}
+
 // Walks up the values of a distribution by the product-limit estimate: what was cut off counts as "at least so long".
 typedef struct bench_curve {
     const fsi_hist *ended, *cut; // cut: NULL for none
@@ -1229,22 +1249,51 @@ static bool bench_curve_next(bench_curve *curve)
     return false;
 }
 
-// The response time that the share q of all requests did not exceed, by the product-limit estimate; q 1: the longest, exactly.
-// *beyond: that share never ended well; it is more than what is returned. 0 when there is nothing.
-//
+// The longest time that is known of: where some never ended, what the last of them had taken so far.
+static uint64_t bench_curve_end(const fsi_hist *ended, const fsi_hist *cut)
+{
+    uint64_t last = ended->max, cut_last = cut ? cut->max : 0;
+    return cut_last > last ? cut_last : last;
+}
+
+// The value that the share q does not exceed; 1: the greatest, exactly. *beyond: that share never ended, it is more than what is
+// returned. 0 when there is nothing.
+static uint64_t bench_curve_at(bench_curve *curve, double q, bool *beyond)
+{
+    *beyond = false;
+    if (curve->total <= 0) return 0;
+    while (bench_curve_next(curve))
+        if (curve->alive <= (1 - q) * (1 + 1e-12)) return q >= 1 ? curve->ended->max : curve->value;
+    *beyond = true;
+    return bench_curve_end(curve->ended, curve->cut);
+}
+
+// Mean and standard deviation. Where some never ended, of the estimate up to its end: "at least", and curve->alive is not 0.
+static void bench_curve_moments(bench_curve *curve, double *mean, double *deviation)
+{
+    double before = 1, sum = 0, sum2 = 0, end = (double)bench_curve_end(curve->ended, curve->cut);
+    if (curve->total <= (double)curve->ended->count) { // exact, not by cells
+        bench_moments(curve->ended, mean, deviation);
+        curve->alive = 0;
+        return;
+    }
+    for (; bench_curve_next(curve); before = curve->alive) {
+        double value = (double)curve->value, share = before - curve->alive;
+        sum += value * share;
+        sum2 += value * value * share;
+    }
+    *mean = sum + end * before;
+    *deviation = bench_sqrt(sum2 + end * end * before - *mean * *mean);
+}
+
+// The response time that the share q of all requests did not exceed, as bench_curve_at.
 // Of all but those that failed: they have no answer whose time could stand here. To cut them off at the moment of failing would
 // claim that they were about to end as the others did, and to take them for endless would hide how fast the answers were; so a
 // run that has any says so beside its percentiles, and an objective takes them for endless (bench_quantile_due).
 static uint64_t bench_quantile(const bench_result *result, double q, bool *beyond)
 {
-    const fsi_hist *ended = &result->response, *cut = &result->censored;
-    bench_curve curve = bench_curve_of(ended, cut);
-    *beyond = false;
-    if (curve.at_risk <= 0) return 0;
-    while (bench_curve_next(&curve))
-        if (curve.alive <= (1 - q) * (1 + 1e-12)) return q >= 1 ? ended->max : curve.value;
-    *beyond = true;
-    return cut->count && cut->max > ended->max ? cut->max : ended->max;
+    bench_curve curve = bench_curve_of(&result->response, &result->censored);
+    return bench_curve_at(&curve, q, beyond);
 }
 
 // The errors among the requests: all that ended, but not well.
@@ -3293,13 +3342,6 @@ static bench_thread *bench_thread_new(bench_plan *plan, uint32_t index, uint32_t
 //                  after an empty line, and without the word that those parsers look for.
 // ---------------------------------------------------------------------------------------------------------
 
-static void bench_moments(const fsi_hist *hist, double *mean, double *deviation)
-{
-    double n = (double)hist->count;
-    *mean = n > 0 ? hist->sum / n : 0;
-    *deviation = n > 1 ? bench_sqrt((hist->sum2 - hist->sum * *mean) / (n - 1)) : 0;
-}
-
 // A column: the number right-aligned, with two places behind it for the unit.
 static void bench_cell(FILE *out, const char *text, int width)
 {
@@ -4448,31 +4490,30 @@ static uint64_t bench_endless(const bench_result *result)
     return errors > timed_out ? errors - timed_out : 0;
 }
 
-// bench_quantile over every request that was due. mean: not NULL, the mean up to there is put into it; q is 1 then.
-static uint64_t bench_quantile_due(const bench_result *result, double q, bool *beyond, double *mean)
+// The distribution over every request that was due.
+static bench_curve bench_curve_due(const bench_result *result)
 {
-    const fsi_hist *ended = &result->response, *cut = &result->censored;
-    double at_risk = (double)ended->count + (double)cut->count + (double)bench_endless(result);
-    double alive = 1, want = (1 - q) * (1 + 1e-12), area = 0, before = 0;
-    uint64_t value = 0, last = cut->count > 0 && cut->max > ended->max ? cut->max : ended->max;
-    *beyond = true;
-    for (uint32_t i = 0; i < FSI_HIST_CELLS && *beyond; i++) {
-        double gone = (double)ended->cells[i];
-        if (gone > 0) {
-            value = fsi_hist_value(i);
-            if (value < ended->min) value = ended->min;
-            if (value > ended->max || (q >= 1 && i == fsi_hist_cell(ended->max)))
-                value = ended->max; // exact, not by cells
-            area += alive * ((double)value - before);
-            before = (double)value;
-            alive *= at_risk - gone > 0.5 ? (at_risk - gone) / at_risk : 0;
-            *beyond = alive > want;
-        }
-        at_risk -= gone + (double)cut->cells[i];
-    }
-    if (mean) *mean = *beyond ? area + alive * ((double)last - before) : area;
-    if (mean && !*beyond && !cut->count) *mean = ended->sum / (double)ended->count; // exact too
-    return *beyond ? last : value;
+    bench_curve curve = bench_curve_of(&result->response, &result->censored);
+    curve.total = curve.at_risk += (double)bench_endless(result);
+    return curve;
+}
+
+// bench_quantile over every request that was due. Of none nothing is known.
+static uint64_t bench_quantile_due(const bench_result *result, double q, bool *beyond)
+{
+    bench_curve curve = bench_curve_due(result);
+    uint64_t value = bench_curve_at(&curve, q, beyond);
+    if (curve.total <= 0) *beyond = true;
+    return value;
+}
+
+static double bench_mean_due(const bench_result *result, bool *beyond)
+{
+    bench_curve curve = bench_curve_due(result);
+    double mean, deviation;
+    bench_curve_moments(&curve, &mean, &deviation);
+    *beyond = curve.total <= 0 || curve.alive > 0;
+    return mean;
 }
 
 // What one term found, and whether it holds.
@@ -4480,7 +4521,7 @@ static bool bench_slo_term_holds(const bench_slo_term *term, const bench_result 
 {
     char found[48];
     bool beyond = false, held;
-    double value = 0, mean = 0;
+    double value = 0;
     if (term->figure == BENCH_FIGURE_ERRORS) {
         value = (double)bench_errors(result) / (double)result->due;
         (void)snprintf(found, sizeof found, "%.4g%%", value * 100);
@@ -4488,9 +4529,8 @@ static bool bench_slo_term_holds(const bench_slo_term *term, const bench_result 
         value = bench_done_rate(result);
         (void)bench_count_text(found, sizeof found, value);
     } else {
-        value =
-            (double)bench_quantile_due(result, term->share, &beyond, term->figure == BENCH_FIGURE_MEAN ? &mean : NULL);
-        if (term->figure == BENCH_FIGURE_MEAN) value = mean;
+        bool mean = term->figure == BENCH_FIGURE_MEAN;
+        value = mean ? bench_mean_due(result, &beyond) : (double)bench_quantile_due(result, term->share, &beyond);
         (void)bench_time_text(found, sizeof found, value / 1000);
     }
     held = term->figure == BENCH_FIGURE_RATE ? value > term->limit || (term->equal && value >= term->limit)
@@ -4609,9 +4649,9 @@ static void bench_knee_add(bench_knee *knee, const bench_slo *latencies, double 
     memset(point, 0, sizeof *point);
     point->asked = asked;
     point->achieved = bench_done_rate(result);
-    point->p50 = bench_quantile_due(result, 0.5, &point->p50_beyond, NULL);
-    point->p99 = bench_quantile_due(result, 0.99, &point->p99_beyond, NULL);
-    point->max = bench_quantile_due(result, 1, &point->max_beyond, NULL);
+    point->p50 = bench_quantile_due(result, 0.5, &point->p50_beyond);
+    point->p99 = bench_quantile_due(result, 0.99, &point->p99_beyond);
+    point->max = bench_quantile_due(result, 1, &point->max_beyond);
     point->errors = bench_errors(result);
     point->held = true;
     for (uint32_t i = 0; i < latencies->count && point->held && result->due; i++)
@@ -4910,15 +4950,6 @@ static bench_estimate bench_estimate_of(const double *values, uint32_t count)
     return out;
 }
 
-static uint64_t bench_draw(uint64_t *state)
-{
-    *state += 0x9e3779b97f4a7c15u; // a Weyl sequence, mixed: splitmix64
-    uint64_t z = *state;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 // If it did not matter what is B, any run of a round could have been the last one. Among all ways to name one in each round,
 // the share in which B lies at least as far from the others. values: `arms` of each round, B last.
 static double bench_permutation(const double *values, uint32_t rounds, uint32_t arms)
@@ -4939,8 +4970,8 @@ static double bench_permutation(const double *values, uint32_t rounds, uint32_t 
         double sum = 0;
         uint64_t rest = n;
         for (uint32_t i = 0; i < rounds; i++, rest /= arms)
-            sum += far[i][exact ? rest % arms : bench_draw(&state) % arms];
-        hits += (sum < 0 ? -sum : sum) >= (seen < 0 ? -seen : seen) * (1 - 1e-9);
+            sum += far[i][exact ? rest % arms : bench_random_bits(&state) % arms];
+        hits += bench_abs(sum) >= bench_abs(seen) * (1 - 1e-9);
     }
     all = (double)tries;
     return exact ? hits / all : (hits + 1) / (all + 1);
@@ -5056,11 +5087,6 @@ static bench_interval bench_interval_of(bench_estimate estimate)
     out.low = bench_exp(estimate.middle - estimate.half);
     out.high = bench_exp(estimate.middle + estimate.half);
     return out;
-}
-
-static double bench_abs(double x)
-{
-    return x < 0 ? -x : x;
 }
 
 // noise: on the logarithmic scale.
@@ -5454,32 +5480,6 @@ static void bench_plain(FILE *out, const char *text)
     for (; *text; text++) (void)fputc(*text < 32 || *text > 126 ? '?' : *text, out);
 }
 
-// The longest time that is known of: where some never ended, what the last of them had taken so far.
-static uint64_t bench_curve_end(const fsi_hist *ended, const fsi_hist *cut)
-{
-    uint64_t last = ended->max, cut_last = cut ? cut->max : 0;
-    return cut_last > last ? cut_last : last;
-}
-
-// Mean and standard deviation. Where some never ended, of the product-limit estimate up to its end: "at least".
-static void bench_curve_moments(const fsi_hist *ended, const fsi_hist *cut, double *mean, double *deviation)
-{
-    bench_curve curve = bench_curve_of(ended, cut);
-    double before = 1, sum = 0, sum2 = 0;
-    if (!curve.cut) {
-        bench_moments(ended, mean, deviation);
-        return;
-    }
-    for (; bench_curve_next(&curve); before = curve.alive) {
-        double value = (double)curve.value, share = before - curve.alive;
-        sum += value * share;
-        sum2 += value * value * share;
-    }
-    double end = (double)bench_curve_end(ended, cut);
-    *mean = sum + end * before;
-    *deviation = bench_sqrt(sum2 + end * end * before - *mean * *mean);
-}
-
 // One row of a percentile spectrum. The file has six decimals, our clock's nanoseconds.
 static void bench_spectrum_row(FILE *out, bool file, uint64_t ns, double percent, double count)
 {
@@ -5529,7 +5529,7 @@ static void bench_spectrum(FILE *out, bool file, const fsi_hist *ended, const fs
     int decimals = file ? 6 : 3;
     double mean, deviation;
     bench_curve all = bench_curve_of(ended, cut);
-    bench_curve_moments(ended, cut, &mean, &deviation);
+    bench_curve_moments(&all, &mean, &deviation);
     (void)fprintf(out, file ? "%12s %14s %10s %14s\n\n" : "%12s %12s %12s %12s\n\n", "Value", "Percentile",
                   "TotalCount", "1/(1-Percentile)");
     bench_spectrum_rows(out, file, ended, cut);
@@ -5698,9 +5698,8 @@ static unsigned long long bench_whole_ms(double ns)
 static void bench_ab_row(FILE *out, const char *name, const fsi_hist *hist, uint64_t all)
 {
     double n = (double)(all > hist->count ? all : hist->count), zeros = n - (double)hist->count;
-    double mean = n > 0 ? hist->sum / n : 0;
-    double deviation = n > 1 ? bench_sqrt((hist->sum2 - hist->sum * mean) / (n - 1)) : 0;
-    double rank = n / 2 - zeros; // of the median, among the samples
+    double mean, deviation, rank = n / 2 - zeros; // of the median, among the samples
+    bench_moments_of(n, hist->sum, hist->sum2, &mean, &deviation);
     uint64_t median = rank > 0 ? fsi_hist_at(hist, rank / (double)hist->count) : 0;
     (void)fprintf(out, "%-11s %5llu %4llu %5.1f %6llu %7llu\n", name,
                   bench_whole_ms(zeros > 0 || !hist->count ? 0 : (double)hist->min), bench_whole_ms(mean),
@@ -5819,8 +5818,8 @@ static void bench_httperf_rate(FILE *out, const bench_result *result)
         if (rate > high) high = rate;
         sum += rate, sum2 += rate * rate, samples++;
     }
-    double mean = samples > 0 ? sum / samples : 0;
-    double deviation = samples > 1 ? bench_sqrt((sum2 - sum * mean) / (samples - 1)) : 0;
+    double mean, deviation;
+    bench_moments_of(samples, sum, sum2, &mean, &deviation);
     (void)fprintf(out, "Reply rate [replies/s]: min %.1f avg %.1f max %.1f stddev %.1f (%.0f samples)\n", low, mean,
                   high, deviation, samples);
 }

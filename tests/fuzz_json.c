@@ -116,7 +116,7 @@ static uint64_t state = 1;
 
 static size_t dice(size_t below)
 {
-    return (size_t)(bench_draw(&state) % below);
+    return (size_t)(bench_random_bits(&state) % below);
 }
 
 static size_t mutate(uint8_t *data, size_t size, size_t room)

@@ -15,12 +15,9 @@ static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
 static bench_result one, two, three; // half a megabyte each
 static uint64_t seed;
 
-static uint64_t dice(void) // splitmix64
+static uint64_t dice(void)
 {
-    uint64_t z = seed += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
+    return bench_random_bits(&seed);
 }
 
 static uint64_t dice_log(void) // every magnitude is as likely

@@ -17,7 +17,7 @@ static uint64_t seed;
 
 static double uniform(void) // in (0, 1)
 {
-    return ((double)(bench_draw(&seed) >> 11) + 0.5) / 9007199254740992.0;
+    return ((double)(bench_random_bits(&seed) >> 11) + 0.5) / 9007199254740992.0;
 }
 
 static double normal(void) // the sum of twelve is near enough, and has no tails to be surprised by
