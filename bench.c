@@ -83,7 +83,35 @@ static void bench_text_free(bench_text *text)
     memset(text, 0, sizeof *text);
 }
 
-// One line on stderr. Control bytes in what a user typed stay out of his terminal.
+// What came from outside (a file, a server) on its way to a terminal: control bytes and everything beyond ASCII stay out of it.
+static char bench_tame(char byte)
+{
+    return byte < 32 || byte > 126 ? '?' : byte;
+}
+
+static void bench_plain(FILE *out, const char *text)
+{
+    for (; *text; text++) (void)fputc(bench_tame(*text), out);
+}
+
+static void bench_make_plain(char *text)
+{
+    for (; *text; text++) *text = bench_tame(*text);
+}
+
+// Adds what the file has yet to give, up to `most` bytes in all. Returns what is wrong, or NULL.
+static const char *bench_text_read(bench_text *text, FILE *in, size_t most, const char *too_large)
+{
+    char piece[65536];
+    for (size_t got; (got = fread(piece, 1, sizeof piece, in)) > 0;) {
+        bench_text_add(text, piece, got);
+        if (text->failed) return "out of memory";
+        if (text->len > most) return too_large;
+    }
+    return ferror(in) ? strerror(errno) : NULL;
+}
+
+// One line on stderr. It may hold what a user typed, in any language; its control bytes stay out of his terminal.
 static void bench_say(const char *format, ...) FSI_PRINTF(1, 2);
 
 static void bench_say(const char *format, ...)
@@ -610,7 +638,7 @@ struct bench_target {
     fsi_hist imposed;                           // ns
     fsi_thread thread;
     fsi_field fields[BENCH_TARGET_FIELDS];
-    uint32_t stop, reset; // atomic, set by any thread
+    uint32_t stop; // atomic, set by any thread
 };
 
 static bool bench_heap_push(bench_target *target, bench_ask *ask)
@@ -967,10 +995,6 @@ static void bench_target_turn(bench_target *target)
 {
     (void)fsi_io_wait(&target->io, bench_target_wait_us(target));
     target->now_ns = fsi_clock_ns();
-    if (fsi_load32(&target->reset)) {
-        fsi_hist_init(&target->imposed);
-        fsi_store32(&target->reset, 0);
-    }
     bench_target_reread(target);
     fsi_io_dispatch(&target->io);
     bench_target_answer(target);
@@ -1049,17 +1073,6 @@ FSI_PRIVATE bool bench_law_start(const bench_law *law, bench_target *target)
     bench_target_free(target);
     errno = error;
     return false;
-}
-
-// Forgets the delays imposed so far; when it returns the thread has. Any thread, while it serves.
-FSI_PRIVATE void bench_law_reset(bench_target *target)
-{
-    struct timespec pause;
-    pause.tv_sec = 0;
-    pause.tv_nsec = 100000;
-    fsi_store32(&target->reset, 1);
-    fsi_io_wake(&target->io);
-    while (fsi_load32(&target->reset)) (void)nanosleep(&pause, NULL);
 }
 
 // Ends it; target->imposed is the caller's then.
@@ -3854,27 +3867,33 @@ static void bench_write_members(bench_pen *pen, const bench_member *members, con
     bench_pen_close(pen, '}');
 }
 
-// False: it could not be written. The file stays open; what its buffer still holds may fail when it is closed.
-static bool bench_json_write(FILE *out, const bench_result *result)
+static void bench_write_json(FILE *out, const bench_result *result)
 {
     bench_pen pen = {out, 0, true};
     bench_write_members(&pen, bench_result_members, (const char *)result);
     (void)fputc('\n', out);
-    return fflush(out) == 0 && !ferror(out);
 }
 
-// To the file of that name, "-": standard output. False: said why.
-static bool bench_json_save(const char *path, const bench_result *result)
+typedef void bench_writer(FILE *out, const bench_result *result);
+
+// Writes a file that an option asked for; "-" is the standard output, NULL: none. False: said why it could not be.
+static bool bench_save(const char *option, const char *path, bench_writer *writer, const bench_result *result)
 {
-    bool standard = strcmp(path, "-") == 0;
-    FILE *out = standard ? stdout : fopen(path, "wb");
-    bool fine = out && bench_json_write(out, result);
+    bool dash = path && strcmp(path, "-") == 0;
+    if (!path) return true;
+    FILE *out = dash ? stdout : fopen(path, "wb");
+    bool fine = out != NULL;
     int error = errno;
-    if (out && !standard && fclose(out) != 0 && fine) {
+    if (fine) {
+        writer(out, result);
+        fine = fflush(out) == 0 && !ferror(out);
         error = errno;
-        fine = false;
+        if (!dash && fclose(out) != 0 && fine) {
+            error = errno;
+            fine = false;
+        }
     }
-    if (!fine) bench_say("cannot write %s: %s", standard ? "standard output" : path, strerror(error));
+    if (!fine) bench_say("%s %s: %s", option, path, strerror(error));
     return fine;
 }
 
@@ -4338,17 +4357,10 @@ static const char *bench_json_read(const char *path, bench_result *result)
 {
     bool standard = strcmp(path, "-") == 0;
     FILE *in = standard ? stdin : fopen(path, "rb");
-    char piece[4096];
     bench_text text = {NULL, 0, 0, false};
-    const char *wrong = NULL;
     bench_result_init(result);
     if (!in) return strerror(errno);
-    for (size_t got; !wrong && (got = fread(piece, 1, sizeof piece, in)) > 0;) {
-        bench_text_add(&text, piece, got);
-        if (text.failed) wrong = "out of memory";
-        if (text.len > BENCH_JSON_BYTES) wrong = "larger than any result";
-    }
-    if (!wrong && ferror(in)) wrong = strerror(errno);
+    const char *wrong = bench_text_read(&text, in, BENCH_JSON_BYTES, "larger than any result");
     if (!wrong) wrong = bench_json_parse(text.len ? text.ptr : "", text.len, result);
     if (!standard) (void)fclose(in);
     bench_text_free(&text);
@@ -5007,13 +5019,6 @@ typedef struct bench_verdict_of {
     char versions[80]; // when they differ, else ""
 } bench_verdict_of;
 
-// What comes from a file stays out of the terminal's language.
-static void bench_tame(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 32 || (unsigned char)*text > 126) *text = '?';
-}
-
 static bool bench_cannot(bench_verdict_of *out, const char *format, ...) FSI_PRINTF(2, 3);
 
 static bool bench_cannot(bench_verdict_of *out, const char *format, ...)
@@ -5022,7 +5027,7 @@ static bool bench_cannot(bench_verdict_of *out, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(out->why, sizeof out->why, format, args);
     va_end(args);
-    bench_tame(out->why);
+    bench_make_plain(out->why);
     out->untrusted = true;
     return false;
 }
@@ -5058,7 +5063,7 @@ static bool bench_setup_same(bench_verdict_of *out, const bench_setup *a, const 
         if (member->same != BENCH_SAME_NEVER)
             return bench_cannot(out, "they differ in %s: %.80s and %.80s", member->name, x, y);
         (void)snprintf(out->versions, sizeof out->versions, "%.31s and %.31s", x, y);
-        bench_tame(out->versions);
+        bench_make_plain(out->versions);
     }
     return true;
 }
@@ -5444,7 +5449,7 @@ static int bench_main_merge(int argc, char **argv)
     int count = files ? bench_merge_words(argc, argv, &json, files) : -1, status = BENCH_USAGE;
     bench_result *sum = count > 0 ? bench_merge_files(files, count) : NULL;
     if (sum) {
-        bool fine = !json || bench_json_save(json, sum);
+        bool fine = bench_save("--json", json, bench_write_json, sum);
         if (!json || strcmp(json, "-") != 0) bench_print_merged(stdout, sum);
         if (fflush(stdout) != 0) fine = false;
         status = fine ? BENCH_OK : BENCH_USAGE;
@@ -5472,12 +5477,6 @@ static double bench_ms(double ns)
 static uint64_t bench_service_at(const bench_result *result, double share)
 {
     return share >= 1 ? result->service.max : fsi_hist_at(&result->service, share);
-}
-
-// What came from outside, for a terminal: control bytes and everything beyond ASCII stay out of it.
-static void bench_plain(FILE *out, const char *text)
-{
-    for (; *text; text++) (void)fputc(*text < 32 || *text > 126 ? '?' : *text, out);
 }
 
 // One row of a percentile spectrum. The file has six decimals, our clock's nanoseconds.
@@ -7298,23 +7297,11 @@ static void bench_signals(bench_job *job)
 
 static bool bench_read_file(bench_text *text, const char *option, const char *path)
 {
-    char data[65536];
     FILE *file = fopen(path, "rb");
-    if (!file) {
-        bench_say("%s %s: %s", option, path, strerror(errno));
-        return false;
-    }
-    for (size_t got; text->len <= (1u << 30) && (got = fread(data, 1, sizeof data, file)) > 0 && !text->failed;)
-        bench_text_add(text, data, got);
-    if (text->len > (1u << 30)) {
-        bench_say("%s %s: larger than 1 GiB", option, path);
-        (void)fclose(file);
-        return false;
-    }
-    bool fine = !ferror(file) && !text->failed;
-    if (!fine) bench_say("%s %s: %s", option, path, text->failed ? "out of memory" : strerror(errno));
-    (void)fclose(file);
-    return fine;
+    const char *wrong = file ? bench_text_read(text, file, 1u << 30, "larger than 1 GiB") : strerror(errno);
+    if (wrong) bench_say("%s %s: %s", option, path, wrong);
+    if (file) (void)fclose(file);
+    return wrong == NULL;
 }
 
 // The lines of --urls, but for empty ones and those that begin with #, join the URLs.
@@ -8015,29 +8002,6 @@ static void bench_print(const bench_options *options, const bench_result *result
     }
     (void)fflush(stdout);
     if (!options->quiet) bench_audit_remarks(stderr, &blank, result);
-}
-
-typedef void bench_writer(FILE *out, const bench_result *result);
-
-// Writes a file that was asked for; "-" is the standard output. False: said why it could not be.
-static bool bench_save(const char *option, const char *path, bench_writer *writer, const bench_result *result)
-{
-    bool dash = path && strcmp(path, "-") == 0;
-    if (!path) return true;
-    FILE *out = dash ? stdout : fopen(path, "w");
-    bool fine = out != NULL;
-    if (fine) {
-        writer(out, result);
-        fine = fflush(out) == 0 && !ferror(out);
-        if (!dash) fine = fclose(out) == 0 && fine;
-    }
-    if (!fine) bench_say("%s %s: %s", option, path, strerror(errno));
-    return fine;
-}
-
-static void bench_write_json(FILE *out, const bench_result *result)
-{
-    (void)bench_json_write(out, result);
 }
 
 static bool bench_save_all(const bench_options *options, const bench_result *result)
