@@ -1,16 +1,7 @@
 // >>bench-audit: what it says of a result, on results made by hand. Every line has a row that brings it out and one beside it, on the
 // other side of its limit, that does not.
 #include "test.h"
-#define FASTSERVE_IMPLEMENTATION
-#include "../fastserve.h"
-
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
+#include "bench.h"
 
 static bench_result one; // half a megabyte
 static char said[4096];
@@ -313,7 +304,6 @@ TEST(exit_status)
     CHECK_EQ(bench_verdict(&options, &one), BENCH_TARGET);
     (void)snprintf(one.doubts, sizeof one.doubts, "a doubt");
     CHECK_EQ(bench_verdict(&options, &one), BENCH_UNTRUSTED);
-    (void)bench_main; // the rest of bench.c, which other tests test
 }
 
 TEST_MAIN(CASE(nothing_to_complain_about), CASE(sums_that_do_not_add_up), CASE(connections_lost),

@@ -1,15 +1,6 @@
 // The pure parts of bench.c: numbers, options, URLs, what is printed; and what an answer is taken for, however it is cut.
 #include "test.h"
-#define FASTSERVE_IMPLEMENTATION
-#include "../fastserve.h"
-
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
+#include "bench.h"
 
 // Goal: counts as wrk's users type them, and a reason for what is none.
 TEST(count_reads_suffixes_and_fractions)

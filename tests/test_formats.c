@@ -4,16 +4,7 @@
 //   build/test_formats [PART]                      the cases
 //   build/test_formats --sample LAYOUT [RUN]       prints a layout of a made-up run, for tests/formats.sh and for the eye
 #include "test.h"
-#define FASTSERVE_IMPLEMENTATION
-#include "../fastserve.h"
-
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
+#include "bench.h"
 
 // ---- made-up runs
 
@@ -948,7 +939,6 @@ static const test_case cases[] = {CASE(wrk2_tables),
 
 int main(int argc, char **argv)
 {
-    (void)bench_main; // main.c's
     if (argc > 2 && strcmp(argv[1], "--sample") == 0) return sample(argv[2], argc > 3 ? argv[3] : "thousand");
     return test_run(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }

@@ -1,16 +1,7 @@
 // >>bench-json and merging: what is written is JSON and reads back as it was, and no bytes can make the reader do harm.
 #include "test.h"
-#define FASTSERVE_IMPLEMENTATION
-#include "../fastserve.h"
+#include "bench.h"
 #include <locale.h>
-
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
 
 static bench_result one, two, three; // half a megabyte each
 static uint64_t seed;
@@ -693,7 +684,6 @@ TEST(main_merge_and_compare)
     (void)unlink(a);
     (void)unlink(b);
     (void)unlink(sum);
-    (void)bench_main; // the rest of bench.c, which other tests test
 }
 
 TEST_MAIN(CASE(tables_have_every_member), CASE(round_trip_is_exact), CASE(empty_result_round_trips),

@@ -1,16 +1,7 @@
 // >>bench-judge and >>bench-compare: objectives, the search for the highest rate, and what may be said of two results. What is
 // random comes from fixed seeds, so that a claim about "95 % of all" is a fact about these.
 #include "test.h"
-#define FASTSERVE_IMPLEMENTATION
-#include "../fastserve.h"
-
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
+#include "bench.h"
 
 static bench_result one, two; // half a megabyte each
 static uint64_t seed;
@@ -699,7 +690,6 @@ TEST(ln_exp_and_chance)
     CHECK(bench_abs(bench_permutation(pairs, 6, 2) - 2.0 / 64) < 1e-9);
     for (int i = 0; i < 20; i++) pairs[i * 2 + 1] = i % 2 ? 1 : -1;
     CHECK(bench_permutation(pairs, 6, 2) > 0.99);
-    (void)bench_main; // the rest of bench.c, which other tests test
 }
 
 TEST_MAIN(CASE(slo_terms), CASE(slo_judges_all_that_was_due), CASE(slo_says_every_term), CASE(find_rate_finds_the_knee),

@@ -1,16 +1,7 @@
 // >>bench-law and >>bench-target of bench.c: what a law is, that what is drawn and what is foretold follow it, and that the target
 // imposes it. Bounds on time are lower bounds only, or compare with what the target says that it imposed: a slow machine fails none.
 #include "test.h"
-#define FASTSERVE_IMPLEMENTATION
-#include "../fastserve.h"
-
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
+#include "bench.h"
 
 static bool near_to(double got, double want, double relative)
 {
@@ -136,7 +127,6 @@ TEST(law_refused_with_a_reason)
 static bench_law law_of(const char *text)
 {
     bench_law law;
-    (void)bench_main; // test_bench.c's
     ROW("%s", text);
     CHECK(bench_law_parse(text, &law) == NULL);
     return law;

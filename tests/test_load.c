@@ -2,16 +2,7 @@
 // bench_once runs them. Whatever a server does, law() must hold after the run. Servers block, wait for bytes or for the
 // end, and sleep only where being slow is their part. Times are bounded from below alone: a busy machine is no failure.
 #include "test.h"
-#define FASTSERVE_IMPLEMENTATION
-#include "../fastserve.h"
-
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
+#include "bench.h"
 #include <poll.h>
 
 // ---------------------------------------------------------------------------------------------------------
