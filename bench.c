@@ -33,11 +33,11 @@
 #endif
 #include <sys/utsname.h>
 
-#define BENCH_OK 0
-#define BENCH_USAGE 1     // also: cannot connect
-#define BENCH_UNTRUSTED 2 // connections lost, sums that do not add up
-#define BENCH_TARGET 3    // the target produced errors
-#define BENCH_MISSED 99   // an objective was missed
+#define BENCH_EXIT_OK 0
+#define BENCH_EXIT_USAGE 1     // also: cannot connect
+#define BENCH_EXIT_UNTRUSTED 2 // connections lost, sums that do not add up
+#define BENCH_EXIT_ERRORS 3    // the target produced errors
+#define BENCH_EXIT_MISSED 99   // an objective was missed
 
 #define BENCH_IN_BYTES 65536   // of one receive
 #define BENCH_HEAD_BYTES 65536 // of an answer's head
@@ -1135,14 +1135,14 @@ typedef enum bench_kind { BENCH_KIND_LIST(BENCH_KIND_ENUM) BENCH_KINDS } bench_k
 static const char *const bench_kind_names[BENCH_KINDS] = {BENCH_KIND_LIST(BENCH_KIND_NAME)}; // JSON
 static const char *const bench_kind_words[BENCH_KINDS] = {BENCH_KIND_LIST(BENCH_KIND_WORDS)};
 
-#define BENCH_SECONDS_MAX 512 // slots of the series; when they are full, two become one
-#define BENCH_COARSE_SHIFT 4  // of a cell of fsi_hist: 8 cells to each power of two are what a figure over time needs
+#define BENCH_SLOTS_MAX 512  // slots of the series; when they are full, two become one
+#define BENCH_COARSE_SHIFT 4 // of a cell of fsi_hist: 8 cells to each power of two are what a figure over time needs
 
 // One slot of the series. Latencies are of requests that ended well in it, by response time.
-typedef struct bench_second {
+typedef struct bench_slot {
     uint64_t done, errors, timeouts;
     uint64_t p50, p99, max;
-} bench_second;
+} bench_slot;
 
 // What a run was asked to do and where it ran: equal for two runs that may be compared.
 typedef struct bench_setup {
@@ -1183,9 +1183,9 @@ typedef struct bench_result {
 
     BENCH_HIST_LIST(BENCH_HIST_FIELD)
 
-    bench_second seconds[BENCH_SECONDS_MAX];
-    uint32_t second_count;
-    uint64_t second_ns; // length of a slot
+    bench_slot slots[BENCH_SLOTS_MAX];
+    uint32_t slot_count;
+    uint64_t slot_ns; // length of a slot
 
     uint64_t conns_opened, conns_lost, conns_most; // most: open at a time
     uint64_t syn_retransmits;
@@ -2194,9 +2194,9 @@ typedef struct bench_plan {
     char *batch;
     size_t batch_len, request_len;
     bool echo;
-    bool no_body; // answers have none: HEAD
-    bool open;    // open loop: requests (or connections) are due by the clock
-    bool fresh;   // connecting is a part of the first request; no request finds a connection
+    bool no_body;  // answers have none: HEAD
+    bool open;     // open loop: requests (or connections) are due by the clock
+    bool connects; // connecting is a part of the first request; no request finds a connection
     bool close, rst, spin, detail;
     bool progress; // publish figures for the live line
     uint32_t pipeline, thread_count, conn_count, source_ips;
@@ -2221,11 +2221,11 @@ typedef struct bench_tally {
     BENCH_HIST_LIST(BENCH_HIST_FIELD)
 } bench_tally;
 
-// A slot of the series.
-typedef struct bench_slot {
+// A slot of the series while it fills, with the latencies that its percentiles come from.
+typedef struct bench_slot_tally {
     uint64_t done, errors, timeouts, max;
     uint32_t cells[FSI_HIST_CELLS >> BENCH_COARSE_SHIFT];
-} bench_slot;
+} bench_slot_tally;
 
 typedef struct bench_thread {
     bench_plan *plan;
@@ -2246,10 +2246,10 @@ typedef struct bench_thread {
     uint64_t arrival;                // which one that is, of this thread's
     uint64_t starved_ns;             // what was due until then waited for a connection, not for this thread
     bool starved;
-    bool early;   // an answer came before its request was sent
-    bool fresh;   // the clock was read since the last receive
-    bool clocked; // the clock was read in this turn
-    bool running; // has seen plan->go
+    bool early;     // an answer came before its request was sent
+    bool now_fresh; // the clock was read since the last receive
+    bool clocked;   // the clock was read in this turn
+    bool running;   // has seen plan->go
     bool measuring;
     uint64_t quota;                  // requests that may still be begun; UINT64_MAX: no limit
     uint64_t begun, ended_all, made; // requests, warm-up too
@@ -2267,7 +2267,7 @@ typedef struct bench_thread {
     char *head_seen; // the last answer's head, byte for byte, and what it meant
     uint32_t head_seen_len;
     fsi_answer_head head;
-    bench_slot *slots; // BENCH_SECONDS_MAX
+    bench_slot_tally *slots; // BENCH_SLOTS_MAX
     uint32_t slot;
     uint64_t slot_ns, slot_end_ns;
     char pad0[FSV_CACHE_LINE];
@@ -2303,7 +2303,7 @@ static void bench_measure_from_now(bench_thread *thread)
     fsi_hist connect = tally->connect;
     if (thread->plan->warmup_ns) {
         bench_tally_init(tally);
-        if (!thread->plan->fresh) {
+        if (!thread->plan->connects) {
             tally->opened = opened;
             tally->retransmits = retransmits;
             tally->connect = connect;
@@ -2327,7 +2327,7 @@ static void bench_measure_from_now(bench_thread *thread)
 static uint64_t bench_now(bench_thread *thread)
 {
     thread->now_ns = fsi_clock_ns();
-    thread->fresh = thread->clocked = true;
+    thread->now_fresh = thread->clocked = true;
     if (FSI_UNLIKELY(!thread->measuring && thread->running && thread->now_ns >= thread->plan->measure_ns))
         bench_measure_from_now(thread);
     return thread->now_ns;
@@ -2393,7 +2393,8 @@ static bench_conn *bench_idle_pop(bench_thread *thread)
         thread->idle = conn->next_idle;
         if (!thread->idle) thread->idle_tail = &thread->idle;
         conn->idle = false;
-        if (thread->plan->fresh ? conn->state == BENCH_DOWN : conn->state == BENCH_UP && !conn->chan.eof) return conn;
+        if (thread->plan->connects ? conn->state == BENCH_DOWN : conn->state == BENCH_UP && !conn->chan.eof)
+            return conn;
     }
     thread->starved = true;
     return NULL;
@@ -2428,7 +2429,7 @@ static void bench_fill(bench_thread *thread, bench_conn *conn)
 {
     const bench_plan *plan = thread->plan;
     if (!thread->running) return;
-    if (!plan->open || plan->fresh) { // in an open loop of connections, calls follow one another at once
+    if (!plan->open || plan->connects) { // in an open loop of connections, calls follow one another at once
         while (conn->in_flight < plan->pipeline && thread->quota && conn->calls_left)
             bench_begin(thread, conn, thread->now_ns);
         return;
@@ -2449,7 +2450,7 @@ static bool bench_pop(bench_thread *thread, bench_conn *conn, bench_stamp *stamp
     return thread->plan->open ? stamp->due >= thread->plan->measure_ns : thread->measuring;
 }
 
-static void bench_slot_join(bench_slot *into, const bench_slot *from)
+static void bench_slot_tally_join(bench_slot_tally *into, const bench_slot_tally *from)
 {
     into->done += from->done;
     into->errors += from->errors;
@@ -2461,20 +2462,20 @@ static void bench_slot_join(bench_slot *into, const bench_slot *from)
 // Two slots become one, and each the double of the time.
 static void bench_slots_halve(bench_thread *thread)
 {
-    for (uint32_t i = 0; i < BENCH_SECONDS_MAX; i += 2) {
-        bench_slot_join(&thread->slots[i], &thread->slots[i + 1]);
+    for (uint32_t i = 0; i < BENCH_SLOTS_MAX; i += 2) {
+        bench_slot_tally_join(&thread->slots[i], &thread->slots[i + 1]);
         thread->slots[i / 2] = thread->slots[i];
     }
-    memset(thread->slots + BENCH_SECONDS_MAX / 2, 0, sizeof *thread->slots * (BENCH_SECONDS_MAX / 2));
+    memset(thread->slots + BENCH_SLOTS_MAX / 2, 0, sizeof *thread->slots * (BENCH_SLOTS_MAX / 2));
     thread->slot /= 2;
     thread->slot_ns *= 2;
     thread->slot_end_ns = thread->plan->measure_ns + (thread->slot + 1) * thread->slot_ns;
 }
 
-static bench_slot *bench_slot_now(bench_thread *thread)
+static bench_slot_tally *bench_slot_now(bench_thread *thread)
 {
     while (FSI_UNLIKELY(thread->now_ns >= thread->slot_end_ns)) {
-        if (thread->slot + 1 == BENCH_SECONDS_MAX) bench_slots_halve(thread);
+        if (thread->slot + 1 == BENCH_SLOTS_MAX) bench_slots_halve(thread);
         if (thread->now_ns < thread->slot_end_ns) break;
         thread->slot++;
         thread->slot_end_ns += thread->slot_ns;
@@ -2486,7 +2487,7 @@ static bench_slot *bench_slot_now(bench_thread *thread)
 static void bench_end(bench_thread *thread, const bench_stamp *stamp, bench_kind kind)
 {
     bench_tally *tally = &thread->tally;
-    bench_slot *slot = bench_slot_now(thread);
+    bench_slot_tally *slot = bench_slot_now(thread);
     uint64_t response = thread->now_ns - stamp->due;
     if (FSI_LIKELY(kind == BENCH_KINDS)) {
         tally->done++;
@@ -2510,7 +2511,7 @@ static void bench_end(bench_thread *thread, const bench_stamp *stamp, bench_kind
 static void bench_done(bench_thread *thread, bench_conn *conn, bench_kind kind)
 {
     bench_stamp stamp;
-    if (!thread->fresh) (void)bench_now(thread);
+    if (!thread->now_fresh) (void)bench_now(thread);
     conn->fails = 0;
     fsi_count64(&thread->done, 1);
     if (FSI_UNLIKELY(kind != BENCH_KINDS)) fsi_count64(&thread->errors, 1);
@@ -2640,7 +2641,7 @@ static void bench_connect_failed(bench_thread *thread, bench_conn *conn, int err
     bench_kind kind = bench_connect_kind(error);
     if (!thread->connect_error) thread->connect_error = error;
     bench_settled(thread, conn);
-    if (thread->plan->fresh) {
+    if (thread->plan->connects) {
         bench_failed(thread, conn, kind); // connecting is a part of the request
     } else {
         thread->tally.events[kind]++;
@@ -2945,7 +2946,7 @@ static bool bench_take(bench_thread *thread, bench_conn *conn, const char *data,
 static void bench_end_of_stream(bench_thread *thread, bench_conn *conn, int64_t got)
 {
     if (got == 0 && conn->part == BENCH_UNTIL_CLOSE) {
-        thread->fresh = false;
+        thread->now_fresh = false;
         (void)bench_answered(thread, conn);
     } else {
         bench_broken(thread, conn, got == 0 ? BENCH_CLOSED : BENCH_RESET);
@@ -2974,7 +2975,7 @@ static void bench_run(bench_thread *thread, bench_conn *conn)
             conn->carry_len = 0;
         }
         thread->tally.bytes_in += (uint64_t)got;
-        thread->fresh = false;
+        thread->now_fresh = false;
         if (!bench_take(thread, conn, thread->in, have + (size_t)got)) return;
         if (FSI_LIKELY(!conn->chan.eof)) bench_refill(thread, conn);
         if (FSI_UNLIKELY(conn->state != BENCH_UP)) return;
@@ -3001,7 +3002,7 @@ static void bench_connect(bench_thread *thread, bench_conn *conn)
     (void)bench_now(thread);
     if (conn->in_flight == 0) {
         conn->calls_left = plan->calls;
-        if (plan->fresh && !plan->open &&
+        if (plan->connects && !plan->open &&
             thread->quota) // since the last one ended: closing and waiting for a turn count
             bench_begin(thread, conn, conn->due_ns ? conn->due_ns : thread->now_ns);
         if (conn->in_flight == 0 && thread->quota == 0) {
@@ -3100,7 +3101,7 @@ static void bench_again(bench_thread *thread, bench_conn *conn)
 {
     if (conn->due_ns > thread->now_ns)
         bench_reopen(thread, conn, false, conn->due_ns - thread->now_ns);
-    else if (thread->plan->open && thread->plan->fresh && conn->in_flight == 0)
+    else if (thread->plan->open && thread->plan->connects && conn->in_flight == 0)
         bench_idle_push(thread, conn);
     else
         bench_connect(thread, conn);
@@ -3140,7 +3141,7 @@ static void bench_pace(bench_thread *thread)
         uint64_t due = thread->due_ns;
         if (due > thread->starved_ns && due >= plan->measure_ns)
             fsi_hist_add(&thread->tally.lag, thread->now_ns - due, 1);
-        if (plan->fresh) {
+        if (plan->connects) {
             conn->calls_left = plan->calls;
             bench_begin_due(thread, conn);
             bench_connect(thread, conn);
@@ -3244,7 +3245,7 @@ static void bench_finish(bench_thread *thread)
         bool waits =
             conn->state == BENCH_CONNECTING && (!conn->ever_up || thread->end_ns - conn->since_ns > 1000000000u);
         bool down = waits || (conn->refused && conn->state != BENCH_UP);
-        if (thread->plan->fresh && thread->plan->open) down = false; // what failed there is counted as requests
+        if (thread->plan->connects && thread->plan->open) down = false; // what failed there is counted as requests
         thread->lost += conn->state != BENCH_OVER && down;
         fsi_io_close(&conn->chan, thread->plan->rst);
         free(conn->carry);
@@ -3326,7 +3327,7 @@ static bench_thread *bench_thread_new(bench_plan *plan, uint32_t index, uint32_t
     thread->conns = (bench_conn *)calloc(conn_count, sizeof *thread->conns);
     thread->in = (char *)malloc(BENCH_IN_BYTES + BENCH_HEAD_BYTES);
     thread->head_seen = (char *)malloc(BENCH_HEAD_BYTES);
-    thread->slots = (bench_slot *)calloc(BENCH_SECONDS_MAX, sizeof *thread->slots); // touched as time passes
+    thread->slots = (bench_slot_tally *)calloc(BENCH_SLOTS_MAX, sizeof *thread->slots); // touched as time passes
     if (plan->pipeline > 1)
         thread->stamps = (bench_stamp *)calloc((size_t)conn_count * plan->pipeline, sizeof *thread->stamps);
     if (!thread->conns || !thread->in || !thread->head_seen || !thread->slots ||
@@ -3579,13 +3580,13 @@ static const bench_member bench_hists_members[] = {
     BENCH_HIST_LIST(BENCH_JSON_HIST)
     BENCH_JSON_END};
 
-static const bench_member bench_second_members[] = {
-    BENCH_JSON_PART(bench_second, "done",     BENCH_AS_U64, done),
-    BENCH_JSON_PART(bench_second, "errors",   BENCH_AS_U64, errors),
-    BENCH_JSON_PART(bench_second, "timeouts", BENCH_AS_U64, timeouts),
-    BENCH_JSON_PART(bench_second, "p50_ns",   BENCH_AS_U64, p50),
-    BENCH_JSON_PART(bench_second, "p99_ns",   BENCH_AS_U64, p99),
-    BENCH_JSON_PART(bench_second, "max_ns",   BENCH_AS_U64, max),
+static const bench_member bench_slot_members[] = {
+    BENCH_JSON_PART(bench_slot, "done",     BENCH_AS_U64, done),
+    BENCH_JSON_PART(bench_slot, "errors",   BENCH_AS_U64, errors),
+    BENCH_JSON_PART(bench_slot, "timeouts", BENCH_AS_U64, timeouts),
+    BENCH_JSON_PART(bench_slot, "p50_ns",   BENCH_AS_U64, p50),
+    BENCH_JSON_PART(bench_slot, "p99_ns",   BENCH_AS_U64, p99),
+    BENCH_JSON_PART(bench_slot, "max_ns",   BENCH_AS_U64, max),
     BENCH_JSON_END};
 
 static const bench_member bench_result_members[] = {
@@ -3813,15 +3814,15 @@ static void bench_write_series(bench_pen *pen, const bench_result *result)
 {
     bench_pen_open(pen, '{');
     bench_pen_next(pen, "slot_ns");
-    (void)fprintf(pen->out, "%llu", (unsigned long long)result->second_ns);
+    (void)fprintf(pen->out, "%llu", (unsigned long long)result->slot_ns);
     bench_pen_next(pen, "slots");
     bench_pen_open(pen, '[');
-    for (uint32_t i = 0; i < result->second_count && i < BENCH_SECONDS_MAX; i++) {
+    for (uint32_t i = 0; i < result->slot_count && i < BENCH_SLOTS_MAX; i++) {
         char text[48];
         bench_pen_next(pen, NULL);
-        for (const bench_member *member = bench_second_members; member->name; member++)
-            (void)fprintf(pen->out, "%s\"%s\": %s", member == bench_second_members ? "{" : ", ", member->name,
-                          bench_member_text(text, sizeof text, member, (const char *)&result->seconds[i]));
+        for (const bench_member *member = bench_slot_members; member->name; member++)
+            (void)fprintf(pen->out, "%s\"%s\": %s", member == bench_slot_members ? "{" : ", ", member->name,
+                          bench_member_text(text, sizeof text, member, (const char *)&result->slots[i]));
         (void)fputc('}', pen->out);
     }
     bench_pen_close(pen, ']');
@@ -4229,10 +4230,9 @@ static bool bench_json_slots(bench_json *json, bench_result *result)
     bool first = true;
     if (!bench_json_take(json, '[')) return bench_json_fail(json, "a list is missing");
     while (bench_json_next(json, ']', &first)) {
-        if (result->second_count == BENCH_SECONDS_MAX) return bench_json_fail(json, "too many slots");
-        if (!bench_json_members(json, bench_second_members, (char *)&result->seconds[result->second_count]))
-            return false;
-        result->second_count++;
+        if (result->slot_count == BENCH_SLOTS_MAX) return bench_json_fail(json, "too many slots");
+        if (!bench_json_members(json, bench_slot_members, (char *)&result->slots[result->slot_count])) return false;
+        result->slot_count++;
     }
     return !json->wrong;
 }
@@ -4248,13 +4248,13 @@ static bool bench_json_series(bench_json *json, bench_result *result)
         uint32_t bit = strcmp(key, "slot_ns") == 0 ? 1 : strcmp(key, "slots") == 0 ? 2 : 0;
         if (seen & bit) return bench_json_fail(json, "a member that is there twice");
         seen |= bit;
-        if (bit == 1 ? !bench_json_u64(json, UINT64_MAX, &result->second_ns)
+        if (bit == 1 ? !bench_json_u64(json, UINT64_MAX, &result->slot_ns)
                      : !(bit == 2 ? bench_json_slots(json, result) : bench_json_skip(json, BENCH_JSON_DEPTH)))
             return false;
     }
     if (json->wrong) return false;
     if (seen != 3) return bench_json_fail(json, "a member is missing in the series");
-    return result->second_ns || !result->second_count || bench_json_fail(json, "slots without a length");
+    return result->slot_ns || !result->slot_count || bench_json_fail(json, "slots without a length");
 }
 
 // A value that must be this and no other, or the file is not for this reader.
@@ -4776,7 +4776,7 @@ static void bench_merge_text(char *into, size_t size, const char *from)
 }
 
 // Two slots of the series become one. The p50 of both is weighed, the p99 is the larger: at most so much.
-static void bench_slot_add(bench_second *into, const bench_second *from)
+static void bench_slot_add(bench_slot *into, const bench_slot *from)
 {
     double done = (double)into->done + (double)from->done;
     double p50 = (double)into->p50 * (double)into->done + (double)from->p50 * (double)from->done;
@@ -4789,12 +4789,12 @@ static void bench_slot_add(bench_second *into, const bench_second *from)
 }
 
 // Adds a series whose slots are `times` slots long, to slots that begin `shift` of the coarser ones later.
-static void bench_series_add(bench_second *slots, uint32_t *count, const bench_second *from, uint32_t from_count,
+static void bench_series_add(bench_slot *slots, uint32_t *count, const bench_slot *from, uint32_t from_count,
                              uint64_t times, uint64_t shift)
 {
     for (uint32_t i = 0; i < from_count; i++) {
         uint64_t at = shift + i / times;
-        if (at >= BENCH_SECONDS_MAX) return;
+        if (at >= BENCH_SLOTS_MAX) return;
         bench_slot_add(&slots[at], &from[i]);
         if (at >= *count) *count = (uint32_t)at + 1;
     }
@@ -4804,29 +4804,29 @@ static void bench_series_add(bench_second *slots, uint32_t *count, const bench_s
 // longer, by doubling, until both fit. False: no length of slot fits both.
 static bool bench_merge_series(bench_result *into, const bench_result *from)
 {
-    if (!from->second_count) return true;
-    if (!into->second_count) into->second_ns = from->second_ns;
-    uint64_t slot = into->second_ns > from->second_ns ? into->second_ns : from->second_ns;
+    if (!from->slot_count) return true;
+    if (!into->slot_count) into->slot_ns = from->slot_ns;
+    uint64_t slot = into->slot_ns > from->slot_ns ? into->slot_ns : from->slot_ns;
     bool later = from->began_unix > into->began_unix;
     uint64_t apart = later ? (uint64_t)from->began_unix - (uint64_t)into->began_unix
                            : (uint64_t)into->began_unix - (uint64_t)from->began_unix;
-    if (slot == 0 || slot % into->second_ns || slot % from->second_ns) return false;
+    if (slot == 0 || slot % into->slot_ns || slot % from->slot_ns) return false;
     for (;; slot *= 2) {
         if (slot > UINT64_MAX / 2) return false;
         double slots_apart = (double)apart * 1e9 / (double)slot + 0.5;
-        if (slots_apart > BENCH_SECONDS_MAX) continue;
+        if (slots_apart > BENCH_SLOTS_MAX) continue;
         uint64_t shift = (uint64_t)slots_apart;
-        uint64_t into_end = (later ? 0 : shift) + into->second_count / (slot / into->second_ns) + 1;
-        uint64_t from_end = (later ? shift : 0) + from->second_count / (slot / from->second_ns) + 1;
-        if (into_end > BENCH_SECONDS_MAX || from_end > BENCH_SECONDS_MAX) continue;
-        bench_second *slots = (bench_second *)calloc(BENCH_SECONDS_MAX, sizeof *slots);
+        uint64_t into_end = (later ? 0 : shift) + into->slot_count / (slot / into->slot_ns) + 1;
+        uint64_t from_end = (later ? shift : 0) + from->slot_count / (slot / from->slot_ns) + 1;
+        if (into_end > BENCH_SLOTS_MAX || from_end > BENCH_SLOTS_MAX) continue;
+        bench_slot *slots = (bench_slot *)calloc(BENCH_SLOTS_MAX, sizeof *slots);
         uint32_t count = 0;
         if (!slots) return false;
-        bench_series_add(slots, &count, into->seconds, into->second_count, slot / into->second_ns, later ? 0 : shift);
-        bench_series_add(slots, &count, from->seconds, from->second_count, slot / from->second_ns, later ? shift : 0);
-        memcpy(into->seconds, slots, sizeof into->seconds);
-        into->second_count = count;
-        into->second_ns = slot;
+        bench_series_add(slots, &count, into->slots, into->slot_count, slot / into->slot_ns, later ? 0 : shift);
+        bench_series_add(slots, &count, from->slots, from->slot_count, slot / from->slot_ns, later ? shift : 0);
+        memcpy(into->slots, slots, sizeof into->slots);
+        into->slot_count = count;
+        into->slot_ns = slot;
         free(slots);
         return true;
     }
@@ -5009,7 +5009,7 @@ typedef struct bench_difference {
 
 typedef enum bench_judgement { BENCH_CANNOT_TELL, BENCH_FASTER, BENCH_SLOWER } bench_judgement;
 
-typedef struct bench_verdict_of {
+typedef struct bench_comparison {
     bench_judgement verdict; // of B
     bool untrusted;          // not noise, but the results themselves are why nothing can be told
     bench_difference by[BENCH_BY_END];
@@ -5017,11 +5017,11 @@ typedef struct bench_verdict_of {
     uint32_t slots[2]; // two files: of A and B
     char why[256];     // the verdict in words
     char versions[80]; // when they differ, else ""
-} bench_verdict_of;
+} bench_comparison;
 
-static bool bench_cannot(bench_verdict_of *out, const char *format, ...) FSI_PRINTF(2, 3);
+static bool bench_cannot(bench_comparison *out, const char *format, ...) FSI_PRINTF(2, 3);
 
-static bool bench_cannot(bench_verdict_of *out, const char *format, ...)
+static bool bench_cannot(bench_comparison *out, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -5045,13 +5045,13 @@ static const char *bench_doubt(const bench_result *result)
     if (result->interrupted) return "it was interrupted";
     if (result->done < BENCH_DONE_LEAST || !result->run_ns) return "it is too short: fewer than 1000 answers";
     uint64_t rest = result->done; // a file may say anything
-    for (uint32_t i = 0; i < result->second_count; rest -= result->seconds[i++].done)
-        if (result->seconds[i].done > rest || result->second_ns < 100000000) return "its series does not fit its sums";
+    for (uint32_t i = 0; i < result->slot_count; rest -= result->slots[i++].done)
+        if (result->slots[i].done > rest || result->slot_ns < 100000000) return "its series does not fit its sums";
     return NULL;
 }
 
 // Environment and options. vs: two targets in one run of the program, so that the place may differ.
-static bool bench_setup_same(bench_verdict_of *out, const bench_setup *a, const bench_setup *b, bool vs)
+static bool bench_setup_same(bench_comparison *out, const bench_setup *a, const bench_setup *b, bool vs)
 {
     bool place = vs || (a->self_hosted && b->self_hosted); // our own server takes any port
     for (const bench_member *member = bench_setup_members; member->name; member++) {
@@ -5069,7 +5069,7 @@ static bool bench_setup_same(bench_verdict_of *out, const bench_setup *a, const 
 }
 
 // All against the first: what B is must be the only difference.
-static bool bench_comparable(bench_verdict_of *out, const bench_result *const *a, uint32_t na,
+static bool bench_comparable(bench_comparison *out, const bench_result *const *a, uint32_t na,
                              const bench_result *const *b, uint32_t nb)
 {
     bool vs = na > 1 || nb > 1;
@@ -5148,12 +5148,12 @@ typedef struct bench_series_mean {
 // Slots that lie wholly within the run; of p99 only those in which something was done, on the logarithmic scale.
 static uint32_t bench_series_values(const bench_result *result, bench_compared by, double *out)
 {
-    uint64_t whole = result->second_ns ? result->run_ns / result->second_ns : 0;
+    uint64_t whole = result->slot_ns ? result->run_ns / result->slot_ns : 0;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < result->second_count && i < whole; i++) {
-        const bench_second *slot = &result->seconds[i];
+    for (uint32_t i = 0; i < result->slot_count && i < whole; i++) {
+        const bench_slot *slot = &result->slots[i];
         if (by == BENCH_BY_RATE)
-            out[count++] = (double)slot->done / ((double)result->second_ns / 1e9);
+            out[count++] = (double)slot->done / ((double)result->slot_ns / 1e9);
         else if (slot->done && slot->p99)
             out[count++] = bench_ln((double)slot->p99);
     }
@@ -5174,7 +5174,7 @@ static uint32_t bench_batches(double *values, uint32_t count)
 
 static bench_series_mean bench_series_of(const bench_result *result, bench_compared by)
 {
-    double values[BENCH_SECONDS_MAX], squares = 0, products = 0, halves[2] = {0, 0};
+    double values[BENCH_SLOTS_MAX], squares = 0, products = 0, halves[2] = {0, 0};
     bench_series_mean out = {0, 0, 0, 0, 0, false};
     uint32_t count = bench_series_values(result, by, values);
     if (count < BENCH_SLOTS_LEAST) return out;
@@ -5233,7 +5233,7 @@ static void bench_compare_series(const bench_result *a, const bench_result *b, b
 }
 
 // Both figures together: one that is better and none that is worse.
-static void bench_conclude(bench_verdict_of *out)
+static void bench_conclude(bench_comparison *out)
 {
     int rate = out->by[BENCH_BY_RATE].better, p99 = out->by[BENCH_BY_P99].better;
     if (!out->by[BENCH_BY_RATE].change.known && !out->by[BENCH_BY_P99].change.known)
@@ -5255,7 +5255,7 @@ static void bench_conclude(bench_verdict_of *out)
 // na == nb == 1: two files, by their series. Else rounds: na == nb (A B A B ...), or na == 2 nb, where a[2i] and a[2i+1] are the
 // two runs of A in the round of b[i]; then URLs may differ. The version of fastserve may always differ: it is named.
 static void bench_compare(const bench_result *const *a, uint32_t na, const bench_result *const *b, uint32_t nb,
-                          bench_verdict_of *out)
+                          bench_comparison *out)
 {
     memset(out, 0, sizeof *out);
     uint32_t arms = nb && na == 2 * nb ? 3 : 2, least = arms == 3 ? BENCH_ROUNDS_LEAST : BENCH_ROUNDS_LEAST + 3;
@@ -5270,8 +5270,8 @@ static void bench_compare(const bench_result *const *a, uint32_t na, const bench
         return;
     }
     out->rounds = files ? 0 : nb;
-    out->slots[0] = a[0]->second_count;
-    out->slots[1] = b[0]->second_count;
+    out->slots[0] = a[0]->slot_count;
+    out->slots[1] = b[0]->slot_count;
     for (int by = 0; by < BENCH_BY_END; by++) {
         if (files)
             bench_compare_series(a[0], b[0], (bench_compared)by, &out->by[by]);
@@ -5290,7 +5290,7 @@ static void bench_print_interval(FILE *out, const char *name, const bench_interv
 }
 
 // A few lines, the last one is the verdict.
-static void bench_print_verdict(FILE *out, const bench_verdict_of *verdict)
+static void bench_print_comparison(FILE *out, const bench_comparison *verdict)
 {
     static const char *const names[] = {"rate", "p99"}, *const again[] = {"A/A rate", "A/A p99"};
     static const char *const words[] = {"cannot tell", "faster", "slower"};
@@ -5322,7 +5322,7 @@ static void bench_print_verdict(FILE *out, const bench_verdict_of *verdict)
 // ---- the two commands
 
 // Reads a file into a result of its own. NULL: said why.
-static bench_result *bench_load(const char *path)
+static bench_result *bench_open_result(const char *path)
 {
     bench_result *result = (bench_result *)malloc(sizeof *result);
     const char *wrong = result ? bench_json_read(path, result) : "out of memory";
@@ -5335,24 +5335,24 @@ static bench_result *bench_load(const char *path)
 // `bench compare A.json B.json`; argv[0] is the word. Returns the exit status: 2 when the files cannot be compared.
 static int bench_main_compare(int argc, char **argv)
 {
-    bench_verdict_of verdict;
+    bench_comparison verdict;
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] != '-' || !argv[i][1]) continue;
         bench_say("compare %s: unknown option; it takes two files: bench compare A.json B.json", argv[i]);
-        return BENCH_USAGE;
+        return BENCH_EXIT_USAGE;
     }
     if (argc != 3) {
         bench_say("compare takes two files that --json wrote: bench compare A.json B.json");
-        return BENCH_USAGE;
+        return BENCH_EXIT_USAGE;
     }
-    bench_result *a = bench_load(argv[1]), *b = a ? bench_load(argv[2]) : NULL;
-    int status = BENCH_USAGE;
+    bench_result *a = bench_open_result(argv[1]), *b = a ? bench_open_result(argv[2]) : NULL;
+    int status = BENCH_EXIT_USAGE;
     if (b) {
         const bench_result *one = a, *two = b;
         bench_compare(&one, 1, &two, 1, &verdict);
-        bench_print_verdict(stdout, &verdict);
-        status = verdict.untrusted ? BENCH_UNTRUSTED : BENCH_OK;
-        if (fflush(stdout) != 0) status = BENCH_USAGE;
+        bench_print_comparison(stdout, &verdict);
+        status = verdict.untrusted ? BENCH_EXIT_UNTRUSTED : BENCH_EXIT_OK;
+        if (fflush(stdout) != 0) status = BENCH_EXIT_USAGE;
     }
     free(a);
     free(b);
@@ -5413,7 +5413,7 @@ static uint64_t bench_fingerprint(const bench_result *result)
 // Adds files[at] to the sum of those before it; prints has a place for the fingerprint of each. False: said why.
 static bool bench_merge_file(bench_result *sum, char **files, int at, uint64_t *prints)
 {
-    bench_result *next = bench_load(files[at]);
+    bench_result *next = bench_open_result(files[at]);
     int same = 0;
     if (!next) return false;
     prints[at] = bench_fingerprint(next);
@@ -5429,7 +5429,7 @@ static bool bench_merge_file(bench_result *sum, char **files, int at, uint64_t *
 static bench_result *bench_merge_files(char **files, int count)
 {
     uint64_t *prints = (uint64_t *)calloc((size_t)count, sizeof *prints);
-    bench_result *sum = prints ? bench_load(files[0]) : NULL;
+    bench_result *sum = prints ? bench_open_result(files[0]) : NULL;
     bool fine = sum != NULL;
     if (!prints) bench_say("out of memory");
     if (fine) prints[0] = bench_fingerprint(sum);
@@ -5446,16 +5446,16 @@ static int bench_main_merge(int argc, char **argv)
 {
     const char *json = NULL;
     char **files = (char **)malloc(sizeof *files * (size_t)(argc > 0 ? argc : 1));
-    int count = files ? bench_merge_words(argc, argv, &json, files) : -1, status = BENCH_USAGE;
+    int count = files ? bench_merge_words(argc, argv, &json, files) : -1, status = BENCH_EXIT_USAGE;
     bench_result *sum = count > 0 ? bench_merge_files(files, count) : NULL;
     if (sum) {
         bool fine = bench_save("--json", json, bench_write_json, sum);
         if (!json || strcmp(json, "-") != 0) bench_print_merged(stdout, sum);
         if (fflush(stdout) != 0) fine = false;
-        status = fine ? BENCH_OK : BENCH_USAGE;
+        status = fine ? BENCH_EXIT_OK : BENCH_EXIT_USAGE;
         if (fine && sum->due != sum->done + bench_errors(sum) + sum->in_flight + sum->unsent) {
             bench_say("result not trustworthy: the outcomes do not add up");
-            status = BENCH_UNTRUSTED;
+            status = BENCH_EXIT_UNTRUSTED;
         }
     }
     free(sum);
@@ -5806,12 +5806,12 @@ static uint64_t bench_sent(const bench_result *result)
 // when they have grown longer. What is left at the end is no sample, nor is an answer that did not end well a reply.
 static void bench_httperf_rate(FILE *out, const bench_result *result)
 {
-    uint64_t slot = result->second_ns ? result->second_ns : 1000000000u, join = (5000000000u + slot - 1) / slot;
-    uint64_t whole = result->run_ns / slot < result->second_count ? result->run_ns / slot : result->second_count;
+    uint64_t slot = result->slot_ns ? result->slot_ns : 1000000000u, join = (5000000000u + slot - 1) / slot;
+    uint64_t whole = result->run_ns / slot < result->slot_count ? result->run_ns / slot : result->slot_count;
     double low = 0, high = 0, sum = 0, sum2 = 0, samples = 0;
     for (uint64_t at = 0; at + join <= whole; at += join) {
         uint64_t done = 0;
-        for (uint64_t i = at; i < at + join; i++) done += result->seconds[i].done;
+        for (uint64_t i = at; i < at + join; i++) done += result->slots[i].done;
         double rate = (double)done * 1e9 / (double)(join * slot);
         if (samples == 0 || rate < low) low = rate;
         if (rate > high) high = rate;
@@ -6369,15 +6369,15 @@ static void bench_html_bars(FILE *out, const bench_result *result, bool narrow)
 // Seconds that slot `index` of the series covers: the last may be a part of one.
 static double bench_slot_s(const bench_result *result, uint32_t index)
 {
-    double slot = result->second_ns ? (double)result->second_ns / 1e9 : 1, left = bench_run_s(result) - slot * index;
+    double slot = result->slot_ns ? (double)result->slot_ns / 1e9 : 1, left = bench_run_s(result) - slot * index;
     return left < slot ? left : slot;
 }
 
 // Slots that are drawn: a last one that is nearly empty tells nothing.
 static uint32_t bench_slots(const bench_result *result)
 {
-    double slot = result->second_ns ? (double)result->second_ns / 1e9 : 1;
-    uint32_t count = result->second_count < BENCH_SECONDS_MAX ? result->second_count : BENCH_SECONDS_MAX;
+    double slot = result->slot_ns ? (double)result->slot_ns / 1e9 : 1;
+    uint32_t count = result->slot_count < BENCH_SLOTS_MAX ? result->slot_count : BENCH_SLOTS_MAX;
     while (count && bench_slot_s(result, count - 1) < slot * (count > 1 ? 0.2 : 1e-6)) count--;
     return count;
 }
@@ -6393,7 +6393,7 @@ typedef enum bench_serie {
 // A slot's value; below 0: it has none.
 static double bench_serie_at(const bench_result *result, bench_serie serie, uint32_t index)
 {
-    const bench_second *slot = &result->seconds[index];
+    const bench_slot *slot = &result->slots[index];
     if (serie == BENCH_SERIE_DONE) return (double)slot->done / bench_slot_s(result, index);
     if (serie == BENCH_SERIE_ERRORS) return (double)(slot->errors + slot->timeouts) / bench_slot_s(result, index);
     if (!slot->done) return -1;
@@ -6412,7 +6412,7 @@ static double bench_serie_most(const bench_result *result, bench_serie serie)
 static double bench_plot_serie(const bench_plot *plot, const bench_result *result, bench_serie serie, const char *style)
 {
     bench_path path;
-    double slot = result->second_ns ? (double)result->second_ns / 1e9 : 1, y = -1;
+    double slot = result->slot_ns ? (double)result->slot_ns / 1e9 : 1, y = -1;
     bench_path_begin(&path, plot, style);
     for (uint32_t i = 0; i < bench_slots(result); i++) {
         double value = bench_serie_at(result, serie, i);
@@ -6432,7 +6432,7 @@ static double bench_plot_serie(const bench_plot *plot, const bench_result *resul
 static void bench_plot_seconds(bench_plot *plot, const bench_result *result)
 {
     char text[48];
-    double used = 0, step, slot = result->second_ns ? (double)result->second_ns / 1e9 : 1;
+    double used = 0, step, slot = result->slot_ns ? (double)result->slot_ns / 1e9 : 1;
     uint32_t count = bench_slots(result);
     plot->x1 = slot * (count - 1) + bench_slot_s(result, count - 1);
     step = bench_step(plot->x1, plot->narrow ? 4 : 8);
@@ -7014,7 +7014,7 @@ static void bench_preflight(const bench_options *options, const bench_plan *plan
     const fsi_sockaddr *at = &plan->places[0].address;
     char range[64], *end;
     if (at->storage.ss_family == AF_UNIX) return;
-    double conns = options->conn_rate > 0 ? options->conn_rate : plan->fresh ? options->rate : 0;
+    double conns = options->conn_rate > 0 ? options->conn_rate : plan->connects ? options->rate : 0;
     if (conns > 0 && !options->rst && fsi_read_small("/proc/sys/net/ipv4/ip_local_port_range", range, sizeof range)) {
         uint64_t low = strtoull(range, &end, 10), high = strtoull(end, NULL, 10);
         uint64_t ports = (high - low + 1) * (options->source_ips ? options->source_ips : 1);
@@ -7025,7 +7025,7 @@ static void bench_preflight(const bench_options *options, const bench_plan *plan
                       conns, (unsigned long long)ports);
     }
     uint64_t backlog = bench_file_number("/proc/sys/net/core/somaxconn", NULL);
-    if (backlog && backlog < plan->conn_count && !(plan->open && plan->fresh) && bench_is_loopback(at))
+    if (backlog && backlog < plan->conn_count && !(plan->open && plan->connects) && bench_is_loopback(at))
         bench_say("a backlog holds at most %llu connections here (net.core.somaxconn), and %u come at once",
                   (unsigned long long)backlog, plan->conn_count);
 }
@@ -7465,7 +7465,7 @@ static void bench_plan_options(bench_job *job)
     plan->rst = options->rst;
     plan->spin = options->spin;
     plan->calls = options->close ? 1 : options->calls ? options->calls : UINT64_MAX;
-    plan->fresh = plan->calls != UINT64_MAX;
+    plan->connects = plan->calls != UINT64_MAX;
     plan->open = options->rate > 0 || options->conn_rate > 0;
     plan->rate = options->rate > 0 ? options->rate : options->conn_rate;
     plan->pipeline = (uint32_t)options->pipeline;
@@ -7671,7 +7671,7 @@ static void bench_watch(bench_job *job)
 static bool bench_measure(bench_job *job)
 {
     uint32_t running = 0, count = job->plan.thread_count;
-    bool together = !job->plan.fresh && !(job->plan.ramp_ns && !job->plan.open);
+    bool together = !job->plan.connects && !(job->plan.ramp_ns && !job->plan.open);
     if (!together) bench_start_clock(job);
     if (job->plan.warmup_ns == 0) {
         job->before = bench_usage_now(job->options->pid);
@@ -7760,30 +7760,30 @@ static void bench_sum_slots(bench_job *job)
 {
     bench_result *result = job->result;
     for (uint32_t t = 0; t < job->plan.thread_count; t++)
-        if (job->threads[t]->slot_ns > result->second_ns) result->second_ns = job->threads[t]->slot_ns;
-    if (result->second_ns == 0) return;
-    result->second_count = (uint32_t)((result->run_ns + result->second_ns - 1) / result->second_ns);
-    if (result->second_count > BENCH_SECONDS_MAX) result->second_count = BENCH_SECONDS_MAX;
+        if (job->threads[t]->slot_ns > result->slot_ns) result->slot_ns = job->threads[t]->slot_ns;
+    if (result->slot_ns == 0) return;
+    result->slot_count = (uint32_t)((result->run_ns + result->slot_ns - 1) / result->slot_ns);
+    if (result->slot_count > BENCH_SLOTS_MAX) result->slot_count = BENCH_SLOTS_MAX;
     for (uint32_t t = 0; t < job->plan.thread_count; t++)
-        while (job->threads[t]->slot_ns && job->threads[t]->slot_ns < result->second_ns)
+        while (job->threads[t]->slot_ns && job->threads[t]->slot_ns < result->slot_ns)
             bench_slots_halve(job->threads[t]);
-    uint64_t scrap = result->run_ns % result->second_ns; // what the last turn took longer than the run is no slot
-    bool join = result->second_count > 1 && scrap && scrap < result->second_ns / 10;
-    result->second_count -= join;
-    for (uint32_t i = 0; i < result->second_count; i++) {
-        bench_slot sum;
-        bench_second *second = &result->seconds[i];
+    uint64_t scrap = result->run_ns % result->slot_ns; // what the last turn took longer than the run is no slot
+    bool join = result->slot_count > 1 && scrap && scrap < result->slot_ns / 10;
+    result->slot_count -= join;
+    for (uint32_t i = 0; i < result->slot_count; i++) {
+        bench_slot_tally sum;
+        bench_slot *slot = &result->slots[i];
         memset(&sum, 0, sizeof sum);
         for (uint32_t t = 0; t < job->plan.thread_count; t++) {
-            bench_slot_join(&sum, &job->threads[t]->slots[i]);
-            if (join && i + 1 == result->second_count) bench_slot_join(&sum, &job->threads[t]->slots[i + 1]);
+            bench_slot_tally_join(&sum, &job->threads[t]->slots[i]);
+            if (join && i + 1 == result->slot_count) bench_slot_tally_join(&sum, &job->threads[t]->slots[i + 1]);
         }
-        second->done = sum.done;
-        second->errors = sum.errors;
-        second->timeouts = sum.timeouts;
-        second->max = sum.max;
-        second->p50 = sum.done ? bench_coarse_at(sum.cells, sum.done, 0.5, sum.max) : 0;
-        second->p99 = sum.done ? bench_coarse_at(sum.cells, sum.done, 0.99, sum.max) : 0;
+        slot->done = sum.done;
+        slot->errors = sum.errors;
+        slot->timeouts = sum.timeouts;
+        slot->max = sum.max;
+        slot->p50 = sum.done ? bench_coarse_at(sum.cells, sum.done, 0.5, sum.max) : 0;
+        slot->p99 = sum.done ? bench_coarse_at(sum.cells, sum.done, 0.99, sum.max) : 0;
     }
 }
 
@@ -7943,14 +7943,14 @@ static void bench_serve_end(bench_own *own)
 }
 
 // The exit status that a result deserves.
-static int bench_verdict(const bench_options *options, const bench_result *result)
+static int bench_exit_status(const bench_options *options, const bench_result *result)
 {
     uint64_t events = 0, answers_bad = result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
     for (int kind = 0; kind < BENCH_KINDS; kind++) events += result->events[kind];
     bench_say_lines("result not trustworthy: ", result->doubts);
-    if (result->doubts[0]) return BENCH_UNTRUSTED;
+    if (result->doubts[0]) return BENCH_EXIT_UNTRUSTED;
     double share = (double)(events + answers_bad) / (double)(result->due ? result->due : 1);
-    return share > options->max_errors ? BENCH_TARGET : BENCH_OK;
+    return share > options->max_errors ? BENCH_EXIT_ERRORS : BENCH_EXIT_OK;
 }
 
 // Of --echo: what went out and what came back.
@@ -8036,24 +8036,24 @@ static int bench_objective(const bench_options *options, const bench_result *res
     if (!options->slo || bench_slo_parse(options->slo, &slo)) return status; // bench_perform has looked at it
     bool holds = bench_slo_holds(&slo, result, why, sizeof why);
     bench_say_lines("--slo: ", why);
-    return status == BENCH_OK && !holds ? BENCH_MISSED : status;
+    return status == BENCH_EXIT_OK && !holds ? BENCH_EXIT_MISSED : status;
 }
 
 // A run, and what is printed of it.
 static int bench_run_and_print(bench_session *session)
 {
     bool json = session->options->json_file && strcmp(session->options->json_file, "-") == 0;
-    if (!bench_session_run(session, session->options->format == BENCH_FORMAT_WRK && !json)) return BENCH_USAGE;
+    if (!bench_session_run(session, session->options->format == BENCH_FORMAT_WRK && !json)) return BENCH_EXIT_USAGE;
     bench_print(session->options, session->result);
-    int status = bench_verdict(session->options, session->result);
+    int status = bench_exit_status(session->options, session->result);
     return bench_objective(session->options, session->result, status);
 }
 
 static int bench_single(bench_session *session)
 {
     int status = bench_run_and_print(session);
-    if (status == BENCH_USAGE) return status;
-    return bench_save_all(session->options, session->result) ? status : BENCH_USAGE;
+    if (status == BENCH_EXIT_USAGE) return status;
+    return bench_save_all(session->options, session->result) ? status : BENCH_EXIT_USAGE;
 }
 
 // Insertion keeps the few figures of a ladder in order.
@@ -8082,7 +8082,7 @@ static int bench_ladder(bench_session *session)
 {
     const bench_options *options = session->options;
     uint64_t count = 0, runs = options->runs;
-    int worst = BENCH_OK;
+    int worst = BENCH_EXIT_OK;
     bool beyond, files = options->json_file || options->hgrm_file || options->html_file;
     double *rates = (double *)calloc(runs * 2, sizeof(double)), *p99s = rates + runs;
     bench_result *last = session->result, *all = files ? (bench_result *)calloc(runs, sizeof *all) : NULL;
@@ -8091,20 +8091,20 @@ static int bench_ladder(bench_session *session)
         (void)printf("%s%llu.\n", count ? "\n" : "", (unsigned long long)count + 1);
         if (all) session->result = &all[count];
         int status = bench_run_and_print(session);
-        if (status == BENCH_USAGE) worst = status;
-        if (status == BENCH_USAGE) break;
-        if (status && (worst == BENCH_OK || status < worst)) worst = status;
+        if (status == BENCH_EXIT_USAGE) worst = status;
+        if (status == BENCH_EXIT_USAGE) break;
+        if (status && (worst == BENCH_EXIT_OK || status < worst)) worst = status;
         bench_keep_sorted(rates, count, bench_answer_rate(session->result));
         bench_keep_sorted(p99s, count, (double)bench_quantile(session->result, 0.99, &beyond) / 1e6);
     }
     session->result = last;
-    if (count == 0) worst = BENCH_USAGE;
+    if (count == 0) worst = BENCH_EXIT_USAGE;
     if (count > 1)
         (void)printf(
             "\n%llu runs: %.0f requests a second in the middle (%.0f..%.0f), 99%% within %.3f ms (%.3f..%.3f)\n",
             (unsigned long long)count, rates[count / 2], rates[0], rates[count - 1], p99s[count / 2], p99s[0],
             p99s[count - 1]);
-    if (all && count && !bench_save_middle(options, all, count, rates[count / 2])) worst = BENCH_USAGE;
+    if (all && count && !bench_save_middle(options, all, count, rates[count / 2])) worst = BENCH_EXIT_USAGE;
     free(rates);
     free(all);
     return worst;
@@ -8131,7 +8131,7 @@ static int bench_find(bench_session *session)
     bool found = false, fine = knee && !bench_slo_parse(options->find_rate, &slo);
     if (!fine) {
         free(knee);
-        return BENCH_USAGE;
+        return BENCH_EXIT_USAGE;
     }
     options->duration_ns = 500000000;
     if (bench_session_run(session, false)) {
@@ -8143,8 +8143,8 @@ static int bench_find(bench_session *session)
     bool any = knee->count != 0, cut = fsi_load32(&bench_interrupted) != 0;
     free(knee);
     if (cut) bench_say("interrupted: the search had not ended");
-    if (cut) return BENCH_UNTRUSTED;
-    return found ? BENCH_OK : any ? BENCH_MISSED : BENCH_USAGE;
+    if (cut) return BENCH_EXIT_UNTRUSTED;
+    return found ? BENCH_EXIT_OK : any ? BENCH_EXIT_MISSED : BENCH_EXIT_USAGE;
 }
 
 #define BENCH_VS_ROUNDS 7
@@ -8167,7 +8167,7 @@ static int bench_versus(bench_session *session)
     bench_options *options = session->options;
     const bench_result *a[BENCH_VS_ROUNDS * 2], *b[BENCH_VS_ROUNDS];
     const char *other[] = {options->vs};
-    bench_verdict_of verdict;
+    bench_comparison verdict;
     bench_result *all = (bench_result *)calloc(BENCH_VS_ROUNDS * 3, sizeof *all);
     bool fine = all != NULL;
     char each[48];
@@ -8191,12 +8191,12 @@ static int bench_versus(bench_session *session)
         bench_versus_middle(stdout, 'A', a, BENCH_VS_ROUNDS * 2);
         bench_versus_middle(stdout, 'B', b, BENCH_VS_ROUNDS);
         bench_compare(a, BENCH_VS_ROUNDS * 2, b, BENCH_VS_ROUNDS, &verdict);
-        bench_print_verdict(stdout, &verdict);
+        bench_print_comparison(stdout, &verdict);
     }
     free(all);
     if (fsi_load32(&bench_interrupted)) bench_say("interrupted: the rounds are not complete");
-    if (fsi_load32(&bench_interrupted)) return BENCH_UNTRUSTED;
-    return !fine ? BENCH_USAGE : verdict.untrusted ? BENCH_UNTRUSTED : BENCH_OK;
+    if (fsi_load32(&bench_interrupted)) return BENCH_EXIT_UNTRUSTED;
+    return !fine ? BENCH_EXIT_USAGE : verdict.untrusted ? BENCH_EXIT_UNTRUSTED : BENCH_EXIT_OK;
 }
 
 // ---- --selftest: a target whose law of latency is known
@@ -8274,7 +8274,7 @@ static int bench_selftest(void)
     bool fine = options && target && result;
     const char *law = "";
     for (size_t i = 0; options && target && result && i < sizeof trials / sizeof trials[0]; i++) {
-        if (fsi_load32(&bench_interrupted)) return BENCH_UNTRUSTED;
+        if (fsi_load32(&bench_interrupted)) return BENCH_EXIT_UNTRUSTED;
         if (strcmp(law, trials[i].law) != 0)
             (void)printf("%sTarget %s%*sfound       truth\n", i ? "\n" : "", trials[i].law,
                          (int)(24 - strlen(trials[i].law)), "");
@@ -8287,7 +8287,7 @@ static int bench_selftest(void)
     free(options);
     free(target);
     free(result);
-    return fine ? BENCH_OK : BENCH_UNTRUSTED;
+    return fine ? BENCH_EXIT_OK : BENCH_EXIT_UNTRUSTED;
 }
 
 static bool bench_objectives_fine(const bench_options *options)
@@ -8325,7 +8325,7 @@ static bool bench_files_fine(const bench_options *options)
 static int bench_perform(bench_options *options)
 {
     bench_session session;
-    int status = BENCH_USAGE;
+    int status = BENCH_EXIT_USAGE;
     memset(&session, 0, sizeof session);
     session.options = options;
     session.result = (bench_result *)malloc(sizeof *session.result);
@@ -8354,12 +8354,12 @@ end:
 static int bench_main(int argc, char **argv)
 {
     char error[512];
-    int status = BENCH_USAGE;
+    int status = BENCH_EXIT_USAGE;
     bool helps = argc > 1 && (strcmp(argv[1], "compare") == 0 || strcmp(argv[1], "merge") == 0) &&
                  (argc == 2 || strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
     if (helps || (argc > 1 && strcmp(argv[1], "help") == 0)) {
         (void)printf("%s%s", bench_help, bench_help_more);
-        return argc == 2 && helps ? BENCH_USAGE : BENCH_OK;
+        return argc == 2 && helps ? BENCH_EXIT_USAGE : BENCH_EXIT_OK;
     }
     if (argc > 1 && strcmp(argv[1], "compare") == 0) return bench_main_compare(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "merge") == 0) return bench_main_merge(argc - 1, argv + 1);
@@ -8375,7 +8375,7 @@ static int bench_main(int argc, char **argv)
             (void)printf("%s%s", bench_help, options->help_all ? bench_help_more : "");
         else
             (void)printf("fastserve %s\n", fsv_version());
-        status = BENCH_OK;
+        status = BENCH_EXIT_OK;
     } else if (options->selftest) {
         status = bench_selftest();
     } else {

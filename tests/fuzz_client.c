@@ -120,7 +120,7 @@ static void receive(const uint8_t *data, size_t size)
     free(conn->carry);
     conn->carry = NULL;
     conn->carry_len = 0;
-    thread->fresh = false;
+    thread->now_fresh = false;
     bool up = bench_take(thread, conn, piece, have + size);
     MUST(up == (conn->state == BENCH_UP));
     MUST(conn->carry_len <= have + size);

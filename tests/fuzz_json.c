@@ -25,7 +25,7 @@ static void use(void)
 {
     static const char *const objectives[] = {"p99<5ms,max<1s,mean<1ms,errors<1%,rate>1", "p50<=1h,p99.999<1us"};
     const bench_result *a = &first, *b = &again;
-    bench_verdict_of verdict;
+    bench_comparison verdict;
     char why[400];
     for (int i = 0; i < 2; i++) {
         bench_slo slo;
@@ -91,13 +91,13 @@ static char *seed_text(bool full, size_t *size)
 {
     bench_result_init(&first);
     for (uint32_t i = 0; full && i < 20; i++) {
-        bench_second slot = {100 + i, 0, 0, 1000, 2000, 3000};
-        first.seconds[first.second_count++] = slot;
+        bench_slot slot = {100 + i, 0, 0, 1000, 2000, 3000};
+        first.slots[first.slot_count++] = slot;
         fsi_hist_add(&first.response, 1000 + i * 1000, 100);
         fsi_hist_add(&first.censored, 500 + i, 1);
     }
     if (full) {
-        first.second_ns = 1000000000;
+        first.slot_ns = 1000000000;
         first.run_ns = 20000000000u;
         first.due = 2020;
         first.done = first.statuses[200] = 2000;

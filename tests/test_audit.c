@@ -295,15 +295,15 @@ TEST(exit_status)
     bench_options options;
     memset(&options, 0, sizeof options);
     closed_loop();
-    CHECK_EQ(bench_verdict(&options, &one), BENCH_OK);
+    CHECK_EQ(bench_exit_status(&options, &one), BENCH_EXIT_OK);
     fail(BENCH_STATUS, 100);
-    CHECK_EQ(bench_verdict(&options, &one), BENCH_TARGET);
+    CHECK_EQ(bench_exit_status(&options, &one), BENCH_EXIT_ERRORS);
     options.max_errors = 0.02;
-    CHECK_EQ(bench_verdict(&options, &one), BENCH_OK);
+    CHECK_EQ(bench_exit_status(&options, &one), BENCH_EXIT_OK);
     one.events[BENCH_CLOSED] = 200; // between two requests
-    CHECK_EQ(bench_verdict(&options, &one), BENCH_TARGET);
+    CHECK_EQ(bench_exit_status(&options, &one), BENCH_EXIT_ERRORS);
     (void)snprintf(one.doubts, sizeof one.doubts, "a doubt");
-    CHECK_EQ(bench_verdict(&options, &one), BENCH_UNTRUSTED);
+    CHECK_EQ(bench_exit_status(&options, &one), BENCH_EXIT_UNTRUSTED);
 }
 
 TEST_MAIN(CASE(nothing_to_complain_about), CASE(sums_that_do_not_add_up), CASE(connections_lost),

@@ -66,9 +66,9 @@ static void dice_result(bench_result *result)
     dice_members(bench_result_members, (char *)result);
     for (int i = 0; i < BENCH_KINDS; i++) result->failed[i] = dice_log(), result->events[i] = dice_log();
     for (int i = 0; i < 9; i++) result->statuses[dice() % 600] = 1 + dice_log() / 2;
-    result->second_count = (uint32_t)(dice() % (BENCH_SECONDS_MAX + 1));
-    result->second_ns = 1 + dice_log() / 2;
-    for (uint32_t i = 0; i < result->second_count; i++) dice_members(bench_second_members, (char *)&result->seconds[i]);
+    result->slot_count = (uint32_t)(dice() % (BENCH_SLOTS_MAX + 1));
+    result->slot_ns = 1 + dice_log() / 2;
+    for (uint32_t i = 0; i < result->slot_count; i++) dice_members(bench_slot_members, (char *)&result->slots[i]);
 }
 
 // As text; the caller frees it.
@@ -135,9 +135,9 @@ TEST(tables_have_every_member)
     size_t gap = 0;
     memset(covered, 0, sizeof covered);
     cover_members(bench_result_members, 0);
-    cover(BENCH_JSON_AT(bench_result, seconds)); // of the series, which has no table of its own
-    cover(BENCH_JSON_AT(bench_result, second_count));
-    cover(BENCH_JSON_AT(bench_result, second_ns));
+    cover(BENCH_JSON_AT(bench_result, slots)); // of the series, which has no table of its own
+    cover(BENCH_JSON_AT(bench_result, slot_count));
+    cover(BENCH_JSON_AT(bench_result, slot_ns));
     for (size_t i = 0; i < sizeof covered; i++) {
         ROW("byte %zu", i);
         CHECK(covered[i] < 2);
@@ -203,10 +203,10 @@ static void plausible(bench_result *result)
     result->setup.duration = 4000000000u;
     result->began_unix = 1700000000;
     result->run_ns = 4000000000u;
-    result->second_ns = 1000000000;
+    result->slot_ns = 1000000000;
     for (uint32_t i = 0; i < 4; i++) {
-        bench_second slot = {25, 1, 0, 1000000 * (i + 1), 9000000, 10000000};
-        result->seconds[result->second_count++] = slot;
+        bench_slot slot = {25, 1, 0, 1000000 * (i + 1), 9000000, 10000000};
+        result->slots[result->slot_count++] = slot;
     }
     for (uint64_t i = 1; i <= 100; i++) fsi_hist_add(&result->response, i * 100000, 1);
     result->service = result->response;
@@ -546,13 +546,13 @@ TEST(merge_adds_up)
     CHECK_EQ(one.setup.connections, 20);
     CHECK(one.setup.rate > 59.9 && one.setup.rate < 60.1);
     CHECK_STR(one.setup.system, "several");
-    CHECK_EQ(one.second_count, 5);
-    CHECK_EQ(one.second_ns, 1000000000);
+    CHECK_EQ(one.slot_count, 5);
+    CHECK_EQ(one.slot_ns, 1000000000);
     static const uint64_t done[] = {25, 50, 50, 50, 25}, p50[] = {1000000, 1500000, 2500000, 3500000, 4000000};
     for (uint32_t i = 0; i < 5; i++) {
         ROW("slot %u", i);
-        CHECK_EQ(one.seconds[i].done, done[i]);
-        CHECK_EQ(one.seconds[i].p50, p50[i]);
+        CHECK_EQ(one.slots[i].done, done[i]);
+        CHECK_EQ(one.slots[i].p50, p50[i]);
     }
 }
 
@@ -565,7 +565,7 @@ TEST(merge_in_any_order)
         plausible(&one);
         plausible(&two);
         one.began_unix += (int64_t)(dice() % 2);
-        two.second_ns *= 1u << (dice() % 3);
+        two.slot_ns *= 1u << (dice() % 3);
         dice_hist(&two.connect, 50);
         fsi_hist_add(&one.response, dice_log() >> 8, 3);
         three = one;
@@ -573,13 +573,13 @@ TEST(merge_in_any_order)
         CHECK(bench_merge(&two, &three) == NULL);
         CHECK_EQ(one.due, two.due);
         CHECK_EQ(one.began_unix, two.began_unix);
-        CHECK_EQ(one.second_count, two.second_count);
-        CHECK_EQ(one.second_ns, two.second_ns);
-        for (uint32_t i = 0; i < one.second_count; i++) { // a p50 is weighed, and rounded in another order
-            CHECK(one.seconds[i].p50 < two.seconds[i].p50 + 4 && two.seconds[i].p50 < one.seconds[i].p50 + 4);
-            one.seconds[i].p50 = two.seconds[i].p50;
+        CHECK_EQ(one.slot_count, two.slot_count);
+        CHECK_EQ(one.slot_ns, two.slot_ns);
+        for (uint32_t i = 0; i < one.slot_count; i++) { // a p50 is weighed, and rounded in another order
+            CHECK(one.slots[i].p50 < two.slots[i].p50 + 4 && two.slots[i].p50 < one.slots[i].p50 + 4);
+            one.slots[i].p50 = two.slots[i].p50;
         }
-        CHECK(memcmp(one.seconds, two.seconds, sizeof one.seconds) == 0);
+        CHECK(memcmp(one.slots, two.slots, sizeof one.slots) == 0);
         CHECK(memcmp(one.response.cells, two.response.cells, sizeof one.response.cells) == 0);
         CHECK(memcmp(one.connect.cells, two.connect.cells, sizeof one.connect.cells) == 0);
     }
@@ -590,16 +590,16 @@ TEST(merge_makes_slots_longer)
 {
     plausible(&one);
     plausible(&two);
-    for (uint32_t i = 0; i < BENCH_SECONDS_MAX; i++) one.seconds[i] = two.seconds[i] = one.seconds[0];
-    one.second_count = two.second_count = BENCH_SECONDS_MAX;
-    one.run_ns = two.run_ns = (uint64_t)BENCH_SECONDS_MAX * 1000000000u;
+    for (uint32_t i = 0; i < BENCH_SLOTS_MAX; i++) one.slots[i] = two.slots[i] = one.slots[0];
+    one.slot_count = two.slot_count = BENCH_SLOTS_MAX;
+    one.run_ns = two.run_ns = (uint64_t)BENCH_SLOTS_MAX * 1000000000u;
     two.began_unix += 3;
     CHECK(bench_merge(&one, &two) == NULL);
-    CHECK_EQ(one.second_ns, 2000000000u);
-    CHECK_EQ(one.second_count, BENCH_SECONDS_MAX / 2 + 2);
+    CHECK_EQ(one.slot_ns, 2000000000u);
+    CHECK_EQ(one.slot_count, BENCH_SLOTS_MAX / 2 + 2);
     uint64_t done = 0;
-    for (uint32_t i = 0; i < one.second_count; i++) done += one.seconds[i].done;
-    CHECK_EQ(done, 2 * 25 * BENCH_SECONDS_MAX);
+    for (uint32_t i = 0; i < one.slot_count; i++) done += one.slots[i].done;
+    CHECK_EQ(done, 2 * 25 * BENCH_SLOTS_MAX);
 }
 
 TEST(merge_refuses_what_cannot_be_added)
@@ -614,7 +614,7 @@ TEST(merge_refuses_what_cannot_be_added)
         if (row == 3) two.began_unix += 60;
         if (row == 4) two.began_unix = INT64_MIN, one.began_unix = INT64_MAX;
         if (row == 5) two.response.count = UINT64_MAX;
-        if (row == 6) two.second_ns = 1500000000;
+        if (row == 6) two.slot_ns = 1500000000;
         if (row == 7) two.began_unix += 3; // of 4 s
         if (row > 7) {                     // each histogram
             fsi_hist *left = (fsi_hist *)(void *)((char *)&one + bench_hists_members[row - 8].offset);
@@ -639,10 +639,10 @@ TEST(merge_refuses_the_same_run)
     REQUIRE(saved(a, sizeof a, &one) && saved(b, sizeof b, &two) && saved(again, sizeof again, &one));
     char *fine[] = {merge, a, b, NULL}, *next[] = {merge, a, a, NULL}, *far[] = {merge, a, b, a, NULL},
          *copy[] = {merge, b, a, again, NULL};
-    CHECK_EQ(bench_main_merge(3, fine), BENCH_OK);
-    CHECK_EQ(bench_main_merge(3, next), BENCH_USAGE);
-    CHECK_EQ(bench_main_merge(4, far), BENCH_USAGE);
-    CHECK_EQ(bench_main_merge(4, copy), BENCH_USAGE);
+    CHECK_EQ(bench_main_merge(3, fine), BENCH_EXIT_OK);
+    CHECK_EQ(bench_main_merge(3, next), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(4, far), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(4, copy), BENCH_EXIT_USAGE);
     (void)unlink(a);
     (void)unlink(b);
     (void)unlink(again);
@@ -663,24 +663,24 @@ TEST(main_merge_and_compare)
     char *good[] = {merge, a, json, sum, b, NULL}, *few[] = {merge, a, NULL}, *gone[] = {merge, a, none, NULL},
          *odd[] = {merge, a, frob, b, NULL}, *bare[] = {merge, a, b, json, NULL},
          *lost[] = {merge, a, b, json, none, NULL}, *empty[] = {merge, a, quiet, NULL};
-    CHECK_EQ(bench_main_merge(5, good), BENCH_OK);
+    CHECK_EQ(bench_main_merge(5, good), BENCH_EXIT_OK);
     CHECK(bench_json_read(sum, &three) == NULL);
     CHECK_EQ(three.due, 220);
-    CHECK_EQ(bench_main_merge(2, few), BENCH_USAGE);
-    CHECK_EQ(bench_main_merge(3, gone), BENCH_USAGE);
-    CHECK_EQ(bench_main_merge(4, odd), BENCH_USAGE);
-    CHECK_EQ(bench_main_merge(4, bare), BENCH_USAGE);
-    CHECK_EQ(bench_main_merge(5, lost), BENCH_USAGE);
-    CHECK_EQ(bench_main_merge(3, empty), BENCH_USAGE);
+    CHECK_EQ(bench_main_merge(2, few), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(3, gone), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(4, odd), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(4, bare), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(5, lost), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(3, empty), BENCH_EXIT_USAGE);
     one.due++;
     REQUIRE(bench_save("--json", a, bench_write_json, &one));
-    CHECK_EQ(bench_main_merge(5, good), BENCH_UNTRUSTED);
+    CHECK_EQ(bench_main_merge(5, good), BENCH_EXIT_UNTRUSTED);
     char *two_files[] = {compare, a, b, NULL}, *three_files[] = {compare, a, b, b, NULL},
          *no_file[] = {compare, a, none, NULL}, *option[] = {compare, frob, b, NULL};
-    CHECK_EQ(bench_main_compare(3, two_files), BENCH_UNTRUSTED);
-    CHECK_EQ(bench_main_compare(4, three_files), BENCH_USAGE);
-    CHECK_EQ(bench_main_compare(3, no_file), BENCH_USAGE);
-    CHECK_EQ(bench_main_compare(3, option), BENCH_USAGE);
+    CHECK_EQ(bench_main_compare(3, two_files), BENCH_EXIT_UNTRUSTED);
+    CHECK_EQ(bench_main_compare(4, three_files), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_compare(3, no_file), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_compare(3, option), BENCH_EXIT_USAGE);
     (void)unlink(a);
     (void)unlink(b);
     (void)unlink(sum);

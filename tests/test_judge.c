@@ -411,7 +411,7 @@ TEST(compare_rounds_is_right)
         uint32_t right = 0;
         seed = i << 32;
         for (int n = 0; n < 400; n++) {
-            bench_verdict_of verdict;
+            bench_comparison verdict;
             simulate_rounds(rows[i].rounds, rows[i].arms, rows[i].noise, rows[i].rate, rows[i].p99, rows[i].law);
             bench_compare(side_a, rows[i].rounds * (rows[i].arms - 1), side_b, rows[i].rounds, &verdict);
             CHECK(!verdict.untrusted);
@@ -430,7 +430,7 @@ TEST(compare_rounds_interval_covers)
     REQUIRE(pool_ready());
     seed = 77;
     for (int n = 0; n < 400; n++) {
-        bench_verdict_of verdict;
+        bench_comparison verdict;
         simulate_rounds(6, 3, 0.01, 1.05, 1.1, normal);
         bench_compare(side_a, 12, side_b, 6, &verdict);
         const bench_difference *by = verdict.by;
@@ -448,11 +448,11 @@ static void series_run(bench_result *result, uint32_t slots, double rate, double
 {
     double fast = noise * normal(), slow = noise * normal(), fresh = bench_sqrt(1 - tie * tie);
     bench_result_init(result);
-    result->second_ns = 1000000000;
+    result->slot_ns = 1000000000;
     result->run_ns = slots * 1000000000ull + 300000000; // the last slot is not whole, and looks slow
-    result->second_count = slots + 1;
+    result->slot_count = slots + 1;
     for (uint32_t i = 0; i <= slots; i++) {
-        bench_second *slot = &result->seconds[i];
+        bench_slot *slot = &result->slots[i];
         slot->done = (uint64_t)(rate * (1 + fast) * (i < slots ? 1 : 0.2));
         slot->p99 = (uint64_t)(p99_us * 1000 * (1 + slow));
         fast = tie * fast + fresh * noise * normal();
@@ -481,7 +481,7 @@ TEST(compare_series_is_right)
         uint32_t right = 0;
         seed = i << 32;
         for (int n = 0; n < 400; n++) {
-            bench_verdict_of verdict;
+            bench_comparison verdict;
             series_run(&one, rows[i].slots, 50000, 2000, rows[i].noise, rows[i].tie);
             series_run(&two, rows[i].slots, 50000 * rows[i].rate, 2000 * rows[i].p99, rows[i].noise, rows[i].tie);
             bench_compare(&a, 1, &b, 1, &verdict);
@@ -501,7 +501,7 @@ TEST(compare_series_interval_covers)
     const bench_result *a = &one, *b = &two;
     seed = 31;
     for (int n = 0; n < 400; n++) {
-        bench_verdict_of verdict;
+        bench_comparison verdict;
         series_run(&one, 60, 50000, 2000, 0.02, 0.6);
         series_run(&two, 60, 52500, 2200, 0.02, 0.6);
         bench_compare(&a, 1, &b, 1, &verdict);
@@ -538,7 +538,7 @@ TEST(compare_refuses_what_is_not_comparable)
     for (uint32_t i = 0; i < 2 * sizeof rows / sizeof rows[0]; i++) {
         uint32_t row = i / 2, rounds = i % 2 ? 7 : 1;
         char why[128];
-        bench_verdict_of verdict;
+        bench_comparison verdict;
         seed = 3;
         for (uint32_t k = 0; k < 3 * ROUNDS; k++) {
             series_run(pool[k], 10, 50000, 2000, 0.01, 0);
@@ -573,7 +573,7 @@ TEST(compare_refuses_what_is_not_comparable)
 
 TEST(compare_takes_what_may_differ)
 {
-    bench_verdict_of verdict;
+    bench_comparison verdict;
     const bench_result *a = &one, *b = &two;
     seed = 9;
     series_run(&one, 10, 50000, 2000, 0.01, 0);
@@ -589,12 +589,12 @@ TEST(compare_takes_what_may_differ)
     CHECK_STR(verdict.why, "by rate");
     bench_compare(&b, 1, &a, 1, &verdict);
     CHECK_EQ(verdict.verdict, BENCH_SLOWER);
-    for (uint32_t i = 0; i < two.second_count; i++) two.seconds[i].p99 *= 2;
+    for (uint32_t i = 0; i < two.slot_count; i++) two.slots[i].p99 *= 2;
     bench_compare(&a, 1, &b, 1, &verdict);
     CHECK_EQ(verdict.verdict, BENCH_CANNOT_TELL);
     CHECK(!verdict.untrusted);
     CHECK_STR(verdict.why, "the rate is higher, but the p99 is higher");
-    two.second_count = 5;
+    two.slot_count = 5;
     bench_compare(&a, 1, &b, 1, &verdict);
     CHECK(verdict.untrusted);
     CHECK(strncmp(verdict.why, "too few whole seconds for how much they differ", 46) == 0);
@@ -611,7 +611,7 @@ TEST(compare_wants_whole_rounds)
     REQUIRE(pool_ready());
     for (uint32_t i = 0; i < 3 * ROUNDS; i++) plain_run(pool[i], 50000, 2000);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        bench_verdict_of verdict;
+        bench_comparison verdict;
         ROW("%u and %u", rows[i].na, rows[i].nb);
         bench_compare(side_a, rows[i].na, side_b, rows[i].nb, &verdict);
         CHECK(verdict.untrusted);
@@ -622,7 +622,7 @@ TEST(compare_wants_whole_rounds)
 // Goal: equal to the last digit is no difference, and no division by nothing.
 TEST(compare_without_any_noise)
 {
-    bench_verdict_of verdict;
+    bench_comparison verdict;
     REQUIRE(pool_ready());
     for (uint32_t i = 0; i < 3 * ROUNDS; i++) plain_run(pool[i], 50000, 2000);
     bench_compare(side_a, 10, side_b, 5, &verdict);
@@ -645,7 +645,7 @@ TEST(compare_without_any_noise)
 
 TEST(verdict_layout)
 {
-    bench_verdict_of verdict;
+    bench_comparison verdict;
     char text[2048];
     REQUIRE(pool_ready());
     seed = 12;
@@ -653,7 +653,7 @@ TEST(verdict_layout)
     bench_compare(side_a, 14, side_b, 7, &verdict);
     FILE *out = printed(text, sizeof text);
     REQUIRE(out != NULL);
-    bench_print_verdict(out, &verdict);
+    bench_print_comparison(out, &verdict);
     (void)fclose(out);
     if (getenv("TEST_SHOW")) printf("%s", text);
     CHECK(strstr(text, "  B / A        ratio   95 % interval      noise floor\n  rate        1.0") == text);

@@ -356,10 +356,10 @@ static void law(void)
     const bench_result *r = &result;
     uint64_t statuses = 0, done = 0, errors = 0, timeouts = 0;
     for (int i = 0; i < 600; i++) statuses += r->statuses[i];
-    for (uint32_t i = 0; i < r->second_count; i++) {
-        done += r->seconds[i].done;
-        errors += r->seconds[i].errors;
-        timeouts += r->seconds[i].timeouts;
+    for (uint32_t i = 0; i < r->slot_count; i++) {
+        done += r->slots[i].done;
+        errors += r->slots[i].errors;
+        timeouts += r->slots[i].timeouts;
     }
     CHECK_EQ(r->due, r->done + bench_errors(r) + r->in_flight + r->unsent);
     CHECK_EQ(r->response.count, r->done);
@@ -474,7 +474,7 @@ static void bare_feed(bench_thread *thread, const char *bytes, size_t len)
     free(conn->carry);
     conn->carry = NULL;
     conn->carry_len = 0;
-    thread->fresh = false;
+    thread->now_fresh = false;
     (void)bench_take(thread, conn, thread->in, have + len);
 }
 
@@ -872,7 +872,7 @@ TEST(warmup_counts_nowhere)
         CHECK(result.bytes_out <= (result.due + 6) * 200);
         CHECK(!strstr(ways[i], "--close") || result.conns_opened <= result.due + 2);
         CHECK(result.run_ns >= 60000000);
-        CHECK_EQ(result.seconds[0].done, result.done);
+        CHECK_EQ(result.slots[0].done, result.done);
         host_free(h);
     }
     ROW("-R");
@@ -1629,7 +1629,7 @@ TEST(refused_from_the_beginning)
     host_stop(h); // now nobody listens there
     CHECK(!load("-n 10 -c 2 %s", h->url));
     char name[] = "bench", quiet[] = "-q", *words[] = {name, quiet, h->url, NULL};
-    CHECK_EQ(bench_main(3, words), BENCH_USAGE);
+    CHECK_EQ(bench_main(3, words), BENCH_EXIT_USAGE);
     host_free(h);
 }
 
@@ -2237,16 +2237,16 @@ TEST(slots_halve_and_keep_their_sums)
         seconds[at]++, sum++;
         if (thread->now_ns - stamp.due > max) max = thread->now_ns - stamp.due;
         uint64_t length = thread->slot_ns / 1000000000u;
-        REQUIRE(thread->slot < BENCH_SECONDS_MAX);
+        REQUIRE(thread->slot < BENCH_SLOTS_MAX);
         CHECK_EQ(thread->slot, at / length);
         CHECK_EQ(thread->slot_end_ns, start + (at / length + 1) * thread->slot_ns);
     }
     uint64_t length = thread->slot_ns / 1000000000u, all = 0, most = 0;
     CHECK(length >= 8);
-    for (uint64_t i = 0; i < BENCH_SECONDS_MAX; i++) {
+    for (uint64_t i = 0; i < BENCH_SLOTS_MAX; i++) {
         uint32_t want = 0, cells = 0;
         for (uint64_t k = i * length; k < (i + 1) * length && k < 5000; k++) want += seconds[k];
-        const bench_slot *slot = &thread->slots[i];
+        const bench_slot_tally *slot = &thread->slots[i];
         for (uint32_t k = 0; k < FSI_HIST_CELLS >> BENCH_COARSE_SHIFT; k++) cells += slot->cells[k];
         ROW("slot=%u", (unsigned)i);
         CHECK_EQ(slot->done, want);
