@@ -497,7 +497,7 @@ static int pair_with(const char *text)
 // Sends until the socket takes no more. Returns how many bytes that were.
 static uint64_t fill(int fd)
 {
-    static const char body[16384];
+    static char body[16384];
     uint64_t sent = 0;
     for (ssize_t n; (n = send(fd, body, sizeof body, MSG_NOSIGNAL)) > 0;) sent += (uint64_t)n;
     return sent;
