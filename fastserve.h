@@ -4535,12 +4535,12 @@ FSI_PRIVATE bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
 FSI_PRIVATE bool fsi_conn_watch(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
-    if (loop->in_len - loop->in_at >= loop->server->desc.head_bytes_max || !conn->keep) return false;
+    if (loop->in_len - loop->in_at >= loop->server->desc.head_bytes_max) return false;
     if (loop->in_at == loop->in_len) loop->in_at = loop->in_len = 0;
     if (loop->in_len == loop->in_size) return false;
     int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, loop->in_size - loop->in_len);
     if (got == FSI_FAILED) conn->broken = true;
-    if (got == 0) conn->keep = false; // it has sent its last request, and may still read the answer
+    if (got == 0 && loop->in_at == loop->in_len) conn->keep = false; // this was its last request; it may still read
     if (got <= 0) return false;
     loop->in_len += (size_t)got;
     loop->turn_bytes += (uint64_t)got;
