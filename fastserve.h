@@ -4054,6 +4054,7 @@ FSI_PRIVATE void fsi_conn_leave(fsi_conn *conn)
 FSI_COLD void fsi_conn_jobs_full(fsi_conn *conn, fsv_request *request)
 {
     FSI_COUNT(conn->loop, jobs_refused, 1);
+    request->route = NULL; // its handler is not called, so neither is on_close
     (void)fsi_answer_field(request, "Retry-After", "1");
     fsi_answer_plain(request, 503);
     fsi_conn_next(conn);
@@ -4070,6 +4071,7 @@ FSI_PRIVATE void fsi_conn_send_away(fsi_conn *conn, fsv_request *request)
     fsi_job *job = fsi_conn_detach_request(conn) ? fsi_job_new(conn) : NULL;
     if (!job) {
         fsi_loop_unreserve(loop);
+        fsi_conn_request(conn)->route = NULL; // as above
         fsi_conn_refuse(conn, 503, "out of memory");
         return;
     }
@@ -5426,7 +5428,9 @@ static void fsi_pool_retry(fsi_loop *loop)
         }
         loop->jobs_wait = job->next;
         if (!loop->jobs_wait) loop->jobs_tail = &loop->jobs_wait;
-        if (gone) fsi_conn_hear(job, true);
+        if (!gone) continue;
+        job->request->route = NULL; // its handler was not called, so neither is on_close
+        fsi_conn_hear(job, true);
     }
 }
 
@@ -5461,7 +5465,12 @@ FSI_PRIVATE void fsi_worker_run(fsi_worker *worker, fsi_job *job)
     fsv_server *server = worker->server;
     fsv_request *request = job->request;
     uint64_t began = fsi_clock_ns() / 1000, ended;
-    if (!fsi_load32(&job->cancelled)) request->route->handler(request, request->route->user);
+    if (fsi_load32(&job->cancelled)) {
+        request->route = NULL; // its handler is not called, so neither is on_close
+        fsi_loop_send(job->loop, FSI_MSG_JOB, job);
+        return;
+    }
+    request->route->handler(request, request->route->user);
     ended = fsi_clock_ns() / 1000;
     fsi_count64(&worker->jobs, 1);
     fsi_count64(&worker->wait_us, began > job->queued_us ? began - job->queued_us : 0);
