@@ -5364,9 +5364,9 @@ static void fsi_balance_turn_ends(fsi_loop *loop)
 //            it does before it looks at the other: push, fence, look for sleepers; lie down, fence, look at the queue.
 // ---------------------------------------------------------------------------------------------------------
 
-FSI_PRIVATE void fsi_lane_wake(fsi_lane *lane)
+// The one that slept for the shortest time, off the idle list. NULL: none sleeps.
+FSI_PRIVATE fsi_worker *fsi_lane_idler(fsi_lane *lane)
 {
-    if (fsi_swap32(&lane->waking, 1)) return; // that one will look after this push
     fsi_lock_take(&lane->lock);
     fsi_worker *worker = lane->idle;
     if (worker) {
@@ -5375,16 +5375,22 @@ FSI_PRIVATE void fsi_lane_wake(fsi_lane *lane)
         (void)fsi_add32(&lane->idle_count, (uint32_t)-1);
     }
     fsi_lock_give(&lane->lock);
-    if (worker)
-        fsi_park_wake(&worker->park);
-    else
-        fsi_store32(&lane->waking, 0); // who lies down now looks at the queue first
+    return worker;
 }
 
 FSI_PRIVATE void fsi_lane_look(fsi_lane *lane)
 {
     fsi_fence();
-    if (fsi_load32(&lane->idle_count) && !fsi_load32(&lane->waking)) fsi_lane_wake(lane);
+    while (fsi_load32(&lane->idle_count) && fsi_queue_count(&lane->queue)) {
+        if (fsi_load32(&lane->waking) || fsi_swap32(&lane->waking, 1)) return; // that one will look after this push
+        fsi_worker *worker = fsi_lane_idler(lane);
+        if (worker) {
+            fsi_park_wake(&worker->park);
+            return;
+        }
+        fsi_store32(&lane->waking, 0); // others may have pushed meanwhile and left it to us, and a worker lain down: again
+        fsi_fence();
+    }
 }
 
 // Pushes, without waiting. False: every queue that may take it is full.
