@@ -4936,7 +4936,8 @@ FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
     if (fsi_load32(&loop->woken) == 0) return;
     (void)fsi_swap32(&loop->woken,
                      0); // before looking: who pushes and swaps after this one wakes again, who did before is seen
-    while (fsi_queue_pop(&loop->inbox, &msg)) {
+    // No more than what stands there now: a handler that answers by its token at once puts the next one in from in here.
+    for (uint32_t left = fsi_queue_count(&loop->inbox); left && fsi_queue_pop(&loop->inbox, &msg); left--) {
         switch ((fsi_msg_kind)msg.kind) { // who takes a message off gives its slot back
         case FSI_MSG_CONN:
             fsi_loop_unreserve(loop);
