@@ -4558,7 +4558,10 @@ FSI_PRIVATE bool fsi_conn_step_away(fsi_conn *conn)
     bool moved = false;
     if (conn->away && job->awake) moved = fsi_conn_stream_away(conn, request);
     if (conn->away) return fsi_conn_watch(conn) || moved || conn->broken;
-    if (!job->streams) fsi_conn_come_home(conn, request);
+    if (!job->streams)
+        fsi_conn_come_home(conn, request);
+    else if (job->lost)
+        conn->broken = true;
     if (conn->broken) return true;
     fsi_conn_next(conn);
     return true;
@@ -4686,7 +4689,7 @@ FSI_PRIVATE void fsi_conn_hear(fsi_job *job, bool home)
 {
     fsi_conn *conn = job->conn;
     job->awake = true;
-    if (home || conn->state == FSI_CONN_CLOSE) {
+    if (home || job->lost || conn->state == FSI_CONN_CLOSE) {
         fsi_loop_unreserve(conn->loop);
         conn->away = false;
     }
@@ -4705,6 +4708,7 @@ FSI_PRIVATE void fsi_conn_away_timeout(fsi_conn *conn)
     fsi_job *job = conn->request->job;
     fsi_lock_take(&loop->server->token_lock);
     bool late = fsi_job_reclaim(job), mine = fsi_job_is_mine(job);
+    if (late && loop->server->token_waiters) fsi_signal_all(&loop->server->token_room);
     fsi_lock_give(&loop->server->token_lock);
     if (late) {
         job->lost = true;
