@@ -5729,7 +5729,7 @@ FSI_PRIVATE fsv_result fsi_token_reply(fsv_token token, uint32_t status, const c
         user = server;
         keep_ptr = true;
     }
-    fsi_job *job = result == FSV_OK ? fsi_token_take(token, true) : NULL;
+    fsi_job *job = result == FSV_OK ? fsi_token_take(token, false) : NULL;
     if (job && !job->begun) {
         (void)fsi_job_reply(job, status, type, type_len, body, len, keep_ptr, release, user); // what is small fits
         fsi_token_answered(token, job);
@@ -5737,7 +5737,9 @@ FSI_PRIVATE fsv_result fsi_token_reply(fsv_token token, uint32_t status, const c
     }
     if (job) fsi_lock_give(&server->token_lock);
     if (release) release((void *)(uintptr_t)body, user);
-    return result != FSV_OK ? result : job ? FSV_ERR_STATE : FSV_ERR_CLOSED;
+    if (result != FSV_OK || job) return result != FSV_OK ? result : FSV_ERR_STATE;
+    (void)fsi_token_take(token, true); // ends it, last of all: then the server may be freed
+    return FSV_ERR_CLOSED;
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -6231,7 +6233,10 @@ FSV_API fsv_result fsv_server_free(fsv_server *server)
         fsv_server_stop(server, 0);
         fsi_server_join(server);
     }
-    if (fsi_load32(&server->tokens_held)) return FSV_ERR_STATE;
+    fsi_lock_take(&server->token_lock); // who ended the last token may not have given it yet
+    uint32_t held = fsi_load32(&server->tokens_held);
+    fsi_lock_give(&server->token_lock);
+    if (held) return FSV_ERR_STATE;
     fsi_server_release(server);
     return FSV_OK;
 }
