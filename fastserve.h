@@ -1145,7 +1145,7 @@ typedef struct fsi_pool {
     fsi_worker *workers;
     uint32_t lane_count, worker_count; // made
     uint32_t started;
-    bool made;
+    uint32_t made;   // atomic: others may look at it
     uint32_t stop;   // atomic
     uint32_t hungry; // atomic: loops that are
 } fsi_pool;
@@ -5619,7 +5619,10 @@ FSI_PRIVATE fsv_result fsi_pool_start(fsv_server *server)
         fsi_log(server, 0, "thread_failed", errno, "no thread for worker %u of %u", i, pool->worker_count);
         result = FSV_ERR_SYSTEM;
     }
-    if (result == FSV_OK) return FSV_OK;
+    if (result == FSV_OK) {
+        fsi_store32(&pool->made, 1);
+        return FSV_OK;
+    }
     fsi_pool_stop(server);
     fsi_pool_free(server);
     return result;
@@ -6159,7 +6162,7 @@ FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
 // A thread of the server's own, that is, inside a handler?
 FSI_PRIVATE bool fsi_server_is_mine(const fsv_server *server)
 {
-    for (uint32_t i = 0; i < server->pool.started; i++) {
+    for (uint32_t i = 0; fsi_load32(&server->pool.made) && i < server->pool.worker_count; i++) {
         const fsi_worker *worker = &server->pool.workers[i];
         if (fsi_load32(&worker->running) && pthread_equal(worker->self, pthread_self())) return true;
     }
@@ -6393,7 +6396,8 @@ FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv
         for (size_t k = 0; k < sizeof sum / sizeof sum[0]; k++)
             if (loop == UINT32_MAX || loop == i) sum[k] += fsi_peek64(&server->loops[i].counters.v[k]);
     memcpy(stats, sum, sizeof sum);
-    for (uint32_t i = 0; loop == UINT32_MAX && i < server->pool.worker_count; i++) { // workers belong to no loop
+    bool pool = loop == UINT32_MAX && fsi_load32(&server->pool.made); // workers belong to no loop
+    for (uint32_t i = 0; pool && i < server->pool.worker_count; i++) {
         stats->jobs += fsi_peek64(&server->pool.workers[i].jobs);
         stats->job_wait_us += fsi_peek64(&server->pool.workers[i].wait_us);
         stats->job_run_us += fsi_peek64(&server->pool.workers[i].run_us);
@@ -6406,8 +6410,9 @@ FSV_API fsv_result fsv_server_pool_stats(const fsv_server *server, fsv_pool_stat
 {
     if (!server || !stats) return FSV_ERR_ARGUMENT;
     memset(stats, 0, sizeof *stats);
-    stats->workers = server->pool.worker_count;
-    for (uint32_t i = 0; i < server->pool.lane_count; i++) {
+    bool made = fsi_load32(&server->pool.made) != 0;
+    if (made) stats->workers = server->pool.worker_count;
+    for (uint32_t i = 0; made && i < server->pool.lane_count; i++) {
         stats->idle += fsi_load32(&server->pool.lanes[i].idle_count);
         stats->queued += fsi_queue_count(&server->pool.lanes[i].queue);
     }
