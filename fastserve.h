@@ -502,7 +502,7 @@ typedef struct fsv_token {
 // Takes the token of this request instead of answering it; in a handler, on a loop or on a worker, or in on_body when the body
 // has ended. From then on the handler may only look at the request, and its views still die when it returns. What it added by
 // fsv_response_field goes into the answer. FSV_ERR_STATE: answered or deferred already, or the body has not ended.
-// FSV_ERR_FULL: desc.tokens_max or desc.inbox_max. FSV_ERR_MEMORY.
+// FSV_ERR_CLOSED: on a worker, the client has gone. FSV_ERR_FULL: desc.tokens_max or desc.inbox_max. FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token);
 
 // Answers, as fsv_respond does. FSV_ERR_CLOSED: the client has gone, time ran out, or the token has ended before.
@@ -515,7 +515,8 @@ FSV_API fsv_result fsv_token_respond(fsv_token token, uint32_t status, const cha
 FSV_API fsv_result fsv_token_respond_owned(fsv_token token, uint32_t status, const char *content_type, const void *body,
                                            size_t len, fsv_release_handler release, void *release_user);
 
-// Starts an answer in pieces. One thread at a time has a token's stream. length: Content-Length, or FSV_LENGTH_UNKNOWN.
+// Starts an answer in pieces, which leave at once, also while a handler on a worker still runs (its end is the end of the
+// answer, at the earliest). One thread at a time has a token's stream. length: Content-Length, or FSV_LENGTH_UNKNOWN.
 // FSV_ERR_CLOSED, FSV_ERR_STATE (begun before), FSV_ERR_ARGUMENT, FSV_ERR_FIELD, FSV_ERR_LIMIT, FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char *content_type, uint64_t length);
 
@@ -3623,10 +3624,12 @@ FSI_PRIVATE bool fsi_job_reclaim(fsi_job *job)
     return true;
 }
 
-// Under the lock: nobody but the loop has to do with it any more, now or later.
-FSI_PRIVATE bool fsi_job_is_mine(const fsi_job *job)
+// Under the lock, of a job whose stream goes no further: does nobody but the loop have to do with it, now or later? Else it
+// comes home by a message, which is under way or its handler's last.
+FSI_PRIVATE bool fsi_job_is_mine(fsi_job *job)
 {
-    return job->token && !job->running && (job->awake || !job->told);
+    if (job->awake) job->awake = job->told = false;
+    return job->token && !job->running && !job->told;
 }
 
 // The connection ends while its request is away. Either that ends here too, or when it comes home.
@@ -3758,7 +3761,7 @@ FSI_PRIVATE void fsi_request_unblock(const fsv_request *request, void *block, si
 // Adds a field to the answer to come.
 FSI_PRIVATE fsv_result fsi_answer_field(fsv_request *request, const char *name, const char *value)
 {
-    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     size_t name_len = strlen(name), value_len = strlen(value), need = name_len + value_len + 4, got;
     if (!fsi_field_is_clean(name, name_len, value, value_len) || fsi_field_is_ours(name, name_len))
         return FSV_ERR_FIELD;
@@ -3798,7 +3801,7 @@ FSI_PRIVATE fsv_result fsi_answer_rules(uint32_t status, const char *type, size_
 FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t status, const char *type, size_t *type_len,
                                         uint64_t len)
 {
-    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     if (!request->off_loop && request->conn->broken) return FSV_ERR_CLOSED;
     return fsi_answer_rules(status, type, type_len, len);
 }
@@ -3877,21 +3880,58 @@ FSI_PRIVATE fsv_result fsi_answer(fsv_request *request, uint32_t status, const c
 }
 
 // The head of an answer whose body follows in pieces.
-FSI_PRIVATE fsv_result fsi_answer_stream(fsv_request *request, uint32_t status, const char *content_type,
-                                         uint64_t length)
+FSI_PRIVATE void fsi_stream_head(fsv_request *request, uint32_t status, const char *type, size_t type_len,
+                                 uint64_t length)
 {
-    size_t type_len = 0;
-    fsv_result result =
-        fsi_answer_check(request, status, content_type, &type_len, length == FSV_LENGTH_UNKNOWN ? 0 : length);
-    if (result != FSV_OK) return result;
     bool bare = status == 204 || status == 304;
     request->out_chunked = length == FSV_LENGTH_UNKNOWN && request->head.minor == 1 && !bare;
     request->out_counted = length != FSV_LENGTH_UNKNOWN;
     request->out_left = length;
     request->no_body = request->no_body || bare;
-    fsi_conn_put_head(request->conn, request, status, content_type, type_len, length, request->out_chunked,
-                      request->no_body);
+    fsi_conn_put_head(request->conn, request, status, type, type_len, length, request->out_chunked, request->no_body);
     request->resp = request->no_body ? FSI_RESP_DONE : FSI_RESP_STREAM;
+}
+
+FSI_PRIVATE size_t fsi_stream_room(const fsv_request *request)
+{
+    if (request->resp != FSI_RESP_STREAM) return 0;
+    size_t max = request->loop->server->desc.out_bytes_max, waits = request->conn->out_queued;
+    if (request->conn->out) waits += request->loop->out_len;
+    return waits < max ? max - waits : 0;
+}
+
+FSI_PRIVATE fsv_result fsi_stream_write(fsv_request *request, const void *data, size_t len)
+{
+    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_ERR_CLOSED;
+    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
+    fsi_conn *conn = request->conn;
+    if (conn->broken) return FSV_ERR_CLOSED;
+    if (request->out_counted && len > request->out_left) return FSV_ERR_LIMIT;
+    if (len == 0) return FSV_OK; // an empty chunk would end the body
+    if (fsi_stream_room(request) == 0) return FSV_ERR_FULL;
+    request->out_bytes += len;
+    if (request->out_counted) request->out_left -= len;
+    if (request->out_chunked) {
+        char *at = fsi_conn_room(conn, 20);
+        conn->loop->out_len = (size_t)(fsi_write_chunk_size(at, len) - conn->loop->out);
+    }
+    fsi_conn_put_bytes(conn, (const char *)data, len);
+    if (request->out_chunked) fsi_conn_put_bytes(conn, "\r\n", 2);
+    if (!conn->broken) return FSV_OK;
+    return FSV_ERR_CLOSED;
+}
+
+FSI_PRIVATE fsv_result fsi_stream_end(fsv_request *request)
+{
+    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_OK;
+    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
+    request->resp = FSI_RESP_DONE;
+    if (request->conn->broken) return FSV_ERR_CLOSED;
+    if (request->out_counted && request->out_left) {
+        request->conn->broken = true;
+        return FSV_ERR_STATE;
+    }
+    if (request->out_chunked) fsi_conn_put_bytes(request->conn, "0\r\n\r\n", 5);
     return FSV_OK;
 }
 
@@ -4472,21 +4512,7 @@ FSI_PRIVATE void fsi_conn_come_home(fsi_conn *conn, fsv_request *request)
     if (request->resp == FSI_RESP_NONE) conn->broken = true;
 }
 
-// A streamed answer's head, by what the holder said.
-FSI_PRIVATE void fsi_conn_stream_begins(fsi_conn *conn, fsv_request *request)
-{
-    fsi_job *job = request->job;
-    char type[FSI_TYPE_BYTES_MAX + 1];
-    memcpy(type, job->reply.type, job->reply.type_len);
-    type[job->reply.type_len] = 0;
-    job->streams = true;
-    request->off_loop = request->deferred = false;
-    request->resp = FSI_RESP_NONE;
-    if (fsi_answer_stream(request, job->reply.status, job->reply.type_len ? type : NULL, job->length) != FSV_OK)
-        conn->broken = true;
-}
-
-// The next piece, or NULL; then *ended says whether there will be none.
+// The next piece, or NULL; then *ended says whether there will be none and the handler has returned.
 FSI_PRIVATE fsi_chunk *fsi_job_chunk(fsi_job *job, bool *ended)
 {
     fsv_server *server = job->loop->server;
@@ -4498,27 +4524,31 @@ FSI_PRIVATE fsi_chunk *fsi_job_chunk(fsi_job *job, bool *ended)
         job->queued -= chunk->len;
         if (server->token_waiters) fsi_signal_all(&server->token_room);
     } else {
-        job->told = job->answered; // the next piece is told of again
+        job->told = job->answered && !job->running; // else what follows is told of again
     }
-    *ended = !chunk && job->answered;
+    *ended = !chunk && job->told;
     fsi_lock_give(&server->token_lock);
     return chunk;
 }
 
-// Writes what the holder of the token has handed over, as long as the peer takes it. True: it moved.
+// Writes what the holder of the token has handed over, as long as the peer takes it. A handler on a worker may still be
+// running: then the request stays, and says that it is deferred. True: it moved.
 FSI_PRIVATE bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
 {
     fsi_loop *loop = conn->loop;
     fsi_job *job = request->job;
     bool ended = false, moved = false;
-    if (!job->streams) fsi_conn_stream_begins(conn, request);
+    const fsi_reply *reply = &job->reply;
+    if (!job->streams)
+        fsi_stream_head(request, reply->status, reply->type_len ? reply->type : NULL, reply->type_len, job->length);
+    job->streams = true;
     while (!conn->out && !conn->broken && loop->turn_bytes < FSI_TURN_BYTES) {
         fsi_chunk *chunk = fsi_job_chunk(job, &ended);
         if (!chunk) {
             job->awake = ended;
             break;
         }
-        (void)fsv_stream_write(request, chunk + 1, chunk->len); // refused only if the answer has no body
+        (void)fsi_stream_write(request, chunk + 1, chunk->len); // refused only if the answer has no body
         loop->turn_bytes += chunk->len;
         fsi_release(loop->server, chunk, sizeof *chunk + chunk->len);
         conn->window_open = false; // its time counts from the last piece
@@ -4527,8 +4557,8 @@ FSI_PRIVATE bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
     }
     if (!ended) return moved;
     if (job->cut) fsi_conn_flush(conn); // what was written before is the peer's
-    if (job->cut || fsv_stream_end(request) == FSV_ERR_STATE) conn->broken = true;
-    conn->away = false;
+    if (job->cut || fsi_stream_end(request) == FSV_ERR_STATE) conn->broken = true;
+    conn->away = request->off_loop = request->deferred = false;
     fsi_loop_unreserve(loop);
     return true;
 }
@@ -4558,10 +4588,7 @@ FSI_PRIVATE bool fsi_conn_step_away(fsi_conn *conn)
     bool moved = false;
     if (conn->away && job->awake) moved = fsi_conn_stream_away(conn, request);
     if (conn->away) return fsi_conn_watch(conn) || moved || conn->broken;
-    if (!job->streams)
-        fsi_conn_come_home(conn, request);
-    else if (job->lost)
-        conn->broken = true;
+    if (!job->streams) fsi_conn_come_home(conn, request);
     if (conn->broken) return true;
     fsi_conn_next(conn);
     return true;
@@ -4689,7 +4716,13 @@ FSI_PRIVATE void fsi_conn_hear(fsi_job *job, bool home)
 {
     fsi_conn *conn = job->conn;
     job->awake = true;
-    if (home || job->lost || conn->state == FSI_CONN_CLOSE) {
+    if (!home && (job->lost || conn->state == FSI_CONN_CLOSE)) { // of pieces that nobody wants any more
+        fsi_lock_take(&conn->loop->server->token_lock);
+        home = fsi_job_is_mine(job);
+        fsi_lock_give(&conn->loop->server->token_lock);
+        if (!home) return;
+    }
+    if (home) {
         fsi_loop_unreserve(conn->loop);
         conn->away = false;
     }
@@ -4707,7 +4740,7 @@ FSI_PRIVATE void fsi_conn_away_timeout(fsi_conn *conn)
     fsi_loop *loop = conn->loop;
     fsi_job *job = conn->request->job;
     fsi_lock_take(&loop->server->token_lock);
-    bool late = fsi_job_reclaim(job), mine = fsi_job_is_mine(job);
+    bool late = fsi_job_reclaim(job), mine = late && fsi_job_is_mine(job);
     if (late && loop->server->token_waiters) fsi_signal_all(&loop->server->token_room);
     fsi_lock_give(&loop->server->token_lock);
     if (late) {
@@ -4715,12 +4748,12 @@ FSI_PRIVATE void fsi_conn_away_timeout(fsi_conn *conn)
         FSI_COUNT(loop, timeouts, 1);
         FSI_COUNT(loop, defer_timeouts, 1);
     }
-    if (late && mine && job->streams) {
+    if (late && job->streams) {
         fsi_conn_close(conn, true);
         return;
     }
     fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.defer_timeout_ms);
-    if (!late || !mine) return; // else it comes home by itself
+    if (!mine) return; // else it comes home by itself
     fsi_loop_unreserve(loop);
     conn->away = false;
     fsi_conn_run(conn);
@@ -5393,8 +5426,8 @@ FSI_PRIVATE void fsi_lane_look(fsi_lane *lane)
             fsi_park_wake(&worker->park);
             return;
         }
-        fsi_store32(&lane->waking, 0); // others may have pushed meanwhile and left it to us, and a worker lain down: again
-        fsi_fence();
+        fsi_store32(&lane->waking, 0);
+        fsi_fence(); // others may have pushed meanwhile and left it to us, and a worker lain down: again
     }
 }
 
@@ -5457,15 +5490,16 @@ static bool fsi_pool_submit(fsi_loop *loop, fsi_job *job)
     return true;
 }
 
-// Under the lock: says what there is to say, once.
+// Under the lock: says what there is to say, once. Pieces may go while the handler runs, everything else waits for it.
 FSI_PRIVATE void fsi_job_tell(fsi_job *job)
 {
-    if (job->running || job->told) return;
+    bool over = !job->running && (job->answered || job->reclaimed);
+    if (job->told) return;
     if (job->begun && !job->reclaimed) {
-        if (!job->first && !job->answered) return;
+        if (!job->first && !over) return;
         job->told = true;
         fsi_loop_send(job->loop, FSI_MSG_STREAM, job);
-    } else if (job->answered || job->reclaimed) {
+    } else if (over) {
         job->told = true;
         fsi_loop_send(job->loop, FSI_MSG_JOB, job);
     }
@@ -6680,7 +6714,7 @@ FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, co
 FSV_API fsv_result fsv_response_close(fsv_request *request)
 {
     if (!request) return FSV_ERR_ARGUMENT;
-    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     request->closing = true;
     return FSV_OK;
 }
@@ -6712,57 +6746,33 @@ FSV_API fsv_result fsv_respond_stream(fsv_request *request, uint32_t status, con
 {
     if (!request) return FSV_ERR_ARGUMENT;
     if (!request->route || (!request->route->on_body && !request->route->on_room)) return FSV_ERR_STATE;
-    return fsi_answer_stream(request, status, content_type, length);
+    size_t type_len = 0;
+    fsv_result result =
+        fsi_answer_check(request, status, content_type, &type_len, length == FSV_LENGTH_UNKNOWN ? 0 : length);
+    if (result == FSV_OK) fsi_stream_head(request, status, content_type, type_len, length);
+    return result;
 }
 
 FSV_API fsv_result fsv_stream_write(fsv_request *request, const void *data, size_t len)
 {
     if (!request || (len && !data)) return FSV_ERR_ARGUMENT;
-    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_ERR_CLOSED;
-    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
-    fsi_conn *conn = request->conn;
-    if (conn->broken) return FSV_ERR_CLOSED;
-    if (request->out_counted && len > request->out_left) return FSV_ERR_LIMIT;
-    if (len == 0) return FSV_OK; // an empty chunk would end the body
-    if (fsv_stream_room(request) == 0) return FSV_ERR_FULL;
-    request->out_bytes += len;
-    if (request->out_counted) request->out_left -= len;
-    if (request->out_chunked) {
-        char *at = fsi_conn_room(conn, 20);
-        conn->loop->out_len = (size_t)(fsi_write_chunk_size(at, len) - conn->loop->out);
-    }
-    fsi_conn_put_bytes(conn, (const char *)data, len);
-    if (request->out_chunked) fsi_conn_put_bytes(conn, "\r\n", 2);
-    if (!conn->broken) return FSV_OK;
-    return FSV_ERR_CLOSED;
+    return request->deferred ? FSV_ERR_STATE : fsi_stream_write(request, data, len);
 }
 
 FSV_API size_t fsv_stream_room(const fsv_request *request)
 {
-    if (!request || request->resp != FSI_RESP_STREAM) return 0;
-    size_t max = request->loop->server->desc.out_bytes_max, waits = request->conn->out_queued;
-    if (request->conn->out) waits += request->loop->out_len;
-    return waits < max ? max - waits : 0;
+    return request && !request->deferred ? fsi_stream_room(request) : 0;
 }
 
 FSV_API fsv_result fsv_stream_end(fsv_request *request)
 {
     if (!request) return FSV_ERR_ARGUMENT;
-    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_OK;
-    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
-    request->resp = FSI_RESP_DONE;
-    if (request->conn->broken) return FSV_ERR_CLOSED;
-    if (request->out_counted && request->out_left) {
-        request->conn->broken = true;
-        return FSV_ERR_STATE;
-    }
-    if (request->out_chunked) fsi_conn_put_bytes(request->conn, "0\r\n\r\n", 5);
-    return FSV_OK;
+    return request->deferred ? FSV_ERR_STATE : fsi_stream_end(request);
 }
 
 FSV_API void fsv_stream_abort(fsv_request *request)
 {
-    if (!request || request->resp != FSI_RESP_STREAM) return;
+    if (!request || request->deferred || request->resp != FSI_RESP_STREAM) return;
     fsi_conn_flush(request->conn); // what was written before is the peer's
     request->conn->broken = true;
 }
@@ -6798,7 +6808,7 @@ FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token)
 {
     if (!request || !token) return FSV_ERR_ARGUMENT;
     memset(token, 0, sizeof *token);
-    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     if (!request->off_loop && (!request->conn->body_done || request->conn->state != FSI_CONN_EXCHANGE))
         return FSV_ERR_STATE;
     fsv_result result = request->off_loop ? fsi_token_open(request->job, token) : fsi_defer_here(request, token);
