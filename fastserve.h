@@ -516,7 +516,7 @@ typedef struct fsv_token {
 // Takes the token of this request instead of answering it; in a handler, on a loop or on a worker, or in on_body when the body
 // has ended. From then on the handler may only look at the request, and its views still die when it returns. What it added by
 // fsv_response_field goes into the answer. FSV_ERR_STATE: answered or deferred already, or the body has not ended.
-// FSV_ERR_FULL: desc.tokens_max or desc.inbox_max. FSV_ERR_MEMORY.
+// FSV_ERR_CLOSED: on a worker, the client has gone. FSV_ERR_FULL: desc.tokens_max or desc.inbox_max. FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token);
 
 // Answers, as fsv_respond does. FSV_ERR_CLOSED: the client has gone, time ran out, or the token has ended before.
@@ -529,7 +529,8 @@ FSV_API fsv_result fsv_token_respond(fsv_token token, uint32_t status, const cha
 FSV_API fsv_result fsv_token_respond_owned(fsv_token token, uint32_t status, const char *content_type, const void *body,
                                            size_t len, fsv_release_handler release, void *release_user);
 
-// Starts an answer in pieces. One thread at a time has a token's stream. length: Content-Length, or FSV_LENGTH_UNKNOWN.
+// Starts an answer in pieces, which leave at once, also while a handler on a worker still runs (its end is the end of the
+// answer, at the earliest). One thread at a time has a token's stream. length: Content-Length, or FSV_LENGTH_UNKNOWN.
 // FSV_ERR_CLOSED, FSV_ERR_STATE (begun before), FSV_ERR_ARGUMENT, FSV_ERR_FIELD, FSV_ERR_LIMIT, FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char *content_type, uint64_t length);
 
@@ -3674,10 +3675,12 @@ FSI_PRIVATE bool fsi_job_reclaim(fsi_job *job)
     return true;
 }
 
-// Under the lock: nobody but the loop has to do with it any more, now or later.
-FSI_PRIVATE bool fsi_job_is_mine(const fsi_job *job)
+// Under the lock, of a job whose stream goes no further: does nobody but the loop have to do with it, now or later? Else it
+// comes home by a message, which is under way or its handler's last.
+FSI_PRIVATE bool fsi_job_is_mine(fsi_job *job)
 {
-    return job->token && !job->running && (job->awake || !job->told);
+    if (job->awake) job->awake = job->told = false;
+    return job->token && !job->running && !job->told;
 }
 
 // The connection ends while its request is away. Either that ends here too, or when it comes home.
@@ -3818,7 +3821,7 @@ FSI_PRIVATE void fsi_request_unblock(const fsv_request *request, void *block, si
 // Adds a field to the answer to come.
 FSI_PRIVATE fsv_result fsi_answer_field(fsv_request *request, const char *name, const char *value)
 {
-    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     size_t name_len = strlen(name), value_len = strlen(value), need = name_len + value_len + 4, got;
     if (!fsi_field_is_clean(name, name_len, value, value_len) || fsi_field_is_ours(name, name_len))
         return FSV_ERR_FIELD;
@@ -3858,7 +3861,7 @@ FSI_PRIVATE fsv_result fsi_answer_rules(uint32_t status, const char *type, size_
 FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t status, const char *type, size_t *type_len,
                                         uint64_t len)
 {
-    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     if (!request->off_loop && request->conn->broken) return FSV_ERR_CLOSED;
     return fsi_answer_rules(status, type, type_len, len);
 }
@@ -3937,21 +3940,58 @@ FSI_PRIVATE fsv_result fsi_answer(fsv_request *request, uint32_t status, const c
 }
 
 // The head of an answer whose body follows in pieces.
-FSI_PRIVATE fsv_result fsi_answer_stream(fsv_request *request, uint32_t status, const char *content_type,
-                                         uint64_t length)
+FSI_PRIVATE void fsi_stream_head(fsv_request *request, uint32_t status, const char *type, size_t type_len,
+                                 uint64_t length)
 {
-    size_t type_len = 0;
-    fsv_result result =
-        fsi_answer_check(request, status, content_type, &type_len, length == FSV_LENGTH_UNKNOWN ? 0 : length);
-    if (result != FSV_OK) return result;
     bool bare = status == 204 || status == 304;
     request->out_chunked = length == FSV_LENGTH_UNKNOWN && request->head.minor == 1 && !bare;
     request->out_counted = length != FSV_LENGTH_UNKNOWN;
     request->out_left = length;
     request->no_body = request->no_body || bare;
-    fsi_conn_put_head(request->conn, request, status, content_type, type_len, length, request->out_chunked,
-                      request->no_body);
+    fsi_conn_put_head(request->conn, request, status, type, type_len, length, request->out_chunked, request->no_body);
     request->resp = request->no_body ? FSI_RESP_DONE : FSI_RESP_STREAM;
+}
+
+FSI_PRIVATE size_t fsi_stream_room(const fsv_request *request)
+{
+    if (request->resp != FSI_RESP_STREAM) return 0;
+    size_t max = request->loop->server->desc.out_bytes_max, waits = request->conn->out_queued;
+    if (request->conn->out) waits += request->loop->out_len;
+    return waits < max ? max - waits : 0;
+}
+
+FSI_PRIVATE fsv_result fsi_stream_write(fsv_request *request, const void *data, size_t len)
+{
+    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_ERR_CLOSED;
+    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
+    fsi_conn *conn = request->conn;
+    if (conn->broken) return FSV_ERR_CLOSED;
+    if (request->out_counted && len > request->out_left) return FSV_ERR_LIMIT;
+    if (len == 0) return FSV_OK; // an empty chunk would end the body
+    if (fsi_stream_room(request) == 0) return FSV_ERR_FULL;
+    request->out_bytes += len;
+    if (request->out_counted) request->out_left -= len;
+    if (request->out_chunked) {
+        char *at = fsi_conn_room(conn, 20);
+        conn->loop->out_len = (size_t)(fsi_write_chunk_size(at, len) - conn->loop->out);
+    }
+    fsi_conn_put_bytes(conn, (const char *)data, len);
+    if (request->out_chunked) fsi_conn_put_bytes(conn, "\r\n", 2);
+    if (!conn->broken) return FSV_OK;
+    return FSV_ERR_CLOSED;
+}
+
+FSI_PRIVATE fsv_result fsi_stream_end(fsv_request *request)
+{
+    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_OK;
+    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
+    request->resp = FSI_RESP_DONE;
+    if (request->conn->broken) return FSV_ERR_CLOSED;
+    if (request->out_counted && request->out_left) {
+        request->conn->broken = true;
+        return FSV_ERR_STATE;
+    }
+    if (request->out_chunked) fsi_conn_put_bytes(request->conn, "0\r\n\r\n", 5);
     return FSV_OK;
 }
 
@@ -4114,6 +4154,7 @@ FSI_PRIVATE void fsi_conn_leave(fsi_conn *conn)
 FSI_COLD void fsi_conn_jobs_full(fsi_conn *conn, fsv_request *request)
 {
     FSI_COUNT(conn->loop, jobs_refused, 1);
+    request->route = NULL; // its handler is not called, so neither is on_close
     (void)fsi_answer_field(request, "Retry-After", "1");
     fsi_answer_plain(request, 503);
     fsi_conn_next(conn);
@@ -4130,6 +4171,7 @@ FSI_PRIVATE void fsi_conn_send_away(fsi_conn *conn, fsv_request *request)
     fsi_job *job = fsi_conn_detach_request(conn) ? fsi_job_new(conn) : NULL;
     if (!job) {
         fsi_loop_unreserve(loop);
+        fsi_conn_request(conn)->route = NULL; // as above
         fsi_conn_refuse(conn, 503, "out of memory");
         return;
     }
@@ -4530,21 +4572,7 @@ FSI_PRIVATE void fsi_conn_come_home(fsi_conn *conn, fsv_request *request)
     if (request->resp == FSI_RESP_NONE) conn->broken = true;
 }
 
-// A streamed answer's head, by what the holder said.
-FSI_PRIVATE void fsi_conn_stream_begins(fsi_conn *conn, fsv_request *request)
-{
-    fsi_job *job = request->job;
-    char type[FSI_TYPE_BYTES_MAX + 1];
-    memcpy(type, job->reply.type, job->reply.type_len);
-    type[job->reply.type_len] = 0;
-    job->streams = true;
-    request->off_loop = request->deferred = false;
-    request->resp = FSI_RESP_NONE;
-    if (fsi_answer_stream(request, job->reply.status, job->reply.type_len ? type : NULL, job->length) != FSV_OK)
-        conn->broken = true;
-}
-
-// The next piece, or NULL; then *ended says whether there will be none.
+// The next piece, or NULL; then *ended says whether there will be none and the handler has returned.
 FSI_PRIVATE fsi_chunk *fsi_job_chunk(fsi_job *job, bool *ended)
 {
     fsv_server *server = job->loop->server;
@@ -4556,27 +4584,31 @@ FSI_PRIVATE fsi_chunk *fsi_job_chunk(fsi_job *job, bool *ended)
         job->queued -= chunk->len;
         if (server->token_waiters) fsi_signal_all(&server->token_room);
     } else {
-        job->told = job->answered; // the next piece is told of again
+        job->told = job->answered && !job->running; // else what follows is told of again
     }
-    *ended = !chunk && job->answered;
+    *ended = !chunk && job->told;
     fsi_lock_give(&server->token_lock);
     return chunk;
 }
 
-// Writes what the holder of the token has handed over, as long as the peer takes it. True: it moved.
+// Writes what the holder of the token has handed over, as long as the peer takes it. A handler on a worker may still be
+// running: then the request stays, and says that it is deferred. True: it moved.
 FSI_PRIVATE bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
 {
     fsi_loop *loop = conn->loop;
     fsi_job *job = request->job;
     bool ended = false, moved = false;
-    if (!job->streams) fsi_conn_stream_begins(conn, request);
+    const fsi_reply *reply = &job->reply;
+    if (!job->streams)
+        fsi_stream_head(request, reply->status, reply->type_len ? reply->type : NULL, reply->type_len, job->length);
+    job->streams = true;
     while (!conn->out && !conn->broken && loop->turn_bytes < FSI_TURN_BYTES) {
         fsi_chunk *chunk = fsi_job_chunk(job, &ended);
         if (!chunk) {
             job->awake = ended;
             break;
         }
-        (void)fsv_stream_write(request, chunk + 1, chunk->len); // refused only if the answer has no body
+        (void)fsi_stream_write(request, chunk + 1, chunk->len); // refused only if the answer has no body
         loop->turn_bytes += chunk->len;
         fsi_release(loop->server, chunk, sizeof *chunk + chunk->len);
         conn->window_open = false; // its time counts from the last piece
@@ -4585,8 +4617,8 @@ FSI_PRIVATE bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
     }
     if (!ended) return moved;
     if (job->cut) fsi_conn_flush(conn); // what was written before is the peer's
-    if (job->cut || fsv_stream_end(request) == FSV_ERR_STATE) conn->broken = true;
-    conn->away = false;
+    if (job->cut || fsi_stream_end(request) == FSV_ERR_STATE) conn->broken = true;
+    conn->away = request->off_loop = request->deferred = false;
     fsi_loop_unreserve(loop);
     return true;
 }
@@ -4595,12 +4627,12 @@ FSI_PRIVATE bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
 FSI_PRIVATE bool fsi_conn_watch(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
-    if (loop->in_len - loop->in_at >= loop->server->desc.head_bytes_max || !conn->keep) return false;
+    if (loop->in_len - loop->in_at >= loop->server->desc.head_bytes_max) return false;
     if (loop->in_at == loop->in_len) loop->in_at = loop->in_len = 0;
     if (loop->in_len == loop->in_size) return false;
     int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, loop->in_size - loop->in_len);
     if (got == FSI_FAILED) conn->broken = true;
-    if (got == 0) conn->keep = false; // it has sent its last request, and may still read the answer
+    if (got == 0 && loop->in_at == loop->in_len) conn->keep = false; // this was its last request; it may still read
     if (got <= 0) return false;
     loop->in_len += (size_t)got;
     loop->turn_bytes += (uint64_t)got;
@@ -4767,7 +4799,13 @@ FSI_PRIVATE void fsi_conn_hear(fsi_job *job, bool home)
 {
     fsi_conn *conn = job->conn;
     job->awake = true;
-    if (home || conn->state == FSI_CONN_CLOSE) {
+    if (!home && (job->lost || conn->state == FSI_CONN_CLOSE)) { // of pieces that nobody wants any more
+        fsi_lock_take(&conn->loop->server->token_lock);
+        home = fsi_job_is_mine(job);
+        fsi_lock_give(&conn->loop->server->token_lock);
+        if (!home) return;
+    }
+    if (home) {
         fsi_loop_unreserve(conn->loop);
         conn->away = false;
     }
@@ -4785,19 +4823,20 @@ FSI_PRIVATE void fsi_conn_away_timeout(fsi_conn *conn)
     fsi_loop *loop = conn->loop;
     fsi_job *job = conn->request->job;
     fsi_lock_take(&loop->server->token_lock);
-    bool late = fsi_job_reclaim(job), mine = fsi_job_is_mine(job);
+    bool late = fsi_job_reclaim(job), mine = late && fsi_job_is_mine(job);
+    if (late && loop->server->token_waiters) fsi_signal_all(&loop->server->token_room);
     fsi_lock_give(&loop->server->token_lock);
     if (late) {
         job->lost = true;
         FSI_COUNT(loop, timeouts, 1);
         FSI_COUNT(loop, defer_timeouts, 1);
     }
-    if (late && mine && job->streams) {
+    if (late && job->streams) {
         fsi_conn_close(conn, true);
         return;
     }
     fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.defer_timeout_ms);
-    if (!late || !mine) return; // else it comes home by itself
+    if (!mine) return; // else it comes home by itself
     fsi_loop_unreserve(loop);
     conn->away = false;
     fsi_conn_run(conn);
@@ -5033,7 +5072,8 @@ FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
     if (fsi_load32(&loop->woken) == 0) return;
     (void)fsi_swap32(&loop->woken,
                      0); // before looking: who pushes and swaps after this one wakes again, who did before is seen
-    while (fsi_queue_pop(&loop->inbox, &msg)) {
+    // No more than what stands there now: a handler that answers by its token at once puts the next one in from in here.
+    for (uint32_t left = fsi_queue_count(&loop->inbox); left && fsi_queue_pop(&loop->inbox, &msg); left--) {
         switch ((fsi_msg_kind)msg.kind) { // who takes a message off gives its slot back
         case FSI_MSG_CONN:
             fsi_loop_unreserve(loop);
@@ -5537,9 +5577,9 @@ static void fsi_balance_turn_ends(fsi_loop *loop)
 //            it does before it looks at the other: push, fence, look for sleepers; lie down, fence, look at the queue.
 // ---------------------------------------------------------------------------------------------------------
 
-FSI_PRIVATE void fsi_lane_wake(fsi_lane *lane)
+// The one that slept for the shortest time, off the idle list. NULL: none sleeps.
+FSI_PRIVATE fsi_worker *fsi_lane_idler(fsi_lane *lane)
 {
-    if (fsi_swap32(&lane->waking, 1)) return; // that one will look after this push
     fsi_lock_take(&lane->lock);
     fsi_worker *worker = lane->idle;
     if (worker) {
@@ -5548,16 +5588,22 @@ FSI_PRIVATE void fsi_lane_wake(fsi_lane *lane)
         (void)fsi_add32(&lane->idle_count, (uint32_t)-1);
     }
     fsi_lock_give(&lane->lock);
-    if (worker)
-        fsi_park_wake(&worker->park);
-    else
-        fsi_store32(&lane->waking, 0); // who lies down now looks at the queue first
+    return worker;
 }
 
 FSI_PRIVATE void fsi_lane_look(fsi_lane *lane)
 {
     fsi_fence();
-    if (fsi_load32(&lane->idle_count) && !fsi_load32(&lane->waking)) fsi_lane_wake(lane);
+    while (fsi_load32(&lane->idle_count) && fsi_queue_count(&lane->queue)) {
+        if (fsi_load32(&lane->waking) || fsi_swap32(&lane->waking, 1)) return; // that one will look after this push
+        fsi_worker *worker = fsi_lane_idler(lane);
+        if (worker) {
+            fsi_park_wake(&worker->park);
+            return;
+        }
+        fsi_store32(&lane->waking, 0);
+        fsi_fence(); // others may have pushed meanwhile and left it to us, and a worker lain down: again
+    }
 }
 
 // Pushes, without waiting. False: every queue that may take it is full.
@@ -5605,7 +5651,9 @@ static void fsi_pool_retry(fsi_loop *loop)
         }
         loop->jobs_wait = job->next;
         if (!loop->jobs_wait) loop->jobs_tail = &loop->jobs_wait;
-        if (gone) fsi_conn_hear(job, true);
+        if (!gone) continue;
+        job->request->route = NULL; // its handler was not called, so neither is on_close
+        fsi_conn_hear(job, true);
     }
 }
 
@@ -5629,15 +5677,16 @@ static bool fsi_pool_submit(fsi_loop *loop, fsi_job *job)
     return true;
 }
 
-// Under the lock: says what there is to say, once.
+// Under the lock: says what there is to say, once. Pieces may go while the handler runs, everything else waits for it.
 FSI_PRIVATE void fsi_job_tell(fsi_job *job)
 {
-    if (job->running || job->told) return;
+    bool over = !job->running && (job->answered || job->reclaimed);
+    if (job->told) return;
     if (job->begun && !job->reclaimed) {
-        if (!job->first && !job->answered) return;
+        if (!job->first && !over) return;
         job->told = true;
         fsi_loop_send(job->loop, FSI_MSG_STREAM, job);
-    } else if (job->answered || job->reclaimed) {
+    } else if (over) {
         job->told = true;
         fsi_loop_send(job->loop, FSI_MSG_JOB, job);
     }
@@ -5648,7 +5697,12 @@ FSI_PRIVATE void fsi_worker_run(fsi_worker *worker, fsi_job *job)
     fsv_server *server = worker->server;
     fsv_request *request = job->request;
     uint64_t began = fsi_clock_ns() / 1000, ended;
-    if (!fsi_load32(&job->cancelled)) request->route->handler(request, request->route->user);
+    if (fsi_load32(&job->cancelled)) {
+        request->route = NULL; // its handler is not called, so neither is on_close
+        fsi_loop_send(job->loop, FSI_MSG_JOB, job);
+        return;
+    }
+    request->route->handler(request, request->route->user);
     ended = fsi_clock_ns() / 1000;
     fsi_count64(&worker->jobs, 1);
     fsi_count64(&worker->wait_us, began > job->queued_us ? began - job->queued_us : 0);
@@ -6075,7 +6129,7 @@ FSI_PRIVATE fsv_result fsi_token_reply(fsv_token token, uint32_t status, const c
         user = server;
         keep_ptr = true;
     }
-    fsi_job *job = result == FSV_OK ? fsi_token_take(token, true) : NULL;
+    fsi_job *job = result == FSV_OK ? fsi_token_take(token, false) : NULL;
     if (job && !job->begun) {
         (void)fsi_job_reply(job, status, type, type_len, body, len, keep_ptr, release, user); // what is small fits
         fsi_token_answered(token, job);
@@ -6083,7 +6137,9 @@ FSI_PRIVATE fsv_result fsi_token_reply(fsv_token token, uint32_t status, const c
     }
     if (job) fsi_lock_give(&server->token_lock);
     if (release) release((void *)(uintptr_t)body, user);
-    return result != FSV_OK ? result : job ? FSV_ERR_STATE : FSV_ERR_CLOSED;
+    if (result != FSV_OK || job) return result != FSV_OK ? result : FSV_ERR_STATE;
+    (void)fsi_token_take(token, true); // ends it, last of all: then the server may be freed
+    return FSV_ERR_CLOSED;
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -6547,7 +6603,10 @@ FSV_API fsv_result fsv_server_free(fsv_server *server)
         fsv_server_stop(server, 0);
         fsi_server_join(server);
     }
-    if (fsi_load32(&server->tokens_held)) return FSV_ERR_STATE;
+    fsi_lock_take(&server->token_lock); // who ended the last token may not have given it yet
+    uint32_t held = fsi_load32(&server->tokens_held);
+    fsi_lock_give(&server->token_lock);
+    if (held) return FSV_ERR_STATE;
     fsi_server_release(server);
     return FSV_OK;
 }
@@ -6991,7 +7050,7 @@ FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, co
 FSV_API fsv_result fsv_response_close(fsv_request *request)
 {
     if (!request) return FSV_ERR_ARGUMENT;
-    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     request->closing = true;
     return FSV_OK;
 }
@@ -7023,57 +7082,33 @@ FSV_API fsv_result fsv_respond_stream(fsv_request *request, uint32_t status, con
 {
     if (!request) return FSV_ERR_ARGUMENT;
     if (!request->route || (!request->route->on_body && !request->route->on_room)) return FSV_ERR_STATE;
-    return fsi_answer_stream(request, status, content_type, length);
+    size_t type_len = 0;
+    fsv_result result =
+        fsi_answer_check(request, status, content_type, &type_len, length == FSV_LENGTH_UNKNOWN ? 0 : length);
+    if (result == FSV_OK) fsi_stream_head(request, status, content_type, type_len, length);
+    return result;
 }
 
 FSV_API fsv_result fsv_stream_write(fsv_request *request, const void *data, size_t len)
 {
     if (!request || (len && !data)) return FSV_ERR_ARGUMENT;
-    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_ERR_CLOSED;
-    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
-    fsi_conn *conn = request->conn;
-    if (conn->broken) return FSV_ERR_CLOSED;
-    if (request->out_counted && len > request->out_left) return FSV_ERR_LIMIT;
-    if (len == 0) return FSV_OK; // an empty chunk would end the body
-    if (fsv_stream_room(request) == 0) return FSV_ERR_FULL;
-    request->out_bytes += len;
-    if (request->out_counted) request->out_left -= len;
-    if (request->out_chunked) {
-        char *at = fsi_conn_room(conn, 20);
-        conn->loop->out_len = (size_t)(fsi_write_chunk_size(at, len) - conn->loop->out);
-    }
-    fsi_conn_put_bytes(conn, (const char *)data, len);
-    if (request->out_chunked) fsi_conn_put_bytes(conn, "\r\n", 2);
-    if (!conn->broken) return FSV_OK;
-    return FSV_ERR_CLOSED;
+    return request->deferred ? FSV_ERR_STATE : fsi_stream_write(request, data, len);
 }
 
 FSV_API size_t fsv_stream_room(const fsv_request *request)
 {
-    if (!request || request->resp != FSI_RESP_STREAM) return 0;
-    size_t max = request->loop->server->desc.out_bytes_max, waits = request->conn->out_queued;
-    if (request->conn->out) waits += request->loop->out_len;
-    return waits < max ? max - waits : 0;
+    return request && !request->deferred ? fsi_stream_room(request) : 0;
 }
 
 FSV_API fsv_result fsv_stream_end(fsv_request *request)
 {
     if (!request) return FSV_ERR_ARGUMENT;
-    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_OK;
-    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
-    request->resp = FSI_RESP_DONE;
-    if (request->conn->broken) return FSV_ERR_CLOSED;
-    if (request->out_counted && request->out_left) {
-        request->conn->broken = true;
-        return FSV_ERR_STATE;
-    }
-    if (request->out_chunked) fsi_conn_put_bytes(request->conn, "0\r\n\r\n", 5);
-    return FSV_OK;
+    return request->deferred ? FSV_ERR_STATE : fsi_stream_end(request);
 }
 
 FSV_API void fsv_stream_abort(fsv_request *request)
 {
-    if (!request || request->resp != FSI_RESP_STREAM) return;
+    if (!request || request->deferred || request->resp != FSI_RESP_STREAM) return;
     fsi_conn_flush(request->conn); // what was written before is the peer's
     request->conn->broken = true;
 }
@@ -7109,7 +7144,7 @@ FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token)
 {
     if (!request || !token) return FSV_ERR_ARGUMENT;
     memset(token, 0, sizeof *token);
-    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     if (!request->off_loop && (!request->conn->body_done || request->conn->state != FSI_CONN_EXCHANGE))
         return FSV_ERR_STATE;
     fsv_result result = request->off_loop ? fsi_token_open(request->job, token) : fsi_defer_here(request, token);
