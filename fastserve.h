@@ -5492,9 +5492,12 @@ FSI_PRIVATE fsv_result fsi_tcp_send_any(fsv_tcp tcp, const char *data, size_t le
 {
     fsi_loop *loop;
     fsi_conn *conn = fsi_tcp_find(tcp, &loop);
-    // What this thread has posted before, between two polls, must not be overtaken.
-    if (conn && len && fsi_loop_is_here(loop) && fsi_load32(&conn->posted) == 0)
-        return fsi_tcp_send(conn, data, len, keep_ptr, release, user);
+    if (conn && fsi_loop_is_here(loop)) {
+        if (conn->raw.over) conn = NULL; // in its on_closed
+        // What this thread has posted before, between two polls, must not be overtaken.
+        if (conn && len && fsi_load32(&conn->posted) == 0)
+            return fsi_tcp_send(conn, data, len, keep_ptr, release, user);
+    }
     fsv_result result = !conn ? FSV_ERR_CLOSED : !len ? FSV_OK : FSV_ERR_FULL;
     if (conn && len) result = fsi_tcp_post(loop, conn, tcp.generation, data, len, keep_ptr, release, user);
     if ((result != FSV_OK || !len) && release) release((void *)(uintptr_t)data, user);
