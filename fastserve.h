@@ -2822,7 +2822,8 @@ FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
 //   fsi_io_detach(chan)                  leaves its io, stays open (only where FSI_IO_CAN_MOVE)
 //   fsi_io_connect(io, chan, to, from, err)  a new client socket; FSI_PENDING, or FSI_FAILED with the error in *err.
 //                                        from: a local address, any port of it; NULL: the system's choice
-//   fsi_io_connected(chan)               after FSI_READY_WRITE of a pending connect: 0, or the system's error
+//   fsi_io_connected(chan)               after FSI_READY_WRITE of a pending connect: 0, or the system's error; later 0 while
+//                                        the peer has not cut the connection
 //   fsi_io_retransmits(chan)             segments that it had to send again so far; 0 where the system does not tell
 //   fsi_io_read(chan, to, n)             bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
 //   fsi_io_write(chan, bufs, n, stable)  bytes > 0, FSI_PENDING or FSI_FAILED
@@ -3045,6 +3046,14 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
     if (chan->kind != FSI_CHAN_CLIENT) fsi_chan_closed(chan);
 }
 
+FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(chan->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+    return error;
+}
+
 #if FSI_CLIENT
 // Starts to connect; chan->kind is set by the caller. Registering reports what has happened by then, edges tell the
 // rest.
@@ -3069,14 +3078,6 @@ fail:
     if (chan->fd >= 0) close(chan->fd);
     chan->fd = -1;
     return FSI_FAILED;
-}
-
-FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
-{
-    int error = 0;
-    socklen_t size = sizeof error;
-    if (getsockopt(chan->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
-    return error;
 }
 
 FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
@@ -4417,6 +4418,15 @@ FSI_PRIVATE bool fsi_tcp_end(fsi_conn *conn)
     return false;
 }
 
+// The peer has ended its direction; what can still come is that it cuts the other one. True: it has.
+FSI_PRIVATE bool fsi_tcp_cut(fsi_conn *conn)
+{
+    if (!conn->chan.can_read) return false;
+    conn->chan.can_read = false; // until the system tells of something; a read would only ever say that it is the end
+    conn->broken = fsi_io_connected(&conn->chan) != 0;
+    return conn->broken;
+}
+
 // Offers what has come to on_data. True: it moved.
 FSI_INLINE bool fsi_tcp_read(fsi_conn *conn)
 {
@@ -4455,7 +4465,9 @@ FSI_INLINE bool fsi_tcp_work(fsi_conn *conn)
     bool ending = raw->closing || conn->loop->stopping;
     if (FSI_UNLIKELY(ending || raw->shutting) && fsi_tcp_end(conn)) return true;
     if (FSI_UNLIKELY(conn->broken)) return true;
-    return !ending && !raw->ended && !raw->held && !conn->paused && fsi_tcp_read(conn);
+    if (FSI_UNLIKELY(ending || raw->held || conn->paused)) return false;
+    if (FSI_UNLIKELY(raw->ended)) return fsi_tcp_cut(conn);
+    return fsi_tcp_read(conn);
 }
 
 // -> SEND, CLOSE
@@ -5679,11 +5691,13 @@ FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
     fsv_server *server = loop->server;
     if (!server) return;
     loop->stopping = true;
+    fsi_store64(&loop->thread, fsi_thread_self()); // callbacks find it as they know it
     if (loop->inbox.cells) (void)fsi_loop_end(loop); // of a loop that has ended it is empty, since nobody posts any more
     if (loop->wheel.slots[0][0].next) fsi_loop_close_conns(loop, true, true);
     fsi_loop_run_list(loop);
     fsi_balance_moves(loop);
     fsi_loop_bury(loop);
+    fsi_store64(&loop->thread, 0);
     fsi_io_free(&loop->io);
     fsi_blocks_free(loop);
     fsi_release(server, loop->tasks, FSI_TASK_BYTES * (size_t)loop->task_cap);
