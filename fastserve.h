@@ -44,8 +44,8 @@
 // >>manual
 //
 // WHAT IT IS   An HTTP/1.0 and 1.1 server: keep-alive, pipelining, chunked bodies both ways, Expect:
-//              100-continue, strict framing (RFC 9112), routes, limits and timeouts on everything. Event loops
-//              over epoll; Linux so far.
+//              100-continue, strict framing (RFC 9112), routes, limits and timeouts on everything; raw TCP, timers
+//              and posted calls on the same loops. Event loops over epoll; Linux so far.
 // WHAT NOT     No TLS (put a proxy in front, or a private network under it), no HTTP/2, no compression.
 //
 // LIFE         create -> route, listen (any number) -> run | start + wait | poll -> stop -> free.
@@ -68,6 +68,20 @@
 //              without), the client gets a 500.
 //              HEAD is answered through the GET route, without the body. OPTIONS, 404, 405 with Allow, 501 and
 //              every framing error are answered by the library.
+//
+// RAW TCP      fsv_server_listen_tcp takes connections without HTTP, fsv_tcp_connect makes them, from any thread:
+//              on_open, on_data, on_drained and on_closed are called on the connection's loop, for its whole life
+//              the same. A fsv_tcp is a handle that may be kept and used on any thread; once on_closed has returned
+//              it is stale and says FSV_ERR_CLOSED. Memory is bounded: what was sent and has not left, from
+//              whichever thread, stays below out_bytes_max, then fsv_tcp_send says FSV_ERR_FULL and on_drained
+//              tells when to go on. A stop ends raw connections at once; those with bytes to send when these
+//              have left, at the latest at the end of the drain; nothing more is read from them.
+//
+// TIMERS       fsv_timer_start calls you once or periodically on a loop, exact to the millisecond. It belongs to the
+//              loop's own thread.
+//
+// POSTS        fsv_loop_post runs a function once on a loop's thread, from any thread: the way into a loop, for
+//              timers, for what connections there share, or to wake it.
 //
 // ERRORS       Functions return FSV_OK or a negative FSV_ERR_*; fsv_result_text names it. Nothing in here calls
 //              exit or abort, touches a signal handler or a mask of yours (but for the moment in which a thread
@@ -101,8 +115,8 @@
 //   FSV_API                    linkage of public functions; default `extern`, or `static` as above
 //   FSV_NO_UNIX                leave out Unix-domain listeners
 //   FSV_NO_LOCALITY            leave out pinning, steering, following and balancing (desc.pin is then an error)
-//   FSV_NO_CLIENT              leave out outgoing connections, response parsing and the histogram (internal
-//                              parts that the load generator bench.c stands on; a server needs none of them)
+//   FSV_NO_CLIENT              leave out outgoing connections (fsv_tcp_connect), response parsing and the histogram
+//                              (internal parts that the load generator bench.c stands on)
 //   FSV_NO_FILES               accepted; there is no file section to leave out yet
 //   FSV_CACHE_LINE             bytes between fields that two threads write; default 64
 //   FSV_IO_HEADER              "file.h": an >>io section of your own instead of the OS's (tests use it); it also
@@ -503,10 +517,12 @@ typedef struct fsv_tcp {
 
 typedef void (*fsv_tcp_handler)(fsv_tcp tcp, void *user);
 
-// Bytes have come; they are gone when the callback returns. len 0: the peer has ended its direction, nothing follows;
-// ours stays open until fsv_tcp_shut or fsv_tcp_close. Returns how many bytes it took. Fewer than len is back-pressure:
-// reading stops and the rest is offered again after on_drained, if a send has said FSV_ERR_FULL, or after fsv_tcp_resume.
-// So an echo is: return fsv_tcp_send(tcp, data, len) == FSV_OK ? len : 0;
+// Bytes have come; they are gone when the callback returns. Returns how many it took; the rest is kept, and offered
+// again: if it took some, at once; if it took none, when more has come behind it, so that a message may wait for its
+// end here. If a send has said FSV_ERR_FULL the rest is offered again after on_drained, and nothing is read meanwhile.
+// So an echo is: return fsv_tcp_send(tcp, data, len) == FSV_OK ? len : 0;  At most 64 KiB are kept; who takes nothing of
+// them has to call fsv_tcp_resume. len 0: the peer has ended its direction, nothing follows, and what was not taken is
+// gone; ours stays open until fsv_tcp_shut or fsv_tcp_close.
 typedef size_t (*fsv_tcp_data_handler)(fsv_tcp tcp, const char *data, size_t len, void *user);
 
 // The connection has ended. why: FSV_OK: both directions, or by fsv_tcp_close, and all that was sent has left.
@@ -569,7 +585,7 @@ FSV_API fsv_result fsv_tcp_close(fsv_tcp tcp);
 FSV_API fsv_result fsv_tcp_abort(fsv_tcp tcp);
 
 // Stops and resumes reading; the peer feels it when the system's buffers are full. While reading is stopped the peer's
-// end is not seen either.
+// end is not seen either. fsv_tcp_resume also offers again what on_data did not take.
 FSV_API fsv_result fsv_tcp_pause(fsv_tcp tcp);
 FSV_API fsv_result fsv_tcp_resume(fsv_tcp tcp);
 
@@ -902,7 +918,8 @@ typedef struct fsi_tcp_side {
     bool open : 1;       // on_open was called
     bool over : 1;       // on_closed was called, or is about to be
     bool full : 1;       // FSV_ERR_FULL was returned on the loop's thread: on_drained is to follow
-    bool held : 1;       // on_data did not take all
+    bool part : 1;       // on_data has seen what it did not take: it wants more behind it
+    bool held : 1;       // likewise, and nothing more is read: it could not send, or there is no more room
     bool ended : 1;      // the peer has ended its direction, and on_data knows
     bool shutting : 1;   // our direction ends when the queue is empty
     bool shut : 1;       // has ended
@@ -992,9 +1009,9 @@ struct fsi_conn {
         fsi_tcp_side raw;
     };
     uint32_t carry_len, carry_cap;
-    uint32_t moved_s;    // when it last moved: second of the loop's clock
-    uint8_t state;       // fsi_conn_state
-    uint8_t answers;     // since it last looked where its packets arrive
+    uint32_t moved_s; // when it last moved: second of the loop's clock
+    uint8_t state;    // fsi_conn_state
+    uint8_t answers;  // since it last looked where its packets arrive
     bool body_done, body_chunked, keep;
     bool fresh;        // has not sent a request yet
     bool listed;       // stands on the run list or the move list
@@ -1012,9 +1029,9 @@ struct fsi_conn {
     uint32_t slot;       // in the server's table
     uint32_t generation; // counts the connections of this slot, so that a stale handle is seen; its loop's to write
     uint32_t out_queued; // bytes in `out`, saturating; its loop's to write
-    uint32_t posted;     // bytes on their way to the loop from other threads; who adds them sees to it that they go again
-    uint32_t starved;    // a thread was told FSV_ERR_FULL: on_drained is to follow. Once too often does no harm
-    uint32_t home;       // of a raw connection: loop in FSI_HOME_BITS, above it out_bytes_max in FSI_HOME_UNITs
+    uint32_t posted;  // bytes on their way to the loop from other threads; who adds them sees to it that they go again
+    uint32_t starved; // a thread was told FSV_ERR_FULL: on_drained is to follow. Once too often does no harm
+    uint32_t home;    // of a raw connection: loop in FSI_HOME_BITS, above it out_bytes_max in FSI_HOME_UNITs
 };
 
 #define FSI_HOME_BITS 10
@@ -4299,7 +4316,8 @@ FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
 //         callback never runs inside another one's turn and no timer moves under a walk of the wheel. It does not
 //         move between loops: the loop that a handle finds is the owner for as long as the handle is good.
 //
-//         Reads stop while it is paused, while on_data has not taken all (`held`), and when the connection is to end.
+//         What on_data does not take is kept and offered again, like a head that is not complete. Reads stop while it
+//         is paused, while that has to wait for room (`held`), and when the connection is to end.
 //         It ends in one place, fsi_tcp_over, whoever closes it.
 // ---------------------------------------------------------------------------------------------------------
 
@@ -4390,7 +4408,7 @@ FSI_PRIVATE bool fsi_tcp_drained(fsi_conn *conn)
     const fsi_tcp *tcp = conn->tcp;
     fsi_conn_flush(conn);
     if (conn->broken || conn->out || fsi_tcp_awaits_posts(conn)) return false;
-    conn->raw.full = conn->raw.held = false;
+    conn->raw.full = conn->raw.held = conn->raw.part = false;
     fsi_store32(&conn->starved, 0);
     if (tcp->desc.on_drained) tcp->desc.on_drained(fsi_tcp_handle(conn), tcp->desc.user);
     return true;
@@ -4407,7 +4425,8 @@ FSI_PRIVATE bool fsi_tcp_end(fsi_conn *conn)
         if (!both && !conn->raw.closing) conn->raw.why = (uint8_t)-FSV_ERR_STATE;
         fsi_tcp_over(conn);
         loop->in_at = loop->in_len = 0;
-        conn->state = FSI_CONN_SEND; // which closes, and lingers if there is something unread: a reset would eat our bytes
+        conn->state =
+            FSI_CONN_SEND; // which closes, and lingers if there is something unread: a reset would eat our bytes
         conn->keep = false;
         conn->more_to_come = !conn->raw.ended && conn->chan.can_read;
         if (conn->raw.ended) fsi_conn_close(conn, false);
@@ -4427,32 +4446,50 @@ FSI_PRIVATE bool fsi_tcp_cut(fsi_conn *conn)
     return conn->broken;
 }
 
+// Reads behind what was not taken yet. True: some came, or the end.
+FSI_INLINE bool fsi_tcp_fill(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    if (FSI_LIKELY(loop->in_at == loop->in_len)) {
+        loop->in_at = loop->in_len = 0;
+    } else if (loop->in_at && loop->in_len == loop->in_size) {
+        memmove(loop->in, loop->in + loop->in_at, loop->in_len - loop->in_at);
+        loop->in_len -= loop->in_at;
+        loop->in_at = 0;
+    }
+    conn->raw.held = loop->in_len == loop->in_size; // more than that is not kept
+    if (conn->raw.held) return false;
+    int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, loop->in_size - loop->in_len);
+    if (got == FSI_PENDING) return false;
+    conn->raw.part = false;
+    if (FSI_LIKELY(got > 0)) {
+        loop->in_len += (size_t)got;
+        loop->turn_bytes += (uint64_t)got;
+        FSI_COUNT(loop, bytes_received, got);
+        return true;
+    }
+    conn->broken = got < 0;
+    conn->raw.ended = got == 0;
+    loop->in_at = loop->in_len = 0;
+    return true;
+}
+
 // Offers what has come to on_data. True: it moved.
 FSI_INLINE bool fsi_tcp_read(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     const fsi_tcp *tcp = conn->tcp;
-    if (loop->in_at == loop->in_len) {
-        loop->in_at = loop->in_len = 0;
-        int64_t got = fsi_io_read(&conn->chan, loop->in, loop->in_size);
-        if (got == FSI_PENDING) return false;
-        if (FSI_UNLIKELY(got <= 0)) {
-            conn->broken = got < 0;
-            conn->raw.ended = got == 0;
-            if (got == 0) (void)tcp->desc.on_data(fsi_tcp_handle(conn), NULL, 0, tcp->desc.user);
-            return true;
-        }
-        loop->in_len = (size_t)got;
-        loop->turn_bytes += (uint64_t)got;
-        FSI_COUNT(loop, bytes_received, got);
+    if ((loop->in_at == loop->in_len || conn->raw.part) && !fsi_tcp_fill(conn)) return false;
+    if (FSI_UNLIKELY(conn->broken)) return true;
+    size_t size = loop->in_len - loop->in_at; // 0: the end
+    size_t taken = tcp->desc.on_data(fsi_tcp_handle(conn), size ? loop->in + loop->in_at : NULL, size, tcp->desc.user);
+    loop->in_at += taken < size ? taken : size;
+    if (FSI_UNLIKELY(taken < size)) {
+        if (conn->raw.full || fsi_load32(&conn->starved))
+            conn->raw.held = true; // until it has drained
+        else
+            conn->raw.part = taken == 0;
     }
-    size_t size = loop->in_len - loop->in_at;
-    size_t taken = tcp->desc.on_data(fsi_tcp_handle(conn), loop->in + loop->in_at, size, tcp->desc.user);
-    if (FSI_UNLIKELY(taken < size))
-        conn->raw.held = true;
-    else
-        taken = size;
-    loop->in_at += taken;
     return true;
 }
 
@@ -4488,7 +4525,7 @@ FSI_PRIVATE void fsi_tcp_do(fsi_conn *conn, fsi_tcp_op op)
     case FSI_TCP_CLOSE: conn->raw.closing = true; break;
     case FSI_TCP_ABORT: conn->broken = true; break;
     case FSI_TCP_PAUSE: conn->paused = true; return;
-    case FSI_TCP_RESUME: conn->paused = conn->raw.held = false; break;
+    case FSI_TCP_RESUME: conn->paused = conn->raw.held = conn->raw.part = false; break;
     }
     if (conn->loop->turn != conn) fsi_conn_run_later(conn);
 }
@@ -4586,7 +4623,7 @@ FSI_PRIVATE void fsi_tcp_dial(fsi_loop *loop, fsi_conn *conn)
         fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + conn->tcp->desc.connect_timeout_ms);
         return;
     }
-    conn->raw.why = (uint8_t)-(loop->stopping ? FSV_ERR_STATE : fsi_sock_refusal(error));
+    conn->raw.why = (uint8_t) - (loop->stopping ? FSV_ERR_STATE : fsi_sock_refusal(error));
     fsi_tcp_over(conn);
     conn->state = FSI_CONN_CLOSE;
     fsi_chan_closed(&conn->chan); // there is no socket to close
@@ -4681,6 +4718,13 @@ FSI_PRIVATE void fsi_task_remove(fsi_loop *loop, uint32_t slot)
     task->generation++;
     task->at = loop->task_free;
     loop->task_free = slot;
+}
+
+// Until the next one is due, by the clock as it is now: callbacks may have taken a while since the turn began.
+FSI_PRIVATE uint64_t fsi_task_wait_us(const fsi_loop *loop)
+{
+    uint64_t due_us = loop->tasks[loop->heap[0]].due_ms * 1000, now_us = fsi_clock_ns() / 1000;
+    return due_us > now_us ? due_us - now_us : 0;
 }
 
 // Calls those that are due, each at most once in a turn, however late it is. The table may grow and the timer may be
@@ -5089,15 +5133,15 @@ FSI_PRIVATE uint64_t fsi_loop_wait_us(fsi_loop *loop)
 {
     if (loop->run_list || fsi_load32(&loop->woken)) return 0;
     uint64_t now = loop->now_ms, until = UINT64_MAX, rest;
+    uint64_t task = loop->heap_len ? fsi_task_wait_us(loop) : UINT64_MAX;
     uint32_t wait = fsi_wheel_wait_ms(&loop->wheel, now);
     if (wait != UINT32_MAX) until = now + wait;
-    if (loop->heap_len && loop->tasks[loop->heap[0]].due_ms < until) until = loop->tasks[loop->heap[0]].due_ms;
     if (loop->accept_paused && !loop->stopping && loop->accept_again_ms < until) until = loop->accept_again_ms;
     if (loop->stopping && loop->drain_due_ms < until) until = loop->drain_due_ms;
     if (loop->stopping && loop->fresh_due_ms < until) until = loop->fresh_due_ms;
-    if (until == UINT64_MAX) return UINT64_MAX;
-    rest = until > now ? until - now : 0;
-    return rest * 1000;
+    if (until == UINT64_MAX) return task;
+    rest = until > now ? (until - now) * 1000 : 0;
+    return rest < task ? rest : task;
 }
 
 // One turn. False: stopped, drained, nothing left.
@@ -5549,8 +5593,7 @@ FSI_PRIVATE bool fsi_tcp_address(const char *text, fsi_sockaddr *at)
     if (strncmp(text, "localhost:", 10) == 0) {
         if (!fsi_sockaddr_parse(text + 9, at, &port) || at->len) return false;
         fsi_sockaddr_v4(at, 0x7f000001, port);
-    }
-    else if (!fsi_sockaddr_parse(text, at, &port))
+    } else if (!fsi_sockaddr_parse(text, at, &port))
         return false;
     return at->len && port;
 }
@@ -5692,7 +5735,8 @@ FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
     if (!server) return;
     loop->stopping = true;
     fsi_store64(&loop->thread, fsi_thread_self()); // callbacks find it as they know it
-    if (loop->inbox.cells) (void)fsi_loop_end(loop); // of a loop that has ended it is empty, since nobody posts any more
+    if (loop->inbox.cells)
+        (void)fsi_loop_end(loop); // of a loop that has ended it is empty, since nobody posts any more
     if (loop->wheel.slots[0][0].next) fsi_loop_close_conns(loop, true, true);
     fsi_loop_run_list(loop);
     fsi_balance_moves(loop);

@@ -474,8 +474,8 @@ static int serve_option(serve_options *o, const char *name, const char *value)
 static void serve_note(serve_options *o, const char *name)
 {
     static const char *const fine[] = {"-b", "--bind", "-l", "--listen", "-p", "--port", "-q", "--quiet", "--law"};
-    static const char *const raw[] = {"-b",     "--bind", "-l",        "--listen",    "-p",      "--port",
-                                      "--unix", "-t",     "--threads", "--max-conns", "--idle-timeout", "--no-pin"};
+    static const char *const raw[] = {"-b", "--bind",    "-l",          "--listen",       "-p",      "--port", "--unix",
+                                      "-t", "--threads", "--max-conns", "--idle-timeout", "--no-pin"};
     bool found = false;
     for (size_t i = 0; i < sizeof raw / sizeof raw[0]; i++) found = found || !strcmp(name, raw[i]);
     if (!found) (void)snprintf(o->http, sizeof o->http, "%s", name);
