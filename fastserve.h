@@ -29,7 +29,7 @@
        What a user reads         >>manual >>config >>api
        Implementation, bottom-up >>platform >>atomics >>structs >>memory >>queue >>thread >>time >>hist
                                  >>log >>text >>http-read >>http-write >>sock >>io >>io-epoll >>router
-                                 >>conn >>loop >>balance >>worker >>server >>public
+                                 >>conn >>tcp >>task >>loop >>balance >>worker >>handle >>server >>public
    Each section uses only what stands above it. Keep the structure: new code goes into its section. */
 
 // glibc fixes its feature set at the first system header, and affinity, accept4 and the like want this one.
@@ -44,8 +44,9 @@
 // >>manual
 //
 // WHAT IT IS   An HTTP/1.0 and 1.1 server: keep-alive, pipelining, chunked bodies both ways, Expect:
-//              100-continue, strict framing (RFC 9112), routes, limits and timeouts on everything. Event loops
-//              over epoll and a worker pool for handlers that block; Linux so far.
+//              100-continue, strict framing (RFC 9112), routes, limits and timeouts on everything; raw TCP, timers
+//              and posted calls on the same loops. Event loops over epoll, and a worker pool for handlers that
+//              block; Linux so far.
 // WHAT NOT     No TLS (put a proxy in front, or a private network under it), no HTTP/2, no compression.
 //
 // LIFE         create -> route, listen (any number) -> run | start + wait | poll -> stop -> free.
@@ -73,6 +74,20 @@
 //              without), the client gets a 500.
 //              HEAD is answered through the GET route, without the body. OPTIONS, 404, 405 with Allow, 501 and
 //              every framing error are answered by the library.
+//
+// RAW TCP      fsv_server_listen_tcp takes connections without HTTP, fsv_tcp_connect makes them, from any thread:
+//              on_open, on_data, on_drained and on_closed are called on the connection's loop, for its whole life
+//              the same. A fsv_tcp is a handle that may be kept and used on any thread; once on_closed has returned
+//              it is stale and says FSV_ERR_CLOSED. Memory is bounded: what was sent and has not left, from
+//              whichever thread, stays below out_bytes_max, then fsv_tcp_send says FSV_ERR_FULL and on_drained
+//              tells when to go on. A stop ends raw connections at once; those with bytes to send when these
+//              have left, at the latest at the end of the drain; nothing more is read from them.
+//
+// TIMERS       fsv_timer_start calls you once or periodically on a loop, exact to the millisecond. It belongs to the
+//              loop's own thread.
+//
+// POSTS        fsv_loop_post runs a function once on a loop's thread, from any thread: the way into a loop, for
+//              timers, for what connections there share, or to wake it.
 //
 // ERRORS       Functions return FSV_OK or a negative FSV_ERR_*; fsv_result_text names it. Nothing in here calls
 //              exit or abort, touches a signal handler or a mask of yours (but for the moment in which a thread
@@ -106,8 +121,8 @@
 //   FSV_API                    linkage of public functions; default `extern`, or `static` as above
 //   FSV_NO_UNIX                leave out Unix-domain listeners
 //   FSV_NO_LOCALITY            leave out pinning, steering, following and balancing (desc.pin is then an error)
-//   FSV_NO_CLIENT              leave out outgoing connections, response parsing and the histogram (internal
-//                              parts that the load generator bench.c stands on; a server needs none of them)
+//   FSV_NO_CLIENT              leave out outgoing connections (fsv_tcp_connect), response parsing and the histogram
+//                              (internal parts that the load generator bench.c stands on)
 //   FSV_NO_FILES               accepted; there is no file section to leave out yet
 //   FSV_CACHE_LINE             bytes between fields that two threads write; default 64
 //   FSV_IO_HEADER              "file.h": an >>io section of your own instead of the OS's (tests use it); it also
@@ -158,7 +173,9 @@ extern "C" {
     X(FSV_ERR_NOT_FOUND, -10, "there is no such thing")                                                        \
     X(FSV_ERR_CLOSED, -11, "the connection or the server has ended")                                           \
     X(FSV_ERR_FULL, -12, "a queue is full; try again when it has drained")                                     \
-    X(FSV_ERR_UNSUPPORTED, -13, "not supported on this system or left out of this build")
+    X(FSV_ERR_UNSUPPORTED, -13, "not supported on this system or left out of this build")                      \
+    X(FSV_ERR_TIMEOUT, -14, "it took too long")                                                                \
+    X(FSV_ERR_REFUSED, -15, "nobody answers at that address")
 
 typedef enum fsv_result {
 #define FSV_X(name, value, text) name = value,
@@ -375,6 +392,7 @@ typedef struct fsv_stats {
     uint64_t job_run_us;     // time that their handlers took, in all
     uint64_t deferred;       // tokens that were taken
     uint64_t defer_timeouts; // 504: a token was not answered in time
+    uint64_t conns_begun;    // by fsv_tcp_connect; when they end, conns_closed counts them too
 } fsv_stats;
 
 // Any thread. loop: an index, or UINT32_MAX for the sum over all loops. FSV_ERR_NOT_FOUND: no such loop.
@@ -548,6 +566,133 @@ FSV_API fsv_result fsv_token_end(fsv_token token);
 // Ends the token without an answer: the client gets a 500, or, in mid-stream, is cut off.
 FSV_API void fsv_token_drop(fsv_token token);
 
+// ---- posts and timers -----------------------------------------------------------------------------------
+
+// Index of the loop on whose thread this is called, for the calls that want one; UINT32_MAX: on none. Any thread.
+FSV_API uint32_t fsv_loop_current(const fsv_server *server);
+
+typedef void (*fsv_task_handler)(void *user);
+
+// Calls handler(user) exactly once on that loop's thread, in a later turn; those of one thread in the order of its
+// calls. What is still waiting when the loop ends is called then; if the server never ran or is freed in mid-run, in
+// fsv_server_free, on its thread. Any thread, also before the server runs. FSV_ERR_FULL: desc.inbox_max messages wait
+// already; FSV_ERR_CLOSED: the loop has ended; FSV_ERR_ARGUMENT. Then handler is not called.
+FSV_API fsv_result fsv_loop_post(fsv_server *server, uint32_t loop, fsv_task_handler handler, void *user);
+
+// A timer of a loop: a value, copy it freely. {0} is none. Stale once it was stopped or has fired for the last time.
+typedef struct fsv_timer {
+    fsv_server *server;
+    uint32_t loop, slot, generation;
+} fsv_timer;
+
+// Called on the timer's loop; must not block. It may stop this timer or any other of its loop.
+typedef void (*fsv_timer_handler)(fsv_timer timer, void *user);
+
+// Calls handler(timer, user) on the loop's thread after first_ms, and then every every_ms milliseconds (0: once). Never
+// early; late by what the loop was busy with. A periodic timer counts from when it was due, so it does not drift, and
+// what it has missed it skips. Timers do not keep a server from stopping: they go on while it drains and are forgotten
+// when their loop ends. timer may be NULL. On the loop's own thread, and while the server does not run (before it does;
+// with fsv_server_poll also between two polls, on the thread that polls); from elsewhere post a function that does it.
+// FSV_ERR_STATE (another thread), FSV_ERR_CLOSED (the server has ended), FSV_ERR_MEMORY, FSV_ERR_ARGUMENT.
+FSV_API fsv_result fsv_timer_start(fsv_server *server, uint32_t loop, uint32_t first_ms, uint32_t every_ms,
+                                   fsv_timer_handler handler, void *user, fsv_timer *timer);
+
+// It will not be called any more. On the same threads as fsv_timer_start, else FSV_ERR_STATE. FSV_ERR_NOT_FOUND: it has
+// fired for the last time, or was stopped.
+FSV_API fsv_result fsv_timer_stop(fsv_timer timer);
+
+// ---- raw TCP --------------------------------------------------------------------------------------------
+// Connections without HTTP, on the same loops. Their callbacks run on the loop that owns the connection, which stays
+// the same, must not block, and may call anything here. Unix-domain addresses work as well.
+
+// A connection: a value, copy it freely, to any thread. {0} is none. When on_closed has returned it is stale, and
+// every call with it gives FSV_ERR_CLOSED. Not to be used after fsv_server_free.
+typedef struct fsv_tcp {
+    fsv_server *server;
+    uint32_t slot, generation;
+} fsv_tcp;
+
+typedef void (*fsv_tcp_handler)(fsv_tcp tcp, void *user);
+
+// Bytes have come; they are gone when the callback returns. Returns how many it took; the rest is kept, and offered
+// again: if it took some, at once; if it took none, when more has come behind it, so that a message may wait for its
+// end here. If a send has said FSV_ERR_FULL the rest is offered again after on_drained, and nothing is read meanwhile.
+// So an echo is: return fsv_tcp_send(tcp, data, len) == FSV_OK ? len : 0;  At most 64 KiB are kept; who takes nothing of
+// them has to call fsv_tcp_resume. len 0: the peer has ended its direction, nothing follows, and what was not taken is
+// gone; ours stays open until fsv_tcp_shut or fsv_tcp_close.
+typedef size_t (*fsv_tcp_data_handler)(fsv_tcp tcp, const char *data, size_t len, void *user);
+
+// The connection has ended. why: FSV_OK: both directions, or by fsv_tcp_close, and all that was sent has left.
+// FSV_ERR_CLOSED: it was cut, by the peer, by fsv_tcp_abort or because memory ran out. FSV_ERR_TIMEOUT: idle, a peer
+// that takes nothing, or a connect that got no answer. FSV_ERR_REFUSED: a connect that nobody answered. FSV_ERR_STATE:
+// the server stops. After a connect also what the system says of it: FSV_ERR_ADDRESS, FSV_ERR_PERMISSION,
+// FSV_ERR_MEMORY, FSV_ERR_SYSTEM.
+typedef void (*fsv_tcp_closed_handler)(fsv_tcp tcp, fsv_result why, void *user);
+
+// Zero means default. Copied by the calls that take it.
+// clang-format off
+typedef struct fsv_tcp_desc {
+    fsv_tcp_handler on_open;          // accepted, or connected: it may send                           (default NULL)
+    fsv_tcp_data_handler on_data;     // required
+    fsv_tcp_handler on_drained;       // after FSV_ERR_FULL: everything has left, send again. Once for
+                                      // all who were told so; may come once without a need            (default NULL)
+    fsv_tcp_closed_handler on_closed; // last; once for each on_open and for each fsv_tcp_connect that
+                                      // said FSV_OK. The place to free what fsv_tcp_set_user holds    (default NULL)
+    void *user;                       // handed to all of them, never touched
+    uint32_t out_bytes_max;           // sent and not yet taken by the system, up to 1 GiB, rounded up
+                                      // to a multiple of 256                        (default: that of the server's desc)
+    uint32_t idle_timeout_ms;         // nothing came and nothing left               (default: that of the server's desc)
+    uint32_t connect_timeout_ms;      // of fsv_tcp_connect                                            (default 10000)
+} fsv_tcp_desc;
+// clang-format on
+
+// As fsv_server_listen, for raw connections: same forms of address, same errors.
+FSV_API fsv_result fsv_server_listen_tcp(fsv_server *server, const char *address, const fsv_tcp_desc *desc);
+
+// Connects from a loop: on_open or on_closed follows on its thread. address: "1.2.3.4:80", "[::1]:80", "localhost:80"
+// (127.0.0.1) or "unix:/path"; names are not looked up, since that blocks. *tcp is good at once: what is sent before
+// on_open waits. Any thread, also before the server runs. These connections count in desc.conns_max. FSV_ERR_ARGUMENT,
+// FSV_ERR_ADDRESS, FSV_ERR_LIMIT (conns_max), FSV_ERR_FULL (the loop's inbox), FSV_ERR_CLOSED (stopping or stopped),
+// FSV_ERR_MEMORY, FSV_ERR_UNSUPPORTED (FSV_NO_CLIENT).
+FSV_API fsv_result fsv_tcp_connect(fsv_server *server, uint32_t loop, const char *address, const fsv_tcp_desc *desc,
+                                   fsv_tcp *tcp);
+
+// Sends bytes, copied. All or nothing: FSV_ERR_FULL when they do not fit below desc.out_bytes_max together with what
+// waits, or when the loop's inbox is full; then on_drained follows. FSV_ERR_LIMIT: more than out_bytes_max, it would
+// never fit. FSV_ERR_CLOSED, FSV_ERR_MEMORY, FSV_ERR_ARGUMENT. Any thread; one thread's bytes leave in the order of its
+// calls. In the connection's own callbacks they leave in one write when it returns; from other threads they travel to
+// the loop, and are dropped if the connection has ended when they arrive, although this said FSV_OK.
+FSV_API fsv_result fsv_tcp_send(fsv_tcp tcp, const void *data, size_t len);
+
+// The same, not copied: the memory must stay until release is called, which happens exactly once, also when this
+// fails: before it returns, on the loop's thread, or in fsv_server_free. release may be NULL for memory that outlives the
+// server, and must not call the library.
+FSV_API fsv_result fsv_tcp_send_owned(fsv_tcp tcp, const void *data, size_t len, fsv_release_handler release,
+                                      void *release_user);
+
+// Ends our direction after all that was sent: the peer reads to the end. When the peer has ended too, so has the
+// connection. Any thread, as the next four. FSV_ERR_CLOSED; from another thread than the loop's also FSV_ERR_FULL (the
+// loop's inbox; nothing was done).
+FSV_API fsv_result fsv_tcp_shut(fsv_tcp tcp);
+
+// Ends the connection after all that was sent. Nothing is read any more.
+FSV_API fsv_result fsv_tcp_close(fsv_tcp tcp);
+
+// Cuts the connection: the peer sees a reset, what was not sent yet is lost.
+FSV_API fsv_result fsv_tcp_abort(fsv_tcp tcp);
+
+// Stops and resumes reading; the peer feels it when the system's buffers are full. While reading is stopped the peer's
+// end is not seen either. fsv_tcp_resume also offers again what on_data did not take.
+FSV_API fsv_result fsv_tcp_pause(fsv_tcp tcp);
+FSV_API fsv_result fsv_tcp_resume(fsv_tcp tcp);
+
+// One pointer of yours that stays with the connection. NULL at first. On the loop's thread, else FSV_ERR_STATE, NULL.
+FSV_API fsv_result fsv_tcp_set_user(fsv_tcp tcp, void *user);
+FSV_API void *fsv_tcp_user(fsv_tcp tcp);
+
+// The peer's address as fsv_request_peer writes it. On the loop's thread. FSV_ERR_LIMIT, FSV_ERR_CLOSED, FSV_ERR_STATE.
+FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
+
 #ifdef __cplusplus
 }
 #endif
@@ -713,7 +858,17 @@ typedef struct fsi_park {
 
 // ---- >>queue's
 
-typedef enum fsi_msg_kind { FSI_MSG_NONE, FSI_MSG_CONN, FSI_MSG_JOB, FSI_MSG_STREAM, FSI_MSG_SOCKET } fsi_msg_kind;
+typedef enum fsi_msg_kind {
+    FSI_MSG_NONE,
+    FSI_MSG_CONN,     // ptr: a connection without a loop, the receiver's from now on
+    FSI_MSG_JOB,      // ptr: a fsi_job, on its way to a worker, or home
+    FSI_MSG_STREAM,   // ptr: a fsi_job with bytes of its answer; it keeps its slot
+    FSI_MSG_SOCKET,   // to a worker; number: an accepted descriptor
+    FSI_MSG_CALL,     // call(ptr): fsv_loop_post
+    FSI_MSG_TCP_DIAL, // ptr: a raw connection that is to connect, the receiver's from now on
+    FSI_MSG_TCP_SEND, // ptr: a block for the queue of the connection in its `next`; number: generation
+    FSI_MSG_TCP_DO    // ptr: a connection, perhaps stale; number: generation; op
+} fsi_msg_kind;
 
 // What it points to is the receiver's from now on: a connection without a loop (FSI_MSG_CONN); a fsi_job, on its way to a worker
 // or home (FSI_MSG_JOB), or with bytes of its answer (FSI_MSG_STREAM: it keeps its slot). FSI_MSG_SOCKET, to a worker, has an
@@ -722,6 +877,10 @@ typedef struct fsi_msg {
     uint32_t kind; // fsi_msg_kind
     uint32_t number;
     void *ptr;
+    union {
+        void (*call)(void *user);
+        uint32_t op; // fsi_tcp_op
+    };
 } fsi_msg;
 
 typedef struct fsi_cell {
@@ -874,6 +1033,46 @@ typedef struct fsi_node {
     size_t bytes;
 } fsi_node;
 
+// ---- >>tcp's
+
+typedef enum fsi_tcp_op { FSI_TCP_SHUT, FSI_TCP_CLOSE, FSI_TCP_ABORT, FSI_TCP_PAUSE, FSI_TCP_RESUME } fsi_tcp_op;
+
+// What the raw connections of a listener, or one that was connected, have in common. Read only once it is in use.
+typedef struct fsi_tcp {
+    fsv_tcp_desc desc; // completed copy
+    struct fsi_tcp *next;
+    size_t bytes; // of this allocation
+    bool once;    // belongs to one connection and ends with it; else to the server
+} fsi_tcp;
+
+// A raw connection's own state.
+typedef struct fsi_tcp_side {
+    void *user;
+    uint8_t why;         // -fsv_result for on_closed, 0: not known yet
+    bool connecting : 1; // since fsv_tcp_connect
+    bool open : 1;       // on_open was called
+    bool over : 1;       // on_closed was called, or is about to be
+    bool full : 1;       // FSV_ERR_FULL was returned on the loop's thread: on_drained is to follow
+    bool part : 1;       // on_data has seen what it did not take: it wants more behind it
+    bool held : 1;       // likewise, and nothing more is read: it could not send, or there is no more room
+    bool ended : 1;      // the peer has ended its direction, and on_data knows
+    bool shutting : 1;   // our direction ends when the queue is empty
+    bool shut : 1;       // has ended
+    bool closing : 1;    // the connection ends when the queue is empty
+    bool waiting : 1;    // bytes were queued since the queue was last sent from
+} fsi_tcp_side;
+
+// ---- >>task's
+
+// A public timer. Slots stay where they are found by number; the table grows.
+typedef struct fsi_task {
+    uint64_t due_ms, every_ms;
+    fsv_timer_handler handler;
+    void *user;
+    uint32_t generation; // counts the timers of this slot
+    uint32_t at;         // in the heap; while it is free, the next free one
+} fsi_task;
+
 // ---- >>conn's
 
 // Response bytes that the socket has not taken, or memory that a callback releases when it has.
@@ -990,6 +1189,7 @@ typedef enum fsi_conn_state {
     FSI_CONN_AWAY,     // the request is with a worker or with the holder of a token
     FSI_CONN_SEND,     // everything answered; the peer has yet to take it
     FSI_CONN_LINGER, // answered and half closed; reading off what the peer still sends, so that no reset eats the answer
+    FSI_CONN_TCP,    // raw: no HTTP
     FSI_CONN_CLOSE,  // its socket is closed; memory returns after the batch
     FSI_CONN_FREE
 } fsi_conn_state;
@@ -1002,19 +1202,22 @@ struct fsi_conn {
     char *carry;          // block with bytes that came and are not used yet
     fsv_request *request; // detached request in progress
     fsi_out *out, *out_last;
-    uint64_t body_left; // of a body with Content-Length; of a chunked one, what has come
+    union {
+        uint64_t body_left; // of a body with Content-Length; of a chunked one, what has come
+        const fsi_tcp *tcp; // of a raw connection
+    };
     union {
         uint64_t window_bytes; // of the body in the current body_timeout window
         uint64_t idle_ms;      // between requests, where a model cares: since when
     };
-    fsi_chunked chunked;
+    union {
+        fsi_chunked chunked;
+        fsi_tcp_side raw;
+    };
     uint32_t carry_len, carry_cap;
-    uint32_t out_queued; // bytes in `out`, saturating
-    uint32_t slot;       // in the server's table
-    uint32_t generation; // counts the connections of this slot, so that a stale handle is seen
-    uint32_t moved_s;    // when it last moved: second of the loop's clock
-    uint8_t state;       // fsi_conn_state
-    uint8_t answers;     // since it last looked where its packets arrive
+    uint32_t moved_s; // when it last moved: second of the loop's clock
+    uint8_t state;    // fsi_conn_state
+    uint8_t answers;  // since it last looked where its packets arrive
     bool body_done, body_chunked, keep;
     bool fresh;        // has not sent a request yet
     bool listed;       // stands on the run list or the move list
@@ -1028,7 +1231,19 @@ struct fsi_conn {
     bool broken;       // the socket has failed, or memory: nothing more can be sent
     bool balanced;     // came here because its loop drowned: does not follow its packets back into the flood
     uint16_t move_to;  // index of the loop to move to
+    // From here on what outlives the connection in its slot, since any thread may look at it through a handle that it
+    // has kept, however stale: atomic, and never set back together with the rest.
+    uint32_t slot;       // in the server's table
+    uint32_t generation; // counts the connections of this slot, so that a stale handle is seen; its loop's to write
+    uint32_t out_queued; // bytes in `out`, saturating; its loop's to write
+    uint32_t posted;  // bytes on their way to the loop from other threads; who adds them sees to it that they go again
+    uint32_t starved; // a thread was told FSV_ERR_FULL: on_drained is to follow. Once too often does no harm
+    uint32_t home;    // of a raw connection: loop in FSI_HOME_BITS, above it out_bytes_max in FSI_HOME_UNITs
 };
+
+#define FSI_HOME_BITS 10
+#define FSI_HOME_UNIT 256u
+#define FSI_TCP_OUT_MAX (0x3fffffu * FSI_HOME_UNIT) // 1 GiB
 
 // ---- >>loop's and >>server's
 
@@ -1038,8 +1253,9 @@ struct fsi_conn {
 #define FSI_TURN_BYTES (1u << 20) // that one connection reads or writes in a turn, about
 
 typedef struct fsi_listener {
-    fsi_chan chan; // with a socket of this loop's own, or with one that all loops share
+    fsi_chan chan; // first; with a socket of this loop's own, or with one that all loops share
     bool registered;
+    const fsi_tcp *tcp; // of raw connections; NULL: HTTP
 } fsi_listener;
 
 // Counters, written by their loop alone, read by anyone: fsi_count64 and fsi_peek64. The order is fsv_stats's.
@@ -1103,6 +1319,12 @@ struct fsi_loop {
     uint32_t give_count; // connections to be given away, to loop give_to
     uint32_t give_to;
     uint64_t give_after_us; // not before: the last gift must show in both loads first
+    // >>tcp's and >>task's own
+    fsi_conn *turn; // raw connection whose turn it is: `out` and `in` are its
+    fsi_task *tasks;
+    uint32_t *heap; // slots of timers that run, the next one first; behind `tasks` in one allocation
+    uint32_t task_cap, heap_len, task_free;
+    bool ending; // nothing more is let into the inbox
     fsi_counters counters;
     char pad0[FSV_CACHE_LINE];
     // Read and written by other threads, atomically.
@@ -1115,8 +1337,10 @@ struct fsi_loop {
     uint64_t turn_began_us; // 0 while it waits
     uint64_t last_turn_us;
     uint64_t busy_permille; // of its last window
-    pthread_t self;         // valid while running is set
-    uint32_t running;
+    uint64_t thread;        // fsi_thread_self() of who runs it right now; 0: nobody
+    uint32_t posters;       // threads in the middle of a post, FSI_LOOP_ENDED when no more may come
+    uint32_t starved;       // a post found the inbox full: some connection is to be told when it has drained
+
     char pad1[FSV_CACHE_LINE];
 };
 
@@ -1155,8 +1379,7 @@ struct fsi_worker {
     fsi_worker *next_idle; // under the lane's lock
     bool parked;           // on the idle list, likewise
     fsi_loop *loop;        // of FSV_MODEL_POOL_CONN: for the connection that it serves
-    uint32_t running;      // atomic: `self` is valid
-    pthread_t self;
+    uint64_t thread_self;  // atomic: fsi_thread_self of its thread, 0 when that has ended
     fsi_park park;
     fsi_thread thread;
     uint64_t jobs, wait_us, run_us; // counted by it alone
@@ -1194,6 +1417,7 @@ typedef struct fsi_pool {
 #define FSI_SLAB_TOKENS 64
 #define FSI_SPARE_CONNS 64 // beyond conns_max, to tell that many peers at a time that there are too many
 #define FSI_ADDRESSES_MAX 64
+#define FSI_LOOP_ENDED 0x80000000u
 
 typedef enum fsi_life { FSI_LIFE_NEW, FSI_LIFE_RUN, FSI_LIFE_START, FSI_LIFE_POLL, FSI_LIFE_ENDED } fsi_life;
 
@@ -1215,6 +1439,8 @@ struct fsv_server {
     void **slabs; // table of FSI_SLAB_CONNS connections each; grows under lock, entries never move
     uint32_t slab_count, slab_max;
     fsi_conn *depot;      // spare structs, in chains of FSI_SLAB_CONNS, under lock
+    fsi_conn *dialers;    // spare structs for connections that are yet to be given to a loop, under lock
+    fsi_tcp *tcps;        // of listeners
     pthread_mutex_t lock; // slabs and depot only, never on the way of a request
     bool lock_made;
     bool conns_asked;  // conns_max is not the default
@@ -1323,8 +1549,8 @@ FSI_PRIVATE void fsi_blocks_free(fsi_loop *loop)
     }
 }
 
-// Adds one slab to the table and its connections to the loop's free list. Called under the lock.
-FSI_PRIVATE bool fsi_slab_add(fsv_server *server, fsi_loop *loop)
+// Adds one slab to the table and its connections to a free list. Called under the lock.
+FSI_PRIVATE bool fsi_slab_add(fsv_server *server, fsi_conn **list)
 {
     if (server->slab_count == server->slab_max) return false;
     fsi_conn *slab = (fsi_conn *)fsi_alloc_zero(server, sizeof(fsi_conn) * (size_t)FSI_SLAB_CONNS);
@@ -1333,11 +1559,21 @@ FSI_PRIVATE bool fsi_slab_add(fsv_server *server, fsi_loop *loop)
         slab[i].slot = server->slab_count * FSI_SLAB_CONNS + i;
         slab[i].state = FSI_CONN_FREE;
         slab[i].chan.fd = -1;
-        slab[i].next = loop->free_conns;
-        loop->free_conns = &slab[i];
+        slab[i].next = *list;
+        *list = &slab[i];
     }
-    loop->free_count += FSI_SLAB_CONNS;
-    server->slabs[server->slab_count++] = slab;
+    server->slabs[server->slab_count] = slab;
+    fsi_store32(&server->slab_count, server->slab_count + 1); // who looks a handle up finds the entry
+    return true;
+}
+
+// Takes a chain from the depot, or makes one, for an empty free list. Called under the lock. False: out of memory.
+FSI_PRIVATE bool fsi_chain_get(fsv_server *server, fsi_conn **list)
+{
+    if (!server->depot) return fsi_slab_add(server, list);
+    *list = server->depot;
+    memcpy(&server->depot, &server->depot->timer.next, sizeof(void *)); // chains are linked through the timer
+    (*list)->timer.next = NULL;
     return true;
 }
 
@@ -1347,16 +1583,10 @@ FSI_PRIVATE fsi_conn *fsi_conn_get(fsi_loop *loop)
     fsv_server *server = loop->server;
     if (!loop->free_conns) {
         pthread_mutex_lock(&server->lock);
-        if (server->depot) {
-            loop->free_conns = server->depot;
-            loop->free_count = FSI_SLAB_CONNS;
-            memcpy(&server->depot, &server->depot->timer.next, sizeof(void *)); // chains are linked through the timer
-            loop->free_conns->timer.next = NULL;
-        } else {
-            (void)fsi_slab_add(server, loop);
-        }
+        bool got = fsi_chain_get(server, &loop->free_conns);
         pthread_mutex_unlock(&server->lock);
-        if (!loop->free_conns) return NULL;
+        if (!got) return NULL;
+        loop->free_count = FSI_SLAB_CONNS;
     }
     fsi_conn *conn = loop->free_conns;
     loop->free_conns = conn->next;
@@ -1368,7 +1598,7 @@ FSI_PRIVATE fsi_conn *fsi_conn_get(fsi_loop *loop)
 FSI_PRIVATE void fsi_conn_put(fsi_loop *loop, fsi_conn *conn)
 {
     fsv_server *server = loop->server;
-    conn->generation++;
+    fsi_store32(&conn->generation, conn->generation + 1);
     conn->state = FSI_CONN_FREE;
     conn->loop = NULL;
     conn->next = loop->free_conns;
@@ -1382,6 +1612,26 @@ FSI_PRIVATE void fsi_conn_put(fsi_loop *loop, fsi_conn *conn)
     pthread_mutex_lock(&server->lock);
     memcpy(&first->timer.next, &server->depot, sizeof(void *));
     server->depot = first;
+    pthread_mutex_unlock(&server->lock);
+}
+
+// The same for a thread that is no loop's.
+FSI_PRIVATE fsi_conn *fsi_dialer_get(fsv_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    fsi_conn *conn = server->dialers || fsi_chain_get(server, &server->dialers) ? server->dialers : NULL;
+    if (conn) server->dialers = conn->next;
+    pthread_mutex_unlock(&server->lock);
+    return conn;
+}
+
+FSI_PRIVATE void fsi_dialer_put(fsv_server *server, fsi_conn *conn)
+{
+    fsi_store32(&conn->generation, conn->generation + 1);
+    conn->state = FSI_CONN_FREE;
+    pthread_mutex_lock(&server->lock);
+    conn->next = server->dialers;
+    server->dialers = conn;
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -1456,6 +1706,12 @@ FSI_PRIVATE uint32_t fsi_queue_count(const fsi_queue *queue)
 // ---------------------------------------------------------------------------------------------------------
 // >>thread   Threads, locks, CPUs. Our threads block every signal, so that the host's handlers run on the host's threads.
 // ---------------------------------------------------------------------------------------------------------
+
+// Who is calling; never 0.
+FSI_INLINE uint64_t fsi_thread_self(void)
+{
+    return (uint64_t)(uintptr_t)pthread_self();
+}
 
 FSI_PRIVATE void *fsi_thread_main(void *arg)
 {
@@ -2751,6 +3007,21 @@ FSI_PRIVATE fsv_result fsi_sock_result(int error)
     }
 }
 
+// Why a connect has failed.
+FSI_PRIVATE fsv_result fsi_sock_refusal(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENOENT:
+    case EAGAIN: return FSV_ERR_REFUSED; // the last: a Unix-domain listener's backlog is full
+    case ETIMEDOUT: return FSV_ERR_TIMEOUT;
+    default: return fsi_sock_result(error);
+    }
+}
+
 FSI_PRIVATE void fsi_sockaddr_v4(fsi_sockaddr *at, uint32_t host_order_ip, uint32_t port)
 {
     struct sockaddr_in in4;
@@ -2946,7 +3217,8 @@ FSI_PRIVATE bool fsi_sock_readable(int fd)
 //   fsi_io_detach(chan)                  leaves its io, stays open (only where FSI_IO_CAN_MOVE)
 //   fsi_io_connect(io, chan, to, from, err)  a new client socket; FSI_PENDING, or FSI_FAILED with the error in *err.
 //                                        from: a local address, any port of it; NULL: the system's choice
-//   fsi_io_connected(chan)               after FSI_READY_WRITE of a pending connect: 0, or the system's error
+//   fsi_io_connected(chan)               after FSI_READY_WRITE of a pending connect: 0, or the system's error; later 0 while
+//                                        the peer has not cut the connection
 //   fsi_io_retransmits(chan)             segments that it had to send again so far; 0 where the system does not tell
 //   fsi_io_read(chan, to, n)             bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
 //   fsi_io_write(chan, bufs, n, stable)  bytes > 0, FSI_PENDING or FSI_FAILED
@@ -3169,6 +3441,14 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
     if (chan->kind != FSI_CHAN_CLIENT) fsi_chan_closed(chan);
 }
 
+FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(chan->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+    return error;
+}
+
 #if FSI_CLIENT
 // Starts to connect; chan->kind is set by the caller. Registering reports what has happened by then, edges tell the
 // rest.
@@ -3193,14 +3473,6 @@ fail:
     if (chan->fd >= 0) close(chan->fd);
     chan->fd = -1;
     return FSI_FAILED;
-}
-
-FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
-{
-    int error = 0;
-    socklen_t size = sizeof error;
-    if (getsockopt(chan->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
-    return error;
 }
 
 FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
@@ -3364,6 +3636,7 @@ FSI_PRIVATE const fsi_route *fsi_node_match(const fsi_node *node, fsi_match *mat
 //   EXCHANGE  offers body pieces, asks for response pieces              -> HEAD SEND CLOSE
 //   SEND      answered; the peer has yet to take it                     -> HEAD LINGER CLOSE
 //   LINGER    answered and half closed; reads off what still comes      -> CLOSE
+//   TCP       raw, from its first byte on: see >>tcp                    -> SEND CLOSE
 //   CLOSE     the socket is gone; memory returns after the batch
 //
 //          A turn ends when every step says that it waits: for bytes, for room, or for the next turn because its
@@ -3386,7 +3659,8 @@ FSI_PRIVATE void fsi_out_drop(fsi_conn *conn)
 
 FSI_PRIVATE void fsi_conn_count_queued(fsi_conn *conn, size_t more)
 {
-    conn->out_queued = more > UINT32_MAX - conn->out_queued ? UINT32_MAX : conn->out_queued + (uint32_t)more;
+    fsi_store32(&conn->out_queued,
+                more > UINT32_MAX - conn->out_queued ? UINT32_MAX : conn->out_queued + (uint32_t)more);
 }
 
 FSI_PRIVATE fsi_out *fsi_out_append(fsi_conn *conn, size_t room)
@@ -3477,10 +3751,10 @@ FSI_PRIVATE void fsi_conn_send_queue(fsi_conn *conn)
             out->len -= n;
             if (out->release) out->end += n;
             left -= n;
-            conn->out_queued = conn->out_queued > n ? conn->out_queued - (uint32_t)n : 0;
+            fsi_store32(&conn->out_queued, conn->out_queued > n ? conn->out_queued - (uint32_t)n : 0);
             if (out->len == 0) fsi_out_drop(conn);
         }
-        if (!conn->out) conn->out_queued = 0;
+        if (!conn->out) fsi_store32(&conn->out_queued, 0);
     }
 }
 
@@ -3699,6 +3973,9 @@ FSI_PRIVATE void fsi_job_cancel(fsi_conn *conn, fsi_job *job)
     fsi_conn_end_request(conn, conn->request);
 }
 
+static void fsi_tcp_over(fsi_conn *conn); // upcalls, in >>tcp
+static bool fsi_tcp_step(fsi_conn *conn);
+
 // Closes the socket. Whatever the connection holds goes back; its struct does after the batch.
 FSI_PRIVATE void fsi_conn_close(fsi_conn *conn, bool reset)
 {
@@ -3711,6 +3988,7 @@ FSI_PRIVATE void fsi_conn_close(fsi_conn *conn, bool reset)
         conn->broken = true;
         fsi_conn_end_request(conn, fsi_conn_request(conn));
     }
+    if (FSI_UNLIKELY(conn->state == FSI_CONN_TCP)) fsi_tcp_over(conn);
     conn->state = FSI_CONN_CLOSE;
     fsi_timer_remove(&conn->timer);
     if (away) fsi_lock_take(&conn->loop->server->token_lock); // a worker may be asking who the peer is
@@ -4734,6 +5012,9 @@ FSI_INLINE void fsi_conn_set_timer(fsi_conn *conn, bool had_carry)
             fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->idle_timeout_ms);
         else if (!had_carry)
             fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->head_timeout_ms); // absolute
+    } else if (conn->state == FSI_CONN_TCP) {
+        if (!conn->raw.connecting)
+            fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + conn->tcp->desc.idle_timeout_ms);
     } else if (in_body && (conn->body_done || conn->paused)) {
         conn->window_open = false;
         fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->send_timeout_ms);
@@ -4769,6 +5050,7 @@ FSI_PRIVATE void fsi_conn_run(fsi_conn *conn)
             break;
         case FSI_CONN_SEND: moved = fsi_conn_step_send(conn); break;
         case FSI_CONN_LINGER: moved = fsi_conn_step_linger(conn); break;
+        case FSI_CONN_TCP: moved = fsi_tcp_step(conn); break;
         case FSI_CONN_CLOSE:
         case FSI_CONN_FREE: return;
         }
@@ -4860,6 +5142,7 @@ FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
         return;
     }
     if (conn->state != FSI_CONN_LINGER) FSI_COUNT(loop, timeouts, 1);
+    if (conn->state == FSI_CONN_TCP) conn->raw.why = (uint8_t)-FSV_ERR_TIMEOUT;
     if (!conn->out && ((conn->state == FSI_CONN_HEAD && conn->carry) || (reading && !conn->body_done))) {
         fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + desc->linger_ms);
         loop->in_at = loop->in_len = loop->out_len = 0;
@@ -4876,6 +5159,450 @@ FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
     fsi_conn_close(conn, conn->out != NULL || reading); // an answer that is cut must not look whole
 }
 
+// ---------------------------------------------------------------------------------------------------------
+// >>tcp   A raw connection is an fsi_conn like any other - slot, timer, queue, owner and end - whose state is TCP from
+//         its first turn on. What its callbacks send in its own turn gathers in the loop's buffer and leaves in one
+//         write, like answers; what is sent to it out of its turn is queued, and it goes on the run list, so that a
+//         callback never runs inside another one's turn and no timer moves under a walk of the wheel. It does not
+//         move between loops: the loop that a handle finds is the owner for as long as the handle is good.
+//
+//         What on_data does not take is kept and offered again, like a head that is not complete. Reads stop while it
+//         is paused, while that has to wait for room (`held`), and when the connection is to end.
+//         It ends in one place, fsi_tcp_over, whoever closes it.
+// ---------------------------------------------------------------------------------------------------------
+
+FSI_INLINE fsv_tcp fsi_tcp_handle(const fsi_conn *conn)
+{
+    fsv_tcp tcp;
+    tcp.server = conn->loop->server;
+    tcp.slot = conn->slot;
+    tcp.generation = conn->generation;
+    return tcp;
+}
+
+// Makes a connection raw; it is the caller's alone. home: index of its loop.
+FSI_PRIVATE void fsi_tcp_begin(fsi_conn *conn, const fsi_tcp *tcp, uint32_t home)
+{
+    uint32_t units = (tcp->desc.out_bytes_max + FSI_HOME_UNIT - 1) / FSI_HOME_UNIT;
+    conn->state = FSI_CONN_TCP;
+    conn->tcp = tcp;
+    conn->fresh = conn->keep = false;
+    fsi_store32(&conn->home, home | units << FSI_HOME_BITS);
+}
+
+FSI_INLINE uint32_t fsi_tcp_out_max(const fsi_conn *conn)
+{
+    return (fsi_load32(&conn->home) >> FSI_HOME_BITS) * FSI_HOME_UNIT;
+}
+
+// Its end, for its owner: on_closed, once for each on_open and for each connect. Then its handles are stale.
+static void fsi_tcp_over(fsi_conn *conn)
+{
+    const fsi_tcp *tcp = conn->tcp;
+    if (conn->raw.over) return;
+    conn->raw.over = true;
+    fsv_result why = conn->raw.why ? (fsv_result) - (int)conn->raw.why : conn->broken ? FSV_ERR_CLOSED : FSV_OK;
+    if ((conn->raw.open || tcp->once) && tcp->desc.on_closed)
+        tcp->desc.on_closed(fsi_tcp_handle(conn), why, tcp->desc.user);
+    fsi_store32(&conn->generation, conn->generation + 1);
+    if (tcp->once) fsi_release(conn->loop->server, (void *)(uintptr_t)tcp, tcp->bytes);
+    conn->body_left = 0; // in the place of tcp
+}
+
+// Bytes of other threads are on their way. Their arrival runs the connection again - but not if they were meant for
+// an earlier connection of this slot, so it does not rely on it.
+FSI_INLINE bool fsi_tcp_awaits_posts(fsi_conn *conn)
+{
+    if (FSI_LIKELY(fsi_load32(&conn->posted) == 0)) return false;
+    fsi_conn_run_later(conn);
+    return true;
+}
+
+// Until a connect has ended, and then on_open. True: it moved.
+FSI_PRIVATE bool fsi_tcp_open(fsi_conn *conn)
+{
+#if FSI_CLIENT
+    if (conn->raw.connecting) {
+        if (conn->raw.closing && !conn->out && !fsi_tcp_awaits_posts(conn)) {
+            fsi_conn_close(conn, false);
+            return false;
+        }
+        if (!conn->chan.can_write) return false;
+        int error = fsi_io_connected(&conn->chan);
+        conn->raw.connecting = false;
+        if (error) {
+            conn->raw.why = (uint8_t)-fsi_sock_refusal(error);
+            conn->broken = true;
+            return true;
+        }
+    }
+#endif
+    conn->raw.open = true;
+    if (conn->tcp->desc.on_open) conn->tcp->desc.on_open(fsi_tcp_handle(conn), conn->tcp->desc.user);
+    return true;
+}
+
+// Sends from the queue, which was filled out of turn or is what the socket did not take.
+FSI_PRIVATE void fsi_tcp_push(fsi_conn *conn)
+{
+    if (conn->raw.waiting)
+        fsi_timer_set(&conn->loop->wheel, &conn->timer, conn->loop->now_ms + conn->loop->server->desc.send_timeout_ms);
+    conn->raw.waiting = false;
+    fsi_conn_send_queue(conn);
+    fsi_fence(); // out_queued was said; now see who waits for it
+}
+
+// Everything has left, and someone was told FSV_ERR_FULL before. True: it moved.
+FSI_PRIVATE bool fsi_tcp_drained(fsi_conn *conn)
+{
+    const fsi_tcp *tcp = conn->tcp;
+    fsi_conn_flush(conn);
+    if (conn->broken || conn->out || fsi_tcp_awaits_posts(conn)) return false;
+    conn->raw.full = conn->raw.held = conn->raw.part = false;
+    fsi_store32(&conn->starved, 0);
+    if (tcp->desc.on_drained) tcp->desc.on_drained(fsi_tcp_handle(conn), tcp->desc.user);
+    return true;
+}
+
+// Ends our direction or the connection, when all that was sent has left. True: the connection has another state.
+FSI_PRIVATE bool fsi_tcp_end(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    bool both = conn->raw.shutting && conn->raw.ended;
+    fsi_conn_flush(conn);
+    if (conn->broken || conn->out || fsi_tcp_awaits_posts(conn)) return false;
+    if (both || conn->raw.closing || loop->stopping) {
+        if (!both && !conn->raw.closing) conn->raw.why = (uint8_t)-FSV_ERR_STATE;
+        fsi_tcp_over(conn);
+        loop->in_at = loop->in_len = 0;
+        conn->state =
+            FSI_CONN_SEND; // which closes, and lingers if there is something unread: a reset would eat our bytes
+        conn->keep = false;
+        conn->more_to_come = !conn->raw.ended && conn->chan.can_read;
+        if (conn->raw.ended) fsi_conn_close(conn, false);
+        return true;
+    }
+    if (!conn->raw.shut) fsi_io_shut(&conn->chan);
+    conn->raw.shut = true;
+    return false;
+}
+
+// The peer has ended its direction; what can still come is that it cuts the other one. True: it has.
+FSI_PRIVATE bool fsi_tcp_cut(fsi_conn *conn)
+{
+    if (!conn->chan.can_read) return false;
+    conn->chan.can_read = false; // until the system tells of something; a read would only ever say that it is the end
+    conn->broken = fsi_io_connected(&conn->chan) != 0;
+    return conn->broken;
+}
+
+// Reads behind what was not taken yet. True: some came, or the end.
+FSI_INLINE bool fsi_tcp_fill(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    if (FSI_LIKELY(loop->in_at == loop->in_len)) {
+        loop->in_at = loop->in_len = 0;
+    } else if (loop->in_at && loop->in_len == loop->in_size) {
+        memmove(loop->in, loop->in + loop->in_at, loop->in_len - loop->in_at);
+        loop->in_len -= loop->in_at;
+        loop->in_at = 0;
+    }
+    conn->raw.held = loop->in_len == loop->in_size; // more than that is not kept
+    if (conn->raw.held) return false;
+    int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, loop->in_size - loop->in_len);
+    if (got == FSI_PENDING) return false;
+    conn->raw.part = false;
+    if (FSI_LIKELY(got > 0)) {
+        loop->in_len += (size_t)got;
+        loop->turn_bytes += (uint64_t)got;
+        FSI_COUNT(loop, bytes_received, got);
+        return true;
+    }
+    conn->broken = got < 0;
+    conn->raw.ended = got == 0;
+    loop->in_at = loop->in_len = 0;
+    return true;
+}
+
+// Offers what has come to on_data. True: it moved.
+FSI_INLINE bool fsi_tcp_read(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    const fsi_tcp *tcp = conn->tcp;
+    if ((loop->in_at == loop->in_len || conn->raw.part) && !fsi_tcp_fill(conn)) return false;
+    if (FSI_UNLIKELY(conn->broken)) return true;
+    size_t size = loop->in_len - loop->in_at; // 0: the end
+    size_t taken = tcp->desc.on_data(fsi_tcp_handle(conn), size ? loop->in + loop->in_at : NULL, size, tcp->desc.user);
+    loop->in_at += taken < size ? taken : size;
+    if (FSI_UNLIKELY(taken < size)) {
+        if (conn->raw.full || fsi_load32(&conn->starved))
+            conn->raw.held = true; // until it has drained
+        else
+            conn->raw.part = taken == 0;
+    }
+    return true;
+}
+
+FSI_INLINE bool fsi_tcp_work(fsi_conn *conn)
+{
+    const fsi_tcp_side *raw = &conn->raw;
+    if (FSI_UNLIKELY(!raw->open)) return fsi_tcp_open(conn);
+    if (FSI_UNLIKELY(conn->out != NULL)) fsi_tcp_push(conn);
+    if (FSI_UNLIKELY(raw->full || fsi_load32(&conn->starved)) && fsi_tcp_drained(conn)) return true;
+    bool ending = raw->closing || conn->loop->stopping;
+    if (FSI_UNLIKELY(ending || raw->shutting) && fsi_tcp_end(conn)) return true;
+    if (FSI_UNLIKELY(conn->broken)) return true;
+    if (FSI_UNLIKELY(ending || raw->held || conn->paused)) return false;
+    if (FSI_UNLIKELY(raw->ended)) return fsi_tcp_cut(conn);
+    return fsi_tcp_read(conn);
+}
+
+// -> SEND, CLOSE
+static bool fsi_tcp_step(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    loop->turn = conn;
+    bool moved = fsi_tcp_work(conn);
+    loop->turn = NULL;
+    return moved;
+}
+
+// What a handle asks of its connection, on its loop. In the connection's own turn its step sees it next; else it runs.
+FSI_PRIVATE void fsi_tcp_do(fsi_conn *conn, fsi_tcp_op op)
+{
+    switch (op) {
+    case FSI_TCP_SHUT: conn->raw.shutting = true; break;
+    case FSI_TCP_CLOSE: conn->raw.closing = true; break;
+    case FSI_TCP_ABORT: conn->broken = true; break;
+    case FSI_TCP_PAUSE: conn->paused = true; return;
+    case FSI_TCP_RESUME: conn->paused = conn->raw.held = conn->raw.part = false; break;
+    }
+    if (conn->loop->turn != conn) fsi_conn_run_later(conn);
+}
+
+// May more be sent on it?
+FSI_INLINE bool fsi_tcp_takes(const fsi_conn *conn)
+{
+    return conn->state == FSI_CONN_TCP && !conn->raw.over && !conn->raw.shut && !conn->broken;
+}
+
+// Sends on the connection's loop. With keep_ptr release is called in any case.
+FSI_PRIVATE fsv_result fsi_tcp_send(fsi_conn *conn, const char *data, size_t len, bool keep_ptr,
+                                    fsv_release_handler release, void *user)
+{
+    fsi_loop *loop = conn->loop;
+    bool own = loop->turn == conn, copy = !keep_ptr || (own && len <= FSI_OUT_BYTES / 16);
+    size_t max = fsi_tcp_out_max(conn);
+    fsv_result result = FSV_OK;
+    if (own && loop->out_len && conn->out_queued + loop->out_len + len > max) fsi_conn_flush(conn);
+    if (!fsi_tcp_takes(conn) || conn->raw.shutting || conn->raw.closing)
+        result = FSV_ERR_CLOSED;
+    else if (len > max)
+        result = FSV_ERR_LIMIT;
+    else if (conn->out_queued + (own ? loop->out_len : 0) + len > max)
+        result = FSV_ERR_FULL;
+    if (result != FSV_OK || copy) {
+        if (result == FSV_ERR_FULL) conn->raw.full = true;
+        if (result == FSV_OK && own) fsi_conn_put_bytes(conn, data, len);
+        if (result == FSV_OK && !own) (void)fsi_conn_queue_copy(conn, data, len);
+        if (release) release((void *)(uintptr_t)data, user);
+    } else if (own) {
+        fsi_conn_write_through(conn, data, len, true, release, user);
+    } else {
+        fsi_conn_queue_owned(conn, data, len, 0, release, user);
+    }
+    if (result != FSV_OK) return result;
+    if (!own) conn->raw.waiting = true;
+    if (!own) fsi_conn_run_later(conn);
+    return conn->broken ? FSV_ERR_CLOSED : FSV_OK;
+}
+
+// ---- messages of other threads, as they arrive. A handle that was good when it was sent may be stale by now, and then
+// the connection may be another loop's: nothing of it is looked at but its generation.
+
+// Drops a block that found no queue.
+FSI_PRIVATE void fsi_tcp_drop(fsi_loop *loop, fsi_out *out)
+{
+    if (out->release) out->release((void *)(uintptr_t)out->ptr, out->release_user);
+    fsi_block_put(loop, out, out->bytes);
+}
+
+FSI_PRIVATE void fsi_tcp_take(fsi_loop *loop, fsi_out *out, uint32_t generation)
+{
+    fsi_conn *conn = (fsi_conn *)(void *)out->next;
+    uint32_t len = (uint32_t)out->len;
+    out->next = NULL;
+    if (fsi_load32(&conn->generation) != generation || !fsi_tcp_takes(conn)) {
+        fsi_tcp_drop(loop, out);
+    } else {
+        if (conn->out_last)
+            conn->out_last->next = out;
+        else
+            conn->out = out;
+        conn->out_last = out;
+        fsi_conn_count_queued(conn, len);
+        conn->raw.waiting = true;
+        fsi_conn_run_later(conn);
+    }
+    (void)fsi_add32(&conn->posted, 0u - len); // after they count as queued: whoever asks for room never sees too much
+}
+
+FSI_PRIVATE void fsi_tcp_do_posted(fsi_conn *conn, uint32_t generation, fsi_tcp_op op)
+{
+    if (fsi_load32(&conn->generation) == generation && conn->state == FSI_CONN_TCP && !conn->raw.over)
+        fsi_tcp_do(conn, op);
+}
+
+// ---- connecting
+
+typedef struct fsi_tcp_to {
+    fsi_tcp tcp; // first: what the connection points to
+    fsi_sockaddr to;
+} fsi_tcp_to;
+
+#if FSI_CLIENT
+// Takes a connection over that is to connect. Failed at once or not, on_open or on_closed follows.
+FSI_PRIVATE void fsi_tcp_dial(fsi_loop *loop, fsi_conn *conn)
+{
+    const fsi_tcp_to *at = (const fsi_tcp_to *)(const void *)conn->tcp;
+    int error = 0;
+    conn->loop = loop;
+    loop->conns++;
+    FSI_COUNT(loop, conns_begun, 1);
+    if (!loop->stopping && fsi_io_connect(&loop->io, &conn->chan, &at->to, NULL, &error) == FSI_PENDING) {
+        fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + conn->tcp->desc.connect_timeout_ms);
+        return;
+    }
+    conn->raw.why = (uint8_t) - (loop->stopping ? FSV_ERR_STATE : fsi_sock_refusal(error));
+    fsi_tcp_over(conn);
+    conn->state = FSI_CONN_CLOSE;
+    fsi_chan_closed(&conn->chan); // there is no socket to close
+}
+#else
+FSI_PRIVATE void fsi_tcp_dial(fsi_loop *loop, fsi_conn *conn)
+{
+    (void)loop;
+    (void)conn;
+}
+#endif
+
+// ---------------------------------------------------------------------------------------------------------
+// >>task   Public timers: a heap per loop, exact to the millisecond, where the wheel of connections is content with 4.
+//          Only the loop's own thread touches it.
+// ---------------------------------------------------------------------------------------------------------
+
+#define FSI_TASK_BYTES (sizeof(fsi_task) + sizeof(uint32_t))
+#define FSI_TASK_NONE UINT32_MAX
+
+FSI_INLINE void fsi_heap_put(fsi_loop *loop, uint32_t at, uint32_t slot)
+{
+    loop->heap[at] = slot;
+    loop->tasks[slot].at = at;
+}
+
+// Brings the entry at `at` to where it belongs, up or down.
+FSI_PRIVATE void fsi_heap_fix(fsi_loop *loop, uint32_t at)
+{
+    uint32_t slot = loop->heap[at];
+    uint64_t due = loop->tasks[slot].due_ms;
+    while (at && loop->tasks[loop->heap[(at - 1) / 2]].due_ms > due) {
+        fsi_heap_put(loop, at, loop->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    for (uint32_t child; (child = 2 * at + 1) < loop->heap_len; at = child) {
+        if (child + 1 < loop->heap_len &&
+            loop->tasks[loop->heap[child + 1]].due_ms < loop->tasks[loop->heap[child]].due_ms)
+            child++;
+        if (loop->tasks[loop->heap[child]].due_ms >= due) break;
+        fsi_heap_put(loop, at, loop->heap[child]);
+    }
+    fsi_heap_put(loop, at, slot);
+}
+
+// Doubles the table. False: out of memory, or 2^30 timers.
+FSI_PRIVATE bool fsi_tasks_grow(fsi_loop *loop)
+{
+    uint32_t old = loop->task_cap, cap = old ? old * 2 : 16;
+    fsi_task *tasks = old < 1u << 30 ? (fsi_task *)fsi_alloc_zero(loop->server, FSI_TASK_BYTES * cap) : NULL;
+    if (!tasks) return false;
+    uint32_t *heap = (uint32_t *)(void *)(tasks + cap);
+    if (old) {
+        memcpy(tasks, loop->tasks, sizeof(fsi_task) * old);
+        memcpy(heap, loop->heap, sizeof(uint32_t) * loop->heap_len);
+        fsi_release(loop->server, loop->tasks, FSI_TASK_BYTES * old);
+    }
+    for (uint32_t i = old; i < cap; i++) tasks[i].at = i + 1 < cap ? i + 1 : FSI_TASK_NONE;
+    loop->tasks = tasks;
+    loop->heap = heap;
+    loop->task_cap = cap;
+    loop->task_free = old;
+    return true;
+}
+
+// Its slot; FSI_TASK_NONE: out of memory.
+FSI_PRIVATE uint32_t fsi_task_add(fsi_loop *loop, uint64_t due_ms, uint64_t every_ms, fsv_timer_handler handler,
+                                  void *user)
+{
+    if (loop->heap_len == loop->task_cap && !fsi_tasks_grow(loop)) return FSI_TASK_NONE;
+    uint32_t slot = loop->task_free;
+    fsi_task *task = &loop->tasks[slot];
+    loop->task_free = task->at;
+    task->due_ms = due_ms;
+    task->every_ms = every_ms;
+    task->handler = handler;
+    task->user = user;
+    loop->heap[loop->heap_len] = slot;
+    fsi_heap_fix(loop, loop->heap_len++);
+    return slot;
+}
+
+FSI_PRIVATE void fsi_task_remove(fsi_loop *loop, uint32_t slot)
+{
+    fsi_task *task = &loop->tasks[slot];
+    uint32_t at = task->at, last = loop->heap[--loop->heap_len];
+    if (last != slot) {
+        fsi_heap_put(loop, at, last);
+        fsi_heap_fix(loop, at);
+    }
+    task->handler = NULL;
+    task->generation++;
+    task->at = loop->task_free;
+    loop->task_free = slot;
+}
+
+// Until the next one is due, by the clock as it is now: callbacks may have taken a while since the turn began.
+FSI_PRIVATE uint64_t fsi_task_wait_us(const fsi_loop *loop)
+{
+    uint64_t due_us = loop->tasks[loop->heap[0]].due_ms * 1000, now_us = fsi_clock_ns() / 1000;
+    return due_us > now_us ? due_us - now_us : 0;
+}
+
+// Calls those that are due, each at most once in a turn, however late it is. The table may grow and the timer may be
+// stopped meanwhile: nothing of it is touched after its call.
+FSI_PRIVATE void fsi_tasks_run(fsi_loop *loop)
+{
+    for (uint32_t left = loop->heap_len; left && loop->heap_len; left--) {
+        uint32_t slot = loop->heap[0];
+        fsi_task *task = &loop->tasks[slot];
+        if (task->due_ms > loop->now_ms) return;
+        fsv_timer_handler handler = task->handler;
+        void *user = task->user;
+        fsv_timer timer;
+        timer.server = loop->server;
+        timer.loop = loop->index;
+        timer.slot = slot;
+        timer.generation = task->generation;
+        if (task->every_ms) { // counted from when it was due, not from now: it does not drift; what was missed is skipped
+            task->due_ms += ((loop->now_ms - task->due_ms) / task->every_ms + 1) * task->every_ms;
+            fsi_heap_fix(loop, 0);
+        } else {
+            fsi_task_remove(loop, slot);
+        }
+        handler(timer, user);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // >>loop   A turn: wait, then connections that are ready, those whose budget was spent, the inbox, timers, moves;
 //          then memory of what was closed returns. A turn is a function; only its wait blocks.
 // ---------------------------------------------------------------------------------------------------------
@@ -4893,11 +5620,27 @@ FSI_PRIVATE void fsi_loop_wake(fsi_loop *loop)
 FSI_PRIVATE void fsi_loop_send(fsi_loop *loop, fsi_msg_kind kind, void *ptr)
 {
     fsi_msg msg;
+    memset(&msg, 0, sizeof msg);
     msg.kind = (uint32_t)kind;
     msg.number = 0;
     msg.ptr = ptr;
     while (!fsi_queue_push(&loop->inbox, msg)) continue;
     fsi_loop_wake(loop);
+}
+
+// Any thread that is no part of the loop's own work: FSV_OK, or FSV_ERR_FULL, or FSV_ERR_CLOSED once the loop has
+// ended. It counts itself in first, so that a loop that ends can wait for those who are in here; after FSV_OK the
+// message is the loop's, and the loop takes it before it ends.
+FSI_PRIVATE fsv_result fsi_loop_post(fsi_loop *loop, fsi_msg msg)
+{
+    fsv_result result = FSV_ERR_CLOSED;
+    if (!(fsi_add32(&loop->posters, 1) & FSI_LOOP_ENDED)) {
+        result = fsi_loop_reserve(loop) ? FSV_OK : FSV_ERR_FULL;
+        while (result == FSV_OK && !fsi_queue_push(&loop->inbox, msg)) continue;
+        if (result == FSV_OK) fsi_loop_wake(loop);
+    }
+    if (fsi_add32(&loop->posters, (uint32_t)-1) & FSI_LOOP_ENDED) fsi_loop_wake(loop); // it waits for us
+    return result;
 }
 
 FSI_PRIVATE void fsi_loop_clock(fsi_loop *loop)
@@ -4919,10 +5662,8 @@ FSI_PRIVATE fsi_conn *fsi_loop_adopt(fsi_loop *loop, int fd)
 {
     fsi_conn *conn = fsi_conn_get(loop);
     if (!conn) return NULL;
-    uint32_t slot = conn->slot, generation = conn->generation;
-    memset(conn, 0, sizeof *conn);
-    conn->slot = slot;
-    conn->generation = generation;
+    memset(conn, 0, offsetof(fsi_conn, slot));
+    fsi_store32(&conn->out_queued, 0);
     fsi_chan_init(&conn->chan, FSI_CHAN_CONN);
     conn->chan.fd = fd;
     conn->loop = loop;
@@ -4983,13 +5724,29 @@ FSI_PRIVATE void fsi_loop_listen(fsi_loop *loop)
 static bool fsi_model_has_room(fsi_loop *loop, const fsi_chan *listener); // upcalls, in >>worker
 static bool fsi_model_place(fsi_loop *loop, int fd);
 
+// One connection less. The last one that was open wakes the loops that wait for it to end themselves.
+FSI_PRIVATE void fsi_server_conn_gone(fsv_server *server)
+{
+    if (fsi_add32(&server->conns_open, (uint32_t)-1) == 1 && fsi_load32(&server->stop))
+        for (uint32_t i = 0; i < server->loop_count; i++) fsi_loop_wake(&server->loops[i]);
+}
+
+// An accepted socket that nobody can serve.
+FSI_COLD void fsi_loop_drop(fsi_loop *loop, int fd)
+{
+    fsi_log(loop->server, 0, "accept_failed", errno, "no memory, event or thread for a connection, it was closed");
+    close(fd);
+    fsi_server_conn_gone(loop->server);
+}
+
 // Accepts at most max connections from a listener, its own or another loop's. Returns how many.
 FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, uint32_t max)
 {
     fsv_server *server = loop->server;
+    const fsi_tcp *tcp = ((const fsi_listener *)(const void *)listener)->tcp;
     uint32_t n = 0;
     while (n < max) {
-        if (FSI_UNLIKELY(server->desc.model) && !fsi_model_has_room(loop, listener)) break;
+        if (FSI_UNLIKELY(server->desc.model) && !tcp && !fsi_model_has_room(loop, listener)) break;
         int fd = fsi_io_accept(listener);
         if (fd == FSI_PENDING) break;
         if (fd == FSI_EMPTY) {
@@ -4999,12 +5756,15 @@ FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, u
         n++;
         if (fd < 0) continue;
         uint32_t open = fsi_add32(&server->conns_open, 1);
+        fsi_conn *conn;
         if (open >= server->desc.conns_max) {
-            fsi_loop_turn_away(loop, fd, open >= server->desc.conns_max + FSI_SPARE_CONNS);
-        } else if (server->desc.model ? !fsi_model_place(loop, fd) : !fsi_loop_adopt(loop, fd)) {
-            fsi_add32(&server->conns_open, (uint32_t)-1);
-            fsi_log(server, 0, "accept_failed", errno, "no memory or event for a connection, it was closed");
-            close(fd);
+            fsi_loop_turn_away(loop, fd, tcp || open >= server->desc.conns_max + FSI_SPARE_CONNS);
+        } else if (server->desc.model && !tcp) {
+            if (!fsi_model_place(loop, fd)) fsi_loop_drop(loop, fd);
+        } else if ((conn = fsi_loop_adopt(loop, fd)) != NULL) {
+            if (tcp) fsi_tcp_begin(conn, tcp, loop->index);
+        } else {
+            fsi_loop_drop(loop, fd);
         }
     }
     return n;
@@ -5066,26 +5826,45 @@ FSI_PRIVATE void fsi_loop_take(fsi_loop *loop, fsi_conn *conn)
 static void fsi_pool_retry(fsi_loop *loop); // upcalls, in >>worker
 static void fsi_pool_turn_ends(fsi_loop *loop);
 
+// Posts that found the inbox full: connections that such a thread may wait for run, and tell on_drained.
+FSI_COLD void fsi_loop_feed(fsi_loop *loop)
+{
+    for (int level = 0; level < FSI_WHEEL_LEVELS; level++)
+        for (int slot = 0; slot < FSI_WHEEL_SLOTS; slot++) {
+            fsi_timer *head = &loop->wheel.slots[level][slot];
+            for (fsi_timer *timer = head->next; timer != head; timer = timer->next) {
+                fsi_conn *conn = (fsi_conn *)(void *)((char *)timer - offsetof(fsi_conn, timer));
+                if (conn->state == FSI_CONN_TCP && fsi_load32(&conn->starved)) fsi_conn_run_later(conn);
+            }
+        }
+}
+
+// At most an inbox full in a turn: a post that posts again must not keep the loop.
 FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
 {
     fsi_msg msg;
     if (fsi_load32(&loop->woken) == 0) return;
     (void)fsi_swap32(&loop->woken,
                      0); // before looking: who pushes and swaps after this one wakes again, who did before is seen
-    // No more than what stands there now: a handler that answers by its token at once puts the next one in from in here.
+    // No more than what stands there now: a handler that answers by its token at once, or a post that posts again, puts the
+    // next one in from in here.
     for (uint32_t left = fsi_queue_count(&loop->inbox); left && fsi_queue_pop(&loop->inbox, &msg); left--) {
-        switch ((fsi_msg_kind)msg.kind) { // who takes a message off gives its slot back
-        case FSI_MSG_CONN:
-            fsi_loop_unreserve(loop);
-            fsi_loop_take(loop, (fsi_conn *)msg.ptr);
-            break;
+        if (msg.kind != FSI_MSG_JOB && msg.kind != FSI_MSG_STREAM)
+            fsi_loop_unreserve(loop); // those do it by themselves
+        switch ((fsi_msg_kind)msg.kind) {
+        case FSI_MSG_CONN: fsi_loop_take(loop, (fsi_conn *)msg.ptr); break;
         case FSI_MSG_JOB: fsi_conn_hear((fsi_job *)msg.ptr, true); break;
         case FSI_MSG_STREAM: fsi_conn_hear((fsi_job *)msg.ptr, false); break;
+        case FSI_MSG_CALL: msg.call(msg.ptr); break;
+        case FSI_MSG_TCP_DIAL: fsi_tcp_dial(loop, (fsi_conn *)msg.ptr); break;
+        case FSI_MSG_TCP_SEND: fsi_tcp_take(loop, (fsi_out *)msg.ptr, msg.number); break;
+        case FSI_MSG_TCP_DO: fsi_tcp_do_posted((fsi_conn *)msg.ptr, msg.number, (fsi_tcp_op)msg.op); break;
         case FSI_MSG_SOCKET:
-        case FSI_MSG_NONE: fsi_loop_unreserve(loop); break;
+        case FSI_MSG_NONE: break;
         }
     }
     if (loop->jobs_wait) fsi_pool_retry(loop);
+    if (FSI_UNLIKELY(fsi_load32(&loop->starved)) && fsi_swap32(&loop->starved, 0)) fsi_loop_feed(loop);
 }
 
 FSI_PRIVATE void fsi_loop_timers(fsi_loop *loop)
@@ -5093,6 +5872,7 @@ FSI_PRIVATE void fsi_loop_timers(fsi_loop *loop)
     fsi_timer *timer;
     while ((timer = fsi_wheel_next(&loop->wheel, loop->now_ms)) != NULL)
         fsi_conn_timeout((fsi_conn *)(void *)((char *)timer - offsetof(fsi_conn, timer)));
+    if (FSI_UNLIKELY(loop->heap_len)) fsi_tasks_run(loop);
     if (loop->accept_paused && loop->now_ms >= loop->accept_again_ms && !loop->stopping) fsi_loop_listen(loop);
 }
 
@@ -5108,12 +5888,12 @@ FSI_PRIVATE void fsi_loop_bury(fsi_loop *loop)
         fsi_conn_put(loop, conn);
         loop->conns--;
         FSI_COUNT(loop, conns_closed, 1);
-        if (fsi_add32(&server->conns_open, (uint32_t)-1) == 1 && fsi_load32(&server->stop))
-            for (uint32_t i = 0; i < server->loop_count; i++) fsi_loop_wake(&server->loops[i]);
+        fsi_server_conn_gone(server);
     }
 }
 
-// Closes connections of this loop: all of them, or those between requests (fresh ones only with `fresh`).
+// Closes connections of this loop: all of them, or those between requests (fresh ones only with `fresh`) and raw ones
+// with nothing to send.
 FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
 {
     for (int level = 0; level < FSI_WHEEL_LEVELS; level++)
@@ -5123,7 +5903,10 @@ FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
                 next = timer->next;
                 fsi_conn *conn = (fsi_conn *)(void *)((char *)timer - offsetof(fsi_conn, timer));
                 bool idle = conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out;
-                if (all || (idle && (fresh || !conn->fresh))) fsi_conn_close(conn, all && !idle);
+                if (conn->state == FSI_CONN_TCP) idle = !conn->out && fsi_load32(&conn->posted) == 0;
+                if (!all && !(idle && (fresh || !conn->fresh))) continue;
+                if (conn->state == FSI_CONN_TCP) conn->raw.why = (uint8_t)-FSV_ERR_STATE;
+                fsi_conn_close(conn, all && !idle);
             }
         }
 }
@@ -5199,6 +5982,19 @@ FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
     for (uint32_t k = 0; k < server->loop_count; k++) fsi_loop_wake(&server->loops[k]);
 }
 
+// Takes what is in the inbox and lets nothing more in. False: not yet, someone is in the middle of a post, or one
+// has brought work.
+FSI_PRIVATE bool fsi_loop_end(fsi_loop *loop)
+{
+    if (!loop->ending) (void)fsi_add32(&loop->posters, FSI_LOOP_ENDED);
+    loop->ending = true;
+    if (fsi_load32(&loop->posters) != FSI_LOOP_ENDED) return false; // the last of them wakes us
+    fsi_store32(&loop->woken, 1);
+    fsi_loop_inbox(loop); // takes all: nobody adds to it
+    fsi_loop_bury(loop);
+    return fsi_load32(&loop->server->conns_open) == 0;
+}
+
 // True: the loop has ended.
 FSI_PRIVATE bool fsi_loop_stop(fsi_loop *loop)
 {
@@ -5220,7 +6016,7 @@ FSI_PRIVATE bool fsi_loop_stop(fsi_loop *loop)
     fsi_loop_run_list(loop); // passes closed ones on
     fsi_balance_moves(loop);
     fsi_loop_bury(loop);
-    return fsi_load32(&server->listeners_closed) && fsi_load32(&server->conns_open) == 0;
+    return fsi_load32(&server->listeners_closed) && fsi_load32(&server->conns_open) == 0 && fsi_loop_end(loop);
 }
 
 static uint64_t fsi_balance_wait_us(fsi_loop *loop); // upcalls, in >>balance
@@ -5232,14 +6028,15 @@ FSI_PRIVATE uint64_t fsi_loop_wait_us(fsi_loop *loop)
 {
     if (loop->run_list || fsi_load32(&loop->woken)) return 0;
     uint64_t now = loop->now_ms, until = UINT64_MAX, rest;
+    uint64_t task = loop->heap_len ? fsi_task_wait_us(loop) : UINT64_MAX;
     uint32_t wait = fsi_wheel_wait_ms(&loop->wheel, now);
     if (wait != UINT32_MAX) until = now + wait;
     if (loop->accept_paused && !loop->stopping && loop->accept_again_ms < until) until = loop->accept_again_ms;
     if (loop->stopping && loop->drain_due_ms < until) until = loop->drain_due_ms;
     if (loop->stopping && loop->fresh_due_ms < until) until = loop->fresh_due_ms;
-    if (until == UINT64_MAX) return UINT64_MAX;
-    rest = until > now ? until - now : 0;
-    return rest * 1000;
+    if (until == UINT64_MAX) return task;
+    rest = until > now ? (until - now) * 1000 : 0;
+    return rest < task ? rest : task;
 }
 
 // One turn. False: stopped, drained, nothing left.
@@ -5301,13 +6098,19 @@ FSI_PRIVATE bool fsi_loop_init(fsi_loop *loop, fsv_server *server, uint32_t inde
 FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
-    if (!server) return; // the inbox is empty: a loop ends only when no connection is open, moving ones included
+    if (!server) return;
+    loop->stopping = true;
+    fsi_store64(&loop->thread, fsi_thread_self()); // callbacks find it as they know it
+    if (loop->inbox.cells)
+        (void)fsi_loop_end(loop); // of a loop that has ended it is empty, since nobody posts any more
     if (loop->wheel.slots[0][0].next) fsi_loop_close_conns(loop, true, true);
     fsi_loop_run_list(loop);
     fsi_balance_moves(loop);
     fsi_loop_bury(loop);
+    fsi_store64(&loop->thread, 0);
     fsi_io_free(&loop->io);
     fsi_blocks_free(loop);
+    fsi_release(server, loop->tasks, FSI_TASK_BYTES * (size_t)loop->task_cap);
     fsi_queue_free(&loop->inbox, server);
     if (loop->listeners) fsi_release(server, loop->listeners, sizeof(fsi_listener) * FSI_ADDRESSES_MAX);
     fsi_release(server, loop->path, server->desc.head_bytes_max + 1);
@@ -5763,9 +6566,7 @@ FSI_PRIVATE void fsi_loop_serve(fsi_loop *loop, int fd)
 {
     fsi_loop_clock(loop);
     if (!fsi_loop_adopt(loop, fd)) {
-        (void)fsi_add32(&loop->server->conns_open, (uint32_t)-1);
-        fsi_log(loop->server, 0, "accept_failed", errno, "no memory or event for a connection, it was closed");
-        close(fd);
+        fsi_loop_drop(loop, fd);
         return;
     }
     fsi_fence();
@@ -5793,14 +6594,14 @@ FSI_PRIVATE bool fsi_worker_step(fsi_worker *worker)
 FSI_PRIVATE void fsi_worker_main(void *arg)
 {
     fsi_worker *worker = (fsi_worker *)arg;
-    worker->self = pthread_self();
-    fsi_store32(&worker->running, 1);
+    fsi_store64(&worker->thread_self, fsi_thread_self());
+    if (worker->loop) fsi_store64(&worker->loop->thread, fsi_thread_self());
     for (;;) {
         if (fsi_worker_step(worker)) continue;
         if (fsi_load32(&worker->server->pool.stop)) break;
         fsi_worker_sleep(worker);
     }
-    fsi_store32(&worker->running, 0);
+    fsi_store64(&worker->thread_self, 0);
 }
 
 // Lets the workers end when the queues are empty, and waits for them. The lanes stay until fsi_pool_free.
@@ -5913,10 +6714,9 @@ FSI_PRIVATE void fsi_crew_main(void *arg)
 {
     fsi_server_thread *mine = (fsi_server_thread *)arg;
     fsv_server *server = mine->loop.server;
-    mine->loop.self = pthread_self();
-    fsi_store32(&mine->loop.running, 1);
+    fsi_store64(&mine->loop.thread, fsi_thread_self());
     fsi_loop_serve(&mine->loop, mine->fd);
-    fsi_store32(&mine->loop.running, 0);
+    fsi_store64(&mine->loop.thread, 0);
     fsi_lock_take(&server->crew.lock);
     mine->next = server->crew.done;
     server->crew.done = mine;
@@ -6143,6 +6943,221 @@ FSI_PRIVATE fsv_result fsi_token_reply(fsv_token token, uint32_t status, const c
 }
 
 // ---------------------------------------------------------------------------------------------------------
+// >>handle   What any thread may do with a raw connection. A handle is a slot and a generation. On the connection's
+//            own loop a call acts at once. Anywhere else it becomes a message to that loop, which looks at the
+//            generation again when it arrives; of the connection only the atomic part is touched here.
+//
+//            Bytes that are on their way count in conn->posted until they stand in the queue and count there, so that
+//            both together stay below out_bytes_max, whoever sends. Who finds no room says so in conn->starved and
+//            looks again: either it sees that there is room by now, or the loop sees that someone waits for it.
+// ---------------------------------------------------------------------------------------------------------
+
+// True on the thread that runs the loop right now.
+FSI_INLINE bool fsi_loop_is_here(const fsi_loop *loop)
+{
+    return fsi_load64(&loop->thread) == fsi_thread_self();
+}
+
+// Its connection and the loop that owns it; NULL: it has ended.
+FSI_PRIVATE fsi_conn *fsi_tcp_find(fsv_tcp tcp, fsi_loop **loop)
+{
+    if (!tcp.server || tcp.slot / FSI_SLAB_CONNS >= fsi_load32(&tcp.server->slab_count)) return NULL;
+    fsi_conn *conn = (fsi_conn *)tcp.server->slabs[tcp.slot / FSI_SLAB_CONNS] + tcp.slot % FSI_SLAB_CONNS;
+    if (fsi_load32(&conn->generation) != tcp.generation) return NULL;
+    *loop = &tcp.server->loops[fsi_load32(&conn->home) & ((1u << FSI_HOME_BITS) - 1)];
+    return conn;
+}
+
+// For calls that belong to the loop's thread: NULL on any other, too; *result says which it is.
+FSI_PRIVATE fsi_conn *fsi_tcp_find_here(fsv_tcp tcp, fsv_result *result)
+{
+    fsi_loop *loop;
+    fsi_conn *conn = fsi_tcp_find(tcp, &loop);
+    *result = !conn ? FSV_ERR_CLOSED : fsi_loop_is_here(loop) ? FSV_OK : FSV_ERR_STATE;
+    return *result == FSV_OK ? conn : NULL;
+}
+
+FSI_PRIVATE fsv_result fsi_tcp_ask(fsv_tcp tcp, fsi_tcp_op op)
+{
+    fsi_loop *loop;
+    fsi_conn *conn = fsi_tcp_find(tcp, &loop);
+    if (!conn) return FSV_ERR_CLOSED;
+    if (fsi_loop_is_here(loop)) {
+        if (conn->raw.over) return FSV_ERR_CLOSED;
+        fsi_tcp_do(conn, op);
+        return FSV_OK;
+    }
+    fsi_msg msg;
+    memset(&msg, 0, sizeof msg);
+    msg.kind = FSI_MSG_TCP_DO;
+    msg.number = tcp.generation;
+    msg.ptr = conn;
+    msg.op = (uint32_t)op;
+    return fsi_loop_post(loop, msg);
+}
+
+// Counts bytes that are to be posted. False: they do not fit, and on_drained will follow.
+FSI_PRIVATE bool fsi_tcp_claim(fsi_conn *conn, uint32_t len, size_t max)
+{
+    for (;;) {
+        size_t before = fsi_add32(&conn->posted, len);
+        if (before + fsi_load32(&conn->out_queued) + len <= max) return true;
+        (void)fsi_add32(&conn->posted, 0u - len);
+        fsi_store32(&conn->starved, 1);
+        fsi_fence();
+        before = fsi_load32(&conn->posted);
+        if (before + fsi_load32(&conn->out_queued) + len > max) return false;
+    }
+}
+
+// A block for the queue, as fsi_out_append makes it, but of memory that any thread may take. NULL: out of memory.
+FSI_PRIVATE fsi_out *fsi_tcp_block(const fsv_server *server, const char *data, size_t len, bool keep_ptr,
+                                   fsv_release_handler release, void *user)
+{
+    size_t bytes = sizeof(fsi_out) + (keep_ptr ? 0 : len);
+    uint32_t k = fsi_block_class(bytes);
+    if (k < FSI_BLOCK_CLASSES) bytes = (size_t)256 << k; // so that the loop may keep it
+    fsi_out *out = (fsi_out *)fsi_alloc(server, bytes);
+    if (!out) return NULL;
+    memset(out, 0, sizeof *out);
+    out->bytes = bytes;
+    out->len = len;
+    if (keep_ptr) {
+        out->ptr = data;
+        out->release = release ? release : fsi_release_nothing;
+        out->release_user = user;
+        return out;
+    }
+    memcpy(out + 1, data, len);
+    out->ptr = (const char *)(out + 1);
+    out->end = len;
+    return out;
+}
+
+// Sends from another thread. Unless it says FSV_OK, the caller still has what it gave.
+FSI_PRIVATE fsv_result fsi_tcp_post(fsi_loop *loop, fsi_conn *conn, uint32_t generation, const char *data, size_t len,
+                                    bool keep_ptr, fsv_release_handler release, void *user)
+{
+    size_t max = fsi_tcp_out_max(conn);
+    if (len > max) return FSV_ERR_LIMIT;
+    if (!fsi_tcp_claim(conn, (uint32_t)len, max)) return FSV_ERR_FULL;
+    fsi_out *out = fsi_tcp_block(loop->server, data, len, keep_ptr, release, user);
+    fsv_result result = out ? FSV_OK : FSV_ERR_MEMORY;
+    if (out) {
+        fsi_msg msg;
+        memset(&msg, 0, sizeof msg);
+        msg.kind = FSI_MSG_TCP_SEND;
+        msg.number = generation;
+        msg.ptr = out;
+        out->next = (fsi_out *)(void *)conn; // on its way; fsi_tcp_take puts it right
+        result = fsi_loop_post(loop, msg);
+    }
+    if (result == FSV_OK) return FSV_OK;
+    if (out) fsi_release(loop->server, out, out->bytes);
+    (void)fsi_add32(&conn->posted, 0u - (uint32_t)len);
+    if (result != FSV_ERR_FULL) return result;
+    fsi_store32(&conn->starved, 1); // the inbox is full: when the loop has emptied it, on_drained
+    fsi_store32(&loop->starved, 1);
+    fsi_loop_wake(loop);
+    return FSV_ERR_FULL;
+}
+
+FSI_PRIVATE fsv_result fsi_tcp_send_any(fsv_tcp tcp, const char *data, size_t len, bool keep_ptr,
+                                        fsv_release_handler release, void *user)
+{
+    fsi_loop *loop;
+    fsi_conn *conn = fsi_tcp_find(tcp, &loop);
+    if (conn && fsi_loop_is_here(loop)) {
+        if (conn->raw.over) conn = NULL; // in its on_closed
+        // What this thread has posted before, between two polls, must not be overtaken.
+        if (conn && len && fsi_load32(&conn->posted) == 0)
+            return fsi_tcp_send(conn, data, len, keep_ptr, release, user);
+    }
+    fsv_result result = !conn ? FSV_ERR_CLOSED : !len ? FSV_OK : FSV_ERR_FULL;
+    if (conn && len) result = fsi_tcp_post(loop, conn, tcp.generation, data, len, keep_ptr, release, user);
+    if ((result != FSV_OK || !len) && release) release((void *)(uintptr_t)data, user);
+    return result;
+}
+
+FSI_PRIVATE void fsi_tcp_desc_complete(fsv_tcp_desc *desc, const fsv_server *server)
+{
+    if (desc->out_bytes_max == 0) desc->out_bytes_max = server->desc.out_bytes_max;
+    if (desc->out_bytes_max > FSI_TCP_OUT_MAX) desc->out_bytes_max = FSI_TCP_OUT_MAX;
+    if (desc->idle_timeout_ms == 0) desc->idle_timeout_ms = server->desc.idle_timeout_ms;
+    if (desc->connect_timeout_ms == 0) desc->connect_timeout_ms = 10000;
+}
+
+FSI_PRIVATE fsi_tcp *fsi_tcp_new(const fsv_server *server, const fsv_tcp_desc *desc, size_t bytes)
+{
+    fsi_tcp *tcp = (fsi_tcp *)fsi_alloc_zero(server, bytes);
+    if (!tcp) return NULL;
+    tcp->desc = *desc;
+    tcp->bytes = bytes;
+    fsi_tcp_desc_complete(&tcp->desc, server);
+    return tcp;
+}
+
+#if FSI_CLIENT
+// "1.2.3.4:80", "[::1]:80", "localhost:80" (127.0.0.1), "unix:/path".
+FSI_PRIVATE bool fsi_tcp_address(const char *text, fsi_sockaddr *at)
+{
+    uint32_t port = 0;
+    if (strncmp(text, "unix:", 5) == 0) {
+#if FSI_UNIX
+        return fsi_sockaddr_unix(at, text + 5);
+#else
+        return false;
+#endif
+    }
+    if (strncmp(text, "localhost:", 10) == 0) {
+        if (!fsi_sockaddr_parse(text + 9, at, &port) || at->len) return false;
+        fsi_sockaddr_v4(at, 0x7f000001, port);
+    } else if (!fsi_sockaddr_parse(text, at, &port))
+        return false;
+    return at->len && port;
+}
+
+// Gives a new connection to the loop. conns_open counts it already; if this fails, the caller undoes that.
+FSI_PRIVATE fsv_result fsi_tcp_connect(fsi_loop *loop, const fsi_sockaddr *to, const fsv_tcp_desc *desc, fsv_tcp *out)
+{
+    fsv_server *server = loop->server;
+    fsi_conn *conn = fsi_dialer_get(server);
+    if (!conn) return FSV_ERR_MEMORY;
+    fsi_tcp_to *at = (fsi_tcp_to *)(void *)fsi_tcp_new(server, desc, sizeof(fsi_tcp_to));
+    fsv_result result = FSV_ERR_MEMORY;
+    if (at) {
+        at->tcp.once = true;
+        at->to = *to;
+        memset(conn, 0, offsetof(fsi_conn, slot));
+        fsi_store32(&conn->out_queued, 0);
+        fsi_chan_init(&conn->chan, FSI_CHAN_CONN);
+        fsi_tcp_begin(conn, &at->tcp, loop->index);
+        conn->raw.connecting = true;
+        out->server = server;
+        out->slot = conn->slot;
+        out->generation = conn->generation;
+        fsi_msg msg;
+        memset(&msg, 0, sizeof msg);
+        msg.kind = FSI_MSG_TCP_DIAL;
+        msg.ptr = conn;
+        result = fsi_loop_post(loop, msg);
+        if (result == FSV_OK) return FSV_OK;
+        fsi_release(server, at, sizeof *at);
+    }
+    fsi_dialer_put(server, conn);
+    return result;
+}
+#endif
+
+// May this thread touch the loop's timers: it runs the loop, or nobody does and it may be the one that will.
+FSI_PRIVATE bool fsi_loop_is_mine(fsi_loop *loop)
+{
+    uint32_t life = fsi_load32(&loop->server->life);
+    if (fsi_loop_is_here(loop)) return true;
+    return life == FSI_LIFE_NEW || (life == FSI_LIFE_POLL && !fsi_load32(&loop->server->inside));
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // >>server   Completing the desc, listeners, threads, the end.
 // ---------------------------------------------------------------------------------------------------------
 
@@ -6235,12 +7250,17 @@ FSI_PRIVATE void fsi_server_clamp_conns(fsv_server *server)
 // A server that was polled may end with requests away: their connections close, handlers that run are waited for.
 FSI_PRIVATE void fsi_server_bring_home(fsv_server *server)
 {
-    for (uint32_t i = 0; i < server->loop_count; i++)
-        if (server->loops[i].wheel.slots[0][0].next) fsi_loop_close_conns(&server->loops[i], true, true);
+    for (uint32_t i = 0; i < server->loop_count; i++) {
+        fsi_loop *loop = &server->loops[i];
+        loop->stopping = true;
+        fsi_store64(&loop->thread, fsi_thread_self()); // callbacks find it as they know it
+        if (loop->wheel.slots[0][0].next) fsi_loop_close_conns(loop, true, true);
+    }
     fsi_pool_stop(server);
     for (uint32_t i = 0; i < server->loop_count; i++) {
         fsi_pool_retry(&server->loops[i]); // those whose connection has gone come home
         if (server->loops[i].inbox.cells) fsi_loop_inbox(&server->loops[i]);
+        fsi_store64(&server->loops[i].thread, 0);
     }
     fsi_pool_free(server);
 }
@@ -6265,6 +7285,10 @@ FSI_PRIVATE void fsi_server_release(fsv_server *server)
     fsi_release(server, server->threads, sizeof(fsi_thread) * server->loop_count);
     fsi_release(server, server->cpus, sizeof(fsi_cpu) * CPU_SETSIZE);
     fsi_node_free(server, server->root);
+    for (fsi_tcp *tcp = server->tcps, *next; tcp; tcp = next) {
+        next = tcp->next;
+        fsi_release(server, tcp, tcp->bytes);
+    }
     if (server->lock_made) (void)pthread_mutex_destroy(&server->lock);
     fsv_server_desc desc = server->desc; // the allocator outlives its struct
     if (desc.release)
@@ -6284,7 +7308,7 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     server->slab_max = (uint32_t)(((uint64_t)desc->conns_max + FSI_SPARE_CONNS +
                                    (uint64_t)fsv_server_loops(server) * 3 * FSI_SLAB_CONNS) /
                                       FSI_SLAB_CONNS +
-                                  2);
+                                  3);
     server->loops = (fsi_loop *)fsi_alloc_zero(server, sizeof(fsi_loop) * server->loop_count);
     if (!server->loops) return FSV_ERR_MEMORY;
     for (uint32_t i = 0; i < server->loop_count; i++) server->loops[i].io.fd = server->loops[i].io.wake.fd = -1;
@@ -6475,14 +7499,13 @@ FSI_PRIVATE fsv_result fsi_server_listen_text(fsv_server *server, const char *te
 FSI_PRIVATE void fsi_loop_main(void *arg)
 {
     fsi_loop *loop = (fsi_loop *)arg;
-    loop->self = pthread_self();
-    fsi_store32(&loop->running, 1);
+    fsi_store64(&loop->thread, fsi_thread_self());
     if (loop->cpu >= 0 && !fsi_affinity_pin(loop->cpu))
         fsi_log(loop->server, 1, "pin_failed", errno, "loop %u is not pinned to CPU %d", loop->index, loop->cpu);
     fsi_loop_clock(loop);
     fsi_loop_listen(loop);
     while (fsi_loop_turn(loop, UINT64_MAX)) continue;
-    fsi_store32(&loop->running, 0);
+    fsi_store64(&loop->thread, 0);
 }
 
 // Waits for the loops, and then for the workers: no job is left then.
@@ -6530,11 +7553,11 @@ FSI_PRIVATE bool fsi_server_is_mine(fsv_server *server)
 {
     for (uint32_t i = 0; i < fsi_pool_size(server); i++) {
         const fsi_worker *worker = &server->pool.workers[i];
-        if (fsi_load32(&worker->running) && pthread_equal(worker->self, pthread_self())) return true;
+        if (fsi_load64(&worker->thread_self) == fsi_thread_self()) return true;
     }
     const fsi_loop *loop;
     for (uint32_t i = 0; (loop = fsi_server_loop(server, i)) != NULL; i++)
-        if (fsi_load32(&loop->running) && pthread_equal(loop->self, pthread_self())) return true;
+        if (fsi_loop_is_here(loop)) return true;
     return false;
 }
 
@@ -6713,7 +7736,9 @@ FSV_API fsv_result fsv_server_poll(fsv_server *server, uint32_t timeout_ms)
     }
     fsi_loop_clock(loop);
     if (first) fsi_loop_listen(loop);
+    fsi_store64(&loop->thread, fsi_thread_self());
     bool lives = fsi_loop_turn(loop, timeout_ms == UINT32_MAX ? UINT64_MAX : (uint64_t)timeout_ms * 1000);
+    fsi_store64(&loop->thread, 0);
     if (!lives) {
         fsi_pool_stop(server);
         fsi_server_close_listeners(server);
@@ -7262,6 +8287,166 @@ FSV_API fsv_result fsv_token_end(fsv_token token)
 FSV_API void fsv_token_drop(fsv_token token)
 {
     if (token.server) (void)fsi_token_finish(token, true);
+}
+
+// ---- raw TCP
+
+FSV_API fsv_result fsv_server_listen_tcp(fsv_server *server, const char *address, const fsv_tcp_desc *desc)
+{
+    if (!server || !address || !desc || !desc->on_data) return FSV_ERR_ARGUMENT;
+    if (fsi_load32(&server->life) != FSI_LIFE_NEW) return FSV_ERR_STATE;
+    fsi_tcp *tcp = fsi_tcp_new(server, desc, sizeof *tcp);
+    if (!tcp) return FSV_ERR_MEMORY;
+    uint32_t before = server->address_count;
+    fsv_result result = fsi_server_listen_checked(server, address, false);
+    if (result != FSV_OK) {
+        fsi_release(server, tcp, tcp->bytes);
+        return result;
+    }
+    tcp->next = server->tcps;
+    server->tcps = tcp;
+    for (uint32_t i = before; i < server->address_count; i++)
+        for (uint32_t k = 0; k < server->loop_count; k++) server->loops[k].listeners[i].tcp = tcp;
+    return FSV_OK;
+}
+
+FSV_API fsv_result fsv_tcp_connect(fsv_server *server, uint32_t loop, const char *address, const fsv_tcp_desc *desc,
+                                   fsv_tcp *out)
+{
+    if (!server || loop >= server->loop_count || !address || !desc || !desc->on_data || !out) return FSV_ERR_ARGUMENT;
+    memset(out, 0, sizeof *out);
+#if FSI_CLIENT
+    fsi_sockaddr to;
+    if (!fsi_tcp_address(address, &to)) return FSV_ERR_ADDRESS;
+    fsv_result result = fsi_load32(&server->stop) ? FSV_ERR_CLOSED : FSV_ERR_LIMIT;
+    if (fsi_add32(&server->conns_open, 1) < server->desc.conns_max && result == FSV_ERR_LIMIT)
+        result = fsi_tcp_connect(&server->loops[loop], &to, desc, out);
+    if (result == FSV_OK) return FSV_OK;
+    fsi_server_conn_gone(server);
+    memset(out, 0, sizeof *out);
+    return result;
+#else
+    return FSV_ERR_UNSUPPORTED;
+#endif
+}
+
+FSV_API fsv_result fsv_tcp_send(fsv_tcp tcp, const void *data, size_t len)
+{
+    if (len && !data) return FSV_ERR_ARGUMENT;
+    return fsi_tcp_send_any(tcp, (const char *)data, len, false, NULL, NULL);
+}
+
+FSV_API fsv_result fsv_tcp_send_owned(fsv_tcp tcp, const void *data, size_t len, fsv_release_handler release,
+                                      void *release_user)
+{
+    if (len && !data) {
+        if (release) release(NULL, release_user);
+        return FSV_ERR_ARGUMENT;
+    }
+    return fsi_tcp_send_any(tcp, (const char *)data, len, true, release, release_user);
+}
+
+FSV_API fsv_result fsv_tcp_shut(fsv_tcp tcp)
+{
+    return fsi_tcp_ask(tcp, FSI_TCP_SHUT);
+}
+
+FSV_API fsv_result fsv_tcp_close(fsv_tcp tcp)
+{
+    return fsi_tcp_ask(tcp, FSI_TCP_CLOSE);
+}
+
+FSV_API fsv_result fsv_tcp_abort(fsv_tcp tcp)
+{
+    return fsi_tcp_ask(tcp, FSI_TCP_ABORT);
+}
+
+FSV_API fsv_result fsv_tcp_pause(fsv_tcp tcp)
+{
+    return fsi_tcp_ask(tcp, FSI_TCP_PAUSE);
+}
+
+FSV_API fsv_result fsv_tcp_resume(fsv_tcp tcp)
+{
+    return fsi_tcp_ask(tcp, FSI_TCP_RESUME);
+}
+
+FSV_API fsv_result fsv_tcp_set_user(fsv_tcp tcp, void *user)
+{
+    fsv_result result;
+    fsi_conn *conn = fsi_tcp_find_here(tcp, &result);
+    if (conn) conn->raw.user = user;
+    return result;
+}
+
+FSV_API void *fsv_tcp_user(fsv_tcp tcp)
+{
+    fsv_result result;
+    fsi_conn *conn = fsi_tcp_find_here(tcp, &result);
+    return conn ? conn->raw.user : NULL;
+}
+
+FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size)
+{
+    fsi_sockaddr at;
+    char text[80];
+    fsv_result result;
+    fsi_conn *conn = fsi_tcp_find_here(tcp, &result);
+    if (!conn) return result;
+    if (conn->chan.fd < 0 || !fsi_sock_peer(conn->chan.fd, &at)) return FSV_ERR_CLOSED;
+    size_t len = fsi_sockaddr_text(&at, text, sizeof text);
+    return fsi_copy_out(out, size, text, len);
+}
+
+// ---- posts and timers
+
+FSV_API uint32_t fsv_loop_current(const fsv_server *server)
+{
+    for (uint32_t i = 0; server && i < server->loop_count; i++)
+        if (fsi_loop_is_here(&server->loops[i])) return i;
+    return UINT32_MAX;
+}
+
+FSV_API fsv_result fsv_loop_post(fsv_server *server, uint32_t loop, fsv_task_handler handler, void *user)
+{
+    fsi_msg msg;
+    if (!server || loop >= server->loop_count || !handler) return FSV_ERR_ARGUMENT;
+    memset(&msg, 0, sizeof msg);
+    msg.kind = FSI_MSG_CALL;
+    msg.ptr = user;
+    msg.call = handler;
+    return fsi_loop_post(&server->loops[loop], msg);
+}
+
+FSV_API fsv_result fsv_timer_start(fsv_server *server, uint32_t loop, uint32_t first_ms, uint32_t every_ms,
+                                   fsv_timer_handler handler, void *user, fsv_timer *timer)
+{
+    if (!server || loop >= server->loop_count || !handler) return FSV_ERR_ARGUMENT;
+    fsi_loop *at = &server->loops[loop];
+    if (timer) memset(timer, 0, sizeof *timer);
+    if (!fsi_loop_is_mine(at)) return fsi_load32(&server->life) == FSI_LIFE_ENDED ? FSV_ERR_CLOSED : FSV_ERR_STATE;
+    uint64_t due = (fsi_clock_ns() + 999999) / 1000000 + first_ms; // rounded up: never early
+    uint32_t slot = fsi_task_add(at, due, every_ms, handler, user);
+    if (slot == FSI_TASK_NONE) return FSV_ERR_MEMORY;
+    if (!timer) return FSV_OK;
+    timer->server = server;
+    timer->loop = loop;
+    timer->slot = slot;
+    timer->generation = at->tasks[slot].generation;
+    return FSV_OK;
+}
+
+FSV_API fsv_result fsv_timer_stop(fsv_timer timer)
+{
+    if (!timer.server || timer.loop >= timer.server->loop_count) return FSV_ERR_NOT_FOUND;
+    fsi_loop *loop = &timer.server->loops[timer.loop];
+    if (!fsi_loop_is_mine(loop))
+        return fsi_load32(&timer.server->life) == FSI_LIFE_ENDED ? FSV_ERR_NOT_FOUND : FSV_ERR_STATE;
+    if (timer.slot >= loop->task_cap) return FSV_ERR_NOT_FOUND;
+    const fsi_task *task = &loop->tasks[timer.slot];
+    if (!task->handler || task->generation != timer.generation) return FSV_ERR_NOT_FOUND;
+    fsi_task_remove(loop, timer.slot);
+    return FSV_OK;
 }
 
 #endif // FASTSERVE_IMPLEMENTATION

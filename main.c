@@ -158,7 +158,8 @@ static void demo_stream_close(fsv_request *request, void *user)
     X(conns_rescued, "connections accepted for a stuck loop") X(busy_us, "microseconds that pinned loops were awake") \
     X(jobs, "requests that workers have run") X(jobs_refused, "requests answered 503 because too many waited for a worker") \
     X(job_wait_us, "microseconds that jobs waited for a worker") X(job_run_us, "microseconds that their handlers took") \
-    X(deferred, "answers that were deferred") X(defer_timeouts, "deferred answers that did not come in time")
+    X(deferred, "answers that were deferred") X(defer_timeouts, "deferred answers that did not come in time") \
+    X(conns_begun, "connections begun to other servers")
 // clang-format on
 
 static void demo_stats(fsv_request *request, void *user)
@@ -245,6 +246,24 @@ static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
         *server = NULL;
     }
     return result;
+}
+
+// ---- serve --echo: raw TCP sends back what it gets; what does not fit is offered again when it has drained
+
+static size_t echo_data(fsv_tcp tcp, const char *data, size_t len, void *user)
+{
+    (void)user;
+    if (len) return fsv_tcp_send(tcp, data, len) == FSV_OK ? len : 0;
+    (void)fsv_tcp_shut(tcp); // the peer has ended: so do we, behind the last byte
+    return 0;
+}
+
+static fsv_result echo_listen(fsv_server *server, const char *address)
+{
+    fsv_tcp_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.on_data = echo_data;
+    return fsv_server_listen_tcp(server, address, &desc);
 }
 
 #include "bench.c"
@@ -388,8 +407,8 @@ static const char serve_help[] = "Usage: fastserve serve [options]\n"
                                  "      --max-conns N    open connections                              (65536)\n"
                                  "      --max-head, --max-body BYTES    of a request       (16384, no limit)\n"
                                  "      --head-timeout, --idle-timeout T                         (10s, 60s)\n"
-                                 "      --log FILE|-     access log, Common Log Format and microseconds\n"
-                                 "      --reuseport      share the port with other processes\n"
+                                 "      --log FILE|-     access log; --reuseport: share the port with others\n"
+                                 "      --echo           raw TCP that sends back what it gets: -b -p -t -q --unix\n"
                                  "      --law LAW        a target with known delays, to test load generators:\n"
                                  "                       const:T exp:T uniform:T-T lognormal:MEDIAN/SIGMA\n"
                                  "                       pareto:T/ALPHA, then ,freeze:T/PERIOD ,seed:N ,spin:1\n"
@@ -401,9 +420,10 @@ static const char serve_help[] = "Usage: fastserve serve [options]\n"
 typedef struct serve_options {
     const char *binds[16], *unix_path, *log;
     uint32_t bind_count, port;
-    bool quiet, reuseport, no_pin;
+    bool quiet, reuseport, no_pin, echo;
     bench_law law;  // of no kind: the demo
     char other[32]; // an option that means nothing with a law; empty: none
+    char http[32];  // one that means nothing with --echo
     fsv_server_desc desc;
 } serve_options;
 
@@ -519,10 +539,15 @@ static int serve_option(serve_options *o, const char *name, const char *value)
     return -1;
 }
 
-// Keeps an option in mind that means nothing with --law.
+// Keeps an option in mind that means nothing with --law, or with --echo.
 static void serve_note(serve_options *o, const char *name)
 {
     static const char *const fine[] = {"-b", "--bind", "-l", "--listen", "-p", "--port", "-q", "--quiet", "--law"};
+    static const char *const raw[] = {"-b", "--bind",    "-l",          "--listen",       "-p",      "--port", "--unix",
+                                      "-t", "--threads", "--max-conns", "--idle-timeout", "--no-pin"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof raw / sizeof raw[0]; i++) found = found || !strcmp(name, raw[i]);
+    if (!found) (void)snprintf(o->http, sizeof o->http, "%s", name);
     for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++)
         if (!strcmp(name, fine[i])) return;
     (void)snprintf(o->other, sizeof o->other, "%s", name);
@@ -574,6 +599,8 @@ static int serve_parse(serve_options *o, int argc, char **argv)
             o->reuseport = true;
         else if (!strcmp(arg, "--queue-per-worker"))
             o->desc.queue_per_worker = 1;
+        else if (!strcmp(arg, "--echo"))
+            o->echo = true;
         else if (arg[0] != '-')
             return serve_bad(arg, "serving a folder is not built yet; without one the demo is served");
         else {
@@ -591,6 +618,7 @@ static int serve_parse(serve_options *o, int argc, char **argv)
             if (code >= 0) return code;
         }
     }
+    if (o->echo && o->http[0]) return serve_bad(o->http, "means nothing with --echo");
     return o->law.kind && o->other[0] ? serve_bad(o->other, "means nothing with --law") : -1;
 }
 
@@ -626,7 +654,9 @@ static int serve_listen(fsv_server *server, const serve_options *o, const char *
     if (v6 && !strchr(colon + 1, ':')) return serve_bad("-b", "wants an address without a port; the port goes to -p");
     if (!strcmp(bind, "*")) bind = "";
     (void)snprintf(address, sizeof address, v6 ? "[%.200s]:%u" : "%.200s:%u", bind, o->port);
-    fsv_result result = o->reuseport ? fsv_server_listen_shared(server, address) : fsv_server_listen(server, address);
+    fsv_result result = o->echo        ? echo_listen(server, address)
+                        : o->reuseport ? fsv_server_listen_shared(server, address)
+                                       : fsv_server_listen(server, address);
     if (result == FSV_OK) return -1;
     if (result == FSV_ERR_IN_USE)
         fprintf(stderr,
@@ -645,12 +675,12 @@ static int serve_listen(fsv_server *server, const serve_options *o, const char *
     return 1;
 }
 
-static int serve_listen_unix(fsv_server *server, const char *path)
+static int serve_listen_unix(fsv_server *server, const serve_options *o, const char *path)
 {
     char address[300];
     struct stat info;
     (void)snprintf(address, sizeof address, "unix:%.290s", path);
-    fsv_result result = fsv_server_listen(server, address);
+    fsv_result result = o->echo ? echo_listen(server, address) : fsv_server_listen(server, address);
     if (result == FSV_OK) return -1;
     const char *why = fsv_result_text(result);
     if (strlen(path) > 107)
@@ -668,7 +698,9 @@ static int serve_listen_unix(fsv_server *server, const char *path)
 static void serve_announce(const fsv_server *server, const serve_options *o)
 {
     char address[128], what[160] = "the demo";
+    const char *scheme = o->echo ? "tcp" : "http", *path = o->echo ? "" : "/";
     bool local = true;
+    if (o->echo) (void)snprintf(what, sizeof what, "the echo");
     if (o->law.kind) (void)snprintf(what, sizeof what, "the law %s", o->law.text);
     for (uint32_t i = 0; i < fsv_server_listeners(server); i++) {
         fsv_server_address(server, i, address, sizeof address);
@@ -676,10 +708,10 @@ static void serve_announce(const fsv_server *server, const serve_options *o)
         if (strncmp(address, "unix:", 5) == 0)
             printf("fastserve %s: serving %s at %s\n", fsv_version(), what, address);
         else if (strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0)
-            printf("fastserve %s: serving %s at http://localhost:%u/, and to the network on port %u\n", fsv_version(),
-                   what, fsv_server_port(server, i), fsv_server_port(server, i));
+            printf("fastserve %s: serving %s at %s://localhost:%u%s, and to the network on port %u\n", fsv_version(),
+                   what, scheme, fsv_server_port(server, i), path, fsv_server_port(server, i));
         else
-            printf("fastserve %s: serving %s at http://%s/\n", fsv_version(), what, address);
+            printf("fastserve %s: serving %s at %s://%s%s\n", fsv_version(), what, scheme, address, path);
         if (strncmp(address, "127.", 4) != 0 && strncmp(address, "[::1]", 5) != 0 && strncmp(address, "unix:", 5) != 0)
             local = false;
     }
@@ -753,7 +785,7 @@ static int serve_main(int argc, char **argv)
         fprintf(stderr, "fastserve serve: cannot start: %s\n", fsv_result_text(result));
         return 1;
     }
-    if (o.unix_path) code = serve_listen_unix(serve_server, o.unix_path);
+    if (o.unix_path) code = serve_listen_unix(serve_server, &o, o.unix_path);
     for (uint32_t i = 0; i < o.bind_count && code < 0; i++) code = serve_listen(serve_server, &o, o.binds[i]);
     if (!o.bind_count && !o.unix_path) code = serve_listen(serve_server, &o, "localhost");
     if (code < 0 && o.law.kind) code = serve_law(serve_server, &o.law);

@@ -484,6 +484,12 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
     fsi_chan_closed(chan);
 }
 
+FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
+{
+    const fake_sock *sock = fake_of(chan->fd);
+    return sock && !sock->cut ? 0 : ECONNREFUSED;
+}
+
 #if FSI_CLIENT
 FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, const fsi_sockaddr *from,
                                int *os_error)
@@ -496,12 +502,6 @@ FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *t
     (void)fake_close_fd(chan->fd);
     chan->fd = -1;
     return FSI_FAILED;
-}
-
-FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
-{
-    const fake_sock *sock = fake_of(chan->fd);
-    return sock && !sock->cut ? 0 : ECONNREFUSED;
 }
 
 FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)

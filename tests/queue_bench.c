@@ -159,8 +159,8 @@ static void *produce(void *arg)
     fsi_msg msg = {0, 0, self};
     at_the_gate();
     while (!fsi_load32(&stop)) {
-        msg.flags = (uint32_t)++self->count;
-        self->sum += msg.flags;
+        msg.number = (uint32_t)++self->count;
+        self->sum += msg.number;
         push(msg);
     }
     return NULL;
@@ -175,7 +175,7 @@ static void *consume(void *arg)
         for (uint32_t tries = 0; !now->pop(queue_now, &msg);) wait_a_little(&tries);
         if (msg.kind == STOP) return NULL;
         self->count++;
-        self->sum += msg.flags;
+        self->sum += msg.number;
     }
 }
 

@@ -3,7 +3,8 @@
 //   printf 'GET / HTTP/1.0\r\n\r\n' | raw 127.0.0.1:8080      or unix:PATH
 //
 // Exit: 0 the server ended the connection, 1 usage or no connection, 2 it was reset, 3 nothing came for 10 s.
-// With -h as the first argument it connects, prints a line and then holds the connection until its input ends.
+// With -h as the first argument it connects, prints a line and then holds the connection until its input ends; with -e it
+// ends its direction behind its input.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
@@ -47,7 +48,8 @@ int main(int argc, char **argv)
     char buf[65536];
     ssize_t n;
     int hold = argc == 3 && strcmp(argv[1], "-h") == 0;
-    int fd = argc == 2 || hold ? dial(argv[argc - 1]) : -1;
+    int ends = argc == 3 && strcmp(argv[1], "-e") == 0;
+    int fd = argc == 2 || hold || ends ? dial(argv[argc - 1]) : -1;
     if (fd < 0) {
         fprintf(stderr, "raw: no connection\n");
         return 1;
@@ -61,6 +63,7 @@ int main(int argc, char **argv)
         for (ssize_t at = 0, sent; at < n; at += sent)
             if ((sent = send(fd, buf + at, (size_t)(n - at), 0)) <= 0) return 2;
     if (hold) return 0;
+    if (ends) shutdown(fd, SHUT_WR);
     while ((n = recv(fd, buf, sizeof buf, 0)) > 0) fwrite(buf, 1, (size_t)n, stdout);
     return n == 0 ? 0 : errno == ECONNRESET ? 2 : 3;
 }

@@ -275,6 +275,35 @@ check $? '--law: every -b has a line' "$dir/serve.out"
 stop INT
 check "$status" '--law: SIGINT ends it with status 0' "$dir/serve.err"
 
+# ---- the echo
+
+for mistake in '--echo --max-head 1k' '--log - --echo' '--echo --law exp:1ms' '--reuseport --echo'; do
+    run serve $mistake
+    one_line 'means nothing with --echo'
+    check $? "serve $mistake is a mistake in one line" "$dir/err"
+done
+serve -p 0 -t 2 --no-pin --echo
+at=$(sed -n 's,.*the echo at tcp://,,p' "$dir/serve.out" | head -n 1 | sed 's,^localhost,127.0.0.1,')
+[ -n "$at" ]
+check $? '--echo says where it is' "$dir/serve.out"
+printf 'what is said comes back' | "$dir/raw" -e "$at" >"$dir/reply"
+status=$?
+[ "$status" -eq 0 ] && [ "$(cat "$dir/reply")" = 'what is said comes back' ]
+check $? '--echo sends back what it gets, and ends when the peer does' "$dir/reply"
+for way in '' --close '--size 300000'; do
+    run bench -q -c 3 -n 300 --echo $way "tcp://$at"
+    [ "$status" -eq 0 ] && grep -q '300 requests in' "$dir/out"
+    check $? "bench --echo $way against it: status 0" "$dir/out"
+done
+stop TERM
+check "$status" '--echo: SIGTERM ends it with status 0' "$dir/serve.err"
+serve --unix "$dir/socket" --echo
+printf 'there, too' | "$dir/raw" -e "unix:$dir/socket" >"$dir/reply"
+[ "$(cat "$dir/reply")" = 'there, too' ]
+check $? '--echo --unix serves there' "$dir/serve.out"
+stop INT
+check "$status" '--echo: SIGINT ends it with status 0' "$dir/serve.err"
+
 # ---- signals
 
 serve -p 0

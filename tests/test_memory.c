@@ -406,7 +406,7 @@ static void *taker(void *unused)
             continue;
         }
         fsi_conn *conn = (fsi_conn *)msg.ptr;
-        CHECK_EQ(conn->moved_s, msg.flags);
+        CHECK_EQ(conn->moved_s, msg.number);
         fsi_conn_put(&loops[1], conn);
         i++;
     }
@@ -428,7 +428,7 @@ TEST(conn_drift_between_threads)
         }
         fsi_msg msg;
         msg.kind = FSI_MSG_CONN;
-        msg.flags = conn->moved_s = i++;
+        msg.number = conn->moved_s = i++;
         msg.ptr = conn;
         while (!fsi_queue_push(&handed, msg)) sched_yield();
     }

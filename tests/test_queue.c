@@ -7,11 +7,11 @@
 static fsv_server server; // all zero: malloc and free
 static fsi_queue queue;
 
-static fsi_msg message(uint32_t kind, uint32_t flags, uintptr_t value)
+static fsi_msg message(uint32_t kind, uint32_t number, uintptr_t value)
 {
     fsi_msg msg;
     msg.kind = kind;
-    msg.flags = flags;
+    msg.number = number;
     msg.ptr = (void *)value;
     return msg;
 }
@@ -23,10 +23,10 @@ TEST(queue_empty)
     for (int lap = 0; lap < 10; lap++) {
         fsi_msg msg = message(77, 88, 99);
         CHECK(!fsi_queue_pop(&queue, &msg));
-        CHECK(msg.kind == 77 && msg.flags == 88 && (uintptr_t)msg.ptr == 99);
+        CHECK(msg.kind == 77 && msg.number == 88 && (uintptr_t)msg.ptr == 99);
         CHECK(fsi_queue_push(&queue, message(1, 2, 3)));
         CHECK(fsi_queue_pop(&queue, &msg));
-        CHECK(msg.kind == 1 && msg.flags == 2 && (uintptr_t)msg.ptr == 3); // all of it came over
+        CHECK(msg.kind == 1 && msg.number == 2 && (uintptr_t)msg.ptr == 3); // all of it came over
     }
     fsi_queue_free(&queue, &server);
     CHECK(queue.cells == NULL);
@@ -46,7 +46,7 @@ TEST(queue_full)
             for (uint32_t i = 0; i < capacity; i++) CHECK(fsi_queue_push(&queue, message(0, lap, i)));
             CHECK(!fsi_queue_push(&queue, message(0, lap, 1000000)));
             CHECK(!fsi_queue_push(&queue, message(0, lap, 1000000)));
-            CHECK(fsi_queue_pop(&queue, &msg) && (uintptr_t)msg.ptr == 0 && msg.flags == lap);
+            CHECK(fsi_queue_pop(&queue, &msg) && (uintptr_t)msg.ptr == 0 && msg.number == lap);
             CHECK(fsi_queue_push(&queue, message(0, lap, capacity)));
             CHECK(!fsi_queue_push(&queue, message(0, lap, 1000000)));
             for (uint32_t i = 1; i <= capacity; i++) CHECK(fsi_queue_pop(&queue, &msg) && (uintptr_t)msg.ptr == i);
@@ -162,7 +162,7 @@ static void *produce(void *arg)
 static void take(worker *self, fsi_msg msg, const uint64_t *before)
 {
     uint64_t value = (uintptr_t)msg.ptr;
-    if (msg.kind >= producer_count || value >= VALUES || msg.flags != ~(uint32_t)value) { // parts of two messages
+    if (msg.kind >= producer_count || value >= VALUES || msg.number != ~(uint32_t)value) { // parts of two messages
         self->wrong++;
         return;
     }

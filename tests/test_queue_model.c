@@ -895,7 +895,9 @@ static void operate(uint32_t t)
 {
     bool pop = pops(&real.model, t), done;
     uint32_t value = value_of(&real.model, t);
-    fsi_msg msg = {0, 0, (void *)(uintptr_t)value};
+    fsi_msg msg;
+    memset(&msg, 0, sizeof msg);
+    msg.ptr = (void *)(uintptr_t)value;
     real.thread = t;
     real.busy[t] = true, real.refused[t] = false, real.took[t] = 0;
     real.on = true;
