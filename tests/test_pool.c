@@ -505,7 +505,7 @@ static void on_silent(fsv_request *request, void *user)
 static void on_stop(fsv_request *request, void *user)
 {
     begin(request, user);
-    fsv_server_stop(fsv_request_server(request), 0);
+    fsv_server_stop(fsv_request_server(request), GUARD_S * 1000); // without a drain its own answer would be cut
     fsv_respond_text(request, 200, "stopping");
 }
 
