@@ -6049,7 +6049,8 @@ FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
     fsi_fence();
     if (fsi_load32(&loop->woken)) wait = 0;
     (void)fsi_io_wait(&loop->io, wait);
-    if (loop->server->life != FSI_LIFE_POLL) fsi_store32(&loop->waiting, 0); // there the host waits, at any time
+    if (fsi_load32(&loop->server->life) != FSI_LIFE_POLL)
+        fsi_store32(&loop->waiting, 0); // there the host waits, at any time
     fsi_loop_clock(loop);
     fsi_balance_turn_begins(loop);
     FSI_COUNT(loop, turns, 1);

@@ -2178,6 +2178,230 @@ TEST(move_only_between_requests)
     world_end();
 }
 
+// ---- requests that are away: the test plays the workers and the holders of tokens, step by step, on one thread
+
+#define WALK_SOCKS 3
+#define WALK_TOKENS 64
+
+static struct {
+    uint32_t seed, depth; // depth: handlers on "workers" that have not returned
+    uint32_t held, answered, closed, jobs;
+    struct {
+        fsv_token token;
+        bool begun;
+    } tokens[WALK_TOKENS];
+    fake_sock *socks[WALK_SOCKS];
+} walk;
+
+static uint32_t walk_draw(uint32_t below)
+{
+    walk.seed ^= walk.seed << 13;
+    walk.seed ^= walk.seed >> 17;
+    walk.seed ^= walk.seed << 5;
+    return walk.seed % below;
+}
+
+static void walk_defer(fsv_request *request)
+{
+    fsv_token token;
+    if (walk.held == WALK_TOKENS || fsv_request_defer(request, &token) != FSV_OK) {
+        (void)fsv_respond_text(request, 503, "none");
+        return;
+    }
+    if (fsv_respond_text(request, 200, "both") != FSV_ERR_STATE) app.error = "answered and deferred";
+    walk.tokens[walk.held].token = token;
+    walk.tokens[walk.held++].begun = false;
+}
+
+static void walk_on_defer(fsv_request *request, void *user)
+{
+    (void)user;
+    app_begin(request);
+    walk_defer(request);
+}
+
+static void walk_step(void);
+
+// On a "worker": the loop, the peers and the holders go on while it runs.
+static void walk_on_work(fsv_request *request, void *user)
+{
+    (void)user;
+    app_begin(request);
+    walk.depth++;
+    for (uint32_t n = walk_draw(4); n; n--) walk_step();
+    uint32_t how = walk_draw(4);
+    if (how == 0) (void)fsv_respond_text(request, 200, "worked");
+    if (how == 1)
+        app.given++,
+            (void)fsv_respond_owned(request, 200, NULL, app_owned_bytes, sizeof app_owned_bytes, app_release, &app);
+    if (how == 2) walk_defer(request);
+    for (uint32_t n = walk_draw(6); n; n--) walk_step();
+    app_look(request, "/work");
+    walk.depth--;
+}
+
+// A worker takes the next job.
+static bool walk_job(void)
+{
+    fsi_msg msg;
+    if (!fsi_queue_pop(&server->pool.lanes[0].queue, &msg)) return false;
+    walk.jobs++;
+    fsi_pool_feed(server);
+    fsi_worker_run(&server->pool.workers[0], (fsi_job *)msg.ptr);
+    return true;
+}
+
+static void walk_ended(uint32_t i, fsv_result result)
+{
+    if (result == FSV_OK) walk.answered++;
+    if (result == FSV_ERR_CLOSED) walk.closed++;
+    fsv_token token = walk.tokens[i].token;
+    walk.tokens[i] = walk.tokens[--walk.held];
+    if (fsv_token_respond(token, 200, NULL, NULL, 0) != FSV_ERR_CLOSED) app.error = "a token lives on";
+}
+
+// The holder of some token does something with it.
+static void walk_token(void)
+{
+    if (!walk.held) return;
+    uint32_t i = walk_draw(walk.held), how = walk_draw(8);
+    fsv_token token = walk.tokens[i].token;
+    bool begun = walk.tokens[i].begun;
+    fsv_result result;
+    if (how < 2) {
+        result = fsv_token_respond(token, 200, "text/plain", app_owned_bytes, how ? 3000 : 5);
+        if (begun && result == FSV_OK) app.error = "an answer in a stream";
+        if (result == FSV_OK || result == FSV_ERR_CLOSED) walk_ended(i, result);
+    } else if (how == 2) {
+        app.given++;
+        result = fsv_token_respond_owned(token, 200, NULL, app_owned_bytes, sizeof app_owned_bytes, app_release, &app);
+        if (result == FSV_OK || result == FSV_ERR_CLOSED) walk_ended(i, result);
+    } else if (how == 3) {
+        result = fsv_token_stream(token, 200, NULL, walk_draw(2) ? 900 : FSV_LENGTH_UNKNOWN);
+        if (result == FSV_OK) walk.tokens[i].begun = true;
+    } else if (how < 6) {
+        (void)fsv_token_write(token, app_owned_bytes, walk_draw(800));
+    } else if (how == 6) {
+        result = fsv_token_end(token);
+        if (begun || result == FSV_ERR_CLOSED) walk_ended(i, result);
+    } else {
+        fsv_token_drop(token);
+        walk_ended(i, FSV_ERR_NOT_FOUND);
+    }
+}
+
+// What a peer does.
+static void walk_peer(void)
+{
+    static const char *const says[] = {
+        "GET /defer HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /work HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD /defer HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /work HTTP/1.1\r\nHost: a\r\n\r\n" GET "GET /defer HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /defer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "POST /work HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        GET,
+    };
+    uint32_t i = walk_draw(WALK_SOCKS), how = walk_draw(16);
+    fake_sock *sock = walk.socks[i];
+    if (!sock || sock->closed || sock->cut) {
+        walk.socks[i] = join();
+        walk.socks[i]->room = walk_draw(3) ? SIZE_MAX : 300;
+    } else if (how == 0) {
+        fake_cut(sock);
+    } else if (how == 1) {
+        fake_eof(sock);
+    } else if (how < 5) {
+        fake_room(sock, walk_draw(3) ? walk_draw(2000) : SIZE_MAX);
+    } else if (!sock->eof) {
+        const char *text = says[walk_draw(sizeof says / sizeof says[0])];
+        fake_send(sock, text, strlen(text));
+    }
+}
+
+static void walk_step(void)
+{
+    uint32_t what = walk_draw(16);
+    if (what < 5)
+        walk_peer();
+    else if (what < 9)
+        turn();
+    else if (what < 13)
+        walk_token();
+    else if (what < 15 && walk.depth < 3)
+        (void)walk_job();
+    else
+        fake.now_ns += (uint64_t)walk_draw(12) * 1000000000;
+}
+
+// Everyone ends what he has.
+static void walk_home(void)
+{
+    alloc_fail_at = 0;
+    fake.fail_at = 0;
+    for (uint32_t i = 0; i < WALK_SOCKS; i++)
+        if (walk.socks[i] && walk.seed % 2) fake_cut(walk.socks[i]);
+    for (bool more = true; more;) {
+        settle();
+        more = walk_job() || walk.held;
+        while (walk.held) fsv_token_drop(walk.tokens[--walk.held].token);
+    }
+    for (uint32_t i = 0; i < WALK_SOCKS; i++)
+        if (walk.socks[i]) fake_cut(walk.socks[i]);
+    settle();
+    CHECK_EQ(loop->conns, 0);
+    CHECK_EQ(loop->reserved, 0);
+    CHECK_EQ(server->tokens_held, 0);
+    CHECK(!loop->jobs_wait);
+}
+
+static void walk_route_work(void)
+{
+    fsv_route_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.method = "*";
+    desc.pattern = "/work";
+    desc.handler = walk_on_work;
+    desc.on_close = app_close;
+    desc.blocking = 1;
+    CHECK_EQ(fsv_server_route_add(server, &desc), FSV_OK);
+}
+
+// Goal: whatever the order in which peers, workers, holders of tokens, timers and the loop do things, and whatever fails, each
+// request ends once, each slot and token comes back, and nothing is touched after its end. Bits of the seed choose the world.
+TEST(away_in_every_order)
+{
+    uint32_t answered = 0, closed = 0, jobs = 0;
+    memset(app_owned_bytes, 'o', sizeof app_owned_bytes);
+    for (uint32_t seed = 1; seed <= 6000; seed++) {
+        fsv_server_desc limits;
+        ROW("seed=%u", seed);
+        memset(&limits, 0, sizeof limits);
+        memset(&walk, 0, sizeof walk);
+        walk.seed = seed * 2654435761u;
+        limits.inbox_max = seed % 3 ? 8 : 2;
+        limits.jobs_max = 2;
+        limits.jobs_wait = seed % 2;
+        limits.tokens_max = 3;
+        limits.workers = 1;
+        limits.out_bytes_max = 1000;
+        world_with(&limits);
+        fake.completion = seed % 5 == 0;
+        fake.later = seed % 7 < 3;
+        route("GET", "/defer", walk_on_defer, NULL, NULL);
+        walk_route_work();
+        REQUIRE(fsi_pool_build(server) == FSV_OK);
+        if (seed % 4 == 1) alloc_fail_at = alloc_calls + 1 + (long)walk_draw(30);
+        if (seed % 4 == 2) fake.fail_at = fake.calls + 1 + walk_draw(60);
+        for (int n = 0; n < 80; n++) walk_step();
+        walk_home();
+        answered += walk.answered, closed += walk.closed, jobs += walk.jobs;
+        world_end();
+        if (test_failures) return; // the seed is in the row
+    }
+    CHECK(answered > 1000 && closed > 500 && jobs > 1000);
+}
+
 TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(reply_ignores_slow_reader),
           CASE(reply_ignores_spurious_readiness), CASE(end_at_every_offset), CASE(io_failing_at_every_call),
           CASE(allocator_failing_at_every_call), CASE(second_round_allocates_nothing),
@@ -2192,4 +2416,4 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(no_answer_in_on_close), CASE(stalled_answer_is_cut), CASE(conns_max), CASE(conns_max_flood),
           CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog), CASE(move_keeps_bytes),
           CASE(full_cpu_gives_away), CASE(load_overrides_locality), CASE(move_into_full_inbox), CASE(move_that_fails),
-          CASE(move_only_between_requests))
+          CASE(move_only_between_requests), CASE(away_in_every_order))

@@ -315,6 +315,24 @@ static void host_says(host *h, int result)
     pthread_mutex_unlock(&h->lock);
 }
 
+static const char *said_by(host *h)
+{
+    static char out[sizeof h->said];
+    pthread_mutex_lock(&h->lock);
+    memcpy(out, h->said, sizeof out);
+    pthread_mutex_unlock(&h->lock);
+    return out;
+}
+
+// Bytes that the server has, or the most that it had.
+static size_t bytes_of(host *h, bool peak)
+{
+    pthread_mutex_lock(&h->lock);
+    size_t bytes = peak ? h->peak_bytes : h->live_bytes;
+    pthread_mutex_unlock(&h->lock);
+    return bytes;
+}
+
 static void gate_pass(host *h)
 {
     pthread_mutex_lock(&h->lock);
@@ -331,6 +349,14 @@ static void gate_wait(host *h, uint32_t count)
     pthread_mutex_lock(&h->lock);
     while (h->at_gate < count) pthread_cond_wait(&h->changed, &h->lock);
     pthread_mutex_unlock(&h->lock);
+}
+
+static uint32_t gate_count(host *h)
+{
+    pthread_mutex_lock(&h->lock);
+    uint32_t count = h->at_gate;
+    pthread_mutex_unlock(&h->lock);
+    return count;
 }
 
 static void gate_open(host *h, uint32_t count)
@@ -479,7 +505,7 @@ static void on_silent(fsv_request *request, void *user)
 static void on_stop(fsv_request *request, void *user)
 {
     begin(request, user);
-    fsv_server_stop(fsv_request_server(request), 0);
+    fsv_server_stop(fsv_request_server(request), GUARD_S * 1000); // without a drain its own answer would be cut
     fsv_respond_text(request, 200, "stopping");
 }
 
@@ -746,7 +772,7 @@ TEST(worker_sees_the_request)
         CHECK_STR(field_of(&c1, "X-One"), "1");
         CHECK_STR(field_of(&c1, "X-Two"), "2");
         CHECK_STR(field_of(&c1, "Connection"), "close");
-        CHECK_STR(h1.said, "0 0 -9 0 ");
+        CHECK_STR(said_by(&h1), "0 0 -9 0 ");
         CHECK(ended(&c1));
         hang_up(&c1);
         host_end(&h1);
@@ -774,7 +800,7 @@ TEST(worker_bodies)
             CHECK_EQ(atol(field_of(&c1, "Content-Length")), sizes[i]);
         }
     }
-    CHECK_EQ(h1.released, count * 2);
+    CHECK_EQ(fsi_load32(&h1.released), count * 2);
     CHECK_EQ(ask(&c1, GET("/status/204")), 204);
     CHECK_EQ(ask(&c1, GET("/status/304")), 304);
     CHECK_EQ(ask(&c1, GET("/status/599")), 599);
@@ -841,11 +867,11 @@ TEST(worker_rules)
     REQUIRE(fsv_server_start(h1.server) == FSV_OK && dial(&c1, h1.port));
     CHECK_EQ(ask(&c1, GET("/silent")), 500);
     CHECK_EQ(ask(&c1, GET("/rules")), 200);
-    CHECK_STR(h1.said, "-1 -1 -9 -8 -1 -7 -7 -7 0 -7 -7 -7 -7 -7 ");
+    CHECK_STR(said_by(&h1), "-1 -1 -9 -8 -1 -7 -7 -7 0 -7 -7 -7 -7 -7 ");
     CHECK_EQ(strlen(field_of(&c1, "Content-Type")), 1024);
     CHECK_EQ(c1.body_len, 300);
     CHECK(strstr(c1.head, "Late") == NULL);
-    CHECK_EQ(h1.released, 2);
+    CHECK_EQ(fsi_load32(&h1.released), 2);
     CHECK_EQ(ask(&c1, GET("/slow/1")), 200);
     hang_up(&c1);
     host_end(&h1);
@@ -884,7 +910,7 @@ TEST(everything_blocking)
     CHECK_STR(body_of(&c1), "fsv-loop");
     CHECK_EQ(ask(&c1, GET("/none")), 200);
     CHECK_STR(body_of(&c1), "fsv-work");
-    h1.begun -= 1; // desc.handler has no on_close
+    (void)fsi_add32(&h1.begun, (uint32_t)-1); // desc.handler has no on_close
     hang_up(&c1);
     host_end(&h1);
 }
@@ -909,7 +935,7 @@ TEST(worker_misuse)
     host_route(&h1, "/misuse", on_misuse, 1);
     REQUIRE(fsv_server_start(h1.server) == FSV_OK && dial(&c1, h1.port));
     CHECK_EQ(ask(&c1, GET("/misuse")), 200);
-    CHECK_STR(h1.said, "-7 -7 -7 -7 -7 ");
+    CHECK_STR(said_by(&h1), "-7 -7 -7 -7 -7 ");
     CHECK_EQ(ask(&c1, GET("/stop")), 200);
     CHECK(ended(&c1));
     CHECK_EQ(fsv_server_wait(h1.server), FSV_OK);
@@ -1037,8 +1063,8 @@ TEST(client_gone_while_away)
         gate_open(&h1, 2);
         UNTIL(STAT(&h1, conns_closed) == STAT(&h1, conns_accepted));
         UNTIL(pool_of(&h1).idle == 1);
-        if (i < LAST_WORDS) CHECK_EQ(h1.at_gate, 1); // a reset after the end cannot be read from the socket
-        CHECK_EQ(STAT(&h1, jobs), h1.at_gate);
+        if (i < LAST_WORDS) CHECK_EQ(gate_count(&h1), 1); // a reset after the end cannot be read from the socket
+        CHECK_EQ(STAT(&h1, jobs), gate_count(&h1));
         host_end(&h1);
     }
 }
@@ -1206,7 +1232,8 @@ TEST(jobs_wait_gone)
         CHECK_EQ(hear(&c1) == 200, i == 0);
         hang_up(&c1), hang_up(&c2), hang_up(&c3);
         UNTIL(STAT(&h1, conns_closed) == STAT(&h1, conns_accepted));
-        CHECK_EQ(h1.begun - (uint32_t)STAT(&h1, answers_2xx), (uint32_t)i); // the gate's answer had nowhere to go
+        CHECK_EQ(fsi_load32(&h1.begun) - (uint32_t)STAT(&h1, answers_2xx),
+                 (uint32_t)i); // the gate's answer had nowhere to go
         host_end(&h1);
     }
 }
@@ -1247,10 +1274,10 @@ TEST(token_answers)
         CHECK(sayf(&c1, GET("%s"), ways[i]));
         fsv_token_drop(mail_token(&h1));
         CHECK_EQ(hear(&c1), 500);
-        CHECK_EQ(h1.released, (uint32_t)i + 1);
+        CHECK_EQ(fsi_load32(&h1.released), (uint32_t)i + 1);
     }
     CHECK_EQ(pool_of(&h1).tokens, 0);
-    CHECK_EQ(STAT(&h1, deferred), h1.begun);
+    CHECK_EQ(STAT(&h1, deferred), fsi_load32(&h1.begun));
     hang_up(&c1);
     host_end(&h1);
 }
@@ -1296,7 +1323,7 @@ TEST(token_rules)
     fsv_token_drop(token);
     token.slot = 1u << 30;
     CHECK_EQ(fsv_token_respond(token, 200, NULL, NULL, 0), FSV_ERR_CLOSED);
-    CHECK_EQ(h1.released, 2);
+    CHECK_EQ(fsi_load32(&h1.released), 2);
     hang_up(&c1);
     host_end(&h1);
 }
@@ -1313,8 +1340,8 @@ TEST(token_inside_handler)
         CHECK_EQ(hear(&c1), 200);
         CHECK_STR(body_of(&c1), "42");
         CHECK(strstr(c1.head, "Late") == NULL);
-        CHECK_STR(h1.said, "0 -7 -7 -7 -7 -7 0 -11 ");
-        CHECK_EQ(h1.released, 1);
+        CHECK_STR(said_by(&h1), "0 -7 -7 -7 -7 -7 0 -11 ");
+        CHECK_EQ(fsi_load32(&h1.released), 1);
         CHECK_EQ(ask(&c1, GET("/fast/1")), 200); // and is still there
         hang_up(&c1);
         host_end(&h1);
@@ -1378,7 +1405,7 @@ TEST(token_timeout)
         CHECK_EQ(pool_of(&h1).tokens, 0);
         CHECK_EQ(ask(&c1, GET("/fast/1")), 200);
     }
-    CHECK_EQ(h1.released, 1);
+    CHECK_EQ(fsi_load32(&h1.released), 1);
     CHECK_EQ(STAT(&h1, timeouts), 3);
     hang_up(&c1);
     host_end(&h1);
@@ -1431,7 +1458,7 @@ TEST(token_too_late)
     sync_with(&h1);
     gate_open(&h1, 1);
     UNTIL(STAT(&h1, conns_closed) == 2);
-    CHECK_STR(h1.said, "-11 ");
+    CHECK_STR(said_by(&h1), "-11 ");
     host_end(&h1);
 }
 
@@ -1756,8 +1783,8 @@ TEST(stream_slow_reader)
     REQUIRE(host_start(&h1, &desc));
     REQUIRE(dial(&c1, h1.port));
     fsv_token token = stream_open(&h1, &c1, GET("/defer/1"), FSV_LENGTH_UNKNOWN);
-    size_t before = h1.live_bytes, at = stream_block(&w, token);
-    CHECK(h1.peak_bytes - before < MIB);
+    size_t before = bytes_of(&h1, false), at = stream_block(&w, token);
+    CHECK(bytes_of(&h1, true) - before < MIB);
     CHECK_EQ(hear_head(&c1), 200);
     while (c1.len < at) REQUIRE(receive(&c1) > 0);
     fsi_thread_join(&w.thread);
@@ -1911,7 +1938,7 @@ TEST(stream_outlives_handler)
             CHECK_EQ(ask(&c1, GET("/slow/1")), 200);
         }
         if (i == 2) CHECK(was_cut(&c1));
-        CHECK_STR(h1.said, "0 0 0 ");
+        CHECK_STR(said_by(&h1), "0 0 0 ");
         hang_up(&c1);
         host_end(&h1);
     }
@@ -1970,8 +1997,8 @@ TEST(drain_over)
     CHECK_EQ(fsi_load32(&h1.ran), 0);
     gate_open(&h1, 2);
     fsi_thread_join(&h1.thread);
-    CHECK_EQ(h1.ran, 1);
-    CHECK_EQ(h1.at_gate, 1);
+    CHECK_EQ(fsi_load32(&h1.ran), 1);
+    CHECK_EQ(gate_count(&h1), 1);
     CHECK_EQ(fsv_server_free(h1.server), FSV_ERR_STATE);
     CHECK_EQ(fsv_token_respond(token, 200, NULL, NULL, 0), FSV_ERR_CLOSED);
     hang_up(&c1), hang_up(&c2), hang_up(&c3);
@@ -2001,7 +2028,7 @@ TEST(free_under_load)
     gate_open(&h1, 4);
     mail_end(&h1);
     CHECK_EQ(fsv_server_wait(h1.server), FSV_OK);
-    CHECK_EQ(h1.begun - STAT(&h1, deferred), 4);
+    CHECK_EQ(fsi_load32(&h1.begun) - STAT(&h1, deferred), 4);
     for (fsv_token token; h1.mail_in != h1.mail_out;) token = mail_token(&h1), fsv_token_drop(token);
     for (int i = 0; i < CONNS; i++) hang_up(&all[i]);
     host_end(&h1);
@@ -2099,6 +2126,14 @@ static int one_of_each(host *h)
     return good;
 }
 
+// The n-th allocation from now on fails.
+static void host_fail(host *h, long n)
+{
+    pthread_mutex_lock(&h->lock);
+    h->fail_at = h->calls + n;
+    pthread_mutex_unlock(&h->lock);
+}
+
 // No allocation fails from now on. True: none has.
 static bool host_spare(host *h)
 {
@@ -2123,7 +2158,7 @@ TEST(out_of_memory)
         desc.workers = 2;
         desc.inbox_max = desc.jobs_max = 16;
         REQUIRE(host_make(&h1, &desc));
-        h1.fail_at = h1.calls + n;
+        host_fail(&h1, n);
         if (fsv_server_start(h1.server) == FSV_OK) {
             CHECK(fsi_thread_start(&holder, holder_of_all, &h1, "holder"));
             hurt += one_of_each(&h1) < ALL;
