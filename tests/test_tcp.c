@@ -813,14 +813,16 @@ TEST(inbox_that_is_full)
         fsi_store32(&gate_reached, 0);
         CHECK_EQ(fsv_loop_post(h.server, 0, on_gate, NULL), FSV_OK);
         UNTIL(fsi_load32(&gate_reached));
-        CHECK_EQ(fsv_tcp_send(h.last, "a", 1), FSV_OK);
-        CHECK_EQ(fsv_tcp_send(h.last, "b", 1), FSV_OK);
+        for (int i = 0; i < 2 && round == 2; i++) // the connection itself has nothing to send
+            CHECK_EQ(fsv_loop_post(h.server, 0, free, NULL), FSV_OK);
+        if (round != 2) CHECK_EQ(fsv_tcp_send(h.last, "a", 1), FSV_OK);
+        if (round != 2) CHECK_EQ(fsv_tcp_send(h.last, "b", 1), FSV_OK);
         CHECK_EQ(fsv_tcp_send(h.last, "c", 1), FSV_ERR_FULL);
         CHECK_EQ(fsv_loop_post(h.server, 0, free, NULL), FSV_ERR_FULL);
         CHECK_EQ(fsv_tcp_close(h.last), FSV_ERR_FULL);
         CHECK_EQ(fsv_tcp_connect(h.server, 0, "127.0.0.1:1", &other, &out), FSV_ERR_FULL);
         fsi_store32(&gate_closed, 0);
-        CHECK(hear(fd, got, 2) && memcmp(got, "ab", 2) == 0);
+        if (round != 2) CHECK(hear(fd, got, 2) && memcmp(got, "ab", 2) == 0);
         UNTIL(fsi_load32(&h.drained) >= (uint32_t)round);
         fsi_store32(&h.drained, (uint32_t)round);
     }

@@ -375,9 +375,52 @@ TEST(posted_in_order)
     CHECK_EQ(next->out_len, 0);
     CHECK(!next->closed);
     CHECK_EQ(fsv_tcp_send(old, "x", 1), FSV_ERR_CLOSED);
+    // A thread that had looked at the handle just before it became stale.
+    fsi_conn *conn = (fsi_conn *)(void *)next->chan;
+    CHECK_EQ(fsi_tcp_post(loop, conn, old.generation, "late", 4, false, NULL, NULL), FSV_OK);
+    fsi_msg msg;
+    memset(&msg, 0, sizeof msg);
+    msg.kind = FSI_MSG_TCP_DO;
+    msg.flags = old.generation;
+    msg.ptr = conn;
+    msg.op = FSI_TCP_ABORT;
+    CHECK_EQ(fsi_loop_post(loop, msg), FSV_OK);
+    settle();
+    CHECK_EQ(next->out_len, 0);
+    CHECK(!next->closed);
+    CHECK_EQ(conn->posted, 0);
     CHECK_EQ(fsv_tcp_close(app.tcp), FSV_OK);
     settle();
     CHECK(next->closed);
+    world_end();
+}
+
+static size_t app_sink(fsv_tcp tcp, const char *data, size_t len, void *user)
+{
+    (void)tcp;
+    (void)data;
+    (void)user;
+    if (len == 0) app.ended++;
+    return len;
+}
+
+// Goal: a peer that ends its direction, and cuts the connection later, is gone at once and not after the idle timeout.
+TEST(cut_after_the_end)
+{
+    at_home = true;
+    world(0);
+    raw.desc.on_data = app_sink;
+    fake_sock *sock = join();
+    fake_send(sock, "abc", 3);
+    fake_eof(sock);
+    settle();
+    CHECK_EQ(app.ended, 1);
+    CHECK_EQ(app.closed, 0);
+    fake_cut(sock);
+    settle();
+    CHECK_EQ(app.closed, 1);
+    CHECK_EQ(app.ended, 1);
+    CHECK_EQ(app.why, FSV_ERR_CLOSED);
     world_end();
 }
 
@@ -485,5 +528,5 @@ TEST(timers_in_order)
 }
 
 TEST_MAIN(CASE(echo_whatever_the_network_does), CASE(one_failure_anywhere), CASE(timeouts_are_exact),
-          CASE(posted_in_order), CASE(close_lingers_over_unread_bytes), CASE(periods_do_not_drift),
-          CASE(timers_in_order))
+          CASE(posted_in_order), CASE(cut_after_the_end), CASE(close_lingers_over_unread_bytes),
+          CASE(periods_do_not_drift), CASE(timers_in_order))
