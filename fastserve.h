@@ -5870,16 +5870,17 @@ FSI_PRIVATE bool fsi_crew_serve(fsv_server *server, int fd)
     return false;
 }
 
-// Takes over what has ended. True: one more connection can have a thread.
+// Takes over what has ended, before anything is made anew: else short connections would leave threads_max records, threads to be
+// joined and descriptors behind, however few are open at a time. True: one more connection can have a thread.
 FSI_PRIVATE bool fsi_crew_has_room(fsv_server *server)
 {
     fsi_crew *crew = &server->crew;
-    if (crew->free || crew->count < server->desc.threads_max) return true;
+    if (crew->free) return true;
     fsi_lock_take(&crew->lock);
     crew->free = crew->done;
     crew->done = NULL;
     fsi_lock_give(&crew->lock);
-    return crew->free != NULL;
+    return crew->free || crew->count < server->desc.threads_max;
 }
 
 FSI_PRIVATE void fsi_crew_join(fsv_server *server)
