@@ -8611,21 +8611,22 @@ static double bench_models_sum(const bench_models *models, uint32_t scene, uint3
 
 // ---- the table
 
-// Three digits and the unit that fits.
-static const char *bench_three(char *out, size_t size, double value, const char *const *units)
+// So many digits, 2 or 3, and the unit that fits.
+static const char *bench_digits(char *out, size_t size, double value, int digits, const char *const *units)
 {
     for (; units[1] && value >= 999.5; units++) value /= 1000;
-    (void)snprintf(out, size, "%.*f%s", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, *units);
+    int whole = value < 9.995 ? 1 : value < 99.95 ? 2 : 3;
+    (void)snprintf(out, size, "%.*f%s", digits > whole ? digits - whole : 0, value, *units);
     return out;
 }
 
 static const char *bench_three_count(char *out, size_t size, double value)
 {
     static const char *const units[] = {"", "k", "M", "G", NULL}, *const whole[] = {"", NULL};
-    if (value < 999.5 && value == (double)(uint64_t)value) // a count has no fractions
+    if (value < 999.5 && value <= (double)(uint64_t)value) // a count has no fractions
         (void)snprintf(out, size, "%.0f%s", value, *whole);
     else
-        (void)bench_three(out, size, value, units);
+        (void)bench_digits(out, size, value, 3, units);
     return out;
 }
 
@@ -8633,7 +8634,7 @@ static const char *bench_three_time(char *out, size_t size, double us, bool beyo
 {
     static const char *const units[] = {"us", "ms", "s", NULL};
     if (beyond && size) *out = '>';
-    (void)bench_three(out + beyond, size - beyond, us, units);
+    (void)bench_digits(out + beyond, size - beyond, us, beyond ? 2 : 3, units);
     return out;
 }
 
@@ -8655,10 +8656,10 @@ static void bench_models_row(const bench_models *models, uint32_t scene, uint32_
         times[0], times[1], times[2],
         bench_three_count(errors, sizeof errors, bench_models_sum(models, scene, model, BENCH_CELL_ERRORS)),
         bench_three_count(starved, sizeof starved, bench_models_most(models, scene, model, BENCH_CELL_STARVED)),
-        bench_three(cpu, sizeof cpu, bench_models_middle(models, scene, model, BENCH_CELL_CPU), plain),
+        bench_digits(cpu, sizeof cpu, bench_models_middle(models, scene, model, BENCH_CELL_CPU), 3, plain),
         bench_models_most(models, scene, model, BENCH_CELL_THREADS),
-        bench_three(memory, sizeof memory, bench_models_most(models, scene, model, BENCH_CELL_MEMORY) / 1048576,
-                    plain));
+        bench_digits(memory, sizeof memory, bench_models_most(models, scene, model, BENCH_CELL_MEMORY) / 1048576, 3,
+                     plain));
 }
 
 // ---- what the figures say
@@ -8774,7 +8775,7 @@ static void bench_models_say_blocking(bench_models *models)
     if (bench_models_has(models, 2, BENCH_MODEL_EVENT))
         bench_models_say(models,
                          "Handlers that block for %d ms: %.0f workers can answer %.0f a second; event reached %.0f%% "
-                         "of that, and no request that does not block waits for them.",
+                         "of that.",
                          BENCH_MODELS_NAP_MS, workers, most,
                          bench_models_middle(models, 2, BENCH_MODEL_EVENT, BENCH_CELL_RATE) * 100 / most);
     if (bench_models_ratio(models, 2, BENCH_MODEL_UNMARKED, BENCH_MODEL_EVENT, text, sizeof text)[0])
