@@ -5,9 +5,9 @@
 //
 // which makes the server that a run without a URL measures. The only entry is bench_main().
 //
-//     >>bench-text >>bench-units >>bench-law >>bench-target >>bench-result >>bench-options >>bench-url >>bench-template
-//     >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-json >>bench-judge
-//     >>bench-compare >>bench-formats >>bench-html >>bench-connect >>bench-machine >>bench-audit >>bench-run
+//     >>bench-text >>bench-units >>bench-math >>bench-law >>bench-target >>bench-result >>bench-options >>bench-url
+//     >>bench-template >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-json
+//     >>bench-judge >>bench-compare >>bench-formats >>bench-html >>bench-connect >>bench-machine >>bench-audit >>bench-run
 //     >>bench-models >>bench-main
 //
 // THE MODEL   Closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next one.
@@ -34,11 +34,11 @@
 #endif
 #include <sys/utsname.h>
 
-#define BENCH_OK 0
-#define BENCH_USAGE 1     // also: cannot connect
-#define BENCH_UNTRUSTED 2 // connections lost, sums that do not add up
-#define BENCH_TARGET 3    // the target produced errors
-#define BENCH_MISSED 99   // an objective was missed
+#define BENCH_EXIT_OK 0
+#define BENCH_EXIT_USAGE 1     // also: cannot connect
+#define BENCH_EXIT_UNTRUSTED 2 // connections lost, sums that do not add up
+#define BENCH_EXIT_ERRORS 3    // the target produced errors
+#define BENCH_EXIT_MISSED 99   // an objective was missed
 
 #define BENCH_IN_BYTES 65536   // of one receive
 #define BENCH_HEAD_BYTES 65536 // of an answer's head
@@ -84,7 +84,35 @@ static void bench_text_free(bench_text *text)
     memset(text, 0, sizeof *text);
 }
 
-// One line on stderr. Control bytes in what a user typed stay out of his terminal.
+// What came from outside (a file, a server) on its way to a terminal: control bytes and everything beyond ASCII stay out of it.
+static char bench_tame(char byte)
+{
+    return byte < 32 || byte > 126 ? '?' : byte;
+}
+
+static void bench_plain(FILE *out, const char *text)
+{
+    for (; *text; text++) (void)fputc(bench_tame(*text), out);
+}
+
+static void bench_make_plain(char *text)
+{
+    for (; *text; text++) *text = bench_tame(*text);
+}
+
+// Adds what the file has yet to give, up to `most` bytes in all. Returns what is wrong, or NULL.
+static const char *bench_text_read(bench_text *text, FILE *in, size_t most, const char *too_large)
+{
+    char piece[65536];
+    for (size_t got; (got = fread(piece, 1, sizeof piece, in)) > 0;) {
+        bench_text_add(text, piece, got);
+        if (text->failed) return "out of memory";
+        if (text->len > most) return too_large;
+    }
+    return ferror(in) ? strerror(errno) : NULL;
+}
+
+// One line on stderr. It may hold what a user typed, in any language; its control bytes stay out of his terminal.
 static void bench_say(const char *format, ...) FSI_PRINTF(1, 2);
 
 static void bench_say(const char *format, ...)
@@ -210,7 +238,16 @@ static const char *bench_length_text(char *out, size_t size, uint64_t ns)
     return out;
 }
 
-// Newton's method, so that nobody needs to link a mathematics library for one figure.
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-math   What the C library's mathematics would give, written out so that nobody has to link it; and random numbers.
+// ---------------------------------------------------------------------------------------------------------
+
+static double bench_abs(double x)
+{
+    return x < 0 ? -x : x;
+}
+
+// Square root, by Newton's method; 0 of what has none.
 static double bench_sqrt(double x)
 {
     double root = x > 1 ? x : 1;
@@ -222,37 +259,6 @@ static double bench_sqrt(double x)
     }
     return root;
 }
-
-// ---------------------------------------------------------------------------------------------------------
-// >>bench-law   How late a target answers, as a law whose quantiles are known: delays of one distribution, and perhaps a freeze
-//               that comes again and again. What a load generator reports can be held against it. Pure functions; those of
-//               the C library's mathematics that they need are written out, so that nobody has to link it.
-// ---------------------------------------------------------------------------------------------------------
-
-#define BENCH_LAW_NS_MAX 3600000000000000u // 1000 hours; longer draws are cut to it
-
-typedef enum bench_law_kind {
-    BENCH_LAW_NONE,
-    BENCH_LAW_CONST,
-    BENCH_LAW_EXP,
-    BENCH_LAW_UNIFORM,
-    BENCH_LAW_LOGNORMAL,
-    BENCH_LAW_PARETO,
-    BENCH_LAW_FREEZE, // no distribution: it stands beside one
-    BENCH_LAW_SEED,   // likewise
-    BENCH_LAW_SPIN,   // likewise
-    BENCH_LAW_KINDS
-} bench_law_kind;
-
-typedef struct bench_law {
-    uint8_t kind;                  // bench_law_kind, of the distribution
-    double a;                      // ns: the value, the mean (exp), the least (uniform, pareto), the median (lognormal)
-    double b;                      // ns: the greatest (uniform); sigma (lognormal), alpha (pareto)
-    uint64_t freeze_ns, period_ns; // nothing is answered in the last freeze_ns of each period; 0, 1: no freeze
-    uint64_t seed;
-    bool spin;      // never sleep: a machine that wakes late would add to the law
-    char text[128]; // as it was typed: letters, digits and : , / . - only
-} bench_law;
 
 // Natural logarithm of x > 0 (with 0 it never ends): ln(m 2^e) = 2 artanh((m - 1) / (m + 1)) + e ln 2, with m around 1.
 static double bench_ln(double x)
@@ -330,6 +336,36 @@ static double bench_normal_quantile(double u)
     }
     return z;
 }
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-law   How late a target answers, as a law whose quantiles are known: delays of one distribution, and perhaps a freeze
+//               that comes again and again. What a load generator reports can be held against it. Pure functions.
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_LAW_NS_MAX 3600000000000000u // 1000 hours; longer draws are cut to it
+
+typedef enum bench_law_kind {
+    BENCH_LAW_NONE,
+    BENCH_LAW_CONST,
+    BENCH_LAW_EXP,
+    BENCH_LAW_UNIFORM,
+    BENCH_LAW_LOGNORMAL,
+    BENCH_LAW_PARETO,
+    BENCH_LAW_FREEZE, // no distribution: it stands beside one
+    BENCH_LAW_SEED,   // likewise
+    BENCH_LAW_SPIN,   // likewise
+    BENCH_LAW_KINDS
+} bench_law_kind;
+
+typedef struct bench_law {
+    uint8_t kind;                  // bench_law_kind, of the distribution
+    double a;                      // ns: the value, the mean (exp), the least (uniform, pareto), the median (lognormal)
+    double b;                      // ns: the greatest (uniform); sigma (lognormal), alpha (pareto)
+    uint64_t freeze_ns, period_ns; // nothing is answered in the last freeze_ns of each period; 0, 1: no freeze
+    uint64_t seed;
+    bool spin;      // never sleep: a machine that wakes late would add to the law
+    char text[128]; // as it was typed: letters, digits and : , / . - only
+} bench_law;
 
 // The shares of the law at which its delays are drawn: of BENCH_DRAWS in a row each 1/BENCH_DRAWS of the distribution brings
 // one, in random order. So even a run of seconds meets the law and not the luck of a seed: the median of the first 10,000
@@ -578,6 +614,8 @@ struct bench_peer {
     size_t out_at;
     bool ended; // no request can follow
     bool eof, shut;
+    bool listed; // in todo
+    bench_peer *next_todo;
     char in[BENCH_TARGET_HEAD];
 };
 
@@ -594,13 +632,14 @@ struct bench_target {
     uint64_t again_ns; // out of descriptors: listen again then; 0: listening
     bench_peer *peers;
     bench_peer *gone; // closed; memory returns after the batch
+    bench_peer *todo; // not read to the end; they go on in the next turn
     bench_ask **heap; // the first is due first
     size_t heap_len, heap_cap;
     uint64_t quantiles[BENCH_TARGET_QUANTILES]; // of the law
     fsi_hist imposed;                           // ns
     fsi_thread thread;
     fsi_field fields[BENCH_TARGET_FIELDS];
-    uint32_t stop, reset; // atomic, set by any thread
+    uint32_t stop; // atomic, set by any thread
 };
 
 static bool bench_heap_push(bench_target *target, bench_ask *ask)
@@ -809,16 +848,30 @@ static bool bench_peer_take(bench_target *target, bench_peer *peer)
     return true;
 }
 
-// Reads all that is there, unless too much waits to be answered: then it goes on after answers.
+// It has more to be read; a socket tells that only once.
+static void bench_peer_again(bench_target *target, bench_peer *peer)
+{
+    if (peer->listed) return;
+    peer->listed = true;
+    peer->next_todo = target->todo;
+    target->todo = peer;
+}
+
+// Reads what is there, but not for so long that the others wait, and no more than may wait to be answered: then it goes on in the
+// next turn, or after answers.
 static void bench_peer_run(bench_target *target, bench_peer *peer)
 {
-    for (;;) {
+    for (int reads = 0;; reads++) {
         if (!bench_peer_take(target, peer)) {
             bench_peer_close(target, peer);
             return;
         }
         if (peer->eof || (peer->first && peer->first->ready)) bench_peer_answer(target, peer);
         if (peer->chan.fd < 0 || peer->eof || bench_peer_full(peer)) return;
+        if (reads == BENCH_READS_MAX) {
+            bench_peer_again(target, peer);
+            return;
+        }
         int64_t got = fsi_io_read(&peer->chan, peer->in + peer->in_len, sizeof peer->in - peer->in_len);
         if (got == FSI_PENDING) return;
         if (got < 0) {
@@ -894,7 +947,7 @@ static void bench_target_answer(bench_target *target)
         }
         bool full = bench_peer_full(peer);
         bench_peer_answer(target, peer);
-        if (full && peer->chan.fd >= 0) bench_peer_run(target, peer);
+        if (full && peer->chan.fd >= 0) bench_peer_again(target, peer); // not here: it may ask without end
     }
 }
 
@@ -902,7 +955,7 @@ static void bench_target_answer(bench_target *target)
 static uint64_t bench_target_wait_us(const bench_target *target)
 {
     uint64_t now = target->now_ns, due = UINT64_MAX;
-    if (target->law.spin) return 0;
+    if (target->law.spin || target->todo) return 0;
     if (target->heap_len) {
         due = now + bench_law_frozen(&target->law, now - target->start_ns);
         if (target->heap[0]->due_ns > due) due = target->heap[0]->due_ns;
@@ -911,8 +964,14 @@ static uint64_t bench_target_wait_us(const bench_target *target)
     return due == UINT64_MAX ? due : due > now ? (due - now + 999) / 1000 : 0;
 }
 
+// Returns the memory of closed peers; they leave the list first.
 static void bench_target_bury(bench_target *target)
 {
+    for (bench_peer **at = &target->todo; *at;)
+        if ((*at)->chan.fd < 0)
+            *at = (*at)->next_todo;
+        else
+            at = &(*at)->next_todo;
     for (bench_peer *peer = target->gone, *next; peer; peer = next) {
         next = peer->next;
         bench_text_free(&peer->out);
@@ -921,14 +980,23 @@ static void bench_target_bury(bench_target *target)
     target->gone = NULL;
 }
 
+// Those that were not read to the end in the last turn.
+static void bench_target_reread(bench_target *target)
+{
+    bench_peer *list = target->todo;
+    target->todo = NULL;
+    for (bench_peer *peer = list, *next; peer; peer = next) {
+        next = peer->next_todo;
+        peer->listed = false;
+        if (peer->chan.fd >= 0) bench_peer_run(target, peer);
+    }
+}
+
 static void bench_target_turn(bench_target *target)
 {
     (void)fsi_io_wait(&target->io, bench_target_wait_us(target));
     target->now_ns = fsi_clock_ns();
-    if (fsi_load32(&target->reset)) {
-        fsi_hist_init(&target->imposed);
-        fsi_store32(&target->reset, 0);
-    }
+    bench_target_reread(target);
     fsi_io_dispatch(&target->io);
     bench_target_answer(target);
     bench_target_bury(target);
@@ -1008,17 +1076,6 @@ FSI_PRIVATE bool bench_law_start(const bench_law *law, bench_target *target)
     return false;
 }
 
-// Forgets the delays imposed so far; when it returns the thread has. Any thread, while it serves.
-FSI_PRIVATE void bench_law_reset(bench_target *target)
-{
-    struct timespec pause;
-    pause.tv_sec = 0;
-    pause.tv_nsec = 100000;
-    fsi_store32(&target->reset, 1);
-    fsi_io_wake(&target->io);
-    while (fsi_load32(&target->reset)) (void)nanosleep(&pause, NULL);
-}
-
 // Ends it; target->imposed is the caller's then.
 FSI_PRIVATE void bench_law_stop(bench_target *target)
 {
@@ -1053,6 +1110,25 @@ FSI_PRIVATE void bench_law_stop(bench_target *target)
     KIND(TIMEOUT,         "timeout",           "No answer in time")        /* none within --timeout */
 // clang-format on
 
+// clang-format off
+// The histograms of a result, and of what a thread measures: field, and name in JSON, which has the unit.
+#define BENCH_HIST_LIST(HIST) \
+    HIST(response, "response_ns")    /* of what is done */ \
+    HIST(service,  "service_ns")     /* likewise */ \
+    HIST(censored, "censored_ns")    /* time so far of what timed out, was in flight at the end or never sent: "at least" */ \
+    HIST(connect,  "connect_ns")     /* until a connection was up */ \
+    HIST(wait,     "wait_ns")        /* from sending until the head of the answer was there */ \
+    HIST(lag,      "lag_ns")         /* open loop: how late requests were sent although a connection was free */ \
+    HIST(rate,     "requests_per_s") /* in each 100 ms of each thread */ \
+    HIST(life,     "life_ns")        /* of connections that ended well: from opening one until its end */
+// clang-format on
+
+// What is done with each, by one line inside a function that has the result (or tally) as `into`, and perhaps another as `from`.
+#define BENCH_HIST_FIELD(field, name) fsi_hist field;
+#define BENCH_HIST_INIT(field, name) fsi_hist_init(&into->field);
+#define BENCH_HIST_MERGE(field, name) fsi_hist_merge(&into->field, &from->field);
+#define BENCH_HIST_TOO_LARGE(field, name) || into->field.count > UINT64_MAX - from->field.count
+
 #define BENCH_KIND_ENUM(kind, name, words) BENCH_##kind,
 #define BENCH_KIND_NAME(kind, name, words) name,
 #define BENCH_KIND_WORDS(kind, name, words) words,
@@ -1060,14 +1136,14 @@ typedef enum bench_kind { BENCH_KIND_LIST(BENCH_KIND_ENUM) BENCH_KINDS } bench_k
 static const char *const bench_kind_names[BENCH_KINDS] = {BENCH_KIND_LIST(BENCH_KIND_NAME)}; // JSON
 static const char *const bench_kind_words[BENCH_KINDS] = {BENCH_KIND_LIST(BENCH_KIND_WORDS)};
 
-#define BENCH_SECONDS_MAX 512 // slots of the series; when they are full, two become one
-#define BENCH_COARSE_SHIFT 4  // of a cell of fsi_hist: 8 cells to each power of two are what a figure over time needs
+#define BENCH_SLOTS_MAX 512  // slots of the series; when they are full, two become one
+#define BENCH_COARSE_SHIFT 4 // of a cell of fsi_hist: 8 cells to each power of two are what a figure over time needs
 
 // One slot of the series. Latencies are of requests that ended well in it, by response time.
-typedef struct bench_second {
+typedef struct bench_slot {
     uint64_t done, errors, timeouts;
     uint64_t p50, p99, max;
-} bench_second;
+} bench_slot;
 
 // What a run was asked to do and where it ran: equal for two runs that may be compared.
 typedef struct bench_setup {
@@ -1083,6 +1159,7 @@ typedef struct bench_setup {
     double conn_rate;                                     // asked for, connections per second; 0: not so
     uint64_t size;                                        // of --echo
     bool close, rst, spin, echo, self_hosted;
+    bool body; // requests have one
     uint32_t source_ips;
     uint32_t request_bytes; // of the first request as it was sent
 } bench_setup;
@@ -1105,15 +1182,11 @@ typedef struct bench_result {
     char first_error[160];               // in words: of the first connection that failed, or of a bad response
     char doubts[1024];                   // why it is not to be trusted, a line for each reason; "": it is
 
-    fsi_hist response, service; // of what is done
-    fsi_hist censored;      // time so far of what timed out, was in flight at the end or never sent: "at least so long"
-    fsi_hist connect, wait; // until a connection was up; from sending until the head of the answer was there
-    fsi_hist lag;           // open loop: how late requests were sent although a connection was free
-    fsi_hist rate;          // requests per second in each 100 ms of each thread
+    BENCH_HIST_LIST(BENCH_HIST_FIELD)
 
-    bench_second seconds[BENCH_SECONDS_MAX];
-    uint32_t second_count;
-    uint64_t second_ns; // length of a slot
+    bench_slot slots[BENCH_SLOTS_MAX];
+    uint32_t slot_count;
+    uint64_t slot_ns; // length of a slot
 
     uint64_t conns_opened, conns_lost, conns_most; // most: open at a time
     uint64_t conns_starved;                        // wanted an answer and never got one, of any kind
@@ -1123,22 +1196,34 @@ typedef struct bench_result {
     uint64_t server_cpu_ns;                 // self-hosted or --pid; 0: not known
     uint64_t server_rss;                    // bytes, the most that was seen; 0: not known
     uint64_t steal_ns, throttled_ns,
-        other_ns;  // of this machine's CPUs, taken away in the run; other: by other processes
-    fsi_hist life; // of connections that ended well: from opening one until its end
+        other_ns; // of this machine's CPUs, taken away in the run; other: by other processes
 } bench_result;
 
 // Empty, as before a run.
-static void bench_result_init(bench_result *result)
+static void bench_result_init(bench_result *into)
 {
-    memset(result, 0, sizeof *result);
-    fsi_hist_init(&result->response);
-    fsi_hist_init(&result->service);
-    fsi_hist_init(&result->censored);
-    fsi_hist_init(&result->connect);
-    fsi_hist_init(&result->wait);
-    fsi_hist_init(&result->lag);
-    fsi_hist_init(&result->rate);
-    fsi_hist_init(&result->life);
+    memset(into, 0, sizeof *into);
+    BENCH_HIST_LIST(BENCH_HIST_INIT)
+}
+
+// The smallest value of a cell of fsi_hist.
+static uint64_t bench_cell_low(uint32_t cell)
+{
+    if (cell < (2u << FSI_HIST_BITS)) return cell;
+    uint32_t shift = (cell >> FSI_HIST_BITS) - 1;
+    return (uint64_t)((cell & ((1u << FSI_HIST_BITS) - 1)) + (1u << FSI_HIST_BITS)) << shift;
+}
+
+// Mean and standard deviation of n values, from their sum and the sum of their squares.
+static void bench_moments_of(double n, double sum, double sum2, double *mean, double *deviation)
+{
+    *mean = n > 0 ? sum / n : 0;
+    *deviation = n > 1 ? bench_sqrt((sum2 - sum * *mean) / (n - 1)) : 0;
+}
+
+static void bench_moments(const fsi_hist *hist, double *mean, double *deviation)
+{
+    bench_moments_of((double)hist->count, hist->sum, hist->sum2, mean, deviation);
 }
 
 // Walks up the values of a distribution by the product-limit estimate: what was cut off counts as "at least so long".
@@ -1179,18 +1264,51 @@ static bool bench_curve_next(bench_curve *curve)
     return false;
 }
 
-// The response time that the share q of all requests did not exceed, by the product-limit estimate; q 1: the longest, exactly.
-// *beyond: that share never ended well; it is more than what is returned. 0 when there is nothing.
+// The longest time that is known of: where some never ended, what the last of them had taken so far.
+static uint64_t bench_curve_end(const fsi_hist *ended, const fsi_hist *cut)
+{
+    uint64_t last = ended->max, cut_last = cut ? cut->max : 0;
+    return cut_last > last ? cut_last : last;
+}
+
+// The value that the share q does not exceed; 1: the greatest, exactly. *beyond: that share never ended, it is more than what is
+// returned. 0 when there is nothing.
+static uint64_t bench_curve_at(bench_curve *curve, double q, bool *beyond)
+{
+    *beyond = false;
+    if (curve->total <= 0) return 0;
+    while (bench_curve_next(curve))
+        if (curve->alive <= (1 - q) * (1 + 1e-12)) return q >= 1 ? curve->ended->max : curve->value;
+    *beyond = true;
+    return bench_curve_end(curve->ended, curve->cut);
+}
+
+// Mean and standard deviation. Where some never ended, of the estimate up to its end: "at least", and curve->alive is not 0.
+static void bench_curve_moments(bench_curve *curve, double *mean, double *deviation)
+{
+    double before = 1, sum = 0, sum2 = 0, end = (double)bench_curve_end(curve->ended, curve->cut);
+    if (curve->total <= (double)curve->ended->count) { // exact, not by cells
+        bench_moments(curve->ended, mean, deviation);
+        curve->alive = 0;
+        return;
+    }
+    for (; bench_curve_next(curve); before = curve->alive) {
+        double value = (double)curve->value, share = before - curve->alive;
+        sum += value * share;
+        sum2 += value * value * share;
+    }
+    *mean = sum + end * before;
+    *deviation = bench_sqrt(sum2 + end * end * before - *mean * *mean);
+}
+
+// The response time that the share q of all requests did not exceed, as bench_curve_at.
+// Of all but those that failed: they have no answer whose time could stand here. To cut them off at the moment of failing would
+// claim that they were about to end as the others did, and to take them for endless would hide how fast the answers were; so a
+// run that has any says so beside its percentiles, and an objective takes them for endless (bench_quantile_due).
 static uint64_t bench_quantile(const bench_result *result, double q, bool *beyond)
 {
-    const fsi_hist *ended = &result->response, *cut = &result->censored;
-    bench_curve curve = bench_curve_of(ended, cut);
-    *beyond = false;
-    if (curve.at_risk <= 0) return 0;
-    while (bench_curve_next(&curve))
-        if (curve.alive <= (1 - q) * (1 + 1e-12)) return q >= 1 ? ended->max : curve.value;
-    *beyond = true;
-    return cut->count && cut->max > ended->max ? cut->max : ended->max;
+    bench_curve curve = bench_curve_of(&result->response, &result->censored);
+    return bench_curve_at(&curve, q, beyond);
 }
 
 // The errors among the requests: all that ended, but not well.
@@ -1418,7 +1536,7 @@ static const char bench_help_more[] =
     "      --conn-rate N      open N connections a second, with --calls requests each\n"
     "      --calls M          requests on each connection (no limit; --conn-rate: 1)\n"
     "      --warmup T         load for so long before measuring\n"
-    "      --ramp T           open the connections, or raise the rate, over this time\n"
+    "      --ramp T           rise evenly over T from 0: connections, or the rate\n"
     "      --echo             tcp://HOST:PORT sends back what it gets: --size N (64)\n"
     "      --source-ips N     connect to 127.0.0.1 from N addresses, 127.0.0.1 and on\n"
     "      --rst              close by reset: no port waits in TIME_WAIT\n"
@@ -1439,7 +1557,7 @@ static const char bench_help_more[] =
     "      --histogram        draw the latencies in the terminal\n"
     "      --pid N            also sample CPU and memory of that server\n"
     "Several runs\n"
-    "      --runs N           repeat, and print the ladder\n"
+    "      --runs N           repeat, print the ladder; files get the middle run\n"
     "      --vs URL2          two targets in turn: faster, slower, or cannot tell\n"
     "      --selftest         measure a built-in target with a known law of latency\n"
     "      --compare-models   every way to run handlers, in turn (=event,pool: only\n"
@@ -2093,9 +2211,9 @@ typedef struct bench_plan {
     char *batch;
     size_t batch_len, request_len;
     bool echo;
-    bool no_body; // answers have none: HEAD
-    bool open;    // open loop: requests (or connections) are due by the clock
-    bool fresh;   // connecting is a part of the first request; no request finds a connection
+    bool no_body;  // answers have none: HEAD
+    bool open;     // open loop: requests (or connections) are due by the clock
+    bool connects; // connecting is a part of the first request; no request finds a connection
     bool close, rst, spin, detail;
     bool progress; // publish figures for the live line
     uint32_t pipeline, thread_count, conn_count, source_ips;
@@ -2117,14 +2235,14 @@ typedef struct bench_tally {
     uint64_t due, done, failed[BENCH_KINDS], events[BENCH_KINDS], in_flight, unsent;
     uint64_t statuses[600];
     uint64_t bytes_in, bytes_body, bytes_out, other_length, kept, opened, retransmits;
-    fsi_hist response, service, censored, connect, wait, lag, rate, life;
+    BENCH_HIST_LIST(BENCH_HIST_FIELD)
 } bench_tally;
 
-// A slot of the series.
-typedef struct bench_slot {
+// A slot of the series while it fills, with the latencies that its percentiles come from.
+typedef struct bench_slot_tally {
     uint64_t done, errors, timeouts, max;
     uint32_t cells[FSI_HIST_CELLS >> BENCH_COARSE_SHIFT];
-} bench_slot;
+} bench_slot_tally;
 
 typedef struct bench_thread {
     bench_plan *plan;
@@ -2145,10 +2263,10 @@ typedef struct bench_thread {
     uint64_t arrival;                // which one that is, of this thread's
     uint64_t starved_ns;             // what was due until then waited for a connection, not for this thread
     bool starved;
-    bool early;   // an answer came before its request was sent
-    bool fresh;   // the clock was read since the last receive
-    bool clocked; // the clock was read in this turn
-    bool running; // has seen plan->go
+    bool early;     // an answer came before its request was sent
+    bool now_fresh; // the clock was read since the last receive
+    bool clocked;   // the clock was read in this turn
+    bool running;   // has seen plan->go
     bool measuring;
     uint64_t quota;                  // requests that may still be begun; UINT64_MAX: no limit
     uint64_t begun, ended_all, made; // requests, warm-up too
@@ -2167,7 +2285,7 @@ typedef struct bench_thread {
     char *head_seen; // the last answer's head, byte for byte, and what it meant
     uint32_t head_seen_len;
     fsi_answer_head head;
-    bench_slot *slots; // BENCH_SECONDS_MAX
+    bench_slot_tally *slots; // BENCH_SLOTS_MAX
     uint32_t slot;
     uint64_t slot_ns, slot_end_ns;
     char pad0[FSV_CACHE_LINE];
@@ -2189,17 +2307,10 @@ static uint64_t bench_cpu_ns(clockid_t clock)
     return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
-static void bench_tally_init(bench_tally *tally)
+static void bench_tally_init(bench_tally *into)
 {
-    memset(tally, 0, sizeof *tally);
-    fsi_hist_init(&tally->response);
-    fsi_hist_init(&tally->service);
-    fsi_hist_init(&tally->censored);
-    fsi_hist_init(&tally->connect);
-    fsi_hist_init(&tally->wait);
-    fsi_hist_init(&tally->lag);
-    fsi_hist_init(&tally->rate);
-    fsi_hist_init(&tally->life);
+    memset(into, 0, sizeof *into);
+    BENCH_HIST_LIST(BENCH_HIST_INIT)
 }
 
 // The measuring begins. What was counted in a warm-up is forgotten, but for the connections that were opened and stay.
@@ -2210,7 +2321,7 @@ static void bench_measure_from_now(bench_thread *thread)
     fsi_hist connect = tally->connect;
     if (thread->plan->warmup_ns) {
         bench_tally_init(tally);
-        if (!thread->plan->fresh) {
+        if (!thread->plan->connects) {
             tally->opened = opened;
             tally->retransmits = retransmits;
             tally->connect = connect;
@@ -2238,13 +2349,14 @@ static void bench_measure_from_now(bench_thread *thread)
 static uint64_t bench_now(bench_thread *thread)
 {
     thread->now_ns = fsi_clock_ns();
-    thread->fresh = thread->clocked = true;
+    thread->now_fresh = thread->clocked = true;
     if (FSI_UNLIKELY(!thread->measuring && thread->running && thread->now_ns >= thread->plan->measure_ns))
         bench_measure_from_now(thread);
     return thread->now_ns;
 }
 
-// When the arrival-th request of all threads is due. With a ramp the rate grows evenly from nothing.
+// When the arrival-th request of all threads is due. With a ramp the rate rises from nothing in a straight line: t seconds into a
+// ramp of r it is rate t / r, and rate t^2 / 2r requests have been due.
 static uint64_t bench_due_of(const bench_plan *plan, uint64_t arrival)
 {
     double n = (double)arrival, ramp = (double)plan->ramp_ns / 1e9, seconds;
@@ -2255,14 +2367,33 @@ static uint64_t bench_due_of(const bench_plan *plan, uint64_t arrival)
     return plan->start_ns + (uint64_t)(seconds * 1e9);
 }
 
+// When this thread's arrival-th request is due. It rises.
+static uint64_t bench_thread_due(const bench_thread *thread, uint64_t arrival)
+{
+    return bench_due_of(thread->plan, arrival * thread->plan->thread_count + thread->index);
+}
+
 // Sets due_ns to the next request of this thread.
 static void bench_schedule(bench_thread *thread)
 {
     const bench_plan *plan = thread->plan;
     thread->due_ns = UINT64_MAX;
     if (!plan->open || !thread->running || thread->quota == 0) return;
-    thread->due_ns = bench_due_of(plan, thread->arrival * plan->thread_count + thread->index);
+    thread->due_ns = bench_thread_due(thread, thread->arrival);
     if (thread->due_ns >= plan->deadline_ns) thread->due_ns = UINT64_MAX;
+}
+
+// The first arrival of this thread, `from` or later, that is due at time_ns or later: doubles the step, then halves it.
+static uint64_t bench_arrival_at(const bench_thread *thread, uint64_t from, uint64_t time_ns)
+{
+    uint64_t step = 1;
+    if (bench_thread_due(thread, from) >= time_ns) return from;
+    for (; bench_thread_due(thread, from + step) < time_ns; step *= 2) from += step;
+    while (step > 1) { // what is looked for lies behind `from`, and no farther than `step`
+        step /= 2;
+        if (bench_thread_due(thread, from + step) < time_ns) from += step;
+    }
+    return from + 1;
 }
 
 static void bench_idle_push(bench_thread *thread, bench_conn *conn)
@@ -2284,7 +2415,8 @@ static bench_conn *bench_idle_pop(bench_thread *thread)
         thread->idle = conn->next_idle;
         if (!thread->idle) thread->idle_tail = &thread->idle;
         conn->idle = false;
-        if (thread->plan->fresh ? conn->state == BENCH_DOWN : conn->state == BENCH_UP && !conn->chan.eof) return conn;
+        if (thread->plan->connects ? conn->state == BENCH_DOWN : conn->state == BENCH_UP && !conn->chan.eof)
+            return conn;
     }
     thread->starved = true;
     return NULL;
@@ -2320,7 +2452,7 @@ static void bench_fill(bench_thread *thread, bench_conn *conn)
 {
     const bench_plan *plan = thread->plan;
     if (!thread->running) return;
-    if (!plan->open || plan->fresh) { // in an open loop of connections, calls follow one another at once
+    if (!plan->open || plan->connects) { // in an open loop of connections, calls follow one another at once
         while (conn->in_flight < plan->pipeline && thread->quota && conn->calls_left)
             bench_begin(thread, conn, thread->now_ns);
         return;
@@ -2341,7 +2473,7 @@ static bool bench_pop(bench_thread *thread, bench_conn *conn, bench_stamp *stamp
     return thread->plan->open ? stamp->due >= thread->plan->measure_ns : thread->measuring;
 }
 
-static void bench_slot_join(bench_slot *into, const bench_slot *from)
+static void bench_slot_tally_join(bench_slot_tally *into, const bench_slot_tally *from)
 {
     into->done += from->done;
     into->errors += from->errors;
@@ -2353,20 +2485,20 @@ static void bench_slot_join(bench_slot *into, const bench_slot *from)
 // Two slots become one, and each the double of the time.
 static void bench_slots_halve(bench_thread *thread)
 {
-    for (uint32_t i = 0; i < BENCH_SECONDS_MAX; i += 2) {
-        bench_slot_join(&thread->slots[i], &thread->slots[i + 1]);
+    for (uint32_t i = 0; i < BENCH_SLOTS_MAX; i += 2) {
+        bench_slot_tally_join(&thread->slots[i], &thread->slots[i + 1]);
         thread->slots[i / 2] = thread->slots[i];
     }
-    memset(thread->slots + BENCH_SECONDS_MAX / 2, 0, sizeof *thread->slots * (BENCH_SECONDS_MAX / 2));
+    memset(thread->slots + BENCH_SLOTS_MAX / 2, 0, sizeof *thread->slots * (BENCH_SLOTS_MAX / 2));
     thread->slot /= 2;
     thread->slot_ns *= 2;
     thread->slot_end_ns = thread->plan->measure_ns + (thread->slot + 1) * thread->slot_ns;
 }
 
-static bench_slot *bench_slot_now(bench_thread *thread)
+static bench_slot_tally *bench_slot_now(bench_thread *thread)
 {
     while (FSI_UNLIKELY(thread->now_ns >= thread->slot_end_ns)) {
-        if (thread->slot + 1 == BENCH_SECONDS_MAX) bench_slots_halve(thread);
+        if (thread->slot + 1 == BENCH_SLOTS_MAX) bench_slots_halve(thread);
         if (thread->now_ns < thread->slot_end_ns) break;
         thread->slot++;
         thread->slot_end_ns += thread->slot_ns;
@@ -2378,7 +2510,7 @@ static bench_slot *bench_slot_now(bench_thread *thread)
 static void bench_end(bench_thread *thread, const bench_stamp *stamp, bench_kind kind)
 {
     bench_tally *tally = &thread->tally;
-    bench_slot *slot = bench_slot_now(thread);
+    bench_slot_tally *slot = bench_slot_now(thread);
     uint64_t response = thread->now_ns - stamp->due;
     if (FSI_LIKELY(kind == BENCH_KINDS)) {
         tally->done++;
@@ -2402,7 +2534,7 @@ static void bench_end(bench_thread *thread, const bench_stamp *stamp, bench_kind
 static void bench_done(bench_thread *thread, bench_conn *conn, bench_kind kind)
 {
     bench_stamp stamp;
-    if (!thread->fresh) (void)bench_now(thread);
+    if (!thread->now_fresh) (void)bench_now(thread);
     conn->fails = 0;
     conn->answered = true;
     fsi_count64(&thread->done, 1);
@@ -2533,7 +2665,7 @@ static void bench_connect_failed(bench_thread *thread, bench_conn *conn, int err
     bench_kind kind = bench_connect_kind(error);
     if (!thread->connect_error) thread->connect_error = error;
     bench_settled(thread, conn);
-    if (thread->plan->fresh) {
+    if (thread->plan->connects) {
         bench_failed(thread, conn, kind); // connecting is a part of the request
     } else {
         thread->tally.events[kind]++;
@@ -2838,7 +2970,7 @@ static bool bench_take(bench_thread *thread, bench_conn *conn, const char *data,
 static void bench_end_of_stream(bench_thread *thread, bench_conn *conn, int64_t got)
 {
     if (got == 0 && conn->part == BENCH_UNTIL_CLOSE) {
-        thread->fresh = false;
+        thread->now_fresh = false;
         (void)bench_answered(thread, conn);
     } else {
         bench_broken(thread, conn, got == 0 ? BENCH_CLOSED : BENCH_RESET);
@@ -2867,7 +2999,7 @@ static void bench_run(bench_thread *thread, bench_conn *conn)
             conn->carry_len = 0;
         }
         thread->tally.bytes_in += (uint64_t)got;
-        thread->fresh = false;
+        thread->now_fresh = false;
         if (!bench_take(thread, conn, thread->in, have + (size_t)got)) return;
         if (FSI_LIKELY(!conn->chan.eof)) bench_refill(thread, conn);
         if (FSI_UNLIKELY(conn->state != BENCH_UP)) return;
@@ -2894,7 +3026,7 @@ static void bench_connect(bench_thread *thread, bench_conn *conn)
     (void)bench_now(thread);
     if (conn->in_flight == 0) {
         conn->calls_left = plan->calls;
-        if (plan->fresh && !plan->open &&
+        if (plan->connects && !plan->open &&
             thread->quota) // since the last one ended: closing and waiting for a turn count
             bench_begin(thread, conn, conn->due_ns ? conn->due_ns : thread->now_ns);
         if (conn->in_flight == 0 && thread->quota == 0) {
@@ -2993,7 +3125,7 @@ static void bench_again(bench_thread *thread, bench_conn *conn)
 {
     if (conn->due_ns > thread->now_ns)
         bench_reopen(thread, conn, false, conn->due_ns - thread->now_ns);
-    else if (thread->plan->open && thread->plan->fresh && conn->in_flight == 0)
+    else if (thread->plan->open && thread->plan->connects && conn->in_flight == 0)
         bench_idle_push(thread, conn);
     else
         bench_connect(thread, conn);
@@ -3033,7 +3165,7 @@ static void bench_pace(bench_thread *thread)
         uint64_t due = thread->due_ns;
         if (due > thread->starved_ns && due >= plan->measure_ns)
             fsi_hist_add(&thread->tally.lag, thread->now_ns - due, 1);
-        if (plan->fresh) {
+        if (plan->connects) {
             conn->calls_left = plan->calls;
             bench_begin_due(thread, conn);
             bench_connect(thread, conn);
@@ -3089,12 +3221,33 @@ static void bench_turns(bench_thread *thread)
     } while (!bench_over_all(thread));
 }
 
-// What was due and was never sent, and what was sent and never ended.
+// What was due before end_ns and was never sent. At a high rate these are thousands of millions, so they are counted by cells of the
+// histogram: the first, the last, and all that lie between them.
+static void bench_finish_unsent(bench_thread *thread, uint64_t end_ns)
+{
+    bench_tally *tally = &thread->tally;
+    if (thread->due_ns >= end_ns) return;
+    uint64_t at = bench_arrival_at(thread, thread->arrival, thread->plan->measure_ns);
+    uint64_t stop = bench_arrival_at(thread, at, end_ns);
+    if (stop - at > thread->quota) stop = at + thread->quota;
+    tally->due += stop - at;
+    tally->unsent += stop - at;
+    for (uint64_t next; at < stop; at = next) {
+        uint64_t most = end_ns - bench_thread_due(thread, at), least = bench_cell_low(fsi_hist_cell(most));
+        next = bench_arrival_at(thread, at, end_ns - least + 1);
+        if (next > stop) next = stop;
+        uint64_t last = end_ns - bench_thread_due(thread, next - 1), count = next - at;
+        fsi_hist_add(&tally->censored, most, 1);
+        if (count > 1) fsi_hist_add(&tally->censored, last, 1);
+        if (count > 2) fsi_hist_add(&tally->censored, last + (most - last) / 2, count - 2); // evenly, or nearly so
+    }
+}
+
+// What was sent and never ended, and what was due and was never sent.
 static void bench_finish_requests(bench_thread *thread)
 {
     bench_tally *tally = &thread->tally;
     bench_stamp stamp;
-    uint64_t end = thread->end_ns < thread->plan->deadline_ns ? thread->end_ns : thread->plan->deadline_ns;
     for (uint32_t i = 0; i < thread->conn_count; i++) {
         while (thread->conns[i].in_flight) {
             if (!bench_pop(thread, &thread->conns[i], &stamp)) continue;
@@ -3102,13 +3255,8 @@ static void bench_finish_requests(bench_thread *thread)
             fsi_hist_add(&tally->censored, thread->end_ns - stamp.due, 1);
         }
     }
-    for (; thread->due_ns < end; thread->arrival++, bench_schedule(thread)) {
-        if (thread->due_ns < thread->plan->measure_ns) continue;
-        tally->due++;
-        tally->unsent++;
-        fsi_hist_add(&tally->censored, end - thread->due_ns, 1);
-        if (thread->quota != UINT64_MAX) thread->quota--;
-    }
+    uint64_t deadline = thread->plan->deadline_ns;
+    bench_finish_unsent(thread, thread->end_ns < deadline ? thread->end_ns : deadline);
 }
 
 // What is left when the run is over.
@@ -3121,7 +3269,7 @@ static void bench_finish(bench_thread *thread)
         bool waits =
             conn->state == BENCH_CONNECTING && (!conn->ever_up || thread->end_ns - conn->since_ns > 1000000000u);
         bool down = waits || (conn->refused && conn->state != BENCH_UP);
-        if (thread->plan->fresh && thread->plan->open) down = false; // what failed there is counted as requests
+        if (thread->plan->connects && thread->plan->open) down = false; // what failed there is counted as requests
         thread->lost += conn->state != BENCH_OVER && down;
         bool wanted = conn->asked || (conn->opens && !conn->ever_up && conn->state != BENCH_OVER);
         thread->unanswered += wanted && !conn->answered;
@@ -3205,7 +3353,7 @@ static bench_thread *bench_thread_new(bench_plan *plan, uint32_t index, uint32_t
     thread->conns = (bench_conn *)calloc(conn_count, sizeof *thread->conns);
     thread->in = (char *)malloc(BENCH_IN_BYTES + BENCH_HEAD_BYTES);
     thread->head_seen = (char *)malloc(BENCH_HEAD_BYTES);
-    thread->slots = (bench_slot *)calloc(BENCH_SECONDS_MAX, sizeof *thread->slots); // touched as time passes
+    thread->slots = (bench_slot_tally *)calloc(BENCH_SLOTS_MAX, sizeof *thread->slots); // touched as time passes
     if (plan->pipeline > 1)
         thread->stamps = (bench_stamp *)calloc((size_t)conn_count * plan->pipeline, sizeof *thread->stamps);
     if (!thread->conns || !thread->in || !thread->head_seen || !thread->slots ||
@@ -3233,13 +3381,6 @@ static bench_thread *bench_thread_new(bench_plan *plan, uint32_t index, uint32_t
 // >>bench-report   What is printed: wrk's layout, byte for byte, so that what parses wrk parses this. Anything of our own comes
 //                  after an empty line, and without the word that those parsers look for.
 // ---------------------------------------------------------------------------------------------------------
-
-static void bench_moments(const fsi_hist *hist, double *mean, double *deviation)
-{
-    double n = (double)hist->count;
-    *mean = n > 0 ? hist->sum / n : 0;
-    *deviation = n > 1 ? bench_sqrt((hist->sum2 - hist->sum * *mean) / (n - 1)) : 0;
-}
 
 // A column: the number right-aligned, with two places behind it for the unit.
 static void bench_cell(FILE *out, const char *text, int width)
@@ -3338,8 +3479,9 @@ static void bench_print_wrk(FILE *out, const bench_result *result, void (*middle
 //                  It and the members that hang on it are skipped when read
 //                - the rest is read back exactly. A histogram is a list of [lower bound of a cell, count] in rising order,
 //                  128 cells to each power of two above 256, a cell for each number below; "min" of an empty one is 0
-//                - members may be added without a new number: a reader skips those that it does not know. A kind of error
-//                  that it does not know is refused, for the sums would not add up without it
+//                - members may be added without a new number: a reader skips those that it does not know, and does without
+//                  those that came later (BENCH_AS_LATER_BOOL). A kind of error that it does not know is refused, for the
+//                  sums would not add up without it
 //                - counts are whole numbers of up to 64 bits: a reader that only has doubles loses digits above 2^53
 //                - text is UTF-8; a byte that is not is written as ?
 // ---------------------------------------------------------------------------------------------------------
@@ -3359,6 +3501,7 @@ typedef enum bench_as {
     BENCH_AS_I64,
     BENCH_AS_DOUBLE,
     BENCH_AS_BOOL,
+    BENCH_AS_LATER_BOOL, // as BOOL; files from before it was written do not have it: false
     BENCH_AS_TEXT,
     BENCH_AS_MIN,      // of a histogram: UINT64_MAX when that is empty, 0 in JSON
     BENCH_AS_KINDS,    // {"connect_refused": 1, ...}
@@ -3384,6 +3527,7 @@ typedef struct bench_member {
 #define BENCH_JSON_END {NULL, BENCH_AS_SCHEMA, 0, 0, NULL, BENCH_SAME_ALWAYS}
 #define BENCH_JSON_SETUP(name, as, field, same) {name, as, BENCH_JSON_AT(bench_setup, field), NULL, same}
 #define BENCH_JSON_PART(type, name, as, field) {name, as, BENCH_JSON_AT(type, field), NULL, BENCH_SAME_ALWAYS}
+#define BENCH_JSON_HIST(field, name) BENCH_JSON_PART(bench_result, name, BENCH_AS_HIST, field),
 #define BENCH_JSON_HERE(name, as, members) {name, as, 0, 0, members, BENCH_SAME_ALWAYS}
 
 static const bench_member bench_setup_members[] = {
@@ -3412,6 +3556,7 @@ static const bench_member bench_setup_members[] = {
     BENCH_JSON_SETUP("self_hosted",       BENCH_AS_BOOL,   self_hosted,   BENCH_SAME_PLACE),
     BENCH_JSON_SETUP("source_ips",        BENCH_AS_U32,    source_ips,    BENCH_SAME_ALWAYS),
     BENCH_JSON_SETUP("request_bytes",     BENCH_AS_U32,    request_bytes, BENCH_SAME_PLACE), // the Host field is in them
+    BENCH_JSON_SETUP("request_body",      BENCH_AS_LATER_BOOL, body,      BENCH_SAME_ALWAYS),
     BENCH_JSON_END};
 
 static const bench_member bench_outcome_members[] = {
@@ -3459,23 +3604,16 @@ static const bench_member bench_hist_members[] = {
     BENCH_JSON_END};
 
 static const bench_member bench_hists_members[] = {
-    BENCH_JSON_PART(bench_result, "response_ns",    BENCH_AS_HIST, response),
-    BENCH_JSON_PART(bench_result, "service_ns",     BENCH_AS_HIST, service),
-    BENCH_JSON_PART(bench_result, "censored_ns",    BENCH_AS_HIST, censored),
-    BENCH_JSON_PART(bench_result, "connect_ns",     BENCH_AS_HIST, connect),
-    BENCH_JSON_PART(bench_result, "wait_ns",        BENCH_AS_HIST, wait),
-    BENCH_JSON_PART(bench_result, "lag_ns",         BENCH_AS_HIST, lag),
-    BENCH_JSON_PART(bench_result, "requests_per_s", BENCH_AS_HIST, rate),
-    BENCH_JSON_PART(bench_result, "life_ns",        BENCH_AS_HIST, life),
+    BENCH_HIST_LIST(BENCH_JSON_HIST)
     BENCH_JSON_END};
 
-static const bench_member bench_second_members[] = {
-    BENCH_JSON_PART(bench_second, "done",     BENCH_AS_U64, done),
-    BENCH_JSON_PART(bench_second, "errors",   BENCH_AS_U64, errors),
-    BENCH_JSON_PART(bench_second, "timeouts", BENCH_AS_U64, timeouts),
-    BENCH_JSON_PART(bench_second, "p50_ns",   BENCH_AS_U64, p50),
-    BENCH_JSON_PART(bench_second, "p99_ns",   BENCH_AS_U64, p99),
-    BENCH_JSON_PART(bench_second, "max_ns",   BENCH_AS_U64, max),
+static const bench_member bench_slot_members[] = {
+    BENCH_JSON_PART(bench_slot, "done",     BENCH_AS_U64, done),
+    BENCH_JSON_PART(bench_slot, "errors",   BENCH_AS_U64, errors),
+    BENCH_JSON_PART(bench_slot, "timeouts", BENCH_AS_U64, timeouts),
+    BENCH_JSON_PART(bench_slot, "p50_ns",   BENCH_AS_U64, p50),
+    BENCH_JSON_PART(bench_slot, "p99_ns",   BENCH_AS_U64, p99),
+    BENCH_JSON_PART(bench_slot, "max_ns",   BENCH_AS_U64, max),
     BENCH_JSON_END};
 
 static const bench_member bench_result_members[] = {
@@ -3501,14 +3639,6 @@ static const bench_member bench_result_members[] = {
     BENCH_JSON_HERE("histograms",  BENCH_AS_OBJECT,  bench_hists_members),
     BENCH_JSON_END};
 // clang-format on
-
-// The smallest value of a cell.
-static uint64_t bench_cell_low(uint32_t cell)
-{
-    if (cell < (2u << FSI_HIST_BITS)) return cell;
-    uint32_t shift = (cell >> FSI_HIST_BITS) - 1;
-    return (uint64_t)((cell & ((1u << FSI_HIST_BITS) - 1)) + (1u << FSI_HIST_BITS)) << shift;
-}
 
 // Length of the UTF-8 sequence at `text`; 0: it is none.
 static size_t bench_utf8(const char *text, size_t len)
@@ -3605,6 +3735,7 @@ static const char *bench_member_text(char *out, size_t size, const bench_member 
     case BENCH_AS_U32: (void)snprintf(out, size, "%u", *(const uint32_t *)at); break;
     case BENCH_AS_U64: (void)snprintf(out, size, "%llu", (unsigned long long)*(const uint64_t *)at); break;
     case BENCH_AS_I64: (void)snprintf(out, size, "%lld", (long long)*(const int64_t *)at); break;
+    case BENCH_AS_LATER_BOOL:
     case BENCH_AS_BOOL: (void)snprintf(out, size, "%s", *(const bool *)at ? "true" : "false"); break;
     case BENCH_AS_DOUBLE: return bench_double_text(out, size, *(const double *)at);
     default: (void)snprintf(out, size, "%.*s", (int)member->size, (const char *)at); break;
@@ -3710,15 +3841,15 @@ static void bench_write_series(bench_pen *pen, const bench_result *result)
 {
     bench_pen_open(pen, '{');
     bench_pen_next(pen, "slot_ns");
-    (void)fprintf(pen->out, "%llu", (unsigned long long)result->second_ns);
+    (void)fprintf(pen->out, "%llu", (unsigned long long)result->slot_ns);
     bench_pen_next(pen, "slots");
     bench_pen_open(pen, '[');
-    for (uint32_t i = 0; i < result->second_count && i < BENCH_SECONDS_MAX; i++) {
+    for (uint32_t i = 0; i < result->slot_count && i < BENCH_SLOTS_MAX; i++) {
         char text[48];
         bench_pen_next(pen, NULL);
-        for (const bench_member *member = bench_second_members; member->name; member++)
-            (void)fprintf(pen->out, "%s\"%s\": %s", member == bench_second_members ? "{" : ", ", member->name,
-                          bench_member_text(text, sizeof text, member, (const char *)&result->seconds[i]));
+        for (const bench_member *member = bench_slot_members; member->name; member++)
+            (void)fprintf(pen->out, "%s\"%s\": %s", member == bench_slot_members ? "{" : ", ", member->name,
+                          bench_member_text(text, sizeof text, member, (const char *)&result->slots[i]));
         (void)fputc('}', pen->out);
     }
     bench_pen_close(pen, ']');
@@ -3764,27 +3895,33 @@ static void bench_write_members(bench_pen *pen, const bench_member *members, con
     bench_pen_close(pen, '}');
 }
 
-// False: it could not be written. The file stays open; what its buffer still holds may fail when it is closed.
-static bool bench_json_write(FILE *out, const bench_result *result)
+static void bench_write_json(FILE *out, const bench_result *result)
 {
     bench_pen pen = {out, 0, true};
     bench_write_members(&pen, bench_result_members, (const char *)result);
     (void)fputc('\n', out);
-    return fflush(out) == 0 && !ferror(out);
 }
 
-// To the file of that name, "-": standard output. False: said why.
-static bool bench_json_save(const char *path, const bench_result *result)
+typedef void bench_writer(FILE *out, const bench_result *result);
+
+// Writes a file that an option asked for; "-" is the standard output, NULL: none. False: said why it could not be.
+static bool bench_save(const char *option, const char *path, bench_writer *writer, const bench_result *result)
 {
-    bool standard = strcmp(path, "-") == 0;
-    FILE *out = standard ? stdout : fopen(path, "wb");
-    bool fine = out && bench_json_write(out, result);
+    bool dash = path && strcmp(path, "-") == 0;
+    if (!path) return true;
+    FILE *out = dash ? stdout : fopen(path, "wb");
+    bool fine = out != NULL;
     int error = errno;
-    if (out && !standard && fclose(out) != 0 && fine) {
+    if (fine) {
+        writer(out, result);
+        fine = fflush(out) == 0 && !ferror(out);
         error = errno;
-        fine = false;
+        if (!dash && fclose(out) != 0 && fine) {
+            error = errno;
+            fine = false;
+        }
     }
-    if (!fine) bench_say("cannot write %s: %s", standard ? "standard output" : path, strerror(error));
+    if (!fine) bench_say("%s %s: %s", option, path, strerror(error));
     return fine;
 }
 
@@ -4120,10 +4257,9 @@ static bool bench_json_slots(bench_json *json, bench_result *result)
     bool first = true;
     if (!bench_json_take(json, '[')) return bench_json_fail(json, "a list is missing");
     while (bench_json_next(json, ']', &first)) {
-        if (result->second_count == BENCH_SECONDS_MAX) return bench_json_fail(json, "too many slots");
-        if (!bench_json_members(json, bench_second_members, (char *)&result->seconds[result->second_count]))
-            return false;
-        result->second_count++;
+        if (result->slot_count == BENCH_SLOTS_MAX) return bench_json_fail(json, "too many slots");
+        if (!bench_json_members(json, bench_slot_members, (char *)&result->slots[result->slot_count])) return false;
+        result->slot_count++;
     }
     return !json->wrong;
 }
@@ -4139,13 +4275,13 @@ static bool bench_json_series(bench_json *json, bench_result *result)
         uint32_t bit = strcmp(key, "slot_ns") == 0 ? 1 : strcmp(key, "slots") == 0 ? 2 : 0;
         if (seen & bit) return bench_json_fail(json, "a member that is there twice");
         seen |= bit;
-        if (bit == 1 ? !bench_json_u64(json, UINT64_MAX, &result->second_ns)
+        if (bit == 1 ? !bench_json_u64(json, UINT64_MAX, &result->slot_ns)
                      : !(bit == 2 ? bench_json_slots(json, result) : bench_json_skip(json, BENCH_JSON_DEPTH)))
             return false;
     }
     if (json->wrong) return false;
     if (seen != 3) return bench_json_fail(json, "a member is missing in the series");
-    return result->second_ns || !result->second_count || bench_json_fail(json, "slots without a length");
+    return result->slot_ns || !result->slot_count || bench_json_fail(json, "slots without a length");
 }
 
 // A value that must be this and no other, or the file is not for this reader.
@@ -4181,6 +4317,7 @@ static bool bench_json_member(bench_json *json, const bench_member *member, char
     case BENCH_AS_U64: return bench_json_u64(json, UINT64_MAX, (uint64_t *)at);
     case BENCH_AS_I64: return bench_json_i64(json, (int64_t *)at);
     case BENCH_AS_DOUBLE: return bench_json_double(json, (double *)at);
+    case BENCH_AS_LATER_BOOL:
     case BENCH_AS_BOOL: return bench_json_bool(json, (bool *)at);
     case BENCH_AS_TEXT:
         if (!bench_json_text(json, (char *)at, member->size, &fits)) return false;
@@ -4194,13 +4331,19 @@ static bool bench_json_member(bench_json *json, const bench_member *member, char
     return false;
 }
 
+// Whether a result without it is none: what is only for people need not be there, nor what older ones did not have.
+static bool bench_member_needed(const bench_member *member)
+{
+    return member->as != BENCH_AS_SUMMARY && member->as != BENCH_AS_RATE && member->as != BENCH_AS_LATER_BOOL;
+}
+
 // An object by its table: every member of the table once, others skipped. Its depth is the tables' own.
 static bool bench_json_members(bench_json *json, const bench_member *members, char *base)
 {
     uint64_t seen = 0, all = 0;
     bool first = true;
     for (uint32_t i = 0; members[i].name; i++)
-        if (members[i].as != BENCH_AS_SUMMARY && members[i].as != BENCH_AS_RATE) all |= (uint64_t)1 << i;
+        if (bench_member_needed(&members[i])) all |= (uint64_t)1 << i;
     if (!bench_json_take(json, '{')) return bench_json_fail(json, "an object is missing");
     while (bench_json_next(json, '}', &first)) {
         char key[32];
@@ -4241,17 +4384,10 @@ static const char *bench_json_read(const char *path, bench_result *result)
 {
     bool standard = strcmp(path, "-") == 0;
     FILE *in = standard ? stdin : fopen(path, "rb");
-    char piece[4096];
     bench_text text = {NULL, 0, 0, false};
-    const char *wrong = NULL;
     bench_result_init(result);
     if (!in) return strerror(errno);
-    for (size_t got; !wrong && (got = fread(piece, 1, sizeof piece, in)) > 0;) {
-        bench_text_add(&text, piece, got);
-        if (text.failed) wrong = "out of memory";
-        if (text.len > BENCH_JSON_BYTES) wrong = "larger than any result";
-    }
-    if (!wrong && ferror(in)) wrong = strerror(errno);
+    const char *wrong = bench_text_read(&text, in, BENCH_JSON_BYTES, "larger than any result");
     if (!wrong) wrong = bench_json_parse(text.len ? text.ptr : "", text.len, result);
     if (!standard) (void)fclose(in);
     bench_text_free(&text);
@@ -4393,31 +4529,30 @@ static uint64_t bench_endless(const bench_result *result)
     return errors > timed_out ? errors - timed_out : 0;
 }
 
-// bench_quantile over every request that was due. mean: not NULL, the mean up to there is put into it; q is 1 then.
-static uint64_t bench_quantile_due(const bench_result *result, double q, bool *beyond, double *mean)
+// The distribution over every request that was due.
+static bench_curve bench_curve_due(const bench_result *result)
 {
-    const fsi_hist *ended = &result->response, *cut = &result->censored;
-    double at_risk = (double)ended->count + (double)cut->count + (double)bench_endless(result);
-    double alive = 1, want = (1 - q) * (1 + 1e-12), area = 0, before = 0;
-    uint64_t value = 0, last = cut->count > 0 && cut->max > ended->max ? cut->max : ended->max;
-    *beyond = true;
-    for (uint32_t i = 0; i < FSI_HIST_CELLS && *beyond; i++) {
-        double gone = (double)ended->cells[i];
-        if (gone > 0) {
-            value = fsi_hist_value(i);
-            if (value < ended->min) value = ended->min;
-            if (value > ended->max || (q >= 1 && i == fsi_hist_cell(ended->max)))
-                value = ended->max; // exact, not by cells
-            area += alive * ((double)value - before);
-            before = (double)value;
-            alive *= at_risk - gone > 0.5 ? (at_risk - gone) / at_risk : 0;
-            *beyond = alive > want;
-        }
-        at_risk -= gone + (double)cut->cells[i];
-    }
-    if (mean) *mean = *beyond ? area + alive * ((double)last - before) : area;
-    if (mean && !*beyond && !cut->count) *mean = ended->sum / (double)ended->count; // exact too
-    return *beyond ? last : value;
+    bench_curve curve = bench_curve_of(&result->response, &result->censored);
+    curve.total = curve.at_risk += (double)bench_endless(result);
+    return curve;
+}
+
+// bench_quantile over every request that was due. Of none nothing is known.
+static uint64_t bench_quantile_due(const bench_result *result, double q, bool *beyond)
+{
+    bench_curve curve = bench_curve_due(result);
+    uint64_t value = bench_curve_at(&curve, q, beyond);
+    if (curve.total <= 0) *beyond = true;
+    return value;
+}
+
+static double bench_mean_due(const bench_result *result, bool *beyond)
+{
+    bench_curve curve = bench_curve_due(result);
+    double mean, deviation;
+    bench_curve_moments(&curve, &mean, &deviation);
+    *beyond = curve.total <= 0 || curve.alive > 0;
+    return mean;
 }
 
 // What one term found, and whether it holds.
@@ -4425,7 +4560,7 @@ static bool bench_slo_term_holds(const bench_slo_term *term, const bench_result 
 {
     char found[48];
     bool beyond = false, held;
-    double value = 0, mean = 0;
+    double value = 0;
     if (term->figure == BENCH_FIGURE_ERRORS) {
         value = (double)bench_errors(result) / (double)result->due;
         (void)snprintf(found, sizeof found, "%.4g%%", value * 100);
@@ -4433,9 +4568,8 @@ static bool bench_slo_term_holds(const bench_slo_term *term, const bench_result 
         value = bench_done_rate(result);
         (void)bench_count_text(found, sizeof found, value);
     } else {
-        value =
-            (double)bench_quantile_due(result, term->share, &beyond, term->figure == BENCH_FIGURE_MEAN ? &mean : NULL);
-        if (term->figure == BENCH_FIGURE_MEAN) value = mean;
+        bool mean = term->figure == BENCH_FIGURE_MEAN;
+        value = mean ? bench_mean_due(result, &beyond) : (double)bench_quantile_due(result, term->share, &beyond);
         (void)bench_time_text(found, sizeof found, value / 1000);
     }
     held = term->figure == BENCH_FIGURE_RATE ? value > term->limit || (term->equal && value >= term->limit)
@@ -4554,9 +4688,9 @@ static void bench_knee_add(bench_knee *knee, const bench_slo *latencies, double 
     memset(point, 0, sizeof *point);
     point->asked = asked;
     point->achieved = bench_done_rate(result);
-    point->p50 = bench_quantile_due(result, 0.5, &point->p50_beyond, NULL);
-    point->p99 = bench_quantile_due(result, 0.99, &point->p99_beyond, NULL);
-    point->max = bench_quantile_due(result, 1, &point->max_beyond, NULL);
+    point->p50 = bench_quantile_due(result, 0.5, &point->p50_beyond);
+    point->p99 = bench_quantile_due(result, 0.99, &point->p99_beyond);
+    point->max = bench_quantile_due(result, 1, &point->max_beyond);
     point->errors = bench_errors(result);
     point->held = true;
     for (uint32_t i = 0; i < latencies->count && point->held && result->due; i++)
@@ -4669,7 +4803,7 @@ static void bench_merge_text(char *into, size_t size, const char *from)
 }
 
 // Two slots of the series become one. The p50 of both is weighed, the p99 is the larger: at most so much.
-static void bench_slot_add(bench_second *into, const bench_second *from)
+static void bench_slot_add(bench_slot *into, const bench_slot *from)
 {
     double done = (double)into->done + (double)from->done;
     double p50 = (double)into->p50 * (double)into->done + (double)from->p50 * (double)from->done;
@@ -4682,12 +4816,12 @@ static void bench_slot_add(bench_second *into, const bench_second *from)
 }
 
 // Adds a series whose slots are `times` slots long, to slots that begin `shift` of the coarser ones later.
-static void bench_series_add(bench_second *slots, uint32_t *count, const bench_second *from, uint32_t from_count,
+static void bench_series_add(bench_slot *slots, uint32_t *count, const bench_slot *from, uint32_t from_count,
                              uint64_t times, uint64_t shift)
 {
     for (uint32_t i = 0; i < from_count; i++) {
         uint64_t at = shift + i / times;
-        if (at >= BENCH_SECONDS_MAX) return;
+        if (at >= BENCH_SLOTS_MAX) return;
         bench_slot_add(&slots[at], &from[i]);
         if (at >= *count) *count = (uint32_t)at + 1;
     }
@@ -4697,52 +4831,49 @@ static void bench_series_add(bench_second *slots, uint32_t *count, const bench_s
 // longer, by doubling, until both fit. False: no length of slot fits both.
 static bool bench_merge_series(bench_result *into, const bench_result *from)
 {
-    if (!from->second_count) return true;
-    if (!into->second_count) into->second_ns = from->second_ns;
-    uint64_t slot = into->second_ns > from->second_ns ? into->second_ns : from->second_ns;
+    if (!from->slot_count) return true;
+    if (!into->slot_count) into->slot_ns = from->slot_ns;
+    uint64_t slot = into->slot_ns > from->slot_ns ? into->slot_ns : from->slot_ns;
     bool later = from->began_unix > into->began_unix;
     uint64_t apart = later ? (uint64_t)from->began_unix - (uint64_t)into->began_unix
                            : (uint64_t)into->began_unix - (uint64_t)from->began_unix;
-    if (slot == 0 || slot % into->second_ns || slot % from->second_ns) return false;
+    if (slot == 0 || slot % into->slot_ns || slot % from->slot_ns) return false;
     for (;; slot *= 2) {
         if (slot > UINT64_MAX / 2) return false;
         double slots_apart = (double)apart * 1e9 / (double)slot + 0.5;
-        if (slots_apart > BENCH_SECONDS_MAX) continue;
+        if (slots_apart > BENCH_SLOTS_MAX) continue;
         uint64_t shift = (uint64_t)slots_apart;
-        uint64_t into_end = (later ? 0 : shift) + into->second_count / (slot / into->second_ns) + 1;
-        uint64_t from_end = (later ? shift : 0) + from->second_count / (slot / from->second_ns) + 1;
-        if (into_end > BENCH_SECONDS_MAX || from_end > BENCH_SECONDS_MAX) continue;
-        bench_second *slots = (bench_second *)calloc(BENCH_SECONDS_MAX, sizeof *slots);
+        uint64_t into_end = (later ? 0 : shift) + into->slot_count / (slot / into->slot_ns) + 1;
+        uint64_t from_end = (later ? shift : 0) + from->slot_count / (slot / from->slot_ns) + 1;
+        if (into_end > BENCH_SLOTS_MAX || from_end > BENCH_SLOTS_MAX) continue;
+        bench_slot *slots = (bench_slot *)calloc(BENCH_SLOTS_MAX, sizeof *slots);
         uint32_t count = 0;
         if (!slots) return false;
-        bench_series_add(slots, &count, into->seconds, into->second_count, slot / into->second_ns, later ? 0 : shift);
-        bench_series_add(slots, &count, from->seconds, from->second_count, slot / from->second_ns, later ? shift : 0);
-        memcpy(into->seconds, slots, sizeof into->seconds);
-        into->second_count = count;
-        into->second_ns = slot;
+        bench_series_add(slots, &count, into->slots, into->slot_count, slot / into->slot_ns, later ? 0 : shift);
+        bench_series_add(slots, &count, from->slots, from->slot_count, slot / from->slot_ns, later ? shift : 0);
+        memcpy(into->slots, slots, sizeof into->slots);
+        into->slot_count = count;
+        into->slot_ns = slot;
         free(slots);
         return true;
     }
 }
 
 // What cannot be added, and why. NULL: it can.
-static const char *bench_merge_clash(const bench_result *a, const bench_result *b)
+static const char *bench_merge_clash(const bench_result *into, const bench_result *from)
 {
-    const bench_setup *x = &a->setup, *y = &b->setup;
+    const bench_setup *x = &into->setup, *y = &from->setup;
     if (strcmp(x->url, y->url) != 0) return "another URL";
     if (x->echo != y->echo || x->close != y->close) return "another kind of load";
     if ((x->rate > 0) != (y->rate > 0) || (x->conn_rate > 0) != (y->conn_rate > 0))
         return "one has a rate to keep (-R, --conn-rate) and the other has none, so their times mean different things";
-    const bench_result *early = a->began_unix <= b->began_unix ? a : b, *late = early == a ? b : a;
+    const bench_result *early = into->began_unix <= from->began_unix ? into : from, *late = early == into ? from : into;
     double apart = (double)late->began_unix - (double)early->began_unix - 1; // whole seconds: that much may be rounding
     double left = (double)early->run_ns / 1e9 - apart;
-    double shorter = (double)(a->run_ns < b->run_ns ? a->run_ns : b->run_ns) / 1e9;
+    double shorter = (double)(into->run_ns < from->run_ns ? into->run_ns : from->run_ns) / 1e9;
     if (apart > 0 && left < shorter * 0.8) return "it did not run at the same time";
-    const fsi_hist *left_hists[] = {&a->response, &a->service, &a->censored, &a->connect, &a->wait, &a->lag, &a->rate};
-    const fsi_hist *right_hists[] = {&b->response, &b->service, &b->censored, &b->connect, &b->wait, &b->lag, &b->rate};
-    for (size_t i = 0; i < sizeof left_hists / sizeof left_hists[0]; i++)
-        if (left_hists[i]->count > UINT64_MAX - right_hists[i]->count) return "counts too large to be added";
-    return NULL;
+    bool too_large = false BENCH_HIST_LIST(BENCH_HIST_TOO_LARGE);
+    return too_large ? "counts too large to be added" : NULL;
 }
 
 static void bench_merge_setup(bench_setup *into, const bench_setup *from)
@@ -4769,18 +4900,6 @@ static void bench_merge_setup(bench_setup *into, const bench_setup *from)
     into->self_hosted = into->self_hosted || from->self_hosted;
     into->rst = into->rst || from->rst;
     into->spin = into->spin || from->spin;
-}
-
-static void bench_merge_hists(bench_result *into, const bench_result *from)
-{
-    fsi_hist_merge(&into->response, &from->response);
-    fsi_hist_merge(&into->service, &from->service);
-    fsi_hist_merge(&into->censored, &from->censored);
-    fsi_hist_merge(&into->connect, &from->connect);
-    fsi_hist_merge(&into->wait, &from->wait);
-    fsi_hist_merge(&into->lag, &from->lag);
-    fsi_hist_merge(&into->rate, &from->rate); // of each thread, as before
-    fsi_hist_merge(&into->life, &from->life);
 }
 
 static void bench_merge_counts(bench_result *into, const bench_result *from)
@@ -4825,7 +4944,7 @@ static const char *bench_merge(bench_result *into, const bench_result *from)
     if (wrong) return wrong;
     if (!bench_merge_series(into, from)) return "a series whose slots do not fit";
     bench_merge_counts(into, from);
-    bench_merge_hists(into, from);
+    BENCH_HIST_LIST(BENCH_HIST_MERGE) // the rate's is of each thread, as before
     bench_merge_setup(&into->setup, &from->setup);
     if (from->began_unix < into->began_unix) into->began_unix = from->began_unix;
     bench_most64(&into->run_ns, from->run_ns);
@@ -4871,15 +4990,6 @@ static bench_estimate bench_estimate_of(const double *values, uint32_t count)
     return out;
 }
 
-static uint64_t bench_draw(uint64_t *state)
-{
-    *state += 0x9e3779b97f4a7c15u; // a Weyl sequence, mixed: splitmix64
-    uint64_t z = *state;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 // If it did not matter what is B, any run of a round could have been the last one. Among all ways to name one in each round,
 // the share in which B lies at least as far from the others. values: `arms` of each round, B last.
 static double bench_permutation(const double *values, uint32_t rounds, uint32_t arms)
@@ -4900,8 +5010,8 @@ static double bench_permutation(const double *values, uint32_t rounds, uint32_t 
         double sum = 0;
         uint64_t rest = n;
         for (uint32_t i = 0; i < rounds; i++, rest /= arms)
-            sum += far[i][exact ? rest % arms : bench_draw(&state) % arms];
-        hits += (sum < 0 ? -sum : sum) >= (seen < 0 ? -seen : seen) * (1 - 1e-9);
+            sum += far[i][exact ? rest % arms : bench_random_bits(&state) % arms];
+        hits += bench_abs(sum) >= bench_abs(seen) * (1 - 1e-9);
     }
     all = (double)tries;
     return exact ? hits / all : (hits + 1) / (all + 1);
@@ -4927,7 +5037,7 @@ typedef struct bench_difference {
 
 typedef enum bench_judgement { BENCH_CANNOT_TELL, BENCH_FASTER, BENCH_SLOWER } bench_judgement;
 
-typedef struct bench_verdict_of {
+typedef struct bench_comparison {
     bench_judgement verdict; // of B
     bool untrusted;          // not noise, but the results themselves are why nothing can be told
     bench_difference by[BENCH_BY_END];
@@ -4935,24 +5045,17 @@ typedef struct bench_verdict_of {
     uint32_t slots[2]; // two files: of A and B
     char why[256];     // the verdict in words
     char versions[80]; // when they differ, else ""
-} bench_verdict_of;
+} bench_comparison;
 
-// What comes from a file stays out of the terminal's language.
-static void bench_tame(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 32 || (unsigned char)*text > 126) *text = '?';
-}
+static bool bench_cannot(bench_comparison *out, const char *format, ...) FSI_PRINTF(2, 3);
 
-static bool bench_cannot(bench_verdict_of *out, const char *format, ...) FSI_PRINTF(2, 3);
-
-static bool bench_cannot(bench_verdict_of *out, const char *format, ...)
+static bool bench_cannot(bench_comparison *out, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     (void)vsnprintf(out->why, sizeof out->why, format, args);
     va_end(args);
-    bench_tame(out->why);
+    bench_make_plain(out->why);
     out->untrusted = true;
     return false;
 }
@@ -4970,13 +5073,13 @@ static const char *bench_doubt(const bench_result *result)
     if (result->interrupted) return "it was interrupted";
     if (result->done < BENCH_DONE_LEAST || !result->run_ns) return "it is too short: fewer than 1000 answers";
     uint64_t rest = result->done; // a file may say anything
-    for (uint32_t i = 0; i < result->second_count; rest -= result->seconds[i++].done)
-        if (result->seconds[i].done > rest || result->second_ns < 100000000) return "its series does not fit its sums";
+    for (uint32_t i = 0; i < result->slot_count; rest -= result->slots[i++].done)
+        if (result->slots[i].done > rest || result->slot_ns < 100000000) return "its series does not fit its sums";
     return NULL;
 }
 
 // Environment and options. vs: two targets in one run of the program, so that the place may differ.
-static bool bench_setup_same(bench_verdict_of *out, const bench_setup *a, const bench_setup *b, bool vs)
+static bool bench_setup_same(bench_comparison *out, const bench_setup *a, const bench_setup *b, bool vs)
 {
     bool place = vs || (a->self_hosted && b->self_hosted); // our own server takes any port
     for (const bench_member *member = bench_setup_members; member->name; member++) {
@@ -4988,13 +5091,13 @@ static bool bench_setup_same(bench_verdict_of *out, const bench_setup *a, const 
         if (member->same != BENCH_SAME_NEVER)
             return bench_cannot(out, "they differ in %s: %.80s and %.80s", member->name, x, y);
         (void)snprintf(out->versions, sizeof out->versions, "%.31s and %.31s", x, y);
-        bench_tame(out->versions);
+        bench_make_plain(out->versions);
     }
     return true;
 }
 
 // All against the first: what B is must be the only difference.
-static bool bench_comparable(bench_verdict_of *out, const bench_result *const *a, uint32_t na,
+static bool bench_comparable(bench_comparison *out, const bench_result *const *a, uint32_t na,
                              const bench_result *const *b, uint32_t nb)
 {
     bool vs = na > 1 || nb > 1;
@@ -5017,11 +5120,6 @@ static bench_interval bench_interval_of(bench_estimate estimate)
     out.low = bench_exp(estimate.middle - estimate.half);
     out.high = bench_exp(estimate.middle + estimate.half);
     return out;
-}
-
-static double bench_abs(double x)
-{
-    return x < 0 ? -x : x;
 }
 
 // noise: on the logarithmic scale.
@@ -5078,12 +5176,12 @@ typedef struct bench_series_mean {
 // Slots that lie wholly within the run; of p99 only those in which something was done, on the logarithmic scale.
 static uint32_t bench_series_values(const bench_result *result, bench_compared by, double *out)
 {
-    uint64_t whole = result->second_ns ? result->run_ns / result->second_ns : 0;
+    uint64_t whole = result->slot_ns ? result->run_ns / result->slot_ns : 0;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < result->second_count && i < whole; i++) {
-        const bench_second *slot = &result->seconds[i];
+    for (uint32_t i = 0; i < result->slot_count && i < whole; i++) {
+        const bench_slot *slot = &result->slots[i];
         if (by == BENCH_BY_RATE)
-            out[count++] = (double)slot->done / ((double)result->second_ns / 1e9);
+            out[count++] = (double)slot->done / ((double)result->slot_ns / 1e9);
         else if (slot->done && slot->p99)
             out[count++] = bench_ln((double)slot->p99);
     }
@@ -5104,7 +5202,7 @@ static uint32_t bench_batches(double *values, uint32_t count)
 
 static bench_series_mean bench_series_of(const bench_result *result, bench_compared by)
 {
-    double values[BENCH_SECONDS_MAX], squares = 0, products = 0, halves[2] = {0, 0};
+    double values[BENCH_SLOTS_MAX], squares = 0, products = 0, halves[2] = {0, 0};
     bench_series_mean out = {0, 0, 0, 0, 0, false};
     uint32_t count = bench_series_values(result, by, values);
     if (count < BENCH_SLOTS_LEAST) return out;
@@ -5163,7 +5261,7 @@ static void bench_compare_series(const bench_result *a, const bench_result *b, b
 }
 
 // Both figures together: one that is better and none that is worse.
-static void bench_conclude(bench_verdict_of *out)
+static void bench_conclude(bench_comparison *out)
 {
     int rate = out->by[BENCH_BY_RATE].better, p99 = out->by[BENCH_BY_P99].better;
     if (!out->by[BENCH_BY_RATE].change.known && !out->by[BENCH_BY_P99].change.known)
@@ -5185,7 +5283,7 @@ static void bench_conclude(bench_verdict_of *out)
 // na == nb == 1: two files, by their series. Else rounds: na == nb (A B A B ...), or na == 2 nb, where a[2i] and a[2i+1] are the
 // two runs of A in the round of b[i]; then URLs may differ. The version of fastserve may always differ: it is named.
 static void bench_compare(const bench_result *const *a, uint32_t na, const bench_result *const *b, uint32_t nb,
-                          bench_verdict_of *out)
+                          bench_comparison *out)
 {
     memset(out, 0, sizeof *out);
     uint32_t arms = nb && na == 2 * nb ? 3 : 2, least = arms == 3 ? BENCH_ROUNDS_LEAST : BENCH_ROUNDS_LEAST + 3;
@@ -5200,8 +5298,8 @@ static void bench_compare(const bench_result *const *a, uint32_t na, const bench
         return;
     }
     out->rounds = files ? 0 : nb;
-    out->slots[0] = a[0]->second_count;
-    out->slots[1] = b[0]->second_count;
+    out->slots[0] = a[0]->slot_count;
+    out->slots[1] = b[0]->slot_count;
     for (int by = 0; by < BENCH_BY_END; by++) {
         if (files)
             bench_compare_series(a[0], b[0], (bench_compared)by, &out->by[by]);
@@ -5220,7 +5318,7 @@ static void bench_print_interval(FILE *out, const char *name, const bench_interv
 }
 
 // A few lines, the last one is the verdict.
-static void bench_print_verdict(FILE *out, const bench_verdict_of *verdict)
+static void bench_print_comparison(FILE *out, const bench_comparison *verdict)
 {
     static const char *const names[] = {"rate", "p99"}, *const again[] = {"A/A rate", "A/A p99"};
     static const char *const words[] = {"cannot tell", "faster", "slower"};
@@ -5252,7 +5350,7 @@ static void bench_print_verdict(FILE *out, const bench_verdict_of *verdict)
 // ---- the two commands
 
 // Reads a file into a result of its own. NULL: said why.
-static bench_result *bench_load(const char *path)
+static bench_result *bench_open_result(const char *path)
 {
     bench_result *result = (bench_result *)malloc(sizeof *result);
     const char *wrong = result ? bench_json_read(path, result) : "out of memory";
@@ -5265,24 +5363,24 @@ static bench_result *bench_load(const char *path)
 // `bench compare A.json B.json`; argv[0] is the word. Returns the exit status: 2 when the files cannot be compared.
 static int bench_main_compare(int argc, char **argv)
 {
-    bench_verdict_of verdict;
+    bench_comparison verdict;
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] != '-' || !argv[i][1]) continue;
         bench_say("compare %s: unknown option; it takes two files: bench compare A.json B.json", argv[i]);
-        return BENCH_USAGE;
+        return BENCH_EXIT_USAGE;
     }
     if (argc != 3) {
         bench_say("compare takes two files that --json wrote: bench compare A.json B.json");
-        return BENCH_USAGE;
+        return BENCH_EXIT_USAGE;
     }
-    bench_result *a = bench_load(argv[1]), *b = a ? bench_load(argv[2]) : NULL;
-    int status = BENCH_USAGE;
+    bench_result *a = bench_open_result(argv[1]), *b = a ? bench_open_result(argv[2]) : NULL;
+    int status = BENCH_EXIT_USAGE;
     if (b) {
         const bench_result *one = a, *two = b;
         bench_compare(&one, 1, &two, 1, &verdict);
-        bench_print_verdict(stdout, &verdict);
-        status = verdict.untrusted ? BENCH_UNTRUSTED : BENCH_OK;
-        if (fflush(stdout) != 0) status = BENCH_USAGE;
+        bench_print_comparison(stdout, &verdict);
+        status = verdict.untrusted ? BENCH_EXIT_UNTRUSTED : BENCH_EXIT_OK;
+        if (fflush(stdout) != 0) status = BENCH_EXIT_USAGE;
     }
     free(a);
     free(b);
@@ -5331,21 +5429,43 @@ static int bench_merge_words(int argc, char **argv, const char **json, char **fi
     return -1;
 }
 
+// A number that two runs do not share: they differ in times and counts to the nanosecond (FNV-1a over all that was read).
+static uint64_t bench_fingerprint(const bench_result *result)
+{
+    const uint8_t *bytes = (const uint8_t *)result;
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < sizeof *result; i++) hash = (hash ^ bytes[i]) * 0x100000001b3u;
+    return hash;
+}
+
+// Adds files[at] to the sum of those before it; prints has a place for the fingerprint of each. False: said why.
+static bool bench_merge_file(bench_result *sum, char **files, int at, uint64_t *prints)
+{
+    bench_result *next = bench_open_result(files[at]);
+    int same = 0;
+    if (!next) return false;
+    prints[at] = bench_fingerprint(next);
+    while (prints[same] != prints[at]) same++;
+    const char *wrong = same < at ? NULL : bench_merge(sum, next);
+    if (same < at) bench_say("%s is the same run as %s and would count twice", files[at], files[same]);
+    if (wrong) bench_say("%s cannot be added to %s: %s", files[at], files[0], wrong);
+    free(next);
+    return same == at && !wrong;
+}
+
 // All files into one result. NULL: said why.
 static bench_result *bench_merge_files(char **files, int count)
 {
-    bench_result *sum = bench_load(files[0]);
-    for (int i = 1; sum && i < count; i++) {
-        bench_result *next = bench_load(files[i]);
-        const char *wrong = next ? bench_merge(sum, next) : NULL;
-        if (wrong) bench_say("%s cannot be added to %s: %s", files[i], files[0], wrong);
-        if (wrong || !next) {
-            free(sum);
-            sum = NULL;
-        }
-        free(next);
-    }
-    return sum;
+    uint64_t *prints = (uint64_t *)calloc((size_t)count, sizeof *prints);
+    bench_result *sum = prints ? bench_open_result(files[0]) : NULL;
+    bool fine = sum != NULL;
+    if (!prints) bench_say("out of memory");
+    if (fine) prints[0] = bench_fingerprint(sum);
+    for (int i = 1; fine && i < count; i++) fine = bench_merge_file(sum, files, i, prints);
+    free(prints);
+    if (fine) return sum;
+    free(sum);
+    return NULL;
 }
 
 // `bench merge A.json B.json ... [--json FILE]`; argv[0] is the word. Returns the exit status: 2 when the sum does not add up.
@@ -5354,16 +5474,16 @@ static int bench_main_merge(int argc, char **argv)
 {
     const char *json = NULL;
     char **files = (char **)malloc(sizeof *files * (size_t)(argc > 0 ? argc : 1));
-    int count = files ? bench_merge_words(argc, argv, &json, files) : -1, status = BENCH_USAGE;
+    int count = files ? bench_merge_words(argc, argv, &json, files) : -1, status = BENCH_EXIT_USAGE;
     bench_result *sum = count > 0 ? bench_merge_files(files, count) : NULL;
     if (sum) {
-        bool fine = !json || bench_json_save(json, sum);
+        bool fine = bench_save("--json", json, bench_write_json, sum);
         if (!json || strcmp(json, "-") != 0) bench_print_merged(stdout, sum);
         if (fflush(stdout) != 0) fine = false;
-        status = fine ? BENCH_OK : BENCH_USAGE;
+        status = fine ? BENCH_EXIT_OK : BENCH_EXIT_USAGE;
         if (fine && sum->due != sum->done + bench_errors(sum) + sum->in_flight + sum->unsent) {
             bench_say("result not trustworthy: the outcomes do not add up");
-            status = BENCH_UNTRUSTED;
+            status = BENCH_EXIT_UNTRUSTED;
         }
     }
     free(sum);
@@ -5385,38 +5505,6 @@ static double bench_ms(double ns)
 static uint64_t bench_service_at(const bench_result *result, double share)
 {
     return share >= 1 ? result->service.max : fsi_hist_at(&result->service, share);
-}
-
-// What came from outside, for a terminal: control bytes and everything beyond ASCII stay out of it.
-static void bench_plain(FILE *out, const char *text)
-{
-    for (; *text; text++) (void)fputc(*text < 32 || *text > 126 ? '?' : *text, out);
-}
-
-// The longest time that is known of: where some never ended, what the last of them had taken so far.
-static uint64_t bench_curve_end(const fsi_hist *ended, const fsi_hist *cut)
-{
-    uint64_t last = ended->max, cut_last = cut ? cut->max : 0;
-    return cut_last > last ? cut_last : last;
-}
-
-// Mean and standard deviation. Where some never ended, of the product-limit estimate up to its end: "at least".
-static void bench_curve_moments(const fsi_hist *ended, const fsi_hist *cut, double *mean, double *deviation)
-{
-    bench_curve curve = bench_curve_of(ended, cut);
-    double before = 1, sum = 0, sum2 = 0;
-    if (!curve.cut) {
-        bench_moments(ended, mean, deviation);
-        return;
-    }
-    for (; bench_curve_next(&curve); before = curve.alive) {
-        double value = (double)curve.value, share = before - curve.alive;
-        sum += value * share;
-        sum2 += value * value * share;
-    }
-    double end = (double)bench_curve_end(ended, cut);
-    *mean = sum + end * before;
-    *deviation = bench_sqrt(sum2 + end * end * before - *mean * *mean);
 }
 
 // One row of a percentile spectrum. The file has six decimals, our clock's nanoseconds.
@@ -5468,7 +5556,7 @@ static void bench_spectrum(FILE *out, bool file, const fsi_hist *ended, const fs
     int decimals = file ? 6 : 3;
     double mean, deviation;
     bench_curve all = bench_curve_of(ended, cut);
-    bench_curve_moments(ended, cut, &mean, &deviation);
+    bench_curve_moments(&all, &mean, &deviation);
     (void)fprintf(out, file ? "%12s %14s %10s %14s\n\n" : "%12s %12s %12s %12s\n\n", "Value", "Percentile",
                   "TotalCount", "1/(1-Percentile)");
     bench_spectrum_rows(out, file, ended, cut);
@@ -5637,9 +5725,8 @@ static unsigned long long bench_whole_ms(double ns)
 static void bench_ab_row(FILE *out, const char *name, const fsi_hist *hist, uint64_t all)
 {
     double n = (double)(all > hist->count ? all : hist->count), zeros = n - (double)hist->count;
-    double mean = n > 0 ? hist->sum / n : 0;
-    double deviation = n > 1 ? bench_sqrt((hist->sum2 - hist->sum * mean) / (n - 1)) : 0;
-    double rank = n / 2 - zeros; // of the median, among the samples
+    double mean, deviation, rank = n / 2 - zeros; // of the median, among the samples
+    bench_moments_of(n, hist->sum, hist->sum2, &mean, &deviation);
     uint64_t median = rank > 0 ? fsi_hist_at(hist, rank / (double)hist->count) : 0;
     (void)fprintf(out, "%-11s %5llu %4llu %5.1f %6llu %7llu\n", name,
                   bench_whole_ms(zeros > 0 || !hist->count ? 0 : (double)hist->min), bench_whole_ms(mean),
@@ -5696,6 +5783,8 @@ static void bench_ab_totals(FILE *out, const bench_result *result)
     bench_ab_failed(out, result, non_2xx);
     if (!result->setup.close) (void)fprintf(out, "Keep-Alive requests:    %llu\n", (unsigned long long)result->kept);
     (void)fprintf(out, "Total transferred:      %llu bytes\n", (unsigned long long)result->bytes_in);
+    if (result->setup.body) // ab calls it the body, and counts whole requests
+        (void)fprintf(out, "Total body sent:        %llu\n", (unsigned long long)result->bytes_out);
     (void)fprintf(out, "HTML transferred:       %llu bytes\n", (unsigned long long)result->bytes_body);
     if (complete == 0) return; // ab itself prints nothing more
     (void)fprintf(out, "Requests per second:    %.2f [#/sec] (mean)\n", complete / seconds);
@@ -5703,8 +5792,9 @@ static void bench_ab_totals(FILE *out, const bench_result *result)
                   (double)result->setup.connections * seconds * 1000 / complete);
     (void)fprintf(out, "Time per request:       %.3f [ms] (mean, across all concurrent requests)\n",
                   seconds * 1000 / complete);
-    (void)fprintf(out, "Transfer rate:          %.2f [Kbytes/sec] received\n",
-                  (double)result->bytes_in / 1024 / seconds);
+    double in = (double)result->bytes_in / 1024 / seconds, sent = (double)result->bytes_out / 1024 / seconds;
+    (void)fprintf(out, "Transfer rate:          %.2f [Kbytes/sec] received\n", in);
+    if (result->setup.body) (void)fprintf(out, "%24s%.2f kb/s sent\n%24s%.2f kb/s total\n", "", sent, "", in + sent);
 }
 
 // ApacheBench's layout. Connect is the time until a connection was up, 0 for a request on one that was; Processing is service time,
@@ -5744,19 +5834,19 @@ static uint64_t bench_sent(const bench_result *result)
 // when they have grown longer. What is left at the end is no sample, nor is an answer that did not end well a reply.
 static void bench_httperf_rate(FILE *out, const bench_result *result)
 {
-    uint64_t slot = result->second_ns ? result->second_ns : 1000000000u, join = (5000000000u + slot - 1) / slot;
-    uint64_t whole = result->run_ns / slot < result->second_count ? result->run_ns / slot : result->second_count;
+    uint64_t slot = result->slot_ns ? result->slot_ns : 1000000000u, join = (5000000000u + slot - 1) / slot;
+    uint64_t whole = result->run_ns / slot < result->slot_count ? result->run_ns / slot : result->slot_count;
     double low = 0, high = 0, sum = 0, sum2 = 0, samples = 0;
     for (uint64_t at = 0; at + join <= whole; at += join) {
         uint64_t done = 0;
-        for (uint64_t i = at; i < at + join; i++) done += result->seconds[i].done;
+        for (uint64_t i = at; i < at + join; i++) done += result->slots[i].done;
         double rate = (double)done * 1e9 / (double)(join * slot);
         if (samples == 0 || rate < low) low = rate;
         if (rate > high) high = rate;
         sum += rate, sum2 += rate * rate, samples++;
     }
-    double mean = samples > 0 ? sum / samples : 0;
-    double deviation = samples > 1 ? bench_sqrt((sum2 - sum * mean) / (samples - 1)) : 0;
+    double mean, deviation;
+    bench_moments_of(samples, sum, sum2, &mean, &deviation);
     (void)fprintf(out, "Reply rate [replies/s]: min %.1f avg %.1f max %.1f stddev %.1f (%.0f samples)\n", low, mean,
                   high, deviation, samples);
 }
@@ -6307,15 +6397,15 @@ static void bench_html_bars(FILE *out, const bench_result *result, bool narrow)
 // Seconds that slot `index` of the series covers: the last may be a part of one.
 static double bench_slot_s(const bench_result *result, uint32_t index)
 {
-    double slot = result->second_ns ? (double)result->second_ns / 1e9 : 1, left = bench_run_s(result) - slot * index;
+    double slot = result->slot_ns ? (double)result->slot_ns / 1e9 : 1, left = bench_run_s(result) - slot * index;
     return left < slot ? left : slot;
 }
 
 // Slots that are drawn: a last one that is nearly empty tells nothing.
 static uint32_t bench_slots(const bench_result *result)
 {
-    double slot = result->second_ns ? (double)result->second_ns / 1e9 : 1;
-    uint32_t count = result->second_count < BENCH_SECONDS_MAX ? result->second_count : BENCH_SECONDS_MAX;
+    double slot = result->slot_ns ? (double)result->slot_ns / 1e9 : 1;
+    uint32_t count = result->slot_count < BENCH_SLOTS_MAX ? result->slot_count : BENCH_SLOTS_MAX;
     while (count && bench_slot_s(result, count - 1) < slot * (count > 1 ? 0.2 : 1e-6)) count--;
     return count;
 }
@@ -6331,7 +6421,7 @@ typedef enum bench_serie {
 // A slot's value; below 0: it has none.
 static double bench_serie_at(const bench_result *result, bench_serie serie, uint32_t index)
 {
-    const bench_second *slot = &result->seconds[index];
+    const bench_slot *slot = &result->slots[index];
     if (serie == BENCH_SERIE_DONE) return (double)slot->done / bench_slot_s(result, index);
     if (serie == BENCH_SERIE_ERRORS) return (double)(slot->errors + slot->timeouts) / bench_slot_s(result, index);
     if (!slot->done) return -1;
@@ -6350,7 +6440,7 @@ static double bench_serie_most(const bench_result *result, bench_serie serie)
 static double bench_plot_serie(const bench_plot *plot, const bench_result *result, bench_serie serie, const char *style)
 {
     bench_path path;
-    double slot = result->second_ns ? (double)result->second_ns / 1e9 : 1, y = -1;
+    double slot = result->slot_ns ? (double)result->slot_ns / 1e9 : 1, y = -1;
     bench_path_begin(&path, plot, style);
     for (uint32_t i = 0; i < bench_slots(result); i++) {
         double value = bench_serie_at(result, serie, i);
@@ -6370,7 +6460,7 @@ static double bench_plot_serie(const bench_plot *plot, const bench_result *resul
 static void bench_plot_seconds(bench_plot *plot, const bench_result *result)
 {
     char text[48];
-    double used = 0, step, slot = result->second_ns ? (double)result->second_ns / 1e9 : 1;
+    double used = 0, step, slot = result->slot_ns ? (double)result->slot_ns / 1e9 : 1;
     uint32_t count = bench_slots(result);
     plot->x1 = slot * (count - 1) + bench_slot_s(result, count - 1);
     step = bench_step(plot->x1, plot->narrow ? 4 : 8);
@@ -6952,7 +7042,7 @@ static void bench_preflight(const bench_options *options, const bench_plan *plan
     const fsi_sockaddr *at = &plan->places[0].address;
     char range[64], *end;
     if (at->storage.ss_family == AF_UNIX) return;
-    double conns = options->conn_rate > 0 ? options->conn_rate : plan->fresh ? options->rate : 0;
+    double conns = options->conn_rate > 0 ? options->conn_rate : plan->connects ? options->rate : 0;
     if (conns > 0 && !options->rst && fsi_read_small("/proc/sys/net/ipv4/ip_local_port_range", range, sizeof range)) {
         uint64_t low = strtoull(range, &end, 10), high = strtoull(end, NULL, 10);
         uint64_t ports = (high - low + 1) * (options->source_ips ? options->source_ips : 1);
@@ -6963,7 +7053,7 @@ static void bench_preflight(const bench_options *options, const bench_plan *plan
                       conns, (unsigned long long)ports);
     }
     uint64_t backlog = bench_file_number("/proc/sys/net/core/somaxconn", NULL);
-    if (backlog && backlog < plan->conn_count && !(plan->open && plan->fresh) && bench_is_loopback(at))
+    if (backlog && backlog < plan->conn_count && !(plan->open && plan->connects) && bench_is_loopback(at))
         bench_say("a backlog holds at most %llu connections here (net.core.somaxconn), and %u come at once",
                   (unsigned long long)backlog, plan->conn_count);
 }
@@ -7235,23 +7325,11 @@ static void bench_signals(bench_job *job)
 
 static bool bench_read_file(bench_text *text, const char *option, const char *path)
 {
-    char data[65536];
     FILE *file = fopen(path, "rb");
-    if (!file) {
-        bench_say("%s %s: %s", option, path, strerror(errno));
-        return false;
-    }
-    for (size_t got; text->len <= (1u << 30) && (got = fread(data, 1, sizeof data, file)) > 0 && !text->failed;)
-        bench_text_add(text, data, got);
-    if (text->len > (1u << 30)) {
-        bench_say("%s %s: larger than 1 GiB", option, path);
-        (void)fclose(file);
-        return false;
-    }
-    bool fine = !ferror(file) && !text->failed;
-    if (!fine) bench_say("%s %s: %s", option, path, text->failed ? "out of memory" : strerror(errno));
-    (void)fclose(file);
-    return fine;
+    const char *wrong = file ? bench_text_read(text, file, 1u << 30, "larger than 1 GiB") : strerror(errno);
+    if (wrong) bench_say("%s %s: %s", option, path, wrong);
+    if (file) (void)fclose(file);
+    return wrong == NULL;
 }
 
 // The lines of --urls, but for empty ones and those that begin with #, join the URLs.
@@ -7415,7 +7493,7 @@ static void bench_plan_options(bench_job *job)
     plan->rst = options->rst;
     plan->spin = options->spin;
     plan->calls = options->close ? 1 : options->calls ? options->calls : UINT64_MAX;
-    plan->fresh = plan->calls != UINT64_MAX;
+    plan->connects = plan->calls != UINT64_MAX;
     plan->open = options->rate > 0 || options->conn_rate > 0;
     plan->rate = options->rate > 0 ? options->rate : options->conn_rate;
     plan->pipeline = (uint32_t)options->pipeline;
@@ -7621,7 +7699,7 @@ static void bench_watch(bench_job *job)
 static bool bench_measure(bench_job *job)
 {
     uint32_t running = 0, count = job->plan.thread_count;
-    bool together = !job->plan.fresh && !(job->plan.ramp_ns && !job->plan.open);
+    bool together = !job->plan.connects && !(job->plan.ramp_ns && !job->plan.open);
     if (!together) bench_start_clock(job);
     if (job->plan.warmup_ns == 0) {
         job->before = bench_usage_now(job->options->pid);
@@ -7669,36 +7747,29 @@ static void bench_sum_usage(bench_job *job)
     result->other_ns = alone && busy > ours ? busy - ours : 0;
 }
 
-static void bench_sum_thread(bench_result *result, const bench_thread *thread)
+static void bench_sum_thread(bench_result *into, const bench_thread *thread)
 {
-    const bench_tally *tally = &thread->tally;
-    result->due += tally->due;
-    result->done += tally->done;
-    result->in_flight += tally->in_flight;
-    result->unsent += tally->unsent;
+    const bench_tally *from = &thread->tally;
+    into->due += from->due;
+    into->done += from->done;
+    into->in_flight += from->in_flight;
+    into->unsent += from->unsent;
     for (int kind = 0; kind < BENCH_KINDS; kind++) {
-        result->failed[kind] += tally->failed[kind];
-        result->events[kind] += tally->events[kind];
+        into->failed[kind] += from->failed[kind];
+        into->events[kind] += from->events[kind];
     }
-    for (int status = 0; status < 600; status++) result->statuses[status] += tally->statuses[status];
-    result->bytes_in += tally->bytes_in;
-    result->bytes_body += tally->bytes_body;
-    result->bytes_out += tally->bytes_out;
-    result->other_length += tally->other_length;
-    result->kept += tally->kept;
-    result->conns_opened += tally->opened;
-    result->conns_lost += thread->lost;
-    result->conns_starved += thread->unanswered;
-    result->conns_most += thread->most;
-    result->syn_retransmits += tally->retransmits;
-    fsi_hist_merge(&result->response, &tally->response);
-    fsi_hist_merge(&result->service, &tally->service);
-    fsi_hist_merge(&result->censored, &tally->censored);
-    fsi_hist_merge(&result->connect, &tally->connect);
-    fsi_hist_merge(&result->wait, &tally->wait);
-    fsi_hist_merge(&result->lag, &tally->lag);
-    fsi_hist_merge(&result->rate, &tally->rate);
-    fsi_hist_merge(&result->life, &tally->life);
+    for (int status = 0; status < 600; status++) into->statuses[status] += from->statuses[status];
+    into->bytes_in += from->bytes_in;
+    into->bytes_body += from->bytes_body;
+    into->bytes_out += from->bytes_out;
+    into->other_length += from->other_length;
+    into->kept += from->kept;
+    into->conns_opened += from->opened;
+    into->conns_lost += thread->lost;
+    into->conns_starved += thread->unanswered;
+    into->conns_most += thread->most;
+    into->syn_retransmits += from->retransmits;
+    BENCH_HIST_LIST(BENCH_HIST_MERGE)
 }
 
 static uint64_t bench_coarse_at(const uint32_t *cells, uint64_t count, double q, uint64_t most)
@@ -7718,30 +7789,30 @@ static void bench_sum_slots(bench_job *job)
 {
     bench_result *result = job->result;
     for (uint32_t t = 0; t < job->plan.thread_count; t++)
-        if (job->threads[t]->slot_ns > result->second_ns) result->second_ns = job->threads[t]->slot_ns;
-    if (result->second_ns == 0) return;
-    result->second_count = (uint32_t)((result->run_ns + result->second_ns - 1) / result->second_ns);
-    if (result->second_count > BENCH_SECONDS_MAX) result->second_count = BENCH_SECONDS_MAX;
+        if (job->threads[t]->slot_ns > result->slot_ns) result->slot_ns = job->threads[t]->slot_ns;
+    if (result->slot_ns == 0) return;
+    result->slot_count = (uint32_t)((result->run_ns + result->slot_ns - 1) / result->slot_ns);
+    if (result->slot_count > BENCH_SLOTS_MAX) result->slot_count = BENCH_SLOTS_MAX;
     for (uint32_t t = 0; t < job->plan.thread_count; t++)
-        while (job->threads[t]->slot_ns && job->threads[t]->slot_ns < result->second_ns)
+        while (job->threads[t]->slot_ns && job->threads[t]->slot_ns < result->slot_ns)
             bench_slots_halve(job->threads[t]);
-    uint64_t scrap = result->run_ns % result->second_ns; // what the last turn took longer than the run is no slot
-    bool join = result->second_count > 1 && scrap && scrap < result->second_ns / 10;
-    result->second_count -= join;
-    for (uint32_t i = 0; i < result->second_count; i++) {
-        bench_slot sum;
-        bench_second *second = &result->seconds[i];
+    uint64_t scrap = result->run_ns % result->slot_ns; // what the last turn took longer than the run is no slot
+    bool join = result->slot_count > 1 && scrap && scrap < result->slot_ns / 10;
+    result->slot_count -= join;
+    for (uint32_t i = 0; i < result->slot_count; i++) {
+        bench_slot_tally sum;
+        bench_slot *slot = &result->slots[i];
         memset(&sum, 0, sizeof sum);
         for (uint32_t t = 0; t < job->plan.thread_count; t++) {
-            bench_slot_join(&sum, &job->threads[t]->slots[i]);
-            if (join && i + 1 == result->second_count) bench_slot_join(&sum, &job->threads[t]->slots[i + 1]);
+            bench_slot_tally_join(&sum, &job->threads[t]->slots[i]);
+            if (join && i + 1 == result->slot_count) bench_slot_tally_join(&sum, &job->threads[t]->slots[i + 1]);
         }
-        second->done = sum.done;
-        second->errors = sum.errors;
-        second->timeouts = sum.timeouts;
-        second->max = sum.max;
-        second->p50 = sum.done ? bench_coarse_at(sum.cells, sum.done, 0.5, sum.max) : 0;
-        second->p99 = sum.done ? bench_coarse_at(sum.cells, sum.done, 0.99, sum.max) : 0;
+        slot->done = sum.done;
+        slot->errors = sum.errors;
+        slot->timeouts = sum.timeouts;
+        slot->max = sum.max;
+        slot->p50 = sum.done ? bench_coarse_at(sum.cells, sum.done, 0.5, sum.max) : 0;
+        slot->p99 = sum.done ? bench_coarse_at(sum.cells, sum.done, 0.99, sum.max) : 0;
     }
 }
 
@@ -7790,6 +7861,7 @@ static void bench_sum_setup(const bench_job *job, const char *url)
     setup->spin = options->spin;
     setup->echo = options->echo;
     setup->self_hosted = job->self_hosted;
+    setup->body = options->body || options->body_file;
     setup->source_ips = (uint32_t)options->source_ips;
     setup->request_bytes = (uint32_t)job->plan.requests[0].bytes.len;
 }
@@ -7900,14 +7972,14 @@ static void bench_serve_end(bench_own *own)
 }
 
 // The exit status that a result deserves.
-static int bench_verdict(const bench_options *options, const bench_result *result)
+static int bench_exit_status(const bench_options *options, const bench_result *result)
 {
     uint64_t events = 0, answers_bad = result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
     for (int kind = 0; kind < BENCH_KINDS; kind++) events += result->events[kind];
     bench_say_lines("result not trustworthy: ", result->doubts);
-    if (result->doubts[0]) return BENCH_UNTRUSTED;
+    if (result->doubts[0]) return BENCH_EXIT_UNTRUSTED;
     double share = (double)(events + answers_bad) / (double)(result->due ? result->due : 1);
-    return share > options->max_errors ? BENCH_TARGET : BENCH_OK;
+    return share > options->max_errors ? BENCH_EXIT_ERRORS : BENCH_EXIT_OK;
 }
 
 // Of --echo: what went out and what came back.
@@ -7961,29 +8033,6 @@ static void bench_print(const bench_options *options, const bench_result *result
     if (!options->quiet) bench_audit_remarks(stderr, &blank, result);
 }
 
-typedef void bench_writer(FILE *out, const bench_result *result);
-
-// Writes a file that was asked for; "-" is the standard output. False: said why it could not be.
-static bool bench_save(const char *option, const char *path, bench_writer *writer, const bench_result *result)
-{
-    bool dash = path && strcmp(path, "-") == 0;
-    if (!path) return true;
-    FILE *out = dash ? stdout : fopen(path, "w");
-    bool fine = out != NULL;
-    if (fine) {
-        writer(out, result);
-        fine = fflush(out) == 0 && !ferror(out);
-        if (!dash) fine = fclose(out) == 0 && fine;
-    }
-    if (!fine) bench_say("%s %s: %s", option, path, strerror(errno));
-    return fine;
-}
-
-static void bench_write_json(FILE *out, const bench_result *result)
-{
-    (void)bench_json_write(out, result);
-}
-
 static bool bench_save_all(const bench_options *options, const bench_result *result)
 {
     bool json = bench_save("--json", options->json_file, bench_write_json, result);
@@ -8016,17 +8065,24 @@ static int bench_objective(const bench_options *options, const bench_result *res
     if (!options->slo || bench_slo_parse(options->slo, &slo)) return status; // bench_perform has looked at it
     bool holds = bench_slo_holds(&slo, result, why, sizeof why);
     bench_say_lines("--slo: ", why);
-    return status == BENCH_OK && !holds ? BENCH_MISSED : status;
+    return status == BENCH_EXIT_OK && !holds ? BENCH_EXIT_MISSED : status;
+}
+
+// A run, and what is printed of it.
+static int bench_run_and_print(bench_session *session)
+{
+    bool json = session->options->json_file && strcmp(session->options->json_file, "-") == 0;
+    if (!bench_session_run(session, session->options->format == BENCH_FORMAT_WRK && !json)) return BENCH_EXIT_USAGE;
+    bench_print(session->options, session->result);
+    int status = bench_exit_status(session->options, session->result);
+    return bench_objective(session->options, session->result, status);
 }
 
 static int bench_single(bench_session *session)
 {
-    bool json = session->options->json_file && strcmp(session->options->json_file, "-") == 0;
-    if (!bench_session_run(session, session->options->format == BENCH_FORMAT_WRK && !json)) return BENCH_USAGE;
-    bench_print(session->options, session->result);
-    int status = bench_verdict(session->options, session->result);
-    status = bench_objective(session->options, session->result, status);
-    return bench_save_all(session->options, session->result) ? status : BENCH_USAGE;
+    int status = bench_run_and_print(session);
+    if (status == BENCH_EXIT_USAGE) return status;
+    return bench_save_all(session->options, session->result) ? status : BENCH_EXIT_USAGE;
 }
 
 // Insertion keeps the few figures of a ladder in order.
@@ -8036,29 +8092,50 @@ static void bench_keep_sorted(double *values, uint64_t count, double value)
     values[count] = value;
 }
 
+// A file has room for one run: the one whose rate is the middle one.
+static bool bench_save_middle(const bench_options *options, const bench_result *results, uint64_t count, double middle)
+{
+    uint64_t at = 0;
+    for (; at + 1 < count; at++) {
+        double rate = bench_answer_rate(&results[at]);
+        if (rate >= middle && rate <= middle) break;
+    }
+    if (!options->quiet)
+        bench_say("the files have run %llu of %llu, the one in the middle by its rate", (unsigned long long)at + 1,
+                  (unsigned long long)count);
+    return bench_save_all(options, &results[at]);
+}
+
 // Several runs, one under the other, and what they have in common. The worst exit status counts.
 static int bench_ladder(bench_session *session)
 {
-    uint64_t count = 0, runs = session->options->runs;
-    int worst = BENCH_OK;
-    bool beyond;
+    const bench_options *options = session->options;
+    uint64_t count = 0, runs = options->runs;
+    int worst = BENCH_EXIT_OK;
+    bool beyond, files = options->json_file || options->hgrm_file || options->html_file;
     double *rates = (double *)calloc(runs * 2, sizeof(double)), *p99s = rates + runs;
-    for (; rates && count < runs && !fsi_load32(&bench_interrupted); count++) {
+    bench_result *last = session->result, *all = files ? (bench_result *)calloc(runs, sizeof *all) : NULL;
+    if (!rates || (files && !all)) bench_say("out of memory");
+    for (; rates && !all == !files && count < runs && !fsi_load32(&bench_interrupted); count++) {
         (void)printf("%s%llu.\n", count ? "\n" : "", (unsigned long long)count + 1);
-        int status = bench_single(session);
-        if (status == BENCH_USAGE) worst = status;
-        if (status == BENCH_USAGE) break;
-        if (status && (worst == BENCH_OK || status < worst)) worst = status;
+        if (all) session->result = &all[count];
+        int status = bench_run_and_print(session);
+        if (status == BENCH_EXIT_USAGE) worst = status;
+        if (status == BENCH_EXIT_USAGE) break;
+        if (status && (worst == BENCH_EXIT_OK || status < worst)) worst = status;
         bench_keep_sorted(rates, count, bench_answer_rate(session->result));
         bench_keep_sorted(p99s, count, (double)bench_quantile(session->result, 0.99, &beyond) / 1e6);
     }
-    if (count == 0) worst = BENCH_USAGE;
+    session->result = last;
+    if (count == 0) worst = BENCH_EXIT_USAGE;
     if (count > 1)
         (void)printf(
             "\n%llu runs: %.0f requests a second in the middle (%.0f..%.0f), 99%% within %.3f ms (%.3f..%.3f)\n",
             (unsigned long long)count, rates[count / 2], rates[0], rates[count - 1], p99s[count / 2], p99s[0],
             p99s[count - 1]);
+    if (all && count && !bench_save_middle(options, all, count, rates[count / 2])) worst = BENCH_EXIT_USAGE;
     free(rates);
+    free(all);
     return worst;
 }
 
@@ -8083,7 +8160,7 @@ static int bench_find(bench_session *session)
     bool found = false, fine = knee && !bench_slo_parse(options->find_rate, &slo);
     if (!fine) {
         free(knee);
-        return BENCH_USAGE;
+        return BENCH_EXIT_USAGE;
     }
     options->duration_ns = 500000000;
     if (bench_session_run(session, false)) {
@@ -8095,8 +8172,8 @@ static int bench_find(bench_session *session)
     bool any = knee->count != 0, cut = fsi_load32(&bench_interrupted) != 0;
     free(knee);
     if (cut) bench_say("interrupted: the search had not ended");
-    if (cut) return BENCH_UNTRUSTED;
-    return found ? BENCH_OK : any ? BENCH_MISSED : BENCH_USAGE;
+    if (cut) return BENCH_EXIT_UNTRUSTED;
+    return found ? BENCH_EXIT_OK : any ? BENCH_EXIT_MISSED : BENCH_EXIT_USAGE;
 }
 
 #define BENCH_VS_ROUNDS 7
@@ -8119,7 +8196,7 @@ static int bench_versus(bench_session *session)
     bench_options *options = session->options;
     const bench_result *a[BENCH_VS_ROUNDS * 2], *b[BENCH_VS_ROUNDS];
     const char *other[] = {options->vs};
-    bench_verdict_of verdict;
+    bench_comparison verdict;
     bench_result *all = (bench_result *)calloc(BENCH_VS_ROUNDS * 3, sizeof *all);
     bool fine = all != NULL;
     char each[48];
@@ -8143,12 +8220,12 @@ static int bench_versus(bench_session *session)
         bench_versus_middle(stdout, 'A', a, BENCH_VS_ROUNDS * 2);
         bench_versus_middle(stdout, 'B', b, BENCH_VS_ROUNDS);
         bench_compare(a, BENCH_VS_ROUNDS * 2, b, BENCH_VS_ROUNDS, &verdict);
-        bench_print_verdict(stdout, &verdict);
+        bench_print_comparison(stdout, &verdict);
     }
     free(all);
     if (fsi_load32(&bench_interrupted)) bench_say("interrupted: the rounds are not complete");
-    if (fsi_load32(&bench_interrupted)) return BENCH_UNTRUSTED;
-    return !fine ? BENCH_USAGE : verdict.untrusted ? BENCH_UNTRUSTED : BENCH_OK;
+    if (fsi_load32(&bench_interrupted)) return BENCH_EXIT_UNTRUSTED;
+    return !fine ? BENCH_EXIT_USAGE : verdict.untrusted ? BENCH_EXIT_UNTRUSTED : BENCH_EXIT_OK;
 }
 
 // ---- --selftest: a target whose law of latency is known
@@ -8223,10 +8300,11 @@ static int bench_selftest(void)
     bench_options *options = (bench_options *)calloc(1, sizeof *options);
     bench_target *target = (bench_target *)calloc(1, sizeof *target);
     bench_result *result = (bench_result *)malloc(sizeof *result);
-    bool fine = options && target && result;
+    bool fine = options && target && result, cut = false;
     const char *law = "";
     for (size_t i = 0; options && target && result && i < sizeof trials / sizeof trials[0]; i++) {
-        if (fsi_load32(&bench_interrupted)) return BENCH_UNTRUSTED;
+        cut = fsi_load32(&bench_interrupted) != 0;
+        if (cut) break;
         if (strcmp(law, trials[i].law) != 0)
             (void)printf("%sTarget %s%*sfound       truth\n", i ? "\n" : "", trials[i].law,
                          (int)(24 - strlen(trials[i].law)), "");
@@ -8234,12 +8312,13 @@ static int bench_selftest(void)
         (void)fflush(stdout);
         fine &= bench_trial_run(&trials[i], options, target, result);
     }
-    (void)printf("\n%s\n", fine ? "The figures are right: within 5 % or 0.5 ms of the truth."
-                                : "Not within 5 % or 0.5 ms of the truth: wrong, or this machine is too busy.");
+    if (!cut)
+        (void)printf("\n%s\n", fine ? "The figures are right: within 5 % or 0.5 ms of the truth."
+                                    : "Not within 5 % or 0.5 ms of the truth: wrong, or this machine is too busy.");
     free(options);
     free(target);
     free(result);
-    return fine ? BENCH_OK : BENCH_UNTRUSTED;
+    return fine && !cut ? BENCH_EXIT_OK : BENCH_EXIT_UNTRUSTED;
 }
 
 static bool bench_objectives_fine(const bench_options *options)
@@ -9123,20 +9202,20 @@ static int bench_models_measure(bench_models *models)
     if (models->live && !fine) (void)fputs("\r\033[K", stderr);
     if (fsi_load32(&bench_interrupted)) {
         bench_say("interrupted: the rounds are not complete");
-        return BENCH_UNTRUSTED;
+        return BENCH_EXIT_UNTRUSTED;
     }
-    if (!fine || !saved) return BENCH_USAGE;
+    if (!fine || !saved) return BENCH_EXIT_USAGE;
     if (models->untrusted) {
         bench_say("result not trustworthy: in some cell no answer came, connections were lost or sums do not add up");
-        return BENCH_UNTRUSTED;
+        return BENCH_EXIT_UNTRUSTED;
     }
-    return models->errors ? BENCH_TARGET : BENCH_OK;
+    return models->errors ? BENCH_EXIT_ERRORS : BENCH_EXIT_OK;
 }
 
 static int bench_compare_models(const bench_options *options)
 {
     bench_models models;
-    int status = BENCH_USAGE;
+    int status = BENCH_EXIT_USAGE;
     const char *wrong = bench_models_clash(options);
     memset(&models, 0, sizeof models);
     if (wrong) bench_say("--compare-models: %s", wrong);
@@ -9169,7 +9248,7 @@ static int bench_compare_models(const bench_options *options)
 static int bench_perform(bench_options *options)
 {
     bench_session session;
-    int status = BENCH_USAGE;
+    int status = BENCH_EXIT_USAGE;
     memset(&session, 0, sizeof session);
     session.options = options;
     session.result = (bench_result *)malloc(sizeof *session.result);
@@ -9198,12 +9277,12 @@ end:
 static int bench_main(int argc, char **argv)
 {
     char error[512];
-    int status = BENCH_USAGE;
+    int status = BENCH_EXIT_USAGE;
     bool helps = argc > 1 && (strcmp(argv[1], "compare") == 0 || strcmp(argv[1], "merge") == 0) &&
                  (argc == 2 || strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
     if (helps || (argc > 1 && strcmp(argv[1], "help") == 0)) {
         (void)printf("%s%s", bench_help, bench_help_more);
-        return argc == 2 && helps ? BENCH_USAGE : BENCH_OK;
+        return argc == 2 && helps ? BENCH_EXIT_USAGE : BENCH_EXIT_OK;
     }
     if (argc > 1 && strcmp(argv[1], "compare") == 0) return bench_main_compare(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "merge") == 0) return bench_main_merge(argc - 1, argv + 1);
@@ -9219,7 +9298,7 @@ static int bench_main(int argc, char **argv)
             (void)printf("%s%s", bench_help, options->help_all ? bench_help_more : "");
         else
             (void)printf("fastserve %s\n", fsv_version());
-        status = BENCH_OK;
+        status = BENCH_EXIT_OK;
     } else if (options->models) {
         status = bench_compare_models(options);
     } else if (options->selftest) {

@@ -516,7 +516,7 @@ typedef struct fsv_token {
 // Takes the token of this request instead of answering it; in a handler, on a loop or on a worker, or in on_body when the body
 // has ended. From then on the handler may only look at the request, and its views still die when it returns. What it added by
 // fsv_response_field goes into the answer. FSV_ERR_STATE: answered or deferred already, or the body has not ended.
-// FSV_ERR_FULL: desc.tokens_max or desc.inbox_max. FSV_ERR_MEMORY.
+// FSV_ERR_CLOSED: on a worker, the client has gone. FSV_ERR_FULL: desc.tokens_max or desc.inbox_max. FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token);
 
 // Answers, as fsv_respond does. FSV_ERR_CLOSED: the client has gone, time ran out, or the token has ended before.
@@ -529,7 +529,8 @@ FSV_API fsv_result fsv_token_respond(fsv_token token, uint32_t status, const cha
 FSV_API fsv_result fsv_token_respond_owned(fsv_token token, uint32_t status, const char *content_type, const void *body,
                                            size_t len, fsv_release_handler release, void *release_user);
 
-// Starts an answer in pieces. One thread at a time has a token's stream. length: Content-Length, or FSV_LENGTH_UNKNOWN.
+// Starts an answer in pieces, which leave at once, also while a handler on a worker still runs (its end is the end of the
+// answer, at the earliest). One thread at a time has a token's stream. length: Content-Length, or FSV_LENGTH_UNKNOWN.
 // FSV_ERR_CLOSED, FSV_ERR_STATE (begun before), FSV_ERR_ARGUMENT, FSV_ERR_FIELD, FSV_ERR_LIMIT, FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char *content_type, uint64_t length);
 
@@ -1001,7 +1002,7 @@ struct fsi_conn {
     char *carry;          // block with bytes that came and are not used yet
     fsv_request *request; // detached request in progress
     fsi_out *out, *out_last;
-    uint64_t body_left;    // of a body with Content-Length; of a chunked one, what has come
+    uint64_t body_left; // of a body with Content-Length; of a chunked one, what has come
     union {
         uint64_t window_bytes; // of the body in the current body_timeout window
         uint64_t idle_ms;      // between requests, where a model cares: since when
@@ -1086,6 +1087,7 @@ struct fsi_loop {
     fsi_conn *close_list;            // memory returns after the batch
     fsi_conn *move_list;             // looked at after the batch
     fsi_job *jobs_wait, **jobs_tail; // for room in the pool's queue
+    bool jobs_pushed;                // in this turn
     uint32_t jobs_turn;              // worker that gets the next job, with queue_per_worker
     uint32_t conns;                  // that it owns
     bool accept_paused;              // out of descriptors: listeners sleep until accept_again_ms
@@ -1183,7 +1185,7 @@ typedef struct fsi_pool {
     fsi_worker *workers;
     uint32_t lane_count, worker_count; // made
     uint32_t started;
-    bool made;
+    uint32_t ready;  // atomic: the rest can be looked at by anyone
     uint32_t stop;   // atomic
     uint32_t hungry; // atomic: loops that are
 } fsi_pool;
@@ -1236,7 +1238,7 @@ struct fsv_server {
     uint64_t looked_us; // at the CPUs, by one loop for all
     uint32_t looking;   // one does right now
     uint32_t tokens_held;
-    uint32_t crowded; // a connection waits in the backlog for which the model has no thread yet
+    uint32_t crowded;  // a connection waits in the backlog for which the model has no thread yet
     uint64_t deferred; // so far, under token_lock
     char pad1[FSV_CACHE_LINE];
 };
@@ -3673,10 +3675,12 @@ FSI_PRIVATE bool fsi_job_reclaim(fsi_job *job)
     return true;
 }
 
-// Under the lock: nobody but the loop has to do with it any more, now or later.
-FSI_PRIVATE bool fsi_job_is_mine(const fsi_job *job)
+// Under the lock, of a job whose stream goes no further: does nobody but the loop have to do with it, now or later? Else it
+// comes home by a message, which is under way or its handler's last.
+FSI_PRIVATE bool fsi_job_is_mine(fsi_job *job)
 {
-    return job->token && !job->running && (job->awake || !job->told);
+    if (job->awake) job->awake = job->told = false;
+    return job->token && !job->running && !job->told;
 }
 
 // The connection ends while its request is away. Either that ends here too, or when it comes home.
@@ -3817,7 +3821,7 @@ FSI_PRIVATE void fsi_request_unblock(const fsv_request *request, void *block, si
 // Adds a field to the answer to come.
 FSI_PRIVATE fsv_result fsi_answer_field(fsv_request *request, const char *name, const char *value)
 {
-    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     size_t name_len = strlen(name), value_len = strlen(value), need = name_len + value_len + 4, got;
     if (!fsi_field_is_clean(name, name_len, value, value_len) || fsi_field_is_ours(name, name_len))
         return FSV_ERR_FIELD;
@@ -3857,7 +3861,7 @@ FSI_PRIVATE fsv_result fsi_answer_rules(uint32_t status, const char *type, size_
 FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t status, const char *type, size_t *type_len,
                                         uint64_t len)
 {
-    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     if (!request->off_loop && request->conn->broken) return FSV_ERR_CLOSED;
     return fsi_answer_rules(status, type, type_len, len);
 }
@@ -3936,21 +3940,58 @@ FSI_PRIVATE fsv_result fsi_answer(fsv_request *request, uint32_t status, const c
 }
 
 // The head of an answer whose body follows in pieces.
-FSI_PRIVATE fsv_result fsi_answer_stream(fsv_request *request, uint32_t status, const char *content_type,
-                                         uint64_t length)
+FSI_PRIVATE void fsi_stream_head(fsv_request *request, uint32_t status, const char *type, size_t type_len,
+                                 uint64_t length)
 {
-    size_t type_len = 0;
-    fsv_result result =
-        fsi_answer_check(request, status, content_type, &type_len, length == FSV_LENGTH_UNKNOWN ? 0 : length);
-    if (result != FSV_OK) return result;
     bool bare = status == 204 || status == 304;
     request->out_chunked = length == FSV_LENGTH_UNKNOWN && request->head.minor == 1 && !bare;
     request->out_counted = length != FSV_LENGTH_UNKNOWN;
     request->out_left = length;
     request->no_body = request->no_body || bare;
-    fsi_conn_put_head(request->conn, request, status, content_type, type_len, length, request->out_chunked,
-                      request->no_body);
+    fsi_conn_put_head(request->conn, request, status, type, type_len, length, request->out_chunked, request->no_body);
     request->resp = request->no_body ? FSI_RESP_DONE : FSI_RESP_STREAM;
+}
+
+FSI_PRIVATE size_t fsi_stream_room(const fsv_request *request)
+{
+    if (request->resp != FSI_RESP_STREAM) return 0;
+    size_t max = request->loop->server->desc.out_bytes_max, waits = request->conn->out_queued;
+    if (request->conn->out) waits += request->loop->out_len;
+    return waits < max ? max - waits : 0;
+}
+
+FSI_PRIVATE fsv_result fsi_stream_write(fsv_request *request, const void *data, size_t len)
+{
+    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_ERR_CLOSED;
+    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
+    fsi_conn *conn = request->conn;
+    if (conn->broken) return FSV_ERR_CLOSED;
+    if (request->out_counted && len > request->out_left) return FSV_ERR_LIMIT;
+    if (len == 0) return FSV_OK; // an empty chunk would end the body
+    if (fsi_stream_room(request) == 0) return FSV_ERR_FULL;
+    request->out_bytes += len;
+    if (request->out_counted) request->out_left -= len;
+    if (request->out_chunked) {
+        char *at = fsi_conn_room(conn, 20);
+        conn->loop->out_len = (size_t)(fsi_write_chunk_size(at, len) - conn->loop->out);
+    }
+    fsi_conn_put_bytes(conn, (const char *)data, len);
+    if (request->out_chunked) fsi_conn_put_bytes(conn, "\r\n", 2);
+    if (!conn->broken) return FSV_OK;
+    return FSV_ERR_CLOSED;
+}
+
+FSI_PRIVATE fsv_result fsi_stream_end(fsv_request *request)
+{
+    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_OK;
+    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
+    request->resp = FSI_RESP_DONE;
+    if (request->conn->broken) return FSV_ERR_CLOSED;
+    if (request->out_counted && request->out_left) {
+        request->conn->broken = true;
+        return FSV_ERR_STATE;
+    }
+    if (request->out_chunked) fsi_conn_put_bytes(request->conn, "0\r\n\r\n", 5);
     return FSV_OK;
 }
 
@@ -4113,6 +4154,7 @@ FSI_PRIVATE void fsi_conn_leave(fsi_conn *conn)
 FSI_COLD void fsi_conn_jobs_full(fsi_conn *conn, fsv_request *request)
 {
     FSI_COUNT(conn->loop, jobs_refused, 1);
+    request->route = NULL; // its handler is not called, so neither is on_close
     (void)fsi_answer_field(request, "Retry-After", "1");
     fsi_answer_plain(request, 503);
     fsi_conn_next(conn);
@@ -4129,6 +4171,7 @@ FSI_PRIVATE void fsi_conn_send_away(fsi_conn *conn, fsv_request *request)
     fsi_job *job = fsi_conn_detach_request(conn) ? fsi_job_new(conn) : NULL;
     if (!job) {
         fsi_loop_unreserve(loop);
+        fsi_conn_request(conn)->route = NULL; // as above
         fsi_conn_refuse(conn, 503, "out of memory");
         return;
     }
@@ -4529,21 +4572,7 @@ FSI_PRIVATE void fsi_conn_come_home(fsi_conn *conn, fsv_request *request)
     if (request->resp == FSI_RESP_NONE) conn->broken = true;
 }
 
-// A streamed answer's head, by what the holder said.
-FSI_PRIVATE void fsi_conn_stream_begins(fsi_conn *conn, fsv_request *request)
-{
-    fsi_job *job = request->job;
-    char type[FSI_TYPE_BYTES_MAX + 1];
-    memcpy(type, job->reply.type, job->reply.type_len);
-    type[job->reply.type_len] = 0;
-    job->streams = true;
-    request->off_loop = request->deferred = false;
-    request->resp = FSI_RESP_NONE;
-    if (fsi_answer_stream(request, job->reply.status, job->reply.type_len ? type : NULL, job->length) != FSV_OK)
-        conn->broken = true;
-}
-
-// The next piece, or NULL; then *ended says whether there will be none.
+// The next piece, or NULL; then *ended says whether there will be none and the handler has returned.
 FSI_PRIVATE fsi_chunk *fsi_job_chunk(fsi_job *job, bool *ended)
 {
     fsv_server *server = job->loop->server;
@@ -4555,27 +4584,31 @@ FSI_PRIVATE fsi_chunk *fsi_job_chunk(fsi_job *job, bool *ended)
         job->queued -= chunk->len;
         if (server->token_waiters) fsi_signal_all(&server->token_room);
     } else {
-        job->told = job->answered; // the next piece is told of again
+        job->told = job->answered && !job->running; // else what follows is told of again
     }
-    *ended = !chunk && job->answered;
+    *ended = !chunk && job->told;
     fsi_lock_give(&server->token_lock);
     return chunk;
 }
 
-// Writes what the holder of the token has handed over, as long as the peer takes it. True: it moved.
+// Writes what the holder of the token has handed over, as long as the peer takes it. A handler on a worker may still be
+// running: then the request stays, and says that it is deferred. True: it moved.
 FSI_PRIVATE bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
 {
     fsi_loop *loop = conn->loop;
     fsi_job *job = request->job;
     bool ended = false, moved = false;
-    if (!job->streams) fsi_conn_stream_begins(conn, request);
+    const fsi_reply *reply = &job->reply;
+    if (!job->streams)
+        fsi_stream_head(request, reply->status, reply->type_len ? reply->type : NULL, reply->type_len, job->length);
+    job->streams = true;
     while (!conn->out && !conn->broken && loop->turn_bytes < FSI_TURN_BYTES) {
         fsi_chunk *chunk = fsi_job_chunk(job, &ended);
         if (!chunk) {
             job->awake = ended;
             break;
         }
-        (void)fsv_stream_write(request, chunk + 1, chunk->len); // refused only if the answer has no body
+        (void)fsi_stream_write(request, chunk + 1, chunk->len); // refused only if the answer has no body
         loop->turn_bytes += chunk->len;
         fsi_release(loop->server, chunk, sizeof *chunk + chunk->len);
         conn->window_open = false; // its time counts from the last piece
@@ -4584,8 +4617,8 @@ FSI_PRIVATE bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
     }
     if (!ended) return moved;
     if (job->cut) fsi_conn_flush(conn); // what was written before is the peer's
-    if (job->cut || fsv_stream_end(request) == FSV_ERR_STATE) conn->broken = true;
-    conn->away = false;
+    if (job->cut || fsi_stream_end(request) == FSV_ERR_STATE) conn->broken = true;
+    conn->away = request->off_loop = request->deferred = false;
     fsi_loop_unreserve(loop);
     return true;
 }
@@ -4594,12 +4627,12 @@ FSI_PRIVATE bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
 FSI_PRIVATE bool fsi_conn_watch(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
-    if (loop->in_len - loop->in_at >= loop->server->desc.head_bytes_max || !conn->keep) return false;
+    if (loop->in_len - loop->in_at >= loop->server->desc.head_bytes_max) return false;
     if (loop->in_at == loop->in_len) loop->in_at = loop->in_len = 0;
     if (loop->in_len == loop->in_size) return false;
     int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, loop->in_size - loop->in_len);
     if (got == FSI_FAILED) conn->broken = true;
-    if (got == 0) conn->keep = false; // it has sent its last request, and may still read the answer
+    if (got == 0 && loop->in_at == loop->in_len) conn->keep = false; // this was its last request; it may still read
     if (got <= 0) return false;
     loop->in_len += (size_t)got;
     loop->turn_bytes += (uint64_t)got;
@@ -4766,7 +4799,13 @@ FSI_PRIVATE void fsi_conn_hear(fsi_job *job, bool home)
 {
     fsi_conn *conn = job->conn;
     job->awake = true;
-    if (home || conn->state == FSI_CONN_CLOSE) {
+    if (!home && (job->lost || conn->state == FSI_CONN_CLOSE)) { // of pieces that nobody wants any more
+        fsi_lock_take(&conn->loop->server->token_lock);
+        home = fsi_job_is_mine(job);
+        fsi_lock_give(&conn->loop->server->token_lock);
+        if (!home) return;
+    }
+    if (home) {
         fsi_loop_unreserve(conn->loop);
         conn->away = false;
     }
@@ -4784,19 +4823,20 @@ FSI_PRIVATE void fsi_conn_away_timeout(fsi_conn *conn)
     fsi_loop *loop = conn->loop;
     fsi_job *job = conn->request->job;
     fsi_lock_take(&loop->server->token_lock);
-    bool late = fsi_job_reclaim(job), mine = fsi_job_is_mine(job);
+    bool late = fsi_job_reclaim(job), mine = late && fsi_job_is_mine(job);
+    if (late && loop->server->token_waiters) fsi_signal_all(&loop->server->token_room);
     fsi_lock_give(&loop->server->token_lock);
     if (late) {
         job->lost = true;
         FSI_COUNT(loop, timeouts, 1);
         FSI_COUNT(loop, defer_timeouts, 1);
     }
-    if (late && mine && job->streams) {
+    if (late && job->streams) {
         fsi_conn_close(conn, true);
         return;
     }
     fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.defer_timeout_ms);
-    if (!late || !mine) return; // else it comes home by itself
+    if (!mine) return; // else it comes home by itself
     fsi_loop_unreserve(loop);
     conn->away = false;
     fsi_conn_run(conn);
@@ -5033,7 +5073,8 @@ FSI_PRIVATE void fsi_loop_take(fsi_loop *loop, fsi_conn *conn)
     if (loop->stopping && conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out) fsi_conn_close(conn, false);
 }
 
-static void fsi_pool_retry(fsi_loop *loop); // upcall, in >>worker
+static void fsi_pool_retry(fsi_loop *loop); // upcalls, in >>worker
+static void fsi_pool_turn_ends(fsi_loop *loop);
 
 FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
 {
@@ -5041,7 +5082,8 @@ FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
     if (fsi_load32(&loop->woken) == 0) return;
     (void)fsi_swap32(&loop->woken,
                      0); // before looking: who pushes and swaps after this one wakes again, who did before is seen
-    while (fsi_queue_pop(&loop->inbox, &msg)) {
+    // No more than what stands there now: a handler that answers by its token at once puts the next one in from in here.
+    for (uint32_t left = fsi_queue_count(&loop->inbox); left && fsi_queue_pop(&loop->inbox, &msg); left--) {
         switch ((fsi_msg_kind)msg.kind) { // who takes a message off gives its slot back
         case FSI_MSG_CONN:
             fsi_loop_unreserve(loop);
@@ -5096,13 +5138,30 @@ FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
         }
 }
 
+// Workers that there are. Any thread.
+FSI_PRIVATE uint32_t fsi_pool_size(const fsv_server *server)
+{
+    return fsi_load32(&server->pool.ready) ? server->pool.worker_count : 0;
+}
+
 // Every loop, those of workers and threads included: 0 .. until NULL. Any thread; async-signal-safe.
 FSI_PRIVATE fsi_loop *fsi_server_loop(fsv_server *server, uint32_t i)
 {
     if (i < server->loop_count) return &server->loops[i];
     i -= server->loop_count;
-    if (server->desc.model == FSV_MODEL_POOL_CONN) return i < server->pool.worker_count ? server->pool.workers[i].loop : NULL;
+    if (server->desc.model == FSV_MODEL_POOL_CONN)
+        return i < fsi_pool_size(server) ? server->pool.workers[i].loop : NULL;
     return i < fsi_load32(&server->crew.count) ? &server->crew.all[i]->loop : NULL;
+}
+
+// Async-signal-safe.
+FSI_PRIVATE void fsi_server_wake_all(fsv_server *server)
+{
+    fsi_loop *loop;
+    for (uint32_t i = 0; (loop = fsi_server_loop(server, i)) != NULL; i++) {
+        fsi_store32(&loop->woken, 1);
+        fsi_io_wake(&loop->io);
+    }
 }
 
 // Closes one address on every loop. A socket file goes first: once the socket is closed a successor may have put its
@@ -5212,6 +5271,7 @@ FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
     if (spent) fsi_loop_run_list(loop);
     fsi_loop_inbox(loop);
     fsi_loop_timers(loop);
+    fsi_pool_turn_ends(loop);
     fsi_balance_moves(loop);
     fsi_loop_bury(loop);
     if (FSI_UNLIKELY(fsi_load32(&loop->server->crowded)) && loop->listeners) fsi_loop_accept_again(loop);
@@ -5527,9 +5587,9 @@ static void fsi_balance_turn_ends(fsi_loop *loop)
 //            it does before it looks at the other: push, fence, look for sleepers; lie down, fence, look at the queue.
 // ---------------------------------------------------------------------------------------------------------
 
-FSI_PRIVATE void fsi_lane_wake(fsi_lane *lane)
+// The one that slept for the shortest time, off the idle list. NULL: none sleeps.
+FSI_PRIVATE fsi_worker *fsi_lane_idler(fsi_lane *lane)
 {
-    if (fsi_swap32(&lane->waking, 1)) return; // that one will look after this push
     fsi_lock_take(&lane->lock);
     fsi_worker *worker = lane->idle;
     if (worker) {
@@ -5538,16 +5598,22 @@ FSI_PRIVATE void fsi_lane_wake(fsi_lane *lane)
         (void)fsi_add32(&lane->idle_count, (uint32_t)-1);
     }
     fsi_lock_give(&lane->lock);
-    if (worker)
-        fsi_park_wake(&worker->park);
-    else
-        fsi_store32(&lane->waking, 0); // who lies down now looks at the queue first
+    return worker;
 }
 
 FSI_PRIVATE void fsi_lane_look(fsi_lane *lane)
 {
     fsi_fence();
-    if (fsi_load32(&lane->idle_count) && !fsi_load32(&lane->waking)) fsi_lane_wake(lane);
+    while (fsi_load32(&lane->idle_count) && fsi_queue_count(&lane->queue)) {
+        if (fsi_load32(&lane->waking) || fsi_swap32(&lane->waking, 1)) return; // that one will look after this push
+        fsi_worker *worker = fsi_lane_idler(lane);
+        if (worker) {
+            fsi_park_wake(&worker->park);
+            return;
+        }
+        fsi_store32(&lane->waking, 0);
+        fsi_fence(); // others may have pushed meanwhile and left it to us, and a worker lain down: again
+    }
 }
 
 // Pushes, without waiting. False: every queue that may take it is full.
@@ -5561,7 +5627,11 @@ FSI_PRIVATE bool fsi_pool_push(fsi_loop *loop, fsi_job *job)
     for (uint32_t tries = 0; tries < pool->lane_count; tries++) {
         fsi_lane *lane = &pool->lanes[loop->jobs_turn++ % pool->lane_count];
         if (!fsi_queue_push(&lane->queue, msg)) continue;
-        fsi_lane_look(lane);
+        if (pool->lane_count > 1)
+            fsi_lane_look(lane);
+        else
+            loop->jobs_pushed =
+                true; // one look for all of a turn: a worker that is woken earlier takes the CPU from the loop
         return true;
     }
     return false;
@@ -5591,8 +5661,18 @@ static void fsi_pool_retry(fsi_loop *loop)
         }
         loop->jobs_wait = job->next;
         if (!loop->jobs_wait) loop->jobs_tail = &loop->jobs_wait;
-        if (gone) fsi_conn_hear(job, true);
+        if (!gone) continue;
+        job->request->route = NULL; // its handler was not called, so neither is on_close
+        fsi_conn_hear(job, true);
     }
+}
+
+// The end of a turn.
+static void fsi_pool_turn_ends(fsi_loop *loop)
+{
+    if (!loop->jobs_pushed) return;
+    loop->jobs_pushed = false;
+    fsi_lane_look(&loop->server->pool.lanes[0]);
 }
 
 // False: full, and no waiting is wanted.
@@ -5607,15 +5687,16 @@ static bool fsi_pool_submit(fsi_loop *loop, fsi_job *job)
     return true;
 }
 
-// Under the lock: says what there is to say, once.
+// Under the lock: says what there is to say, once. Pieces may go while the handler runs, everything else waits for it.
 FSI_PRIVATE void fsi_job_tell(fsi_job *job)
 {
-    if (job->running || job->told) return;
+    bool over = !job->running && (job->answered || job->reclaimed);
+    if (job->told) return;
     if (job->begun && !job->reclaimed) {
-        if (!job->first && !job->answered) return;
+        if (!job->first && !over) return;
         job->told = true;
         fsi_loop_send(job->loop, FSI_MSG_STREAM, job);
-    } else if (job->answered || job->reclaimed) {
+    } else if (over) {
         job->told = true;
         fsi_loop_send(job->loop, FSI_MSG_JOB, job);
     }
@@ -5626,7 +5707,12 @@ FSI_PRIVATE void fsi_worker_run(fsi_worker *worker, fsi_job *job)
     fsv_server *server = worker->server;
     fsv_request *request = job->request;
     uint64_t began = fsi_clock_ns() / 1000, ended;
-    if (!fsi_load32(&job->cancelled)) request->route->handler(request, request->route->user);
+    if (fsi_load32(&job->cancelled)) {
+        request->route = NULL; // its handler is not called, so neither is on_close
+        fsi_loop_send(job->loop, FSI_MSG_JOB, job);
+        return;
+    }
+    request->route->handler(request, request->route->user);
     ended = fsi_clock_ns() / 1000;
     fsi_count64(&worker->jobs, 1);
     fsi_count64(&worker->wait_us, began > job->queued_us ? began - job->queued_us : 0);
@@ -5698,27 +5784,31 @@ FSI_PRIVATE void fsi_loop_serve(fsi_loop *loop, int fd)
     while (loop->conns) (void)fsi_loop_turn(loop, UINT64_MAX);
 }
 
+// Takes one job. False: there is none.
+FSI_PRIVATE bool fsi_worker_step(fsi_worker *worker)
+{
+    fsi_lane *lane = worker->lane;
+    fsi_msg msg;
+    if (!fsi_queue_pop(&lane->queue, &msg)) return false;
+    if (fsi_queue_count(&lane->queue)) fsi_lane_look(lane); // before it runs this one
+    fsi_pool_feed(worker->server);
+    if (msg.kind == FSI_MSG_SOCKET)
+        fsi_loop_serve(worker->loop, (int)msg.number);
+    else
+        fsi_worker_run(worker, (fsi_job *)msg.ptr);
+    return true;
+}
+
 // Body of a worker's thread.
 FSI_PRIVATE void fsi_worker_main(void *arg)
 {
     fsi_worker *worker = (fsi_worker *)arg;
-    fsi_lane *lane = worker->lane;
-    fsi_msg msg;
     worker->self = pthread_self();
     fsi_store32(&worker->running, 1);
     for (;;) {
-        if (fsi_queue_pop(&lane->queue, &msg)) {
-            if (fsi_queue_count(&lane->queue)) fsi_lane_look(lane);
-            fsi_pool_feed(worker->server);
-            if (msg.kind == FSI_MSG_SOCKET)
-                fsi_loop_serve(worker->loop, (int)msg.number);
-            else
-                fsi_worker_run(worker, (fsi_job *)msg.ptr);
-        } else if (fsi_load32(&worker->server->pool.stop)) {
-            break;
-        } else {
-            fsi_worker_sleep(worker);
-        }
+        if (fsi_worker_step(worker)) continue;
+        if (fsi_load32(&worker->server->pool.stop)) break;
+        fsi_worker_sleep(worker);
     }
     fsi_store32(&worker->running, 0);
 }
@@ -5802,7 +5892,12 @@ FSI_PRIVATE fsv_result fsi_pool_start(fsv_server *server)
         fsi_log(server, 0, "thread_failed", errno, "no thread for worker %u of %u", i, pool->worker_count);
         result = FSV_ERR_SYSTEM;
     }
-    if (result == FSV_OK) return FSV_OK;
+    if (result == FSV_OK) {
+        fsi_store32(&pool->ready, 1);
+        fsi_fence();
+        if (fsi_load32(&server->stop)) fsi_server_wake_all(server); // who stopped it could not see the workers' loops
+        return FSV_OK;
+    }
     fsi_pool_stop(server);
     fsi_pool_free(server);
     return result;
@@ -6045,7 +6140,7 @@ FSI_PRIVATE fsv_result fsi_token_reply(fsv_token token, uint32_t status, const c
         user = server;
         keep_ptr = true;
     }
-    fsi_job *job = result == FSV_OK ? fsi_token_take(token, true) : NULL;
+    fsi_job *job = result == FSV_OK ? fsi_token_take(token, false) : NULL;
     if (job && !job->begun) {
         (void)fsi_job_reply(job, status, type, type_len, body, len, keep_ptr, release, user); // what is small fits
         fsi_token_answered(token, job);
@@ -6053,7 +6148,9 @@ FSI_PRIVATE fsv_result fsi_token_reply(fsv_token token, uint32_t status, const c
     }
     if (job) fsi_lock_give(&server->token_lock);
     if (release) release((void *)(uintptr_t)body, user);
-    return result != FSV_OK ? result : job ? FSV_ERR_STATE : FSV_ERR_CLOSED;
+    if (result != FSV_OK || job) return result != FSV_OK ? result : FSV_ERR_STATE;
+    (void)fsi_token_take(token, true); // ends it, last of all: then the server may be freed
+    return FSV_ERR_CLOSED;
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -6195,10 +6292,10 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     desc->loops = server->loop_count;
     if (desc->pin && !FSI_LOCALITY) return FSV_ERR_UNSUPPORTED;
     fsi_server_clamp_conns(server);
-    server->slab_max =
-        (uint32_t)(((uint64_t)desc->conns_max + FSI_SPARE_CONNS + (uint64_t)fsv_server_loops(server) * 3 * FSI_SLAB_CONNS) /
-                       FSI_SLAB_CONNS +
-                   2);
+    server->slab_max = (uint32_t)(((uint64_t)desc->conns_max + FSI_SPARE_CONNS +
+                                   (uint64_t)fsv_server_loops(server) * 3 * FSI_SLAB_CONNS) /
+                                      FSI_SLAB_CONNS +
+                                  2);
     server->loops = (fsi_loop *)fsi_alloc_zero(server, sizeof(fsi_loop) * server->loop_count);
     if (!server->loops) return FSV_ERR_MEMORY;
     for (uint32_t i = 0; i < server->loop_count; i++) server->loops[i].io.fd = server->loops[i].io.wake.fd = -1;
@@ -6410,15 +6507,11 @@ FSI_PRIVATE void fsi_server_join(fsv_server *server)
 // Asks every loop to stop; async-signal-safe.
 FSI_PRIVATE void fsi_server_stop(fsv_server *server, uint32_t drain_ms)
 {
-    fsi_loop *loop;
     uint64_t seen = fsi_load64(&server->stop_drain_ms);
     while (drain_ms < seen && !fsi_cas64(&server->stop_drain_ms, &seen, drain_ms)) continue;
     fsi_store32(&server->stop, 1);
     fsi_fence(); // a thread that was just made looks at it before it waits
-    for (uint32_t i = 0; (loop = fsi_server_loop(server, i)) != NULL; i++) {
-        fsi_store32(&loop->woken, 1);
-        fsi_io_wake(&loop->io);
-    }
+    fsi_server_wake_all(server);
 }
 
 // Starts the workers, and threads for loops first .. loop_count-1. False: none of them runs.
@@ -6446,7 +6539,7 @@ FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
 // A thread of the server's own, that is, inside a handler?
 FSI_PRIVATE bool fsi_server_is_mine(fsv_server *server)
 {
-    for (uint32_t i = 0; i < server->pool.started; i++) {
+    for (uint32_t i = 0; i < fsi_pool_size(server); i++) {
         const fsi_worker *worker = &server->pool.workers[i];
         if (fsi_load32(&worker->running) && pthread_equal(worker->self, pthread_self())) return true;
     }
@@ -6521,7 +6614,10 @@ FSV_API fsv_result fsv_server_free(fsv_server *server)
         fsv_server_stop(server, 0);
         fsi_server_join(server);
     }
-    if (fsi_load32(&server->tokens_held)) return FSV_ERR_STATE;
+    fsi_lock_take(&server->token_lock); // who ended the last token may not have given it yet
+    uint32_t held = fsi_load32(&server->tokens_held);
+    fsi_lock_give(&server->token_lock);
+    if (held) return FSV_ERR_STATE;
     fsi_server_release(server);
     return FSV_OK;
 }
@@ -6682,7 +6778,7 @@ FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv
         for (size_t k = 0; k < sizeof sum / sizeof sum[0]; k++)
             if (loop == UINT32_MAX || loop == i) sum[k] += fsi_peek64(&at->counters.v[k]);
     memcpy(stats, sum, sizeof sum);
-    for (uint32_t i = 0; loop == UINT32_MAX && i < server->pool.worker_count; i++) { // workers belong to no loop
+    for (uint32_t i = 0; loop == UINT32_MAX && i < fsi_pool_size(server); i++) { // workers belong to no loop
         stats->jobs += fsi_peek64(&server->pool.workers[i].jobs);
         stats->job_wait_us += fsi_peek64(&server->pool.workers[i].wait_us);
         stats->job_run_us += fsi_peek64(&server->pool.workers[i].run_us);
@@ -6695,8 +6791,8 @@ FSV_API fsv_result fsv_server_pool_stats(const fsv_server *server, fsv_pool_stat
 {
     if (!server || !stats) return FSV_ERR_ARGUMENT;
     memset(stats, 0, sizeof *stats);
-    stats->workers = server->pool.worker_count;
-    for (uint32_t i = 0; i < server->pool.lane_count; i++) {
+    stats->workers = fsi_pool_size(server);
+    for (uint32_t i = 0; stats->workers && i < server->pool.lane_count; i++) {
         stats->idle += fsi_load32(&server->pool.lanes[i].idle_count);
         stats->queued += fsi_queue_count(&server->pool.lanes[i].queue);
     }
@@ -6789,7 +6885,8 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
     route->on_close = desc->on_close;
     route->user = desc->user;
     route->body_bytes_max = desc->body_bytes_max;
-    route->blocking = !server->desc.model && (desc->blocking || (server->desc.blocking && !desc->on_body && !desc->on_room));
+    route->blocking =
+        !server->desc.model && (desc->blocking || (server->desc.blocking && !desc->on_body && !desc->on_room));
     server->has_blocking = server->has_blocking || route->blocking;
     route->next = node->routes;
     node->routes = route;
@@ -6964,7 +7061,7 @@ FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, co
 FSV_API fsv_result fsv_response_close(fsv_request *request)
 {
     if (!request) return FSV_ERR_ARGUMENT;
-    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     request->closing = true;
     return FSV_OK;
 }
@@ -6996,57 +7093,33 @@ FSV_API fsv_result fsv_respond_stream(fsv_request *request, uint32_t status, con
 {
     if (!request) return FSV_ERR_ARGUMENT;
     if (!request->route || (!request->route->on_body && !request->route->on_room)) return FSV_ERR_STATE;
-    return fsi_answer_stream(request, status, content_type, length);
+    size_t type_len = 0;
+    fsv_result result =
+        fsi_answer_check(request, status, content_type, &type_len, length == FSV_LENGTH_UNKNOWN ? 0 : length);
+    if (result == FSV_OK) fsi_stream_head(request, status, content_type, type_len, length);
+    return result;
 }
 
 FSV_API fsv_result fsv_stream_write(fsv_request *request, const void *data, size_t len)
 {
     if (!request || (len && !data)) return FSV_ERR_ARGUMENT;
-    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_ERR_CLOSED;
-    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
-    fsi_conn *conn = request->conn;
-    if (conn->broken) return FSV_ERR_CLOSED;
-    if (request->out_counted && len > request->out_left) return FSV_ERR_LIMIT;
-    if (len == 0) return FSV_OK; // an empty chunk would end the body
-    if (fsv_stream_room(request) == 0) return FSV_ERR_FULL;
-    request->out_bytes += len;
-    if (request->out_counted) request->out_left -= len;
-    if (request->out_chunked) {
-        char *at = fsi_conn_room(conn, 20);
-        conn->loop->out_len = (size_t)(fsi_write_chunk_size(at, len) - conn->loop->out);
-    }
-    fsi_conn_put_bytes(conn, (const char *)data, len);
-    if (request->out_chunked) fsi_conn_put_bytes(conn, "\r\n", 2);
-    if (!conn->broken) return FSV_OK;
-    return FSV_ERR_CLOSED;
+    return request->deferred ? FSV_ERR_STATE : fsi_stream_write(request, data, len);
 }
 
 FSV_API size_t fsv_stream_room(const fsv_request *request)
 {
-    if (!request || request->resp != FSI_RESP_STREAM) return 0;
-    size_t max = request->loop->server->desc.out_bytes_max, waits = request->conn->out_queued;
-    if (request->conn->out) waits += request->loop->out_len;
-    return waits < max ? max - waits : 0;
+    return request && !request->deferred ? fsi_stream_room(request) : 0;
 }
 
 FSV_API fsv_result fsv_stream_end(fsv_request *request)
 {
     if (!request) return FSV_ERR_ARGUMENT;
-    if (request->no_body && request->resp == FSI_RESP_DONE) return FSV_OK;
-    if (request->resp != FSI_RESP_STREAM) return FSV_ERR_STATE;
-    request->resp = FSI_RESP_DONE;
-    if (request->conn->broken) return FSV_ERR_CLOSED;
-    if (request->out_counted && request->out_left) {
-        request->conn->broken = true;
-        return FSV_ERR_STATE;
-    }
-    if (request->out_chunked) fsi_conn_put_bytes(request->conn, "0\r\n\r\n", 5);
-    return FSV_OK;
+    return request->deferred ? FSV_ERR_STATE : fsi_stream_end(request);
 }
 
 FSV_API void fsv_stream_abort(fsv_request *request)
 {
-    if (!request || request->resp != FSI_RESP_STREAM) return;
+    if (!request || request->deferred || request->resp != FSI_RESP_STREAM) return;
     fsi_conn_flush(request->conn); // what was written before is the peer's
     request->conn->broken = true;
 }
@@ -7082,7 +7155,7 @@ FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token)
 {
     if (!request || !token) return FSV_ERR_ARGUMENT;
     memset(token, 0, sizeof *token);
-    if (request->resp != FSI_RESP_NONE || request->deferred) return FSV_ERR_STATE;
+    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     if (!request->off_loop && (!request->conn->body_done || request->conn->state != FSI_CONN_EXCHANGE))
         return FSV_ERR_STATE;
     fsv_result result = request->off_loop ? fsi_token_open(request->job, token) : fsi_defer_here(request, token);

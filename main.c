@@ -177,9 +177,10 @@ static void demo_stats(fsv_request *request, void *user)
     fsv_pool_stats pool;
     memset(&pool, 0, sizeof pool);
     (void)fsv_server_pool_stats(fsv_request_server(request), &pool);
-    at += (size_t)snprintf(text + at, sizeof text - at,
-                           ",\n \"workers\": %u,\n \"workers_idle\": %u,\n \"jobs_queued\": %u,\n \"tokens_held\": %u}\n",
-                           pool.workers, pool.idle, pool.queued, pool.tokens);
+    at +=
+        (size_t)snprintf(text + at, sizeof text - at,
+                         ",\n \"workers\": %u,\n \"workers_idle\": %u,\n \"jobs_queued\": %u,\n \"tokens_held\": %u}\n",
+                         pool.workers, pool.idle, pool.queued, pool.tokens);
     fsv_respond(request, 200, "application/json", text, at);
 }
 
@@ -529,11 +530,27 @@ static void serve_note(serve_options *o, const char *name)
 
 static int serve_parse(serve_options *o, int argc, char **argv)
 {
-    static const char *const with_value[] = {
-        "-b",    "--bind",    "-l",          "--listen",   "-p",         "--port",         "--unix",
-        "-w",    "--workers", "--model", "--threads-max",
-        "-t",    "--threads", "--max-conns", "--max-head", "--max-body", "--head-timeout", "--idle-timeout",
-        "--log", "--law",     NULL};
+    static const char *const with_value[] = {"-b",
+                                             "--bind",
+                                             "-l",
+                                             "--listen",
+                                             "-p",
+                                             "--port",
+                                             "--unix",
+                                             "-w",
+                                             "--workers",
+                                             "--model",
+                                             "--threads-max",
+                                             "-t",
+                                             "--threads",
+                                             "--max-conns",
+                                             "--max-head",
+                                             "--max-body",
+                                             "--head-timeout",
+                                             "--idle-timeout",
+                                             "--log",
+                                             "--law",
+                                             NULL};
     for (int i = 1; i < argc; i++) {
         char *arg = argv[i], *equals = arg[0] == '-' && arg[1] == '-' ? strchr(arg, '=') : NULL;
         char name[32];

@@ -95,6 +95,15 @@ beside_ab() {
 }
 run beside_ab ab beside_ab
 
+beside_ab_post() {
+    printf 'a=1&b=2' >"$dir/body"
+    ab -k -n 200 -c 2 -p "$dir/body" -T application/x-www-form-urlencoded "$url/echo" >"$dir/ab" 2>"$dir/err" ||
+        { cat "$dir/err"; return 1; }
+    ours ab thousand ApacheBench -n 200 -c 2 -f "$dir/body" "$url/echo"
+    same 'Server Software' "$dir/ab" "$dir/ours" && grep -q '^Total body sent: ' "$dir/ours"
+}
+run beside_ab_post ab beside_ab_post
+
 beside_httperf() {
     httperf --server 127.0.0.1 --port "$port" --uri / --num-conns 50 --num-calls 4 >"$dir/httperf" 2>/dev/null
     ours httperf thousand httperf -n 200 -c 2 "$url/"

@@ -1,8 +1,4 @@
-// fuzz_client.c: what the load generator takes answers for, on hostile bytes. Built two ways:
-//
-//   make fuzz                                  libFuzzer finds the bytes (-DFUZZ_LIBFUZZER)
-//   cc -std=c11 -pthread -g -fsanitize=address,undefined tests/fuzz_client.c && ./a.out [COUNT] [FILE...]
-//                                              COUNT mutations of built-in seeds (default 100000), or the files once each
+// fuzz_client.c: what the load generator takes answers for, on hostile bytes. fuzz.h says how to build it.
 //
 // The first bytes of an input say what the client expects (HTTP, HEAD, an echo, a text in the body), how many requests
 // are in flight and how the rest is cut; the rest is what the server says, on a thread with one connection and no socket
@@ -10,36 +6,11 @@
 //   - every request in flight ends once: done, failed or still in flight; samples, statuses and events add up to that
 //   - it is the same however the bytes are cut, also when the last head is known already
 //   - of answers that were built from the input by the rules, every one is counted, with its status and its body
-#define FASTSERVE_IMPLEMENTATION
-#if defined(__linux__) && !defined(_GNU_SOURCE)
-#define _GNU_SOURCE // before the first system header
-#endif
-#include "../fastserve.h"
+#include "bench.h"
+#include "fuzz.h"
 
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
-
-#define MUST(what) ((what) ? (void)0 : broken(__LINE__, #what))
 #define DEPTH_MAX 8
 #define HEADER 4 // bytes of an input that say how
-
-static const uint8_t *input; // printed when something is broken
-static size_t input_size;
-
-static void broken(int line, const char *what)
-{
-    fprintf(stderr, "fuzz_client.c:%d: %s\ninput of %zu bytes: \"", line, what, input_size);
-    for (size_t i = 0; i < input_size; i++)
-        fprintf(stderr, input[i] < 32 || input[i] > 126 || input[i] == '"' || input[i] == '\\' ? "\\%03o" : "%c",
-                input[i]);
-    fprintf(stderr, "\"\n");
-    abort();
-}
 
 // ---- the thread
 
@@ -52,7 +23,6 @@ static char echo_bytes[] = "0123456789abcdef0123";
 
 static void make_thread(void)
 {
-    (void)bench_main; // the program's entry has no part in this
     plan.places = &place;
     plan.place_count = plan.thread_count = plan.conn_count = 1;
     plan.pipeline = DEPTH_MAX;
@@ -126,7 +96,7 @@ static void begin(uint32_t in_flight, uint64_t unsent)
 }
 
 // Forgets the connection, as nothing under it can be closed and opened.
-static void end(void)
+static void forget(void)
 {
     bench_conn *conn = &thread->conns[0];
     bench_shut(thread, conn, true);
@@ -150,7 +120,7 @@ static void receive(const uint8_t *data, size_t size)
     free(conn->carry);
     conn->carry = NULL;
     conn->carry_len = 0;
-    thread->fresh = false;
+    thread->now_fresh = false;
     bool up = bench_take(thread, conn, piece, have + size);
     MUST(up == (conn->state == BENCH_UP));
     MUST(conn->carry_len <= have + size);
@@ -183,7 +153,7 @@ static void pass(outcome *out, const uint8_t *data, size_t size, uint32_t in_fli
     MUST(out->kept <= sum_of(out->statuses, 600));
     for (int i = 0; i < BENCH_KINDS; i++)
         MUST(i == BENCH_STATUS || i == BENCH_BODY ? out->events[i] == 0 : out->events[i] >= out->failed[i]);
-    end();
+    forget();
 }
 
 // ---- answers by the rules
@@ -258,18 +228,11 @@ static void try_said(const uint8_t *data, size_t size, uint64_t cut)
     bench_text_free(&all.bytes);
 }
 
-#ifdef __cplusplus
-extern "C"
-#endif
-    int
-    LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+// What an input is put through.
+static void put_through(const uint8_t *data, size_t size)
 {
     outcome whole, cut;
-    input = data;
-    input_size = size;
-    if (size <= HEADER || size > 16000) return 0;
+    if (size <= HEADER || size > 16000) return;
     if (!thread) make_thread();
     const uint8_t *rest = data + HEADER;
     uint32_t in_flight = data[1] % (DEPTH_MAX + 1);
@@ -283,10 +246,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pass(&cut, rest, size - HEADER, in_flight, unsent, seed * 77);
     MUST(memcmp(&whole, &cut, sizeof whole) == 0);
     try_said(rest, size - HEADER, seed);
-    return 0;
 }
 
-#ifndef FUZZ_LIBFUZZER
 static const char *const seeds[] = {
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabHTTP/1.1 200 OK\r\n\r\nHTTP/1.1 404 No\r\n\r\nx",
@@ -325,75 +286,22 @@ static const char *const words[] = {"\r\n",
                                     "18446744073709551615",
                                     "fffffffffffffff"};
 
-static uint64_t state = 1;
-
-static size_t dice(size_t below) // splitmix64
+static size_t seed(size_t index, uint8_t *data)
 {
-    uint64_t z = state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (size_t)((z ^ (z >> 31)) % below);
+    const char *text = seeds[index % (sizeof seeds / sizeof seeds[0])];
+    for (size_t k = 0; k < HEADER; k++) data[k] = (uint8_t)fuzz_dice(256);
+    memcpy(data + HEADER, text, strlen(text));
+    return HEADER + strlen(text);
 }
 
-static size_t mutate(uint8_t *data, size_t size, size_t room)
+static void end(void)
 {
-    size_t at = size ? dice(size + 1) : 0, n;
-    const char *word = words[dice(sizeof words / sizeof words[0])];
-    switch (dice(5)) {
-    case 0: // change a byte
-        if (at < size) data[at] = (uint8_t)(dice(2) ? dice(256) : data[at] ^ 1u << dice(8));
-        return size;
-    case 1: // take some away
-        n = 1 + dice(8);
-        if (at + n > size) return size;
-        memmove(data + at, data + at + n, size - at - n);
-        return size - n;
-    case 2: // say something twice
-        n = 1 + dice(80);
-        if (at + n > size || size + n > room) return size;
-        memmove(data + at + n, data + at, size - at);
-        return size + n;
-    default: // a word
-        n = strlen(word);
-        if (size + n > room) return size;
-        memmove(data + at + n, data + at, size - at);
-        memcpy(data + at, word, n);
-        return size + n;
-    }
-}
-
-int main(int argc, char **argv)
-{
-    static uint8_t data[1 << 14];
-    size_t count = 100000, size, files = 0;
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][strspn(argv[i], "0123456789")] == 0) {
-            count = (size_t)strtoull(argv[i], NULL, 10);
-            continue;
-        }
-        FILE *file = fopen(argv[i], "rb");
-        if (!file) {
-            perror(argv[i]);
-            return 1;
-        }
-        size = fread(data, 1, sizeof data, file);
-        (void)fclose(file);
-        (void)LLVMFuzzerTestOneInput(data, size);
-        files++;
-    }
-    for (size_t i = 0; files == 0 && i < count; i++) {
-        const char *seed = seeds[i % (sizeof seeds / sizeof seeds[0])];
-        size = strlen(seed);
-        for (size_t k = 0; k < HEADER; k++) data[k] = (uint8_t)dice(256);
-        memcpy(data + HEADER, seed, size);
-        for (size_t k = dice(7); k-- > 0;) size = mutate(data + HEADER, size, 1000);
-        (void)LLVMFuzzerTestOneInput(data, size + HEADER);
-    }
     if (!thread) make_thread();
-    printf("fuzz_client: %zu inputs, %zu files, %llu of %llu requests done\n", files ? 0 : count, files,
-           (unsigned long long)thread->tally.done, (unsigned long long)thread->tally.due);
+    printf("%llu of %llu requests done\n", (unsigned long long)thread->tally.done,
+           (unsigned long long)thread->tally.due);
     free(plan.expect_back);
     bench_thread_free(thread);
-    return 0;
 }
-#endif
+
+static const fuzz_driver driver = {put_through, seed, end, words, sizeof words / sizeof words[0], 100000, 7, HEADER};
+FUZZ_MAIN(driver)

@@ -1,8 +1,4 @@
-// fuzz_http.c: the parsers of >>http-read on hostile bytes. Built two ways:
-//
-//   make fuzz                                  libFuzzer finds the bytes (-DFUZZ_LIBFUZZER)
-//   cc -std=c11 -pthread -g -fsanitize=address,undefined tests/fuzz_http.c && ./a.out [COUNT] [FILE...]
-//                                              COUNT mutations of built-in seeds (default 200000), or the files once each
+// fuzz_http.c: the parsers of >>http-read on hostile bytes. fuzz.h says how to build it.
 //
 // Every piece is a heap copy of exactly its size, so that the sanitizer sees one byte read too many. What must hold:
 //   - the answer to some bytes is the same whether they come at once or were tried after each of many prefixes: a prefix
@@ -15,30 +11,9 @@
 #define _GNU_SOURCE // before the first system header
 #endif
 #include "../fastserve.h"
+#include "fuzz.h"
 
-#define MUST(what) ((what) ? (void)0 : broken(__LINE__, #what))
 #define FIELDS_MAX 64
-
-static const uint8_t *input; // printed when something is broken
-static size_t input_size;
-
-static void broken(int line, const char *what)
-{
-    fprintf(stderr, "fuzz_http.c:%d: %s\ninput of %zu bytes: \"", line, what, input_size);
-    for (size_t i = 0; i < input_size; i++)
-        fprintf(stderr, input[i] < 32 || input[i] > 126 || input[i] == '"' || input[i] == '\\' ? "\\%03o" : "%c",
-                input[i]);
-    fprintf(stderr, "\"\n");
-    abort();
-}
-
-static char *exact_copy(const uint8_t *data, size_t size)
-{
-    char *copy = (char *)malloc(size ? size : 1);
-    if (!copy) abort();
-    if (size) memcpy(copy, data, size);
-    return copy;
-}
 
 static const fsi_limits limit_sets[] = {{16384, 8192, FIELDS_MAX}, {96, 24, 3}};
 
@@ -46,7 +21,7 @@ static const fsi_limits limit_sets[] = {{16384, 8192, FIELDS_MAX}, {96, 24, 3}};
 static size_t next_cut(size_t cut, size_t size)
 {
     if (size <= 96) return cut + 1;
-    return cut + 1 + (cut < size ? input[cut] * size / 4096 : 0);
+    return cut + 1 + (cut < size ? fuzz_input[cut] * size / 4096 : 0);
 }
 
 // ---- heads
@@ -60,7 +35,7 @@ typedef struct parsed {
 
 static void parse(parsed *out, bool request, const uint8_t *data, size_t size, const fsi_limits *limits)
 {
-    char *copy = exact_copy(data, size);
+    char *copy = fuzz_copy(data, size);
     memset(out, 0, sizeof *out);
     if (request)
         out->result = fsi_read_request(copy, size, limits, &out->head, out->fields);
@@ -146,7 +121,7 @@ static void try_heads(const uint8_t *data, size_t size, bool request, const fsi_
     parsed whole, part;
     parse(&whole, request, data, size, limits);
     if (whole.result > 0) {
-        char *copy = exact_copy(data, size);
+        char *copy = fuzz_copy(data, size);
         check_lines(&whole, copy, request);
         if (request)
             check_accepted(&whole, copy, limits);
@@ -183,7 +158,7 @@ typedef struct decoded {
 
 static void feed(decoded *it, const uint8_t *data, size_t size, const fsi_limits *limits, size_t take_max)
 {
-    char *piece = exact_copy(data, size);
+    char *piece = fuzz_copy(data, size);
     size_t at = 0, run = 1;
     while (it->result == 0 && run) {
         int64_t passed = fsi_read_chunked(&it->body, piece + at, size - at, limits, &run);
@@ -225,25 +200,23 @@ static void try_chunked(const uint8_t *data, size_t size, const fsi_limits *limi
     }
 }
 
-#ifdef __cplusplus
-extern "C"
-#endif
-    int
-    LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+// What an input is put through.
+static size_t accepted;
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void put_through(const uint8_t *data, size_t size)
 {
-    input = data;
-    input_size = size;
     for (size_t i = 0; i < sizeof limit_sets / sizeof limit_sets[0]; i++) {
         try_heads(data, size, true, &limit_sets[i]);
         try_heads(data, size, false, &limit_sets[i]);
         try_chunked(data, size, &limit_sets[i]);
     }
-    return 0;
+    if (size) {
+        fsi_head head;
+        fsi_field fields[FIELDS_MAX];
+        accepted += fsi_read_request((const char *)data, size, &limit_sets[0], &head, fields) > 0;
+    }
 }
 
-#ifndef FUZZ_LIBFUZZER
 static const char *const seeds[] = {
     "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     "\r\nPOST /a%20b?c=d HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
@@ -284,81 +257,17 @@ static const char *const words[] = {"\r\n",
                                     "?",
                                     "#"};
 
-static uint64_t state = 1;
-
-static size_t dice(size_t below) // splitmix64
+static size_t seed(size_t index, uint8_t *data)
 {
-    uint64_t z = state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (size_t)((z ^ (z >> 31)) % below);
+    const char *text = seeds[index % (sizeof seeds / sizeof seeds[0])];
+    memcpy(data, text, strlen(text));
+    return strlen(text);
 }
 
-static size_t mutate(uint8_t *data, size_t size, size_t room)
+static void end(void)
 {
-    size_t at = size ? dice(size + 1) : 0, n;
-    const char *word = words[dice(sizeof words / sizeof words[0])];
-    switch (dice(6)) {
-    case 0: // change a byte
-        if (at < size) data[at] = (uint8_t)dice(256);
-        return size;
-    case 1: // a bit
-        if (at < size) data[at] = (uint8_t)(data[at] ^ 1u << dice(8));
-        return size;
-    case 2: // take some away
-        n = 1 + dice(4);
-        if (at + n > size) return size;
-        memmove(data + at, data + at + n, size - at - n);
-        return size - n;
-    case 3: // say something twice
-        n = 1 + dice(24);
-        if (at + n > size || size + n > room) return size;
-        memmove(data + at + n, data + at, size - at);
-        return size + n;
-    case 4: // a NUL, or any other byte
-        if (size + 1 > room) return size;
-        memmove(data + at + 1, data + at, size - at);
-        data[at] = (uint8_t)(dice(2) ? 0 : dice(256));
-        return size + 1;
-    default: // a word
-        n = strlen(word);
-        if (size + n > room) return size;
-        memmove(data + at + n, data + at, size - at);
-        memcpy(data + at, word, n);
-        return size + n;
-    }
+    printf("%zu request heads accepted\n", accepted);
 }
 
-int main(int argc, char **argv)
-{
-    static uint8_t data[1 << 16];
-    size_t count = 200000, size, files = 0, accepted = 0;
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][strspn(argv[i], "0123456789")] == 0) {
-            count = (size_t)strtoull(argv[i], NULL, 10);
-            continue;
-        }
-        FILE *file = fopen(argv[i], "rb");
-        if (!file) {
-            perror(argv[i]);
-            return 1;
-        }
-        size = fread(data, 1, sizeof data, file);
-        fclose(file);
-        LLVMFuzzerTestOneInput(data, size);
-        files++;
-    }
-    for (size_t i = 0; files == 0 && i < count; i++) {
-        const char *seed = seeds[i % (sizeof seeds / sizeof seeds[0])];
-        size = strlen(seed);
-        memcpy(data, seed, size);
-        for (size_t k = dice(6); k-- > 0;) size = mutate(data, size, 400);
-        LLVMFuzzerTestOneInput(data, size);
-        fsi_head head;
-        fsi_field fields[FIELDS_MAX];
-        accepted += fsi_read_request((const char *)data, size, &limit_sets[0], &head, fields) > 0;
-    }
-    printf("fuzz_http: %zu inputs, %zu files, %zu request heads accepted\n", files ? 0 : count, files, accepted);
-    return 0;
-}
-#endif
+static const fuzz_driver driver = {put_through, seed, end, words, sizeof words / sizeof words[0], 200000, 6, 0};
+FUZZ_MAIN(driver)

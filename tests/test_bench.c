@@ -1,15 +1,6 @@
 // The pure parts of bench.c: numbers, options, URLs, what is printed; and what an answer is taken for, however it is cut.
 #include "test.h"
-#define FASTSERVE_IMPLEMENTATION
-#include "../fastserve.h"
-
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
+#include "bench.h"
 
 // Goal: counts as wrk's users type them, and a reason for what is none.
 TEST(count_reads_suffixes_and_fractions)
@@ -85,10 +76,10 @@ TEST(main_exits)
     char name[] = "bench", url[] = "https://a/", bad[] = "--frob", version[] = "--version", count[] = "-n1";
     char *plain[] = {name, count, NULL}, *tls[] = {name, url, NULL}, *unknown[] = {name, bad, NULL},
          *asked[] = {name, version, NULL};
-    CHECK_EQ(bench_main(2, plain), BENCH_USAGE); // the stub of demo_create cannot
-    CHECK_EQ(bench_main(2, tls), BENCH_USAGE);
-    CHECK_EQ(bench_main(2, unknown), BENCH_USAGE);
-    CHECK_EQ(bench_main(2, asked), BENCH_OK);
+    CHECK_EQ(bench_main(2, plain), BENCH_EXIT_USAGE); // the stub of demo_create cannot
+    CHECK_EQ(bench_main(2, tls), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main(2, unknown), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main(2, asked), BENCH_EXIT_OK);
 }
 
 // Goal: the unit changes at 0.85 of the next one, two decimals, as wrk prints.
@@ -420,7 +411,7 @@ static void feed(bench_thread *thread, const char *bytes, size_t len, size_t ste
         free(conn->carry);
         conn->carry = NULL;
         conn->carry_len = 0;
-        thread->fresh = false;
+        thread->now_fresh = false;
         (void)bench_take(thread, conn, thread->in, have + more);
     }
 }

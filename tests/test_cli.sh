@@ -241,6 +241,14 @@ done
 run bench -q -c3 -d200ms -t1 --latency "${url#http://}"
 [ "$status" -eq 0 ] && grep -q '^  Latency Distribution$' "$dir/out" && grep -qE '^ +99% ' "$dir/out"
 check $? 'bench -L prints percentiles, glued options and a bare HOST:PORT work' "$dir/out"
+run bench -q -c 2 -n 50 --runs 3 --json "$dir/runs.json" "$url/"
+middle=$(sed -n 's/^3 runs: \([0-9]*\) .*/\1/p' "$dir/out")
+[ "$status" -eq 0 ] && awk -v want="$middle" '/"done_per_s"/ { got = sprintf("%.0f", $2) }
+    END { exit want == "" || got != want }' "$dir/runs.json"
+check $? "bench --runs --json writes the run in the middle, $middle requests a second" "$dir/out"
+run bench compare "$dir/runs.json" "$dir/runs.json"
+[ "$status" -eq 2 ] && grep -q 'it is too short' "$dir/out"
+check $? 'bench compare reads it' "$dir/err"
 run bench -q -c 2 -n 20 "$url/none"
 [ "$status" -eq 3 ] && grep -qE '^  Non-2xx or 3xx responses: 20$' "$dir/out"
 check $? 'bench: answers that are errors are status 3' "$dir/out"

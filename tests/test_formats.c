@@ -4,16 +4,7 @@
 //   build/test_formats [PART]                      the cases
 //   build/test_formats --sample LAYOUT [RUN]       prints a layout of a made-up run, for tests/formats.sh and for the eye
 #include "test.h"
-#define FASTSERVE_IMPLEMENTATION
-#include "../fastserve.h"
-
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
+#include "bench.h"
 
 // ---- made-up runs
 
@@ -26,15 +17,7 @@ static char page[4 << 20];
 
 static void run_empty(void)
 {
-    memset(&run, 0, sizeof run);
-    fsi_hist_init(&run.response);
-    fsi_hist_init(&run.service);
-    fsi_hist_init(&run.censored);
-    fsi_hist_init(&run.connect);
-    fsi_hist_init(&run.wait);
-    fsi_hist_init(&run.lag);
-    fsi_hist_init(&run.rate);
-    fsi_hist_init(&run.life);
+    bench_result_init(&run);
     (void)snprintf(run.setup.url, sizeof run.setup.url, "http://127.0.0.1:8080/index.html");
     (void)snprintf(run.setup.version, sizeof run.setup.version, "0.0.0");
     (void)snprintf(run.setup.system, sizeof run.setup.system, "Linux 6.18.5 x86_64");
@@ -43,7 +26,7 @@ static void run_empty(void)
     run.setup.duration = 2 * (uint64_t)S, run.setup.timeout = 2 * (uint64_t)S, run.setup.request_bytes = 42;
     run.run_ns = 2 * (uint64_t)S;
     run.began_unix = 1790000000;
-    run.second_ns = S;
+    run.slot_ns = S;
 }
 
 // One answer, or many alike.
@@ -74,10 +57,10 @@ static void run_thousand(void)
     (void)snprintf(run.server, sizeof run.server, "demo/1");
     run.conns_opened = run.conns_most = 100;
     run.client_user_ns = 100 * MS, run.client_sys_ns = 300 * MS;
-    run.second_count = 2; // three lines that end on the axis
-    run.seconds[0].done = run.seconds[1].done = 500;
-    run.seconds[0].p50 = 1000 * US, run.seconds[0].p99 = 9000 * US, run.seconds[0].max = 10000 * US;
-    run.seconds[1].p50 = run.seconds[1].p99 = run.seconds[1].max = 600 * US;
+    run.slot_count = 2; // three lines that end on the axis
+    run.slots[0].done = run.slots[1].done = 500;
+    run.slots[0].p50 = 1000 * US, run.slots[0].p99 = 9000 * US, run.slots[0].max = 10000 * US;
+    run.slots[1].p50 = run.slots[1].p99 = run.slots[1].max = 600 * US;
 }
 
 static double random_unit(uint32_t *state)
@@ -94,7 +77,7 @@ static void run_tail(uint32_t slots, bool frozen, uint64_t scale)
     run_empty();
     run.setup.rate = frozen ? 20000 : 0;
     run.setup.duration = run.run_ns = slots * (uint64_t)S;
-    run.second_count = slots;
+    run.slot_count = slots;
     for (uint32_t slot = 0; slot < slots; slot++) {
         static fsi_hist one;
         bool still = frozen && slot == slots / 2;
@@ -108,10 +91,10 @@ static void run_tail(uint32_t slots, bool frozen, uint64_t scale)
             run_add(response, service, service * 9 / 10, times);
             fsi_hist_add(&one, response, times);
         }
-        run.seconds[slot].done = still ? 1500 : one.count + (uint64_t)(random_unit(&state) * 900);
-        run.seconds[slot].errors = slot == slots / 3 ? 120 : 0;
-        run.seconds[slot].p50 = fsi_hist_at(&one, 0.5), run.seconds[slot].p99 = fsi_hist_at(&one, 0.99);
-        run.seconds[slot].max = one.max;
+        run.slots[slot].done = still ? 1500 : one.count + (uint64_t)(random_unit(&state) * 900);
+        run.slots[slot].errors = slot == slots / 3 ? 120 : 0;
+        run.slots[slot].p50 = fsi_hist_at(&one, 0.5), run.slots[slot].p99 = fsi_hist_at(&one, 0.99);
+        run.slots[slot].max = one.max;
     }
     if (frozen) {
         run_cut(30 * (uint64_t)MS, 60);
@@ -136,10 +119,10 @@ static void run_huge(void)
     run.failed[BENCH_TIMEOUT] = run.unsent = UINT64_MAX / 16;
     run.run_ns = UINT64_MAX / 2;
     run.setup.rate = 1e12, run.setup.connections = UINT32_MAX;
-    run.second_count = BENCH_SECONDS_MAX, run.second_ns = UINT64_MAX / 1024;
-    for (int i = 0; i < BENCH_SECONDS_MAX; i++) {
-        run.seconds[i].done = UINT64_MAX / 512, run.seconds[i].errors = UINT64_MAX;
-        run.seconds[i].p50 = 1, run.seconds[i].p99 = run.seconds[i].max = UINT64_MAX;
+    run.slot_count = BENCH_SLOTS_MAX, run.slot_ns = UINT64_MAX / 1024;
+    for (int i = 0; i < BENCH_SLOTS_MAX; i++) {
+        run.slots[i].done = UINT64_MAX / 512, run.slots[i].errors = UINT64_MAX;
+        run.slots[i].p50 = 1, run.slots[i].p99 = run.slots[i].max = UINT64_MAX;
     }
     for (int kind = 0; kind < BENCH_KINDS; kind++) run.events[kind] = UINT64_MAX;
     run.server_rss = run.steal_ns = run.server_cpu_ns = UINT64_MAX;
@@ -152,8 +135,8 @@ static void run_failed(void)
 {
     run_empty();
     run.failed[BENCH_REFUSED] = run.events[BENCH_REFUSED] = run.due = 30;
-    run.second_count = 2;
-    run.seconds[0].errors = run.seconds[1].errors = 15;
+    run.slot_count = 2;
+    run.slots[0].errors = run.slots[1].errors = 15;
     (void)snprintf(run.first_error, sizeof run.first_error, "connection refused");
 }
 
@@ -161,8 +144,8 @@ static void run_one(void)
 {
     run_empty();
     run_add(1500 * US, 1500 * US, 1400 * US, 1);
-    run.second_count = 1, run.run_ns = 2 * MS;
-    run.seconds[0].done = 1, run.seconds[0].p50 = run.seconds[0].p99 = run.seconds[0].max = 1500 * US;
+    run.slot_count = 1, run.run_ns = 2 * MS;
+    run.slots[0].done = 1, run.slots[0].p50 = run.slots[0].p99 = run.slots[0].max = 1500 * US;
 }
 
 // Nothing ended.
@@ -183,9 +166,9 @@ static void run_narrow(void)
         uint64_t ns = 20 * MS + (uint64_t)(random_unit(&state) * random_unit(&state) * 3e6);
         run_add(ns, ns, ns, 1);
     }
-    run.second_count = 2;
+    run.slot_count = 2;
     for (int i = 0; i < 2; i++)
-        run.seconds[i].done = 2500, run.seconds[i].p50 = 20500 * US, run.seconds[i].p99 = run.seconds[i].max = 23 * MS;
+        run.slots[i].done = 2500, run.slots[i].p50 = 20500 * US, run.slots[i].p99 = run.slots[i].max = 23 * MS;
 }
 
 static bool run_named(const char *name)
@@ -563,6 +546,20 @@ TEST(ab_layout)
     CHECK_STR(text_of(print_ab), want);
 }
 
+// Goal: with a body in the requests, ab tells what was sent too.
+TEST(ab_body)
+{
+    run_thousand();
+    run.setup.body = true;
+    CHECK(strstr(text_of(print_ab), "Total transferred:      115000 bytes\n"
+                                    "Total body sent:        42000\n"
+                                    "HTML transferred:       13000 bytes\n") != NULL);
+    CHECK(strstr(text_of(print_ab), "Transfer rate:          56.15 [Kbytes/sec] received\n"
+                                    "                        20.51 kb/s sent\n"
+                                    "                        76.66 kb/s total\n"
+                                    "\n") != NULL);
+}
+
 // Goal: ab's four words for failures, with the line that it prints only then; a connection for each request.
 TEST(ab_failures)
 {
@@ -660,9 +657,9 @@ TEST(httperf_reply_rate)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         ROW("%zu", i);
         run_empty();
-        run.second_ns = rows[i].slot_s * S, run.run_ns = rows[i].run_s * S;
-        run.second_count = (uint32_t)(rows[i].run_s / rows[i].slot_s);
-        for (uint32_t k = 0; k < run.second_count; k++) run.seconds[k].done = (k + 1) * 100;
+        run.slot_ns = rows[i].slot_s * S, run.run_ns = rows[i].run_s * S;
+        run.slot_count = (uint32_t)(rows[i].run_s / rows[i].slot_s);
+        for (uint32_t k = 0; k < run.slot_count; k++) run.slots[k].done = (k + 1) * 100;
         CHECK(strstr(text_of(print_httperf), rows[i].want) != NULL);
     }
 }
@@ -926,6 +923,7 @@ static const test_case cases[] = {CASE(wrk2_tables),
                                   CASE(histogram_fits),
                                   CASE(bars_hold_everything),
                                   CASE(ab_layout),
+                                  CASE(ab_body),
                                   CASE(ab_failures),
                                   CASE(ab_hostile),
                                   CASE(httperf_layout),
@@ -941,7 +939,6 @@ static const test_case cases[] = {CASE(wrk2_tables),
 
 int main(int argc, char **argv)
 {
-    (void)bench_main; // main.c's
     if (argc > 2 && strcmp(argv[1], "--sample") == 0) return sample(argv[2], argc > 3 ? argv[3] : "thousand");
     return test_run(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }

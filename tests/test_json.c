@@ -1,26 +1,14 @@
 // >>bench-json and merging: what is written is JSON and reads back as it was, and no bytes can make the reader do harm.
 #include "test.h"
-#define FASTSERVE_IMPLEMENTATION
-#include "../fastserve.h"
+#include "bench.h"
 #include <locale.h>
-
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
 
 static bench_result one, two, three; // half a megabyte each
 static uint64_t seed;
 
-static uint64_t dice(void) // splitmix64
+static uint64_t dice(void)
 {
-    uint64_t z = seed += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
+    return bench_random_bits(&seed);
 }
 
 static uint64_t dice_log(void) // every magnitude is as likely
@@ -63,6 +51,7 @@ static void dice_members(const bench_member *members, char *base)
         case BENCH_AS_I64:
         case BENCH_AS_U64: memcpy(at, &u64, sizeof u64); break;
         case BENCH_AS_DOUBLE: memcpy(at, &fraction, sizeof fraction); break;
+        case BENCH_AS_LATER_BOOL:
         case BENCH_AS_BOOL: memcpy(at, &flag, sizeof flag); break;
         case BENCH_AS_TEXT: dice_text(at, members->size); break;
         case BENCH_AS_HIST: dice_hist((fsi_hist *)(void *)at, (uint32_t)(dice() % 300)); break;
@@ -77,9 +66,9 @@ static void dice_result(bench_result *result)
     dice_members(bench_result_members, (char *)result);
     for (int i = 0; i < BENCH_KINDS; i++) result->failed[i] = dice_log(), result->events[i] = dice_log();
     for (int i = 0; i < 9; i++) result->statuses[dice() % 600] = 1 + dice_log() / 2;
-    result->second_count = (uint32_t)(dice() % (BENCH_SECONDS_MAX + 1));
-    result->second_ns = 1 + dice_log() / 2;
-    for (uint32_t i = 0; i < result->second_count; i++) dice_members(bench_second_members, (char *)&result->seconds[i]);
+    result->slot_count = (uint32_t)(dice() % (BENCH_SLOTS_MAX + 1));
+    result->slot_ns = 1 + dice_log() / 2;
+    for (uint32_t i = 0; i < result->slot_count; i++) dice_members(bench_slot_members, (char *)&result->slots[i]);
 }
 
 // As text; the caller frees it.
@@ -87,9 +76,9 @@ static char *written(const bench_result *result, size_t *len)
 {
     char *text = NULL;
     FILE *out = open_memstream(&text, len);
-    bool fine = out && bench_json_write(out, result);
-    if (out) (void)fclose(out);
-    if (fine) return text;
+    if (!out) return NULL;
+    bench_write_json(out, result);
+    if (fclose(out) == 0) return text;
     free(text);
     return NULL;
 }
@@ -146,9 +135,9 @@ TEST(tables_have_every_member)
     size_t gap = 0;
     memset(covered, 0, sizeof covered);
     cover_members(bench_result_members, 0);
-    cover(BENCH_JSON_AT(bench_result, seconds)); // of the series, which has no table of its own
-    cover(BENCH_JSON_AT(bench_result, second_count));
-    cover(BENCH_JSON_AT(bench_result, second_ns));
+    cover(BENCH_JSON_AT(bench_result, slots)); // of the series, which has no table of its own
+    cover(BENCH_JSON_AT(bench_result, slot_count));
+    cover(BENCH_JSON_AT(bench_result, slot_ns));
     for (size_t i = 0; i < sizeof covered; i++) {
         ROW("byte %zu", i);
         CHECK(covered[i] < 2);
@@ -214,10 +203,10 @@ static void plausible(bench_result *result)
     result->setup.duration = 4000000000u;
     result->began_unix = 1700000000;
     result->run_ns = 4000000000u;
-    result->second_ns = 1000000000;
+    result->slot_ns = 1000000000;
     for (uint32_t i = 0; i < 4; i++) {
-        bench_second slot = {25, 1, 0, 1000000 * (i + 1), 9000000, 10000000};
-        result->seconds[result->second_count++] = slot;
+        bench_slot slot = {25, 1, 0, 1000000 * (i + 1), 9000000, 10000000};
+        result->slots[result->slot_count++] = slot;
     }
     for (uint64_t i = 1; i <= 100; i++) fsi_hist_add(&result->response, i * 100000, 1);
     result->service = result->response;
@@ -417,6 +406,23 @@ TEST(other_files_are_refused)
     free(text);
 }
 
+// Goal: a file from before a member was written is still one; of the others none may be missing.
+TEST(later_members_may_be_missing)
+{
+    size_t len = 0;
+    plausible(&one);
+    char *text = written(&one, &len), *old = text ? replaced(text, ",\n    \"request_body\": false", "") : NULL;
+    REQUIRE(old != NULL && strlen(old) < len);
+    CHECK(bench_json_parse(old, strlen(old), &two) == NULL);
+    CHECK(memcmp(&one, &two, sizeof one) == 0);
+    free(old);
+    old = replaced(text, ",\n    \"source_ips\": 0", "");
+    REQUIRE(old != NULL && strlen(old) < len);
+    CHECK(strstr(bench_json_parse(old, strlen(old), &two), "a member is missing") != NULL);
+    free(old);
+    free(text);
+}
+
 // Goal: a locale with another decimal point changes neither what is written nor what is read.
 TEST(locale_changes_nothing)
 {
@@ -447,7 +453,7 @@ static bool saved(char *path, size_t size, const bench_result *result)
     int fd = mkstemp(path);
     if (fd < 0) return false;
     (void)close(fd);
-    return bench_json_save(path, result);
+    return bench_save("--json", path, bench_write_json, result);
 }
 
 TEST(files_are_read_and_written)
@@ -460,11 +466,37 @@ TEST(files_are_read_and_written)
     (void)unlink(path);
     CHECK_STR(bench_json_read(none, &two), strerror(ENOENT));
     CHECK(bench_json_read(folder, &two) != NULL);
-    CHECK(!bench_json_save(none, &one));
-    FILE *full = fopen("/dev/full", "wb");
-    if (!full) return;
-    CHECK(!bench_json_write(full, &one));
-    (void)fclose(full);
+    CHECK(bench_save("--json", NULL, bench_write_json, &one)); // nobody asked for it
+    CHECK(!bench_save("--json", none, bench_write_json, &one));
+    if (access("/dev/full", W_OK) == 0) CHECK(!bench_save("--json", "/dev/full", bench_write_json, &one));
+}
+
+// Goal: of several runs the files have the one whose rate as many exceed as stay below, wherever it stands.
+TEST(files_have_the_middle_run)
+{
+    static const uint64_t rates[][5] = {
+        {3, 5, 1, 4, 2}, {1, 2, 3, 0, 0}, {2, 1, 0, 0, 0}, {7, 7, 7, 0, 0}, {1, 0, 0, 0, 0}};
+    static const uint32_t counts[] = {5, 3, 2, 3, 1};
+    static const uint64_t middles[] = {3, 2, 2, 7, 1};
+    static bench_result runs[5];
+    bench_options options;
+    char path[64] = "/tmp/test_json_XXXXXX";
+    int fd = mkstemp(path);
+    REQUIRE(fd >= 0);
+    (void)close(fd);
+    memset(&options, 0, sizeof options);
+    options.json_file = path;
+    for (uint32_t i = 0; i < 5; i++) {
+        ROW("%u", i);
+        for (uint32_t k = 0; k < counts[i]; k++) {
+            plausible(&runs[k]);
+            runs[k].due = runs[k].done = rates[i][k];
+        }
+        REQUIRE(bench_save_middle(&options, runs, counts[i], (double)middles[i] / bench_run_s(&runs[0])));
+        CHECK(bench_json_read(path, &two) == NULL);
+        CHECK_EQ(two.done, middles[i]);
+    }
+    (void)unlink(path);
 }
 
 // Goal: a reader that is not ours takes it, and finds what the schema promises.
@@ -514,13 +546,13 @@ TEST(merge_adds_up)
     CHECK_EQ(one.setup.connections, 20);
     CHECK(one.setup.rate > 59.9 && one.setup.rate < 60.1);
     CHECK_STR(one.setup.system, "several");
-    CHECK_EQ(one.second_count, 5);
-    CHECK_EQ(one.second_ns, 1000000000);
+    CHECK_EQ(one.slot_count, 5);
+    CHECK_EQ(one.slot_ns, 1000000000);
     static const uint64_t done[] = {25, 50, 50, 50, 25}, p50[] = {1000000, 1500000, 2500000, 3500000, 4000000};
     for (uint32_t i = 0; i < 5; i++) {
         ROW("slot %u", i);
-        CHECK_EQ(one.seconds[i].done, done[i]);
-        CHECK_EQ(one.seconds[i].p50, p50[i]);
+        CHECK_EQ(one.slots[i].done, done[i]);
+        CHECK_EQ(one.slots[i].p50, p50[i]);
     }
 }
 
@@ -533,7 +565,7 @@ TEST(merge_in_any_order)
         plausible(&one);
         plausible(&two);
         one.began_unix += (int64_t)(dice() % 2);
-        two.second_ns *= 1u << (dice() % 3);
+        two.slot_ns *= 1u << (dice() % 3);
         dice_hist(&two.connect, 50);
         fsi_hist_add(&one.response, dice_log() >> 8, 3);
         three = one;
@@ -541,13 +573,13 @@ TEST(merge_in_any_order)
         CHECK(bench_merge(&two, &three) == NULL);
         CHECK_EQ(one.due, two.due);
         CHECK_EQ(one.began_unix, two.began_unix);
-        CHECK_EQ(one.second_count, two.second_count);
-        CHECK_EQ(one.second_ns, two.second_ns);
-        for (uint32_t i = 0; i < one.second_count; i++) { // a p50 is weighed, and rounded in another order
-            CHECK(one.seconds[i].p50 < two.seconds[i].p50 + 4 && two.seconds[i].p50 < one.seconds[i].p50 + 4);
-            one.seconds[i].p50 = two.seconds[i].p50;
+        CHECK_EQ(one.slot_count, two.slot_count);
+        CHECK_EQ(one.slot_ns, two.slot_ns);
+        for (uint32_t i = 0; i < one.slot_count; i++) { // a p50 is weighed, and rounded in another order
+            CHECK(one.slots[i].p50 < two.slots[i].p50 + 4 && two.slots[i].p50 < one.slots[i].p50 + 4);
+            one.slots[i].p50 = two.slots[i].p50;
         }
-        CHECK(memcmp(one.seconds, two.seconds, sizeof one.seconds) == 0);
+        CHECK(memcmp(one.slots, two.slots, sizeof one.slots) == 0);
         CHECK(memcmp(one.response.cells, two.response.cells, sizeof one.response.cells) == 0);
         CHECK(memcmp(one.connect.cells, two.connect.cells, sizeof one.connect.cells) == 0);
     }
@@ -558,21 +590,21 @@ TEST(merge_makes_slots_longer)
 {
     plausible(&one);
     plausible(&two);
-    for (uint32_t i = 0; i < BENCH_SECONDS_MAX; i++) one.seconds[i] = two.seconds[i] = one.seconds[0];
-    one.second_count = two.second_count = BENCH_SECONDS_MAX;
-    one.run_ns = two.run_ns = (uint64_t)BENCH_SECONDS_MAX * 1000000000u;
+    for (uint32_t i = 0; i < BENCH_SLOTS_MAX; i++) one.slots[i] = two.slots[i] = one.slots[0];
+    one.slot_count = two.slot_count = BENCH_SLOTS_MAX;
+    one.run_ns = two.run_ns = (uint64_t)BENCH_SLOTS_MAX * 1000000000u;
     two.began_unix += 3;
     CHECK(bench_merge(&one, &two) == NULL);
-    CHECK_EQ(one.second_ns, 2000000000u);
-    CHECK_EQ(one.second_count, BENCH_SECONDS_MAX / 2 + 2);
+    CHECK_EQ(one.slot_ns, 2000000000u);
+    CHECK_EQ(one.slot_count, BENCH_SLOTS_MAX / 2 + 2);
     uint64_t done = 0;
-    for (uint32_t i = 0; i < one.second_count; i++) done += one.seconds[i].done;
-    CHECK_EQ(done, 2 * 25 * BENCH_SECONDS_MAX);
+    for (uint32_t i = 0; i < one.slot_count; i++) done += one.slots[i].done;
+    CHECK_EQ(done, 2 * 25 * BENCH_SLOTS_MAX);
 }
 
 TEST(merge_refuses_what_cannot_be_added)
 {
-    for (int row = 0; row < 8; row++) {
+    for (int row = 0; row < 16; row++) {
         plausible(&one);
         plausible(&two);
         ROW("%d", row);
@@ -582,12 +614,38 @@ TEST(merge_refuses_what_cannot_be_added)
         if (row == 3) two.began_unix += 60;
         if (row == 4) two.began_unix = INT64_MIN, one.began_unix = INT64_MAX;
         if (row == 5) two.response.count = UINT64_MAX;
-        if (row == 6) two.second_ns = 1500000000;
+        if (row == 6) two.slot_ns = 1500000000;
         if (row == 7) two.began_unix += 3; // of 4 s
+        if (row > 7) {                     // each histogram
+            fsi_hist *left = (fsi_hist *)(void *)((char *)&one + bench_hists_members[row - 8].offset);
+            fsi_hist *right = (fsi_hist *)(void *)((char *)&two + bench_hists_members[row - 8].offset);
+            left->count = UINT64_MAX - 2;
+            right->count = 3;
+        }
         three = one;
         CHECK(bench_merge(&one, &two) != NULL);
+        if (row > 7) CHECK_STR(bench_merge(&one, &two), "counts too large to be added");
         CHECK(memcmp(&one, &three, sizeof one) == 0);
     }
+}
+
+// Goal: a run that was given twice does not count twice, under whatever name and wherever it stands.
+TEST(merge_refuses_the_same_run)
+{
+    char a[64], b[64], again[64], merge[] = "merge";
+    plausible(&one);
+    plausible(&two);
+    two.client_user_ns++; // as little as that makes it another one
+    REQUIRE(saved(a, sizeof a, &one) && saved(b, sizeof b, &two) && saved(again, sizeof again, &one));
+    char *fine[] = {merge, a, b, NULL}, *next[] = {merge, a, a, NULL}, *far[] = {merge, a, b, a, NULL},
+         *copy[] = {merge, b, a, again, NULL};
+    CHECK_EQ(bench_main_merge(3, fine), BENCH_EXIT_OK);
+    CHECK_EQ(bench_main_merge(3, next), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(4, far), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(4, copy), BENCH_EXIT_USAGE);
+    (void)unlink(a);
+    (void)unlink(b);
+    (void)unlink(again);
 }
 
 // Goal: the commands, as far as no terminal is needed: exit statuses, and a sum that can be read again.
@@ -605,32 +663,32 @@ TEST(main_merge_and_compare)
     char *good[] = {merge, a, json, sum, b, NULL}, *few[] = {merge, a, NULL}, *gone[] = {merge, a, none, NULL},
          *odd[] = {merge, a, frob, b, NULL}, *bare[] = {merge, a, b, json, NULL},
          *lost[] = {merge, a, b, json, none, NULL}, *empty[] = {merge, a, quiet, NULL};
-    CHECK_EQ(bench_main_merge(5, good), BENCH_OK);
+    CHECK_EQ(bench_main_merge(5, good), BENCH_EXIT_OK);
     CHECK(bench_json_read(sum, &three) == NULL);
     CHECK_EQ(three.due, 220);
-    CHECK_EQ(bench_main_merge(2, few), BENCH_USAGE);
-    CHECK_EQ(bench_main_merge(3, gone), BENCH_USAGE);
-    CHECK_EQ(bench_main_merge(4, odd), BENCH_USAGE);
-    CHECK_EQ(bench_main_merge(4, bare), BENCH_USAGE);
-    CHECK_EQ(bench_main_merge(5, lost), BENCH_USAGE);
-    CHECK_EQ(bench_main_merge(3, empty), BENCH_USAGE);
+    CHECK_EQ(bench_main_merge(2, few), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(3, gone), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(4, odd), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(4, bare), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(5, lost), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_merge(3, empty), BENCH_EXIT_USAGE);
     one.due++;
-    REQUIRE(bench_json_save(a, &one));
-    CHECK_EQ(bench_main_merge(5, good), BENCH_UNTRUSTED);
+    REQUIRE(bench_save("--json", a, bench_write_json, &one));
+    CHECK_EQ(bench_main_merge(5, good), BENCH_EXIT_UNTRUSTED);
     char *two_files[] = {compare, a, b, NULL}, *three_files[] = {compare, a, b, b, NULL},
          *no_file[] = {compare, a, none, NULL}, *option[] = {compare, frob, b, NULL};
-    CHECK_EQ(bench_main_compare(3, two_files), BENCH_UNTRUSTED);
-    CHECK_EQ(bench_main_compare(4, three_files), BENCH_USAGE);
-    CHECK_EQ(bench_main_compare(3, no_file), BENCH_USAGE);
-    CHECK_EQ(bench_main_compare(3, option), BENCH_USAGE);
+    CHECK_EQ(bench_main_compare(3, two_files), BENCH_EXIT_UNTRUSTED);
+    CHECK_EQ(bench_main_compare(4, three_files), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_compare(3, no_file), BENCH_EXIT_USAGE);
+    CHECK_EQ(bench_main_compare(3, option), BENCH_EXIT_USAGE);
     (void)unlink(a);
     (void)unlink(b);
     (void)unlink(sum);
-    (void)bench_main; // the rest of bench.c, which other tests test
 }
 
 TEST_MAIN(CASE(tables_have_every_member), CASE(round_trip_is_exact), CASE(empty_result_round_trips),
           CASE(invalid_utf8_is_replaced), CASE(summary_says_what_is_beyond), CASE(truncated_at_every_byte),
-          CASE(hostile_json_is_refused), CASE(other_files_are_refused), CASE(locale_changes_nothing),
-          CASE(files_are_read_and_written), CASE(python_reads_it), CASE(merge_adds_up), CASE(merge_in_any_order),
-          CASE(merge_makes_slots_longer), CASE(merge_refuses_what_cannot_be_added), CASE(main_merge_and_compare))
+          CASE(hostile_json_is_refused), CASE(other_files_are_refused), CASE(later_members_may_be_missing),
+          CASE(locale_changes_nothing), CASE(files_are_read_and_written), CASE(files_have_the_middle_run),
+          CASE(python_reads_it), CASE(merge_adds_up), CASE(merge_in_any_order), CASE(merge_makes_slots_longer),
+          CASE(merge_refuses_what_cannot_be_added), CASE(merge_refuses_the_same_run), CASE(main_merge_and_compare))

@@ -1,23 +1,14 @@
 // >>bench-judge and >>bench-compare: objectives, the search for the highest rate, and what may be said of two results. What is
 // random comes from fixed seeds, so that a claim about "95 % of all" is a fact about these.
 #include "test.h"
-#define FASTSERVE_IMPLEMENTATION
-#include "../fastserve.h"
-
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
+#include "bench.h"
 
 static bench_result one, two; // half a megabyte each
 static uint64_t seed;
 
 static double uniform(void) // in (0, 1)
 {
-    return ((double)(bench_draw(&seed) >> 11) + 0.5) / 9007199254740992.0;
+    return ((double)(bench_random_bits(&seed) >> 11) + 0.5) / 9007199254740992.0;
 }
 
 static double normal(void) // the sum of twelve is near enough, and has no tails to be surprised by
@@ -420,7 +411,7 @@ TEST(compare_rounds_is_right)
         uint32_t right = 0;
         seed = i << 32;
         for (int n = 0; n < 400; n++) {
-            bench_verdict_of verdict;
+            bench_comparison verdict;
             simulate_rounds(rows[i].rounds, rows[i].arms, rows[i].noise, rows[i].rate, rows[i].p99, rows[i].law);
             bench_compare(side_a, rows[i].rounds * (rows[i].arms - 1), side_b, rows[i].rounds, &verdict);
             CHECK(!verdict.untrusted);
@@ -439,7 +430,7 @@ TEST(compare_rounds_interval_covers)
     REQUIRE(pool_ready());
     seed = 77;
     for (int n = 0; n < 400; n++) {
-        bench_verdict_of verdict;
+        bench_comparison verdict;
         simulate_rounds(6, 3, 0.01, 1.05, 1.1, normal);
         bench_compare(side_a, 12, side_b, 6, &verdict);
         const bench_difference *by = verdict.by;
@@ -457,11 +448,11 @@ static void series_run(bench_result *result, uint32_t slots, double rate, double
 {
     double fast = noise * normal(), slow = noise * normal(), fresh = bench_sqrt(1 - tie * tie);
     bench_result_init(result);
-    result->second_ns = 1000000000;
+    result->slot_ns = 1000000000;
     result->run_ns = slots * 1000000000ull + 300000000; // the last slot is not whole, and looks slow
-    result->second_count = slots + 1;
+    result->slot_count = slots + 1;
     for (uint32_t i = 0; i <= slots; i++) {
-        bench_second *slot = &result->seconds[i];
+        bench_slot *slot = &result->slots[i];
         slot->done = (uint64_t)(rate * (1 + fast) * (i < slots ? 1 : 0.2));
         slot->p99 = (uint64_t)(p99_us * 1000 * (1 + slow));
         fast = tie * fast + fresh * noise * normal();
@@ -490,7 +481,7 @@ TEST(compare_series_is_right)
         uint32_t right = 0;
         seed = i << 32;
         for (int n = 0; n < 400; n++) {
-            bench_verdict_of verdict;
+            bench_comparison verdict;
             series_run(&one, rows[i].slots, 50000, 2000, rows[i].noise, rows[i].tie);
             series_run(&two, rows[i].slots, 50000 * rows[i].rate, 2000 * rows[i].p99, rows[i].noise, rows[i].tie);
             bench_compare(&a, 1, &b, 1, &verdict);
@@ -510,7 +501,7 @@ TEST(compare_series_interval_covers)
     const bench_result *a = &one, *b = &two;
     seed = 31;
     for (int n = 0; n < 400; n++) {
-        bench_verdict_of verdict;
+        bench_comparison verdict;
         series_run(&one, 60, 50000, 2000, 0.02, 0.6);
         series_run(&two, 60, 52500, 2200, 0.02, 0.6);
         bench_compare(&a, 1, &b, 1, &verdict);
@@ -547,7 +538,7 @@ TEST(compare_refuses_what_is_not_comparable)
     for (uint32_t i = 0; i < 2 * sizeof rows / sizeof rows[0]; i++) {
         uint32_t row = i / 2, rounds = i % 2 ? 7 : 1;
         char why[128];
-        bench_verdict_of verdict;
+        bench_comparison verdict;
         seed = 3;
         for (uint32_t k = 0; k < 3 * ROUNDS; k++) {
             series_run(pool[k], 10, 50000, 2000, 0.01, 0);
@@ -582,7 +573,7 @@ TEST(compare_refuses_what_is_not_comparable)
 
 TEST(compare_takes_what_may_differ)
 {
-    bench_verdict_of verdict;
+    bench_comparison verdict;
     const bench_result *a = &one, *b = &two;
     seed = 9;
     series_run(&one, 10, 50000, 2000, 0.01, 0);
@@ -598,12 +589,12 @@ TEST(compare_takes_what_may_differ)
     CHECK_STR(verdict.why, "by rate");
     bench_compare(&b, 1, &a, 1, &verdict);
     CHECK_EQ(verdict.verdict, BENCH_SLOWER);
-    for (uint32_t i = 0; i < two.second_count; i++) two.seconds[i].p99 *= 2;
+    for (uint32_t i = 0; i < two.slot_count; i++) two.slots[i].p99 *= 2;
     bench_compare(&a, 1, &b, 1, &verdict);
     CHECK_EQ(verdict.verdict, BENCH_CANNOT_TELL);
     CHECK(!verdict.untrusted);
     CHECK_STR(verdict.why, "the rate is higher, but the p99 is higher");
-    two.second_count = 5;
+    two.slot_count = 5;
     bench_compare(&a, 1, &b, 1, &verdict);
     CHECK(verdict.untrusted);
     CHECK(strncmp(verdict.why, "too few whole seconds for how much they differ", 46) == 0);
@@ -620,7 +611,7 @@ TEST(compare_wants_whole_rounds)
     REQUIRE(pool_ready());
     for (uint32_t i = 0; i < 3 * ROUNDS; i++) plain_run(pool[i], 50000, 2000);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        bench_verdict_of verdict;
+        bench_comparison verdict;
         ROW("%u and %u", rows[i].na, rows[i].nb);
         bench_compare(side_a, rows[i].na, side_b, rows[i].nb, &verdict);
         CHECK(verdict.untrusted);
@@ -631,7 +622,7 @@ TEST(compare_wants_whole_rounds)
 // Goal: equal to the last digit is no difference, and no division by nothing.
 TEST(compare_without_any_noise)
 {
-    bench_verdict_of verdict;
+    bench_comparison verdict;
     REQUIRE(pool_ready());
     for (uint32_t i = 0; i < 3 * ROUNDS; i++) plain_run(pool[i], 50000, 2000);
     bench_compare(side_a, 10, side_b, 5, &verdict);
@@ -654,7 +645,7 @@ TEST(compare_without_any_noise)
 
 TEST(verdict_layout)
 {
-    bench_verdict_of verdict;
+    bench_comparison verdict;
     char text[2048];
     REQUIRE(pool_ready());
     seed = 12;
@@ -662,7 +653,7 @@ TEST(verdict_layout)
     bench_compare(side_a, 14, side_b, 7, &verdict);
     FILE *out = printed(text, sizeof text);
     REQUIRE(out != NULL);
-    bench_print_verdict(out, &verdict);
+    bench_print_comparison(out, &verdict);
     (void)fclose(out);
     if (getenv("TEST_SHOW")) printf("%s", text);
     CHECK(strstr(text, "  B / A        ratio   95 % interval      noise floor\n  rate        1.0") == text);
@@ -699,7 +690,6 @@ TEST(ln_exp_and_chance)
     CHECK(bench_abs(bench_permutation(pairs, 6, 2) - 2.0 / 64) < 1e-9);
     for (int i = 0; i < 20; i++) pairs[i * 2 + 1] = i % 2 ? 1 : -1;
     CHECK(bench_permutation(pairs, 6, 2) > 0.99);
-    (void)bench_main; // the rest of bench.c, which other tests test
 }
 
 TEST_MAIN(CASE(slo_terms), CASE(slo_judges_all_that_was_due), CASE(slo_says_every_term), CASE(find_rate_finds_the_knee),

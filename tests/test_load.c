@@ -2,16 +2,7 @@
 // bench_once runs them. Whatever a server does, law() must hold after the run. Servers block, wait for bytes or for the
 // end, and sleep only where being slow is their part. Times are bounded from below alone: a busy machine is no failure.
 #include "test.h"
-#define FASTSERVE_IMPLEMENTATION
-#include "../fastserve.h"
-
-static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
-{
-    (void)desc;
-    *server = NULL;
-    return FSV_ERR_UNSUPPORTED;
-}
-#include "../bench.c"
+#include "bench.h"
 #include <poll.h>
 
 // ---------------------------------------------------------------------------------------------------------
@@ -365,10 +356,10 @@ static void law(void)
     const bench_result *r = &result;
     uint64_t statuses = 0, done = 0, errors = 0, timeouts = 0;
     for (int i = 0; i < 600; i++) statuses += r->statuses[i];
-    for (uint32_t i = 0; i < r->second_count; i++) {
-        done += r->seconds[i].done;
-        errors += r->seconds[i].errors;
-        timeouts += r->seconds[i].timeouts;
+    for (uint32_t i = 0; i < r->slot_count; i++) {
+        done += r->slots[i].done;
+        errors += r->slots[i].errors;
+        timeouts += r->slots[i].timeouts;
     }
     CHECK_EQ(r->due, r->done + bench_errors(r) + r->in_flight + r->unsent);
     CHECK_EQ(r->response.count, r->done);
@@ -483,7 +474,7 @@ static void bare_feed(bench_thread *thread, const char *bytes, size_t len)
     free(conn->carry);
     conn->carry = NULL;
     conn->carry_len = 0;
-    thread->fresh = false;
+    thread->now_fresh = false;
     (void)bench_take(thread, conn, thread->in, have + len);
 }
 
@@ -881,7 +872,7 @@ TEST(warmup_counts_nowhere)
         CHECK(result.bytes_out <= (result.due + 6) * 200);
         CHECK(!strstr(ways[i], "--close") || result.conns_opened <= result.due + 2);
         CHECK(result.run_ns >= 60000000);
-        CHECK_EQ(result.seconds[0].done, result.done);
+        CHECK_EQ(result.slots[0].done, result.done);
         host_free(h);
     }
     ROW("-R");
@@ -1638,7 +1629,7 @@ TEST(refused_from_the_beginning)
     host_stop(h); // now nobody listens there
     CHECK(!load("-n 10 -c 2 %s", h->url));
     char name[] = "bench", quiet[] = "-q", *words[] = {name, quiet, h->url, NULL};
-    CHECK_EQ(bench_main(3, words), BENCH_USAGE);
+    CHECK_EQ(bench_main(3, words), BENCH_EXIT_USAGE);
     host_free(h);
 }
 
@@ -2127,6 +2118,107 @@ TEST(threads_interleave)
     }
 }
 
+// A thread without connections that has yet to send its `arrival`-th request.
+static void late_thread(bench_thread *thread, uint32_t index, uint64_t arrival, uint64_t quota)
+{
+    memset(thread, 0, sizeof *thread);
+    thread->plan = &bare_plan;
+    thread->index = index;
+    thread->arrival = arrival;
+    thread->quota = quota;
+    thread->running = true;
+    bench_tally_init(&thread->tally);
+    bench_schedule(thread);
+}
+
+// What the thread has not sent, in the plain way.
+static void unsent_one_by_one(bench_thread *thread, uint64_t end_ns, fsi_hist *out)
+{
+    fsi_hist_init(out);
+    for (; thread->due_ns < end_ns; thread->arrival++, bench_schedule(thread)) {
+        if (thread->due_ns < bare_plan.measure_ns) continue;
+        fsi_hist_add(out, end_ns - thread->due_ns, 1);
+        if (thread->quota != UINT64_MAX) thread->quota--;
+    }
+}
+
+// Goal: what was never sent is counted by cells as it would be one by one: as many, in the same cells, from the least to the most.
+TEST(unsent_by_cells)
+{
+    static const struct {
+        double rate;
+        uint64_t ramp_ns, warmup_ns, duration_ns, arrival, quota, end_ns; // end: after the start
+        uint32_t threads;
+    } rows[] = {
+        {1000, 0, 0, 1000000000, 0, UINT64_MAX, 1000000000, 1},
+        {1000, 0, 0, 1000000000, 999, UINT64_MAX, 1000000000, 1},  // one is left
+        {1000, 0, 0, 1000000000, 1000, UINT64_MAX, 1000000000, 1}, // none
+        {1000, 0, 0, 1000000000, 100, UINT64_MAX, 5000000000u, 3}, // ended after the deadline
+        {1000, 0, 0, 1000000000, 100, UINT64_MAX, 250000001, 3},   // and before it
+        {123456.7, 0, 0, 3000000000u, 7, UINT64_MAX, 3000000000u, 2},
+        {50000000, 0, 0, 10000000, 0, UINT64_MAX, 10000000, 1}, // many in the last nanoseconds
+        {3e9, 0, 0, 100000, 0, UINT64_MAX, 100000, 2},          // several in each
+        {0.5, 0, 0, 60000000000u, 3, UINT64_MAX, 60000000000u, 1},
+        {10000, 2000000000, 0, 3000000000u, 5, UINT64_MAX, 3000000000u, 4}, // with a ramp, and within it
+        {10000, 2000000000, 0, 3000000000u, 5, UINT64_MAX, 1000000000u, 4},
+        {10000, 0, 500000000, 1000000000, 17, UINT64_MAX, 1500000000, 2}, // a warm-up counts nowhere
+        {10000, 0, 500000000, 1000000000, 17, UINT64_MAX, 400000000, 2},  // ended in it
+        {10000, 0, 500000000, UINT64_MAX, 17, 300, 1500000000, 2},        // -n: no more than that
+        {10000, 0, 0, UINT64_MAX, 17, 0, 1500000000, 2},
+    };
+    static bench_thread thread;
+    static fsi_hist want;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        for (uint32_t index = 0; index < rows[i].threads; index++) {
+            ROW("%zu, thread %u", i, index);
+            memset(&bare_plan, 0, sizeof bare_plan);
+            bare_plan.open = true;
+            bare_plan.rate = rows[i].rate;
+            bare_plan.thread_count = rows[i].threads;
+            bare_plan.start_ns = 123456789;
+            bare_plan.ramp_ns = rows[i].ramp_ns;
+            bare_plan.measure_ns = bare_plan.start_ns + rows[i].warmup_ns;
+            bool endless = rows[i].duration_ns == UINT64_MAX;
+            bare_plan.deadline_ns = endless ? UINT64_MAX : bare_plan.measure_ns + rows[i].duration_ns;
+            uint64_t end = bare_plan.start_ns + rows[i].end_ns;
+            if (end > bare_plan.deadline_ns) end = bare_plan.deadline_ns;
+            late_thread(&thread, index, rows[i].arrival, rows[i].quota);
+            unsent_one_by_one(&thread, end, &want);
+            late_thread(&thread, index, rows[i].arrival, rows[i].quota);
+            thread.end_ns = bare_plan.start_ns + rows[i].end_ns;
+            bench_finish_requests(&thread);
+            const fsi_hist *got = &thread.tally.censored;
+            CHECK_EQ(thread.tally.unsent, want.count);
+            CHECK_EQ(thread.tally.due, want.count);
+            CHECK_EQ(got->count, want.count);
+            CHECK(memcmp(got->cells, want.cells, sizeof want.cells) == 0);
+            CHECK(got->min == want.min && got->max == want.max);
+            CHECK(bench_abs(got->sum - want.sum) <= want.sum * 1e-4);
+            CHECK(bench_abs(got->sum2 - want.sum2) <= want.sum2 * 1e-4);
+        }
+    }
+}
+
+// Goal: a hundred million a second for ten minutes, none of them sent, are counted in no time.
+TEST(unsent_at_any_rate)
+{
+    static bench_thread thread;
+    memset(&bare_plan, 0, sizeof bare_plan);
+    bare_plan.open = true;
+    bare_plan.rate = 1e8;
+    bare_plan.thread_count = 1;
+    bare_plan.deadline_ns = 600000000000u;
+    late_thread(&thread, 0, 0, UINT64_MAX);
+    thread.end_ns = bare_plan.deadline_ns;
+    bench_finish_requests(&thread);
+    CHECK_EQ(thread.tally.unsent, 60000000000u);
+    CHECK_EQ(thread.tally.censored.count, 60000000000u);
+    CHECK_EQ(thread.tally.censored.max, 600000000000u);
+    CHECK_EQ(thread.tally.censored.min, 10);
+    uint64_t middle = fsi_hist_at(&thread.tally.censored, 0.5);
+    CHECK(middle > 298000000000u && middle < 302000000000u);
+}
+
 // Goal: whatever the length of a run, no slot is lost, and each sum stands where its time says.
 TEST(slots_halve_and_keep_their_sums)
 {
@@ -2145,16 +2237,16 @@ TEST(slots_halve_and_keep_their_sums)
         seconds[at]++, sum++;
         if (thread->now_ns - stamp.due > max) max = thread->now_ns - stamp.due;
         uint64_t length = thread->slot_ns / 1000000000u;
-        REQUIRE(thread->slot < BENCH_SECONDS_MAX);
+        REQUIRE(thread->slot < BENCH_SLOTS_MAX);
         CHECK_EQ(thread->slot, at / length);
         CHECK_EQ(thread->slot_end_ns, start + (at / length + 1) * thread->slot_ns);
     }
     uint64_t length = thread->slot_ns / 1000000000u, all = 0, most = 0;
     CHECK(length >= 8);
-    for (uint64_t i = 0; i < BENCH_SECONDS_MAX; i++) {
+    for (uint64_t i = 0; i < BENCH_SLOTS_MAX; i++) {
         uint32_t want = 0, cells = 0;
         for (uint64_t k = i * length; k < (i + 1) * length && k < 5000; k++) want += seconds[k];
-        const bench_slot *slot = &thread->slots[i];
+        const bench_slot_tally *slot = &thread->slots[i];
         for (uint32_t k = 0; k < FSI_HIST_CELLS >> BENCH_COARSE_SHIFT; k++) cells += slot->cells[k];
         ROW("slot=%u", (unsigned)i);
         CHECK_EQ(slot->done, want);
@@ -2212,7 +2304,7 @@ TEST_MAIN(CASE(freeze_is_recovered), CASE(count_is_exact), CASE(duration_ends_it
           CASE(unannounced_close_after_an_answer), CASE(announced_close_is_no_error), CASE(answers_without_a_body),
           CASE(bytes_after_the_end), CASE(greetings_nobody_asked_for), CASE(bodies_larger_than_memory),
           CASE(quantile_by_hand), CASE(quantile_of_what_all_ended_is_plain), CASE(quantile_as_kaplan_and_meier_say),
-          CASE(schedule_is_linear), CASE(schedule_ramps_evenly), CASE(threads_interleave),
-          CASE(slots_halve_and_keep_their_sums), CASE(broken_bodies_are_forgotten), CASE(source_ips_take_turns),
-          CASE(sent_requests_leave_memory), CASE(idle_threads_are_set_up_too), CASE(slow_rates_are_waited_for),
-          CASE(more_places_than_connections_are_refused))
+          CASE(schedule_is_linear), CASE(schedule_ramps_evenly), CASE(threads_interleave), CASE(unsent_by_cells),
+          CASE(unsent_at_any_rate), CASE(slots_halve_and_keep_their_sums), CASE(broken_bodies_are_forgotten),
+          CASE(source_ips_take_turns), CASE(sent_requests_leave_memory), CASE(idle_threads_are_set_up_too),
+          CASE(slow_rates_are_waited_for), CASE(more_places_than_connections_are_refused))
