@@ -8,6 +8,7 @@
 //     >>bench-text >>bench-units >>bench-math >>bench-law >>bench-target >>bench-result >>bench-options >>bench-url
 //     >>bench-template >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-json
 //     >>bench-judge >>bench-compare >>bench-formats >>bench-html >>bench-connect >>bench-machine >>bench-audit >>bench-run
+//     >>bench-models >>bench-main
 //
 // THE MODEL   Closed loop: each connection has --pipeline requests in flight, and an answer makes room for the next one.
 //             Open loop (-R, --conn-rate): the clock says when the next request (or connection) is due, and one that is
@@ -1188,6 +1189,7 @@ typedef struct bench_result {
     uint64_t slot_ns; // length of a slot
 
     uint64_t conns_opened, conns_lost, conns_most; // most: open at a time
+    uint64_t conns_starved;                        // wanted an answer and never got one, of any kind
     uint64_t syn_retransmits;
     uint64_t client_user_ns, client_sys_ns; // CPU time of the load threads
     uint64_t busiest_ns;                    // of the busiest load thread
@@ -1360,6 +1362,7 @@ typedef struct bench_options {
     uint64_t size;    // of an echo
     uint64_t source_ips;
     uint64_t runs;
+    uint64_t workers;                              // of --compare-models; 0: not said
     uint64_t pid;                                  // of the server, to be sampled; 0: not said
     double max_errors;                             // share of the requests
     const char *method;                            // NULL: not said
@@ -1369,6 +1372,7 @@ typedef struct bench_options {
     const char *expect_body;                       // NULL: any
     const char *json_file, *hgrm_file, *html_file; // NULL: none
     const char *slo, *find_rate, *vs;              // NULL: none
+    const char *models;                            // of --compare-models, "": all; NULL: not asked for
     bench_text fields;                             // of -H, "Name: value CR LF" each
     bench_text url_text;                           // of url_file
     uint8_t expect[75];                            // a bit for each status that is expected; none: below 400
@@ -1427,6 +1431,8 @@ typedef enum bench_opt {
     BENCH_OPT_MAX_ERRORS,
     BENCH_OPT_PID,
     BENCH_OPT_SELFTEST,
+    BENCH_OPT_MODELS,
+    BENCH_OPT_WORKERS,
     BENCH_OPT_REFUSED
 } bench_opt;
 
@@ -1480,6 +1486,8 @@ static const bench_opt_def bench_opt_defs[] = {
     {"max-errors",    NULL, 0,   BENCH_OPT_MAX_ERRORS,    true},
     {"pid",           NULL, 0,   BENCH_OPT_PID,           true},
     {"selftest",      NULL, 0,   BENCH_OPT_SELFTEST,      false},
+    {"compare-models", NULL, 0,  BENCH_OPT_MODELS,        false}, // or =LIST
+    {"workers",       NULL, 'w', BENCH_OPT_WORKERS,       true},
     {"quiet",         NULL, 'q', BENCH_OPT_QUIET,         false},
     {"version",       NULL, 0,   BENCH_OPT_VERSION,       false},
     {"help",          NULL, 'h', BENCH_OPT_HELP,          false},
@@ -1552,6 +1560,8 @@ static const char bench_help_more[] =
     "      --runs N           repeat, print the ladder; files get the middle run\n"
     "      --vs URL2          two targets in turn: faster, slower, or cannot tell\n"
     "      --selftest         measure a built-in target with a known law of latency\n"
+    "      --compare-models   every way to run handlers, in turn (=event,pool: only\n"
+    "                         these); -w, --workers N (10), -d per cell (500ms)\n"
     "  bench compare A.json B.json   the same from two files\n"
     "  bench merge A.json B.json ... adds up generators that ran at the same time\n";
 
@@ -1691,6 +1701,7 @@ static const char *bench_set_number(bench_options *options, bench_opt opt, const
     case BENCH_OPT_SOURCE_IPS: return bench_read_count(value, 250, &options->source_ips);
     case BENCH_OPT_RUNS: return bench_read_count(value, 1000, &options->runs);
     case BENCH_OPT_PID: return bench_read_count(value, 4194304, &options->pid);
+    case BENCH_OPT_WORKERS: return bench_read_count(value, 4096, &options->workers);
     case BENCH_OPT_MAX_ERRORS: return bench_read_share(value, &options->max_errors);
     default: return "not a number's option";
     }
@@ -1722,6 +1733,7 @@ static const char *bench_set(bench_options *options, bench_opt opt, const char *
     case BENCH_OPT_SPIN: options->spin = true; break;
     case BENCH_OPT_ECHO: options->echo = true; break;
     case BENCH_OPT_SELFTEST: options->selftest = true; break;
+    case BENCH_OPT_MODELS: options->models = value ? value : ""; break;
     case BENCH_OPT_QUIET: options->quiet = true; break;
     case BENCH_OPT_VERSION: options->version = true; break;
     case BENCH_OPT_HELP: options->help = true; break;
@@ -1748,7 +1760,8 @@ static bool bench_apply(bench_options *options, const bench_opt_def *def, const 
 {
     if (!def) return bench_wrong(error, size, "%s: unknown option; see --help", shown);
     if (def->opt == BENCH_OPT_REFUSED) return bench_wrong(error, size, "%s: %s; see --help", shown, def->why);
-    if (!def->value && glued) return bench_wrong(error, size, "%s: takes no value", shown);
+    if (!def->value && glued && def->opt != BENCH_OPT_MODELS)
+        return bench_wrong(error, size, "%s: takes no value", shown);
     if (def->value && !glued) {
         if (*i + 1 >= argc) return bench_wrong(error, size, "%s: a value is missing", shown);
         glued = argv[++*i];
@@ -1792,7 +1805,8 @@ static const char *bench_options_clash(const bench_options *options)
          many = options->find_rate || options->vs;
     if (many && (files || options->slo || options->histogram || options->format != BENCH_FORMAT_WRK))
         return "--find-rate and --vs print a table of their own: no files, --slo, --histogram or --format beside them";
-    if (options->runs > 1 && options->json_file && strcmp(options->json_file, "-") == 0)
+    if (options->workers && !options->models) return "-w, --workers: only with --compare-models";
+    if (options->runs > 1 && !options->models && options->json_file && strcmp(options->json_file, "-") == 0)
         return "--json -: only one run at a time";
     if (options->find_rate && options->vs) return "--find-rate and --vs exclude each other";
     if (options->runs > 1 && (options->find_rate || options->vs)) return "--runs: not with --find-rate or --vs";
@@ -1823,9 +1837,10 @@ static bool bench_options_check(bench_options *options, char *error, size_t size
     }
     if (!options->connections) options->connections = options->threads > 100 ? options->threads : 100;
     bool many = options->find_rate || options->vs; // runs
-    if (!options->duration_ns && !options->requests) options->duration_ns = many ? 3000000000u : 10000000000u;
+    if (!options->duration_ns && !options->requests)
+        options->duration_ns = options->models ? 500000000u : many ? 3000000000u : 10000000000u;
     if (options->echo && !options->size) options->size = 64;
-    if (!options->runs) options->runs = 1;
+    if (!options->runs) options->runs = options->models ? 3 : 1;
     return true;
 }
 
@@ -2154,6 +2169,8 @@ typedef struct bench_conn {
     bool listed;       // in todo or later
     bool idle;         // in the idle list
     bool ever_up, settled;
+    // Since the measuring began, once at least:
+    bool asked, answered;
     bool refused;        // the last attempt to connect failed
     uint16_t status;     // of the answer that comes now
     uint32_t in_flight;  // begun and not ended
@@ -2254,6 +2271,7 @@ typedef struct bench_thread {
     uint64_t quota;                  // requests that may still be begun; UINT64_MAX: no limit
     uint64_t begun, ended_all, made; // requests, warm-up too
     uint64_t lost;                   // connections that were down at the end
+    uint64_t unanswered;             // that wanted an answer and never got one
     uint32_t most, now_up;           // connections open at a time
     int connect_error;               // the first one
     int64_t refusal;       // the first fsi_refusal; FSI_REFUSALS_END: bytes that nobody asked for; -1: no echo
@@ -2308,6 +2326,10 @@ static void bench_measure_from_now(bench_thread *thread)
             tally->retransmits = retransmits;
             tally->connect = connect;
         }
+    }
+    for (uint32_t i = 0; thread->plan->warmup_ns && i < thread->conn_count; i++) {
+        thread->conns[i].asked = thread->conns[i].in_flight != 0;
+        thread->conns[i].answered = false;
     }
     for (uint32_t i = 0; !thread->plan->open && i < thread->conn_count; i++) {
         uint32_t in_flight = thread->conns[i].in_flight;
@@ -2409,6 +2431,7 @@ static void bench_begin(bench_thread *thread, bench_conn *conn, uint64_t due)
     stamp->sent = thread->now_ns;
     stamp->bytes = 0;
     conn->unmade++;
+    conn->asked = true;
     if (conn->calls_left != UINT64_MAX) conn->calls_left--;
     thread->begun++;
     if (thread->plan->open ? due < thread->plan->measure_ns : !thread->measuring) return; // a warm-up uses nothing up
@@ -2513,6 +2536,7 @@ static void bench_done(bench_thread *thread, bench_conn *conn, bench_kind kind)
     bench_stamp stamp;
     if (!thread->now_fresh) (void)bench_now(thread);
     conn->fails = 0;
+    conn->answered = true;
     fsi_count64(&thread->done, 1);
     if (FSI_UNLIKELY(kind != BENCH_KINDS)) fsi_count64(&thread->errors, 1);
     if (FSI_UNLIKELY(!bench_pop(thread, conn, &stamp))) return;
@@ -3247,6 +3271,8 @@ static void bench_finish(bench_thread *thread)
         bool down = waits || (conn->refused && conn->state != BENCH_UP);
         if (thread->plan->connects && thread->plan->open) down = false; // what failed there is counted as requests
         thread->lost += conn->state != BENCH_OVER && down;
+        bool wanted = conn->asked || (conn->opens && !conn->ever_up && conn->state != BENCH_OVER);
+        thread->unanswered += wanted && !conn->answered;
         fsi_io_close(&conn->chan, thread->plan->rst);
         free(conn->carry);
         conn->carry = NULL;
@@ -3553,6 +3579,7 @@ static const bench_member bench_connection_members[] = {
     BENCH_JSON_PART(bench_result, "opened",          BENCH_AS_U64, conns_opened),
     BENCH_JSON_PART(bench_result, "lost",            BENCH_AS_U64, conns_lost),
     BENCH_JSON_PART(bench_result, "most_open",       BENCH_AS_U64, conns_most),
+    BENCH_JSON_PART(bench_result, "starved",         BENCH_AS_U64, conns_starved),
     BENCH_JSON_PART(bench_result, "syn_retransmits", BENCH_AS_U64, syn_retransmits),
     BENCH_JSON_END};
 
@@ -4896,6 +4923,7 @@ static void bench_merge_counts(bench_result *into, const bench_result *from)
     bench_add64(&into->kept, from->kept);
     bench_add64(&into->conns_opened, from->conns_opened);
     bench_add64(&into->conns_lost, from->conns_lost);
+    bench_add64(&into->conns_starved, from->conns_starved);
     bench_add64(&into->conns_most, from->conns_most); // at most so many at a time
     bench_add64(&into->syn_retransmits, from->syn_retransmits);
     bench_add64(&into->client_user_ns, from->client_user_ns);
@@ -7738,6 +7766,7 @@ static void bench_sum_thread(bench_result *into, const bench_thread *thread)
     into->kept += from->kept;
     into->conns_opened += from->opened;
     into->conns_lost += thread->lost;
+    into->conns_starved += thread->unanswered;
     into->conns_most += thread->most;
     into->syn_retransmits += from->retransmits;
     BENCH_HIST_LIST(BENCH_HIST_MERGE)
@@ -8324,6 +8353,898 @@ static bool bench_files_fine(const bench_options *options)
     return usage.server_rss != 0;
 }
 
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-models   --compare-models: which way of running requests is fast? Every model serves every kind of work in turn, on
+//                  loopback, in this process; a server lives for one cell of the table. The rounds of one kind of work follow
+//                  each other, and in each the models do: what drifts meanwhile meets all of them.
+//                  A figure is the median over the rounds. Nothing is called faster unless its slowest round is before the
+//                  other's fastest. The last three kinds of work repeat settings of the source logs 2 and 5, whose own figures
+//                  stand beside them.
+// ---------------------------------------------------------------------------------------------------------
+
+#define BENCH_MODELS_SCHEMA "fastserve-models/1"
+#define BENCH_MODELS_WORKERS 10 // log 2's pool had so many; its other figures follow from it
+#define BENCH_MODELS_NAP_MS 10  // of /sleep and /unmarked
+#define BENCH_MODELS_TELL 3     // rounds, before anything is told apart
+
+typedef enum bench_model {
+    BENCH_MODEL_EVENT,
+    BENCH_MODEL_UNMARKED,
+    BENCH_MODEL_POOL,
+    BENCH_MODEL_POOL_EACH,
+    BENCH_MODEL_POOL_CONN,
+    BENCH_MODEL_THREAD,
+    BENCH_MODEL_SYNC,
+    BENCH_MODELS
+} bench_model;
+
+#define BENCH_MODEL_BIT(model) (1u << BENCH_MODEL_##model)
+#define BENCH_MODELS_ALL ((1u << BENCH_MODELS) - 1)
+#define BENCH_MODELS_BUT_UNMARKED (BENCH_MODELS_ALL & ~BENCH_MODEL_BIT(UNMARKED))
+
+// What a round has found out; JSON's name of it. Doubles, so that one function finds the middle of any.
+typedef enum bench_cell_figure {
+    BENCH_CELL_RATE,
+    BENCH_CELL_P50,
+    BENCH_CELL_P99,
+    BENCH_CELL_P999,
+    BENCH_CELL_ERRORS,
+    BENCH_CELL_STARVED,
+    BENCH_CELL_CPU,
+    BENCH_CELL_THREADS,
+    BENCH_CELL_MEMORY,
+    BENCH_CELL_LAG,
+    BENCH_CELL_DROPPED,
+    BENCH_CELLS
+} bench_cell_figure;
+
+// clang-format off
+static const char *const bench_cell_figure_names[BENCH_CELLS] = {
+    "answers_per_s", "p50_us", "p99_us", "p99.9_us", "errors", "starved_connections", "server_cpu_us_per_answer",
+    "server_threads", "server_memory_bytes", "sent_late_p99_us", "connections_ended_between_requests"};
+
+static const struct {
+    const char *name;
+    uint32_t model, blocking, queue_per_worker;
+} bench_model_defs[BENCH_MODELS] = {
+    {"event",     FSV_MODEL_EVENT,     0, 0},
+    {"unmarked",  FSV_MODEL_EVENT,     0, 0},
+    {"pool",      FSV_MODEL_EVENT,     1, 0},
+    {"pool-each", FSV_MODEL_EVENT,     1, 1},
+    {"pool-conn", FSV_MODEL_POOL_CONN, 0, 0},
+    {"thread",    FSV_MODEL_THREAD,    0, 0},
+    {"sync",      FSV_MODEL_SYNC,      0, 0}};
+
+// A kind of work, and how it is asked for.
+typedef struct bench_scene {
+    const char *name, *path;
+    uint32_t log;                           // source log whose settings these are; 0: the options'
+    uint32_t threads, connections, workers; // 0: the options'
+    bool close;
+    double rate, conn_rate; // 0: a closed loop
+    uint32_t models;        // bits
+} bench_scene;
+
+#define BENCH_SCENE_LOG2 6
+#define BENCH_SCENE_LOG5 7
+#define BENCH_SCENES 9
+static const bench_scene bench_scenes[BENCH_SCENES] = {
+    {"hello, keep-alive", "/",            0, 0, 0, 0, false, 0, 0, BENCH_MODELS_BUT_UNMARKED},
+    {"hello, --close",    "/",            0, 0, 0, 0, true,  0, 0, BENCH_MODELS_BUT_UNMARKED},
+    {"sleep, keep-alive", "/sleep?ms=10", 0, 0, 0, 0, false, 0, 0, BENCH_MODELS_ALL},
+    {"sleep, --close",    "/sleep?ms=10", 0, 0, 0, 0, true,  0, 0, BENCH_MODELS_ALL},
+    {"spin, keep-alive",  "/spin?us=200", 0, 0, 0, 0, false, 0, 0, BENCH_MODELS_BUT_UNMARKED},
+    {"spin, --close",     "/spin?us=200", 0, 0, 0, 0, true,  0, 0, BENCH_MODELS_BUT_UNMARKED},
+    {"log 2: wrk -t4 -c100", "/", 2, 4, 100, 10, true, 0, 0, // its servers closed after each answer
+     BENCH_MODEL_BIT(EVENT) | BENCH_MODEL_BIT(POOL_CONN) | BENCH_MODEL_BIT(THREAD) | BENCH_MODEL_BIT(SYNC)},
+    {"log 5: wrk2 -t12 -c400 -R1000", "/", 5, 12, 400, 10, false, 1000, 0, BENCH_MODELS_BUT_UNMARKED},
+    {"log 5: httperf --rate 10", "/", 5, 1, 100, 10, false, 0, 10, BENCH_MODELS_BUT_UNMARKED}};
+// clang-format on
+
+typedef struct bench_round {
+    double figures[BENCH_CELLS];
+    uint32_t beyond; // a bit for each that is more than what stands there
+} bench_round;
+
+// What a server asks its allocator for: any of its threads.
+typedef struct bench_meter {
+    uint64_t now, most; // atomic; bytes
+} bench_meter;
+
+typedef struct bench_models {
+    const bench_options *options; // as they were typed
+    bench_options *cell;          // what a cell is run with
+    bench_result *result;         // of the last run
+    bench_round *rounds;          // of each scene, of each model
+    uint32_t wanted;              // bits of models
+    uint64_t round_count;
+    uint64_t runs, runs_all; // so far, in all
+    bool show, live;         // the table; a line that says how far it is
+    bool untrusted, errors;
+    bench_text said; // conclusions, a line each
+} bench_models;
+
+// ---- the server of a cell
+
+static void *bench_meter_alloc(size_t size, void *user)
+{
+    bench_meter *meter = (bench_meter *)user;
+    void *memory = malloc(size);
+    uint64_t seen = fsi_peek64(&meter->now), most = fsi_peek64(&meter->most);
+    if (!memory) return NULL;
+    while (!fsi_cas64(&meter->now, &seen, seen + size)) continue;
+    while (most < seen + size && !fsi_cas64(&meter->most, &most, seen + size)) continue;
+    return memory;
+}
+
+static void bench_meter_release(void *memory, size_t size, void *user)
+{
+    bench_meter *meter = (bench_meter *)user;
+    uint64_t seen = fsi_peek64(&meter->now);
+    while (!fsi_cas64(&meter->now, &seen, seen - size)) continue;
+    free(memory);
+}
+
+// What /sleep does, on a route that does not say that it blocks.
+static void bench_models_nap(fsv_request *request, void *user)
+{
+    struct timespec rest;
+    (void)user;
+    rest.tv_sec = 0;
+    rest.tv_nsec = BENCH_MODELS_NAP_MS * 1000000;
+    while (nanosleep(&rest, &rest) != 0 && errno == EINTR) continue;
+    fsv_respond(request, 200, "text/plain", "Hello, World!", 13);
+}
+
+// A queue has room for every connection: what a model answers is compared, not how it refuses.
+static uint32_t bench_models_queue(uint64_t least, uint64_t connections)
+{
+    while (least < connections && least < (1u << 20)) least *= 2;
+    return (uint32_t)least;
+}
+
+// False: said why there is no server.
+static bool bench_models_serve(const bench_models *models, const bench_scene *scene, bench_model model,
+                               bench_meter *meter, bench_own *own)
+{
+    fsv_server_desc desc;
+    uint64_t connections = models->cell->connections;
+    memset(&desc, 0, sizeof desc);
+    memset(own, 0, sizeof *own);
+    desc.model = bench_model_defs[model].model;
+    desc.blocking = bench_model_defs[model].blocking;
+    desc.queue_per_worker = bench_model_defs[model].queue_per_worker;
+    desc.loops = desc.model == FSV_MODEL_EVENT ? FSV_LOOPS_PER_CPU : 1;
+    desc.pin = desc.model == FSV_MODEL_EVENT && FSI_LOCALITY;
+    desc.workers =
+        (uint32_t)(models->options->workers && !scene->workers ? models->options->workers : BENCH_MODELS_WORKERS);
+    desc.jobs_max = bench_models_queue(1024, connections);
+    desc.inbox_max = bench_models_queue(4096, connections);
+    if (connections > 60000) desc.conns_max = (uint32_t)connections + 1024;
+    desc.alloc = bench_meter_alloc;
+    desc.release = bench_meter_release;
+    desc.alloc_user = meter;
+    fsv_result result = demo_create(&own->server, &desc);
+    if (result == FSV_OK) result = fsv_server_route(own->server, "GET", "/unmarked", bench_models_nap, NULL);
+    if (result == FSV_OK) result = fsv_server_listen(own->server, "127.0.0.1:0");
+    if (result == FSV_OK) result = fsv_server_start(own->server);
+    if (result != FSV_OK) {
+        bench_say("cannot start the built-in server, model %s: %s", bench_model_defs[model].name,
+                  fsv_result_text(result));
+        bench_serve_end(own);
+        return false;
+    }
+    (void)snprintf(own->url, sizeof own->url, "http://127.0.0.1:%u%s", fsv_server_port(own->server, 0),
+                   model == BENCH_MODEL_UNMARKED ? "/unmarked" : scene->path);
+    return true;
+}
+
+// ---- one round of one cell
+
+static uint64_t bench_models_length(const bench_models *models, const bench_scene *scene)
+{
+    return models->options->duration_ns * (scene->rate > 0 || scene->conn_rate > 0 ? 2 : 1); // few requests: longer
+}
+
+static void bench_models_options(bench_models *models, const bench_scene *scene)
+{
+    bench_options *cell = models->cell;
+    *cell = *models->options; // what it points to stays the other's
+    cell->quiet = true;
+    cell->json_file = NULL;
+    cell->close = scene->close;
+    cell->rate = scene->rate;
+    cell->conn_rate = scene->conn_rate;
+    cell->calls = scene->conn_rate > 0 ? 1 : 0;
+    cell->duration_ns = bench_models_length(models, scene);
+    if (scene->connections) cell->connections = scene->connections;
+    if (scene->threads) cell->threads = scene->threads;
+}
+
+// Requests that failed, and attempts to connect that did outside of a request.
+static uint64_t bench_models_errors(const bench_result *result)
+{
+    uint64_t sum = bench_errors(result);
+    for (int kind = BENCH_REFUSED; kind <= BENCH_UNREACHABLE; kind++)
+        if (result->events[kind] > result->failed[kind]) sum += result->events[kind] - result->failed[kind];
+    return sum;
+}
+
+// Connections that the server ended unannounced while nothing was asked of it there. No request is lost with them; wrk calls them
+// read errors.
+static uint64_t bench_models_dropped(const bench_result *result)
+{
+    uint64_t events = result->events[BENCH_CLOSED] + result->events[BENCH_RESET];
+    uint64_t lost = result->failed[BENCH_CLOSED] + result->failed[BENCH_RESET];
+    return events > lost ? events - lost : 0;
+}
+
+// The figures of a run, but for those of the server. Sums that do not add up are this program's fault; what else makes a single run
+// doubtful (a model that closes connections breaks Little's law) is what the table is about.
+static void bench_models_take(bench_models *models, bench_round *round)
+{
+    static const double shares[] = {0.5, 0.99, 0.999};
+    const bench_result *result = models->result;
+    double *figures = round->figures, answers = (double)bench_answers(result);
+    uint64_t ended = result->done + bench_errors(result) + result->in_flight + result->unsent;
+    uint64_t errors = bench_models_errors(result), lag = fsi_hist_at(&result->lag, 0.99);
+    for (uint32_t i = 0; i < 3; i++) {
+        bool beyond;
+        figures[BENCH_CELL_P50 + i] = (double)bench_quantile(result, shares[i], &beyond) / 1e3;
+        if (beyond) round->beyond |= 1u << (BENCH_CELL_P50 + i);
+    }
+    figures[BENCH_CELL_RATE] = (double)result->done / bench_run_s(result);
+    figures[BENCH_CELL_ERRORS] = (double)errors;
+    figures[BENCH_CELL_STARVED] = (double)result->conns_starved;
+    figures[BENCH_CELL_CPU] = answers > 0 ? (double)result->server_cpu_ns / 1e3 / answers : 0;
+    figures[BENCH_CELL_LAG] = (double)lag / 1e3;
+    figures[BENCH_CELL_DROPPED] = (double)bench_models_dropped(result);
+    if (ended != result->due || result->response.count != result->done || result->conns_lost || result->done == 0)
+        models->untrusted = true;
+    if ((double)errors > models->options->max_errors * (double)result->due) models->errors = true;
+}
+
+// False: said why nothing was measured.
+static bool bench_models_run(bench_models *models, const bench_scene *scene, bench_model model, bench_round *round)
+{
+    bench_meter meter = {0, 0};
+    bench_own own;
+    fsv_pool_stats pool;
+    const char *urls[] = {own.url};
+    bench_models_options(models, scene);
+    if (!bench_models_serve(models, scene, model, &meter, &own)) return false;
+    bool fine = bench_once(models->cell, urls, 1, true, false, models->result);
+    memset(&pool, 0, sizeof pool);
+    (void)fsv_server_pool_stats(own.server, &pool);
+    // Records of the thread model stay, so their number is the most that was needed at a time.
+    uint32_t threads = own.server->thread_count + pool.workers + fsi_load32(&own.server->crew.count);
+    bench_serve_end(&own);
+    if (!fine) return false;
+    bench_models_take(models, round);
+    round->figures[BENCH_CELL_THREADS] = threads;
+    round->figures[BENCH_CELL_MEMORY] = (double)fsi_peek64(&meter.most);
+    return true;
+}
+
+// ---- figures over the rounds
+
+static bench_round *bench_models_cell(const bench_models *models, uint32_t scene, uint32_t model)
+{
+    return models->rounds + (scene * BENCH_MODELS + model) * models->round_count;
+}
+
+static bool bench_models_has(const bench_models *models, uint32_t scene, uint32_t model)
+{
+    return (models->wanted & bench_scenes[scene].models) >> model & 1;
+}
+
+// The rank-th of the rounds' figures in rising order.
+static double bench_models_rank(const bench_models *models, uint32_t scene, uint32_t model, bench_cell_figure figure,
+                                uint64_t rank)
+{
+    const bench_round *rounds = bench_models_cell(models, scene, model);
+    for (uint64_t i = 0; i < models->round_count; i++) {
+        double value = rounds[i].figures[figure];
+        uint64_t below = 0, above = 0;
+        for (uint64_t k = 0; k < models->round_count; k++) {
+            below += rounds[k].figures[figure] < value;
+            above += rounds[k].figures[figure] > value;
+        }
+        if (below <= rank && rank < models->round_count - above) return value;
+    }
+    return 0;
+}
+
+static double bench_models_middle(const bench_models *models, uint32_t scene, uint32_t model, bench_cell_figure figure)
+{
+    return bench_models_rank(models, scene, model, figure, models->round_count / 2);
+}
+
+static double bench_models_least(const bench_models *models, uint32_t scene, uint32_t model, bench_cell_figure figure)
+{
+    return bench_models_rank(models, scene, model, figure, 0);
+}
+
+static double bench_models_most(const bench_models *models, uint32_t scene, uint32_t model, bench_cell_figure figure)
+{
+    return bench_models_rank(models, scene, model, figure, models->round_count - 1);
+}
+
+// The middle may be more than it looks: a round that does not exceed it has no more than a lower bound.
+static bool bench_models_beyond(const bench_models *models, uint32_t scene, uint32_t model, bench_cell_figure figure)
+{
+    const bench_round *rounds = bench_models_cell(models, scene, model);
+    double middle = bench_models_middle(models, scene, model, figure);
+    for (uint64_t i = 0; i < models->round_count; i++)
+        if ((rounds[i].beyond >> figure & 1) && rounds[i].figures[figure] <= middle) return true;
+    return false;
+}
+
+static double bench_models_sum(const bench_models *models, uint32_t scene, uint32_t model, bench_cell_figure figure)
+{
+    const bench_round *rounds = bench_models_cell(models, scene, model);
+    double sum = 0;
+    for (uint64_t i = 0; i < models->round_count; i++) sum += rounds[i].figures[figure];
+    return sum;
+}
+
+// ---- the table
+
+// So many digits, 2 or 3, and the unit that fits.
+static const char *bench_digits(char *out, size_t size, double value, int digits, const char *const *units)
+{
+    for (; units[1] && value >= 999.5; units++) value /= 1000;
+    int whole = value < 9.995 ? 1 : value < 99.95 ? 2 : 3;
+    (void)snprintf(out, size, "%.*f%s", digits > whole ? digits - whole : 0, value, *units);
+    return out;
+}
+
+static const char *bench_three_count(char *out, size_t size, double value)
+{
+    static const char *const units[] = {"", "k", "M", "G", NULL}, *const whole[] = {"", NULL};
+    if (value < 999.5 && value <= (double)(uint64_t)value) // a count has no fractions
+        (void)snprintf(out, size, "%.0f%s", value, *whole);
+    else
+        (void)bench_digits(out, size, value, 3, units);
+    return out;
+}
+
+static const char *bench_three_time(char *out, size_t size, double us, bool beyond)
+{
+    static const char *const units[] = {"us", "ms", "s", NULL};
+    if (beyond && size) *out = '>';
+    (void)bench_digits(out + beyond, size - beyond, us, beyond ? 2 : 3, units);
+    return out;
+}
+
+static void bench_models_row(const bench_models *models, uint32_t scene, uint32_t model)
+{
+    char rate[16], least[16], most[16], range[40], times[3][16], errors[16], starved[16], cpu[16], memory[16];
+    static const char *const plain[] = {"", NULL};
+    for (uint32_t i = 0; i < 3; i++) {
+        bench_cell_figure figure = (bench_cell_figure)(BENCH_CELL_P50 + i);
+        (void)bench_three_time(times[i], sizeof times[i], bench_models_middle(models, scene, model, figure),
+                               bench_models_beyond(models, scene, model, figure));
+    }
+    (void)snprintf(range, sizeof range, "%s..%s",
+                   bench_three_count(least, sizeof least, bench_models_least(models, scene, model, BENCH_CELL_RATE)),
+                   bench_three_count(most, sizeof most, bench_models_most(models, scene, model, BENCH_CELL_RATE)));
+    (void)printf(
+        " %-9s %5s %12s %6s %6s %6s %5s %5s %5s %4.0f %5s\n", bench_model_defs[model].name,
+        bench_three_count(rate, sizeof rate, bench_models_middle(models, scene, model, BENCH_CELL_RATE)), range,
+        times[0], times[1], times[2],
+        bench_three_count(errors, sizeof errors, bench_models_sum(models, scene, model, BENCH_CELL_ERRORS)),
+        bench_three_count(starved, sizeof starved, bench_models_most(models, scene, model, BENCH_CELL_STARVED)),
+        bench_digits(cpu, sizeof cpu, bench_models_middle(models, scene, model, BENCH_CELL_CPU), 3, plain),
+        bench_models_most(models, scene, model, BENCH_CELL_THREADS),
+        bench_digits(memory, sizeof memory, bench_models_most(models, scene, model, BENCH_CELL_MEMORY) / 1048576, 3,
+                     plain));
+}
+
+// ---- what the figures say
+
+static void bench_models_say(bench_models *models, const char *format, ...) FSI_PRINTF(2, 3);
+
+static void bench_models_say(bench_models *models, const char *format, ...)
+{
+    char line[512];
+    bool blank = true;
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    bench_text_str(&models->said, line);
+    bench_text_str(&models->said, "\n");
+    if (models->show) bench_remark(stdout, &blank, "%s", line);
+}
+
+// What tells the models apart: where the rate is asked for it is how long it takes.
+static bench_cell_figure bench_models_judged_by(uint32_t scene)
+{
+    if (bench_scenes[scene].conn_rate > 0) return BENCH_CELL_P50; // few requests
+    return bench_scenes[scene].rate > 0 ? BENCH_CELL_P99 : BENCH_CELL_RATE;
+}
+
+// How many times the one is better than the other: in the middle, at least, at most.
+typedef struct bench_models_ratios {
+    double middle, least, most;
+} bench_models_ratios;
+
+static bench_models_ratios bench_models_edge(const bench_models *models, uint32_t scene, uint32_t a, uint32_t b)
+{
+    bench_cell_figure figure = bench_models_judged_by(scene);
+    uint32_t high = figure == BENCH_CELL_RATE ? a : b, low = figure == BENCH_CELL_RATE ? b : a;
+    double tiny = 1e-9, middle = bench_models_middle(models, scene, low, figure),
+           most = bench_models_most(models, scene, low, figure), least = bench_models_least(models, scene, low, figure);
+    bench_models_ratios edge;
+    edge.middle = bench_models_middle(models, scene, high, figure) / (middle > tiny ? middle : tiny);
+    edge.least = bench_models_least(models, scene, high, figure) / (most > tiny ? most : tiny);
+    edge.most = bench_models_most(models, scene, high, figure) / (least > tiny ? least : tiny);
+    return edge;
+}
+
+// The best two at this work. False: there are no two.
+static bool bench_models_best(const bench_models *models, uint32_t scene, uint32_t *best, uint32_t *next)
+{
+    *best = *next = BENCH_MODELS;
+    for (uint32_t i = 0; i < BENCH_MODELS; i++) {
+        if (!bench_models_has(models, scene, i)) continue;
+        if (*best == BENCH_MODELS || bench_models_edge(models, scene, i, *best).middle > 1) {
+            *next = *best;
+            *best = i;
+        } else if (*next == BENCH_MODELS || bench_models_edge(models, scene, i, *next).middle > 1) {
+            *next = i;
+        }
+    }
+    return *next != BENCH_MODELS;
+}
+
+// Which model is best at this work, and whether the rounds are enough to say so.
+static void bench_models_conclude(bench_models *models, uint32_t scene)
+{
+    uint32_t best, next;
+    const char *name = bench_scenes[scene].name;
+    if (!bench_models_best(models, scene, &best, &next)) return;
+    bench_models_ratios edge = bench_models_edge(models, scene, best, next);
+    const char *a = bench_model_defs[best].name, *b = bench_model_defs[next].name;
+    if (models->round_count < BENCH_MODELS_TELL)
+        bench_models_say(models, "%s: cannot tell who is first, fewer than %d rounds do not show their noise.", name,
+                         BENCH_MODELS_TELL);
+    else if (edge.least <= 1)
+        bench_models_say(models, "%s: cannot tell %s from %s, their rounds overlap (%.2f..%.2f times).", name, a, b,
+                         edge.least, edge.most);
+    else if (bench_models_judged_by(scene) == BENCH_CELL_RATE)
+        bench_models_say(models, "%s: %s answers most, %.2f times (%.2f..%.2f) as many as %s, the next.", name, a,
+                         edge.middle, edge.least, edge.most, b);
+    else
+        bench_models_say(models, "%s: %s has the lowest %s; that of %s, the next, is %.2f times it (%.2f..%.2f).", name,
+                         a, bench_models_judged_by(scene) == BENCH_CELL_P50 ? "p50" : "p99", b, edge.middle, edge.least,
+                         edge.most);
+}
+
+// The ratio of two models' rates as text, or that it cannot be told; "" when one of them was not run.
+static const char *bench_models_ratio(const bench_models *models, uint32_t scene, uint32_t a, uint32_t b, char *out,
+                                      size_t size)
+{
+    *out = 0;
+    if (!bench_models_has(models, scene, a) || !bench_models_has(models, scene, b)) return out;
+    bench_models_ratios edge = bench_models_edge(models, scene, a, b);
+    bool apart = models->round_count >= BENCH_MODELS_TELL && (edge.least > 1 || edge.most < 1);
+    (void)snprintf(out, size, "%.2f of %s's rate (%.2f..%.2f%s)", edge.middle, bench_model_defs[b].name, edge.least,
+                   edge.most, apart ? "" : ": cannot tell");
+    return out;
+}
+
+// What a pool costs where nothing blocks, and what it saves where something does.
+static void bench_models_say_blocking(bench_models *models)
+{
+    char text[96];
+    double workers = models->options->workers ? (double)models->options->workers : BENCH_MODELS_WORKERS;
+    double most = workers * 1000 / BENCH_MODELS_NAP_MS;
+    if (bench_models_ratio(models, 0, BENCH_MODEL_POOL, BENCH_MODEL_EVENT, text, sizeof text)[0])
+        bench_models_say(models, "The way to a worker and back, where nothing blocks: pool has %s on hello.", text);
+    if (bench_models_ratio(models, 0, BENCH_MODEL_POOL_EACH, BENCH_MODEL_POOL, text, sizeof text)[0])
+        bench_models_say(models, "A queue for each worker: pool-each has %s on hello.", text);
+    if (models->options->connections > (uint64_t)workers &&
+        bench_models_ratio(models, 0, BENCH_MODEL_POOL_CONN, BENCH_MODEL_POOL, text, sizeof text)[0])
+        bench_models_say(models,
+                         "%llu connections that are kept alive and %.0f workers: pool-conn closes after each answer so "
+                         "that nobody starves, and has %s on hello.",
+                         (unsigned long long)models->options->connections, workers, text);
+    if (bench_models_has(models, 2, BENCH_MODEL_EVENT))
+        bench_models_say(models,
+                         "Handlers that block for %d ms: %.0f workers can answer %.0f a second; event reached %.0f%% "
+                         "of that.",
+                         BENCH_MODELS_NAP_MS, workers, most,
+                         bench_models_middle(models, 2, BENCH_MODEL_EVENT, BENCH_CELL_RATE) * 100 / most);
+    if (bench_models_ratio(models, 2, BENCH_MODEL_UNMARKED, BENCH_MODEL_EVENT, text, sizeof text)[0])
+        bench_models_say(models,
+                         "The same handler on a route that is not marked as blocking stops its loop, with everything "
+                         "that loop serves: unmarked has %s.",
+                         text);
+}
+
+// Who got nothing: of each model the worst round of all.
+static void bench_models_say_starved(bench_models *models)
+{
+    char names[300] = "";
+    for (uint32_t i = 0; i < BENCH_MODELS; i++) {
+        size_t at = strlen(names);
+        double worst = 0;
+        uint32_t where = 0;
+        for (uint32_t scene = 0; scene < BENCH_SCENES; scene++) {
+            double starved =
+                bench_models_has(models, scene, i) ? bench_models_most(models, scene, i, BENCH_CELL_STARVED) : 0;
+            if (starved > worst) worst = starved, where = scene;
+        }
+        if (worst > 0)
+            (void)snprintf(names + at, sizeof names - at, "%s%s %.0f (%s)", at ? ", " : "", bench_model_defs[i].name,
+                           worst, bench_scenes[where].name);
+    }
+    if (!names[0])
+        bench_models_say(models, "Starved: nobody, every connection of every model got answers.");
+    else
+        bench_models_say(models,
+                         "Starved, connections without a single answer in the worst round: %s. All are served in turn, "
+                         "but the time was over before it was theirs.",
+                         names);
+}
+
+// ---- the source logs
+
+// Log 2. Its latencies and rates tell how many requests were in flight, and so how long each held a worker.
+static void bench_models_say_log2(bench_models *models)
+{
+    char pool[96], thread[96];
+    (void)bench_models_ratio(models, BENCH_SCENE_LOG2, BENCH_MODEL_POOL_CONN, BENCH_MODEL_SYNC, pool, sizeof pool);
+    (void)bench_models_ratio(models, BENCH_SCENE_LOG2, BENCH_MODEL_THREAD, BENCH_MODEL_SYNC, thread, sizeof thread);
+    bench_models_say(models,
+                     "The log has sync 5551, event 5100, thread 1802, pool of 10 threads 968 a second: that pool has "
+                     "0.17 of sync's rate%s%s.",
+                     pool[0] ? ", pool-conn here " : "", pool);
+    bench_models_say(
+        models, "There a connection kept a worker for 10.3 ms (10 workers, 968 a second), though sync did the same "
+                "work in 0.18 ms, and half of all answers took 101..102 ms: that is the pace of a timer, as of "
+                "workers that sleep between two looks at the queue. Here a push wakes one who sleeps, once.");
+    bench_models_say(models,
+                     "Its thread model has 0.32 of sync's rate%s%s: without keep-alive it makes a thread for every "
+                     "request. wrk does not count connecting as latency, this program does.",
+                     thread[0] ? ", here " : "", thread);
+}
+
+// Log 5, of one model: what it did not reach, and connections that it ended while they were idle.
+static void bench_models_say_idle(bench_models *models, uint32_t model)
+{
+    const char *name = bench_model_defs[model].name;
+    double asked = bench_scenes[BENCH_SCENE_LOG5].rate;
+    double rate = bench_models_middle(models, BENCH_SCENE_LOG5, model, BENCH_CELL_RATE);
+    double dropped = bench_models_sum(models, BENCH_SCENE_LOG5, model, BENCH_CELL_DROPPED);
+    if (rate < 0.95 * asked)
+        bench_models_say(models,
+                         "%s answered %.0f of %.0f a second: a connection that has not asked yet holds its thread for "
+                         "up to 100 ms while others wait.",
+                         name, rate, asked);
+    if (dropped > 0)
+        bench_models_say(models,
+                         "%s ended %.0f idle connections for others that waited; no request was lost with them.", name,
+                         dropped);
+}
+
+// Log 5's constant rate.
+static void bench_models_say_log5(bench_models *models)
+{
+    double errors = 0, p99 = 0;
+    const char *worst = "none";
+    bench_models_say(models,
+                     "The log, mean and longest latency, read errors: thread 46 and 993 ms, 435; one queue 112 and 335 "
+                     "ms, 28; a queue for each worker 50 and 1200 ms, 182; its last server, with keep-alive, 1.1 and 4 "
+                     "ms, none.");
+    for (uint32_t i = 0; i < BENCH_MODELS; i++) {
+        if (!bench_models_has(models, BENCH_SCENE_LOG5, i)) continue;
+        double one = bench_models_middle(models, BENCH_SCENE_LOG5, i, BENCH_CELL_P99);
+        errors += bench_models_sum(models, BENCH_SCENE_LOG5, i, BENCH_CELL_ERRORS);
+        if (one > p99) p99 = one, worst = bench_model_defs[i].name;
+        bench_models_say_idle(models, i);
+    }
+    bench_models_say(models, "Here: %.0f requests failed over all models; the highest p99 is %s's, %.2f ms.", errors,
+                     worst, p99 / 1000);
+    bench_models_say(
+        models, "Its read errors ended with keep-alive: they look like answers lost to a reset, as when a socket is "
+                "closed before all was read. A longest latency of about 1 s looks like the second try to connect, "
+                "400 at once to a short backlog. Here a server says when it closes and waits until that is read, "
+                "and the backlog holds 4096.");
+}
+
+static void bench_models_say_httperf(bench_models *models)
+{
+    bench_models_say(models,
+                     "The log: 10 connections a second, one request each, 0.5 ms in the middle, 1.7 ms at most, no "
+                     "error; a load at which no model waits, so what is seen is its way alone.");
+}
+
+// A block of the table as soon as its rounds are over.
+static void bench_models_block(bench_models *models, uint32_t scene)
+{
+    double late = 0;
+    for (uint32_t i = 0; i < BENCH_MODELS; i++) {
+        if (!bench_models_has(models, scene, i)) continue;
+        double lag = bench_models_middle(models, scene, i, BENCH_CELL_LAG);
+        if (lag > late) late = lag;
+        if (models->show) bench_models_row(models, scene, i);
+    }
+    bench_models_conclude(models, scene);
+    if (late > 1000)
+        bench_models_say(models, "%s: requests were sent up to %.1f ms late (p99) by this program itself.",
+                         bench_scenes[scene].name, late / 1000);
+    if (scene == BENCH_SCENE_LOG2) bench_models_say_log2(models);
+    if (scene == BENCH_SCENE_LOG5) bench_models_say_log5(models);
+    if (scene == BENCH_SCENE_LOG5 + 1) bench_models_say_httperf(models);
+    if (models->show) (void)fflush(stdout);
+}
+
+// ---- JSON: the rules are those of "fastserve-bench/1", a unit at the end of each name
+
+static void bench_models_number(bench_pen *pen, const char *key, double value)
+{
+    char text[48];
+    bench_pen_next(pen, key);
+    (void)fputs(bench_double_text(text, sizeof text, value), pen->out);
+}
+
+static void bench_models_text(bench_pen *pen, const char *key, const char *text)
+{
+    bench_pen_next(pen, key);
+    bench_write_text(pen->out, text, strlen(text) + 1);
+}
+
+// {"median": 3, "least": 1, "greatest": 4, "more_than": false, "rounds": [4, 3, 1]}
+static void bench_models_json_figure(bench_pen *pen, const bench_models *models, uint32_t scene, uint32_t model,
+                                     bench_cell_figure figure)
+{
+    const bench_round *rounds = bench_models_cell(models, scene, model);
+    char text[48];
+    bench_pen_next(pen, bench_cell_figure_names[figure]);
+    bench_pen_open(pen, '{');
+    bench_models_number(pen, "median", bench_models_middle(models, scene, model, figure));
+    bench_models_number(pen, "least", bench_models_least(models, scene, model, figure));
+    bench_models_number(pen, "greatest", bench_models_most(models, scene, model, figure));
+    bench_pen_next(pen, "more_than"); // the median is a lower bound
+    (void)fputs(bench_models_beyond(models, scene, model, figure) ? "true" : "false", pen->out);
+    bench_pen_next(pen, "rounds");
+    for (uint64_t i = 0; i < models->round_count; i++)
+        (void)fprintf(pen->out, "%s%s", i ? ", " : "[",
+                      bench_double_text(text, sizeof text, rounds[i].figures[figure]));
+    (void)fputc(']', pen->out);
+    bench_pen_close(pen, '}');
+}
+
+static void bench_models_json_cell(bench_pen *pen, const bench_models *models, uint32_t index, uint32_t model)
+{
+    const bench_scene *scene = &bench_scenes[index];
+    const bench_options *options = models->options;
+    bench_pen_next(pen, NULL);
+    bench_pen_open(pen, '{');
+    bench_models_text(pen, "work", scene->name);
+    bench_models_text(pen, "model", bench_model_defs[model].name);
+    bench_models_text(pen, "path", model == BENCH_MODEL_UNMARKED ? "/unmarked" : scene->path);
+    bench_pen_next(pen, "close");
+    (void)fputs(scene->close || scene->conn_rate > 0 ? "true" : "false", pen->out);
+    bench_models_number(pen, "source_log", scene->log);
+    bench_models_number(pen, "connections", (double)(scene->connections ? scene->connections : options->connections));
+    bench_models_number(pen, "workers",
+                        scene->workers || !options->workers ? BENCH_MODELS_WORKERS : (double)options->workers);
+    bench_models_number(pen, "asked_requests_per_s", scene->rate);
+    bench_models_number(pen, "asked_connections_per_s", scene->conn_rate);
+    bench_models_number(pen, "round_ns", (double)bench_models_length(models, scene));
+    for (uint32_t i = 0; i < BENCH_CELLS; i++)
+        bench_models_json_figure(pen, models, index, model, (bench_cell_figure)i);
+    bench_pen_close(pen, '}');
+}
+
+static void bench_models_json_write(FILE *out, const bench_models *models)
+{
+    const bench_setup *setup = &models->result->setup;
+    bench_pen pen = {out, 0, true};
+    bench_pen_open(&pen, '{');
+    bench_models_text(&pen, "schema", BENCH_MODELS_SCHEMA);
+    bench_models_text(&pen, "version", setup->version);
+    bench_models_text(&pen, "system", setup->system);
+    bench_models_text(&pen, "cpu", setup->cpu);
+    bench_models_number(&pen, "cpus", setup->cpus);
+    bench_models_number(&pen, "rounds", (double)models->round_count);
+    bench_pen_next(&pen, "cells");
+    bench_pen_open(&pen, '[');
+    for (uint32_t scene = 0; scene < BENCH_SCENES; scene++)
+        for (uint32_t i = 0; i < BENCH_MODELS; i++)
+            if (bench_models_has(models, scene, i)) bench_models_json_cell(&pen, models, scene, i);
+    bench_pen_close(&pen, ']');
+    bench_pen_next(&pen, "conclusions");
+    bench_pen_open(&pen, '[');
+    for (const char *at = models->said.ptr, *end; at && *at; at = end + 1) {
+        end = at + strcspn(at, "\n");
+        bench_pen_next(&pen, NULL);
+        bench_write_text(out, at, (size_t)(end - at));
+    }
+    bench_pen_close(&pen, ']');
+    bench_pen_close(&pen, '}');
+    (void)fputc('\n', out);
+}
+
+// False: said why it could not be written.
+static bool bench_models_save(const bench_models *models)
+{
+    const char *path = models->options->json_file;
+    bool dash = path && strcmp(path, "-") == 0;
+    if (!path) return true;
+    FILE *out = dash ? stdout : fopen(path, "w");
+    bool fine = out != NULL;
+    if (fine) {
+        bench_models_json_write(out, models);
+        fine = fflush(out) == 0 && !ferror(out);
+        if (!dash) fine = fclose(out) == 0 && fine;
+    }
+    if (!fine) bench_say("--json %s: %s", path, strerror(errno));
+    return fine;
+}
+
+// ---- all of it
+
+// Returns what is wrong, or NULL.
+static const char *bench_models_clash(const bench_options *options)
+{
+    if (options->url_count || options->url_file) return "it measures the built-in server, so there is no URL";
+    if (options->rate > 0 || options->conn_rate > 0)
+        return "-R and --conn-rate: the rates are those of the source logs";
+    if (options->close || options->calls) return "--close, --calls: both ways are run anyway";
+    if (options->requests) return "-n: every cell has the same time, -d";
+    if (options->vs || options->find_rate || options->slo) return "--vs, --find-rate, --slo: it judges by itself";
+    if (options->hgrm_file || options->html_file || options->histogram || options->format != BENCH_FORMAT_WRK)
+        return "--hgrm, --html, --histogram, --format: it prints a table of its own";
+    if (options->method || options->body || options->body_file || options->fields.len || options->expects ||
+        options->expect_body || options->echo)
+        return "-m, -b, -f, -H, --expect-status, --expect-body, --echo: its requests are its own";
+    if (options->pipeline > 1 || options->ramp_ns || options->source_ips || options->pid || options->rst)
+        return "--pipeline, --ramp, --source-ips, --pid, --rst mean nothing here";
+    return NULL;
+}
+
+// "event,pool", "": all. 0: said what is none.
+static uint32_t bench_models_read(const char *list)
+{
+    uint32_t wanted = 0;
+    if (!*list) return BENCH_MODELS_ALL;
+    for (const char *at = list;; at++) {
+        size_t len = strcspn(at, ",");
+        uint32_t found = BENCH_MODELS;
+        for (uint32_t i = 0; i < BENCH_MODELS; i++)
+            if (strlen(bench_model_defs[i].name) == len && memcmp(at, bench_model_defs[i].name, len) == 0) found = i;
+        if (found == BENCH_MODELS) {
+            bench_say("--compare-models=%s: there are event, unmarked, pool, pool-each, pool-conn, thread, sync", list);
+            return 0;
+        }
+        wanted |= 1u << found;
+        at += len;
+        if (!*at) return wanted;
+    }
+}
+
+static void bench_models_head(const bench_models *models)
+{
+    const bench_options *options = models->options;
+    char each[48];
+    uint64_t length = 0, workers = options->workers ? options->workers : BENCH_MODELS_WORKERS;
+    for (uint32_t scene = 0; scene < BENCH_SCENES; scene++)
+        for (uint32_t i = 0; i < BENCH_MODELS; i++)
+            if (bench_models_has(models, scene, i))
+                length += bench_models_length(models, &bench_scenes[scene]) + options->warmup_ns;
+    length *= models->round_count;
+    if (isatty(STDERR_FILENO) && !options->quiet)
+        bench_say("%llu runs, %.0f s of load and a few more to start and stop servers",
+                  (unsigned long long)models->runs_all, (double)length / 1e9);
+    if (!models->show) return;
+    (void)printf("Models on %u CPUs: -c %llu, -w %llu; medians of %llu rounds in turn, %s each\n", fsi_cpu_usable(),
+                 (unsigned long long)options->connections, (unsigned long long)workers,
+                 (unsigned long long)models->round_count, bench_length_text(each, sizeof each, options->duration_ns));
+    (void)fputs("  event      handlers on the loops; those marked as blocking (sleep) on workers\n"
+                "  unmarked   event, with a sleep that is not marked\n"
+                "  pool       every handler on a worker, one queue;  pool-each  one for each\n"
+                "  pool-conn  a worker serves a connection to its end, or until others wait\n"
+                "  thread     a thread for each connection;  sync  one connection at a time\n"
+                "req/s: good answers, least..most of the rounds. err: failed or not as expected,\n"
+                "all rounds. starv: connections that never got an answer, worst round.\n"
+                "CPU: of the server, us per answer. thr, MB: threads, and memory asked of the\n"
+                "allocator, at most (stacks are not in it). >: more than that, time was up.\n",
+                stdout);
+}
+
+// The rounds of one kind of work. False: said why not, or interrupted.
+static bool bench_models_scene(bench_models *models, uint32_t index)
+{
+    const bench_scene *scene = &bench_scenes[index];
+    char title[64];
+    (void)snprintf(title, sizeof title, "%s%s%s", scene->name, scene->log ? "" : ", ", scene->log ? "" : scene->path);
+    if (models->show)
+        (void)printf("\n%s\n model     req/s  least..most    p50    p99  p99.9   err starv   CPU  thr    MB\n", title);
+    for (uint64_t round = 0; round < models->round_count; round++)
+        for (uint32_t k = 0; k < BENCH_MODELS; k++) {
+            uint32_t model = (uint32_t)((k + round) % BENCH_MODELS); // nobody is always the first
+            if (!bench_models_has(models, index, model)) continue;
+            if (models->live)
+                (void)fprintf(stderr, "\r  run %llu of %llu: %s, %s\033[K", (unsigned long long)++models->runs,
+                              (unsigned long long)models->runs_all, scene->name, bench_model_defs[model].name);
+            if (fsi_load32(&bench_interrupted) ||
+                !bench_models_run(models, scene, (bench_model)model, bench_models_cell(models, index, model) + round))
+                return false;
+            if (fsi_load32(&bench_interrupted)) return false;
+        }
+    if (models->live) (void)fputs("\r\033[K", stderr);
+    bench_models_block(models, index);
+    return true;
+}
+
+static bool bench_models_all(bench_models *models)
+{
+    bench_models_head(models);
+    for (uint32_t scene = 0; scene < BENCH_SCENES; scene++)
+        if ((models->wanted & bench_scenes[scene].models) && !bench_models_scene(models, scene)) return false;
+    if (models->show) (void)fputc('\n', stdout);
+    bench_models_say_blocking(models);
+    bench_models_say_starved(models);
+    return true;
+}
+
+static int bench_models_measure(bench_models *models)
+{
+    for (uint32_t scene = 0; scene < BENCH_SCENES; scene++)
+        for (uint32_t i = 0; i < BENCH_MODELS; i++)
+            models->runs_all += bench_models_has(models, scene, i) ? models->round_count : 0;
+    bool fine = bench_models_all(models), saved = fine && bench_models_save(models);
+    if (models->live && !fine) (void)fputs("\r\033[K", stderr);
+    if (fsi_load32(&bench_interrupted)) {
+        bench_say("interrupted: the rounds are not complete");
+        return BENCH_EXIT_UNTRUSTED;
+    }
+    if (!fine || !saved) return BENCH_EXIT_USAGE;
+    if (models->untrusted) {
+        bench_say("result not trustworthy: in some cell no answer came, connections were lost or sums do not add up");
+        return BENCH_EXIT_UNTRUSTED;
+    }
+    return models->errors ? BENCH_EXIT_ERRORS : BENCH_EXIT_OK;
+}
+
+static int bench_compare_models(const bench_options *options)
+{
+    bench_models models;
+    int status = BENCH_EXIT_USAGE;
+    const char *wrong = bench_models_clash(options);
+    memset(&models, 0, sizeof models);
+    if (wrong) bench_say("--compare-models: %s", wrong);
+    if (wrong || !bench_files_fine(options)) return status;
+    models.wanted = bench_models_read(options->models);
+    if (!models.wanted) return status;
+    models.options = options;
+    models.round_count = options->runs;
+    models.show = !options->json_file || strcmp(options->json_file, "-") != 0;
+    models.live = !options->quiet && isatty(STDERR_FILENO);
+    models.cell = (bench_options *)malloc(sizeof *models.cell);
+    models.result = (bench_result *)malloc(sizeof *models.result);
+    models.rounds = (bench_round *)calloc(BENCH_SCENES * BENCH_MODELS * (size_t)options->runs, sizeof(bench_round));
+    if (models.cell && models.result && models.rounds)
+        status = bench_models_measure(&models);
+    else
+        bench_say("out of memory");
+    if (fflush(stdout) != 0) bench_say("cannot write the result: %s", strerror(errno));
+    free(models.cell);
+    free(models.result);
+    free(models.rounds);
+    bench_text_free(&models.said);
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-main   The command, and what it asks for.
+// ---------------------------------------------------------------------------------------------------------
+
 static int bench_perform(bench_options *options)
 {
     bench_session session;
@@ -8378,6 +9299,8 @@ static int bench_main(int argc, char **argv)
         else
             (void)printf("fastserve %s\n", fsv_version());
         status = BENCH_EXIT_OK;
+    } else if (options->models) {
+        status = bench_compare_models(options);
     } else if (options->selftest) {
         status = bench_selftest();
     } else {

@@ -5697,15 +5697,20 @@ FSI_COLD void fsi_loop_turn_away(fsi_loop *loop, int fd, bool drop)
     fsi_conn_run(conn);
 }
 
-FSI_COLD void fsi_loop_accept_pause(fsi_loop *loop)
+FSI_PRIVATE void fsi_loop_unlisten(fsi_loop *loop)
 {
-    fsv_server *server = loop->server;
-    fsi_log(server, 1, "accept_paused", 0, "out of descriptors or memory: no new connections for 100 ms, %u are open",
-            fsi_load32(&server->conns_open));
-    for (uint32_t i = 0; i < server->address_count; i++) {
+    for (uint32_t i = 0; i < loop->server->address_count; i++) {
         if (loop->listeners[i].registered) fsi_io_unlisten(&loop->listeners[i].chan);
         loop->listeners[i].registered = false;
     }
+}
+
+FSI_COLD void fsi_loop_accept_pause(fsi_loop *loop)
+{
+    const fsv_server *server = loop->server;
+    fsi_log(server, 1, "accept_paused", 0, "out of descriptors or memory: no new connections for 100 ms, %u are open",
+            fsi_load32(&server->conns_open));
+    fsi_loop_unlisten(loop);
     loop->accept_paused = true;
     loop->accept_again_ms = loop->now_ms + 100;
 }
@@ -5746,7 +5751,11 @@ FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, u
     const fsi_tcp *tcp = ((const fsi_listener *)(const void *)listener)->tcp;
     uint32_t n = 0;
     while (n < max) {
-        if (FSI_UNLIKELY(server->desc.model) && !tcp && !fsi_model_has_room(loop, listener)) break;
+        if (FSI_UNLIKELY(server->desc.model) && !tcp && !fsi_model_has_room(loop, listener)) {
+            // Until there is room nobody needs to hear of who waits, again and again: fsi_loop_accept_again listens again.
+            if (fsi_load32(&server->crowded)) fsi_loop_unlisten(loop);
+            break;
+        }
         int fd = fsi_io_accept(listener);
         if (fd == FSI_PENDING) break;
         if (fd == FSI_EMPTY) {
@@ -5778,6 +5787,7 @@ FSI_COLD void fsi_loop_accept_again(fsi_loop *loop)
     fsi_store32(&server->crowded, 0);
     for (uint32_t i = 0; i < server->address_count && !fsi_load32(&server->crowded); i++)
         if (loop->listeners[i].chan.fd >= 0) (void)fsi_loop_accept(loop, &loop->listeners[i].chan, UINT32_MAX);
+    if (!fsi_load32(&server->crowded) && !loop->accept_paused) fsi_loop_listen(loop);
 }
 
 // Upcall of >>io.
@@ -6766,16 +6776,17 @@ FSI_PRIVATE bool fsi_crew_serve(fsv_server *server, int fd)
     return false;
 }
 
-// Takes over what has ended. True: one more connection can have a thread.
+// Takes over what has ended, before anything is made anew: else short connections would leave threads_max records, threads to be
+// joined and descriptors behind, however few are open at a time. True: one more connection can have a thread.
 FSI_PRIVATE bool fsi_crew_has_room(fsv_server *server)
 {
     fsi_crew *crew = &server->crew;
-    if (crew->free || crew->count < server->desc.threads_max) return true;
+    if (crew->free) return true;
     fsi_lock_take(&crew->lock);
     crew->free = crew->done;
     crew->done = NULL;
     fsi_lock_give(&crew->lock);
-    return crew->free != NULL;
+    return crew->free || crew->count < server->desc.threads_max;
 }
 
 FSI_PRIVATE void fsi_crew_join(fsv_server *server)

@@ -169,6 +169,13 @@ http://127.0.0.1:1 --echo	http://127.0.0.1:1: --echo wants
 --format nonsense	--format nonsense
 --max-errors 200% 127.0.0.1:1	--max-errors 200%
 --source-ips 251 127.0.0.1:1	--source-ips 251
+-w 3 127.0.0.1:1	-w
+--compare-models 127.0.0.1:1	--compare-models
+--compare-models -R 9	-R
+--compare-models --vs 127.0.0.1:1	--vs
+--compare-models -n 9	-n
+--compare-models=event,nonsense	event,nonsense
+--compare-models --json /no/such/folder/x	/no/such/folder/x
 unix:$dir/none	$dir/none
 unix:/no/such/socket	/no/such/socket
 unix:	unix:"
@@ -253,6 +260,18 @@ check $? 'bench: refused is status 1 in one line' "$dir/err"
 run bench -q -c 2 -n 100
 [ "$status" -eq 0 ] && grep -q '100 requests in' "$dir/out"
 check $? 'bench without a URL brings its own server' "$dir/out"
+
+run bench --compare-models=event,pool,unmarked -q -c 3 -t 1 -w 2 -d 50ms --runs 1 --json "$dir/models.json"
+[ "$status" -eq 0 ] && fits "$dir/out" 200 && grep -qF 'cannot tell' "$dir/out"
+check $? 'bench --compare-models: a table no wider than a screen' "$dir/out"
+[ "$(grep -cE '^ event +[0-9]' "$dir/out")" -eq 9 ] && [ "$(grep -cE '^ pool +[0-9]' "$dir/out")" -eq 8 ] &&
+    [ "$(grep -cE '^ unmarked +[0-9]' "$dir/out")" -eq 2 ]
+check $? 'bench --compare-models: a row for every model and kind of work' "$dir/out"
+[ "$(grep -c '"model": "pool"' "$dir/models.json")" -eq 8 ] && grep -q '"schema": "fastserve-models/1"' "$dir/models.json"
+check $? 'bench --compare-models: --json has them too' "$dir/models.json"
+run bench --compare-models=pool-conn -q -c 2 -d 50ms --runs 2 --json -
+[ "$(head -c 1 "$dir/out")" = '{' ] && ! grep -q 'least\.\.most' "$dir/out"
+check $? 'bench --compare-models --json -: nothing else on standard output' "$dir/out"
 
 # ---- the target of --law
 
