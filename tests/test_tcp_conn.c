@@ -381,7 +381,7 @@ TEST(posted_in_order)
     fsi_msg msg;
     memset(&msg, 0, sizeof msg);
     msg.kind = FSI_MSG_TCP_DO;
-    msg.flags = old.generation;
+    msg.number = old.generation;
     msg.ptr = conn;
     msg.op = FSI_TCP_ABORT;
     CHECK_EQ(fsi_loop_post(loop, msg), FSV_OK);
