@@ -2178,7 +2178,108 @@ TEST(move_only_between_requests)
     world_end();
 }
 
-// ---- requests that are away: the test plays the workers and the holders of tokens, step by step, on one thread
+// ---- requests that are away
+
+#define GET_DEFER "GET /defer HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static fsv_token kept_token;
+
+static void defer_at_once(fsv_request *request, void *user)
+{
+    (void)user;
+    app_begin(request);
+    CHECK_EQ(fsv_request_defer(request, &kept_token), FSV_OK);
+    CHECK_EQ(fsv_token_respond(kept_token, 200, "text/plain; charset=utf-8", "Hello, World!", 13), FSV_OK);
+}
+
+static void defer_for_later(fsv_request *request, void *user)
+{
+    (void)user;
+    app_begin(request);
+    CHECK_EQ(fsv_request_defer(request, &kept_token), FSV_OK);
+}
+
+// Goal: a client whose pipelined requests are deferred and answered at once does not hold the loop: others come to their turn.
+TEST(turn_budget_of_deferred)
+{
+    world();
+    route("GET", "/defer", defer_at_once, NULL, NULL);
+    fake_sock *many = join(), *other = join();
+    settle();
+    for (int i = 0; i < 1000; i++) fake_send(many, GET_DEFER, strlen(GET_DEFER));
+    turn();
+    CHECK(app.begun >= 1 && app.begun <= 64);
+    fake_send(other, GET, strlen(GET));
+    turn();
+    check_out(other, HELLO);
+    CHECK(app.begun <= 2 * 64 + 1);
+    settle();
+    CHECK_EQ(app.begun, 1001);
+    CHECK_EQ(many->out_len, 1000 * strlen(HELLO));
+    world_end();
+}
+
+// Goal: an answer that comes home after its connection has closed, before or after the io has let that go, is put away quietly.
+TEST(home_after_close)
+{
+    for (int i = 0; i < 8; i++) {
+        ROW("%s %s %s", i & 1 ? "answered first" : "cut first", i & 2 ? "completion" : "readiness",
+            i & 4 ? "later" : "");
+        world();
+        fake.completion = i & 2;
+        fake.later = i & 4;
+        route("GET", "/defer", defer_for_later, NULL, NULL);
+        fake_sock *sock = join();
+        say(sock, GET_DEFER GET);
+        CHECK_EQ(loop->reserved, 1);
+        if (i & 1) CHECK_EQ(fsv_token_respond(kept_token, 200, NULL, "x", 1), FSV_OK);
+        fake_cut(sock);
+        if (!(i & 1)) {
+            settle();
+            CHECK_EQ(loop->conns, 0); // at once: nobody else has to do with it
+            CHECK_EQ(fsv_token_respond(kept_token, 200, NULL, "x", 1), FSV_ERR_CLOSED);
+        }
+        settle();
+        CHECK_EQ(loop->conns, 0);
+        CHECK_EQ(loop->reserved, 0);
+        CHECK_EQ(app.begun, 1);
+        CHECK_EQ(fsv_token_respond(kept_token, 200, NULL, "x", 1), FSV_ERR_CLOSED);
+        world_end();
+    }
+}
+
+// Goal: a token's time runs out while the message of its first piece is under way: a 504, or a cut if its head has left; never a
+// connection that waits for ever.
+TEST(token_timeout_meets_piece)
+{
+    for (int i = 0; i < 2; i++) {
+        ROW("%s", i ? "head has left" : "begun");
+        world();
+        route("GET", "/defer", defer_for_later, NULL, NULL);
+        fake_sock *sock = join();
+        say(sock, GET_DEFER);
+        CHECK_EQ(fsv_token_stream(kept_token, 200, NULL, FSV_LENGTH_UNKNOWN), FSV_OK);
+        if (i) {
+            CHECK_EQ(fsv_token_write(kept_token, "abc", 3), FSV_OK);
+            settle();
+        }
+        CHECK_EQ(fsv_token_write(kept_token, "def", 3), FSV_OK);
+        fake.now_ns += (uint64_t)31 * 1000000000;
+        fsi_loop_clock(loop);
+        fsi_loop_timers(loop); // before the inbox, as when the piece is told of between the two
+        CHECK_EQ(fsv_token_write(kept_token, "ghi", 3), FSV_ERR_CLOSED);
+        settle();
+        if (i)
+            CHECK(sock->closed && sock->was_reset);
+        else
+            CHECK(out_begins(sock, "HTTP/1.1 504 "));
+        CHECK_EQ(loop->reserved, 0);
+        fsv_token_drop(kept_token);
+        world_end();
+    }
+}
+
+// ---- the same in every order: the test plays the workers and the holders of tokens, step by step, on one thread
 
 #define WALK_SOCKS 3
 #define WALK_TOKENS 64
@@ -2294,10 +2395,10 @@ static void walk_token(void)
 static void walk_peer(void)
 {
     static const char *const says[] = {
-        "GET /defer HTTP/1.1\r\nHost: a\r\n\r\n",
+        GET_DEFER,
         "GET /work HTTP/1.1\r\nHost: a\r\n\r\n",
         "HEAD /defer HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /work HTTP/1.1\r\nHost: a\r\n\r\n" GET "GET /defer HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /work HTTP/1.1\r\nHost: a\r\n\r\n" GET GET_DEFER,
         "GET /defer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
         "POST /work HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         GET,
@@ -2416,4 +2517,5 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(no_answer_in_on_close), CASE(stalled_answer_is_cut), CASE(conns_max), CASE(conns_max_flood),
           CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog), CASE(move_keeps_bytes),
           CASE(full_cpu_gives_away), CASE(load_overrides_locality), CASE(move_into_full_inbox), CASE(move_that_fails),
-          CASE(move_only_between_requests), CASE(away_in_every_order))
+          CASE(move_only_between_requests), CASE(turn_budget_of_deferred), CASE(home_after_close),
+          CASE(token_timeout_meets_piece), CASE(away_in_every_order))
