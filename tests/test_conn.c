@@ -2279,6 +2279,56 @@ TEST(token_timeout_meets_piece)
     }
 }
 
+static uint32_t jobs_run;
+
+// A worker takes the next job.
+static bool job_run(void)
+{
+    fsi_msg msg;
+    if (!fsi_queue_pop(&server->pool.lanes[0].queue, &msg)) return false;
+    jobs_run++;
+    fsi_pool_feed(server);
+    fsi_worker_run(&server->pool.workers[0], (fsi_job *)msg.ptr);
+    return true;
+}
+
+static void route_work(fsv_handler handler)
+{
+    fsv_route_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.method = "*";
+    desc.pattern = "/work";
+    desc.handler = handler;
+    desc.on_close = app_close;
+    desc.blocking = 1;
+    CHECK_EQ(fsv_server_route_add(server, &desc), FSV_OK);
+}
+
+static void defer_after_long(fsv_request *request, void *user)
+{
+    (void)user;
+    app_begin(request);
+    for (int i = 0; i < 40; i++) pass_ms(1000); // longer than the time-out: that is not for handlers
+    CHECK_EQ(fsv_request_defer(request, &kept_token), FSV_OK);
+}
+
+// Goal: a token's time counts from when it was taken, not from when its request went to a worker.
+TEST(token_time_begins_with_it)
+{
+    world();
+    route_work(defer_after_long);
+    REQUIRE(fsi_pool_build(server) == FSV_OK);
+    fake_sock *sock = join();
+    say(sock, "GET /work HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK(job_run());
+    pass_ms(29000);
+    CHECK_EQ(sock->out_len, 0);
+    pass_ms(2000);
+    CHECK(out_begins(sock, "HTTP/1.1 504 "));
+    fsv_token_drop(kept_token);
+    world_end();
+}
+
 // ---- the same in every order: the test plays the workers and the holders of tokens, step by step, on one thread
 
 #define WALK_SOCKS 3
@@ -2286,7 +2336,7 @@ TEST(token_timeout_meets_piece)
 
 static struct {
     uint32_t seed, depth; // depth: handlers on "workers" that have not returned
-    uint32_t held, answered, closed, jobs;
+    uint32_t held, answered, closed;
     struct {
         fsv_token token;
         bool begun;
@@ -2339,17 +2389,6 @@ static void walk_on_work(fsv_request *request, void *user)
     for (uint32_t n = walk_draw(6); n; n--) walk_step();
     app_look(request, "/work");
     walk.depth--;
-}
-
-// A worker takes the next job.
-static bool walk_job(void)
-{
-    fsi_msg msg;
-    if (!fsi_queue_pop(&server->pool.lanes[0].queue, &msg)) return false;
-    walk.jobs++;
-    fsi_pool_feed(server);
-    fsi_worker_run(&server->pool.workers[0], (fsi_job *)msg.ptr);
-    return true;
 }
 
 static void walk_ended(uint32_t i, fsv_result result)
@@ -2430,7 +2469,7 @@ static void walk_step(void)
     else if (what < 13)
         walk_token();
     else if (what < 15 && walk.depth < 3)
-        (void)walk_job();
+        (void)job_run();
     else
         fake.now_ns += (uint64_t)walk_draw(12) * 1000000000;
 }
@@ -2444,7 +2483,7 @@ static void walk_home(void)
         if (walk.socks[i] && walk.seed % 2) fake_cut(walk.socks[i]);
     for (bool more = true; more;) {
         settle();
-        more = walk_job() || walk.held;
+        more = job_run() || walk.held;
         while (walk.held) fsv_token_drop(walk.tokens[--walk.held].token);
     }
     for (uint32_t i = 0; i < WALK_SOCKS; i++)
@@ -2456,23 +2495,12 @@ static void walk_home(void)
     CHECK(!loop->jobs_wait);
 }
 
-static void walk_route_work(void)
-{
-    fsv_route_desc desc;
-    memset(&desc, 0, sizeof desc);
-    desc.method = "*";
-    desc.pattern = "/work";
-    desc.handler = walk_on_work;
-    desc.on_close = app_close;
-    desc.blocking = 1;
-    CHECK_EQ(fsv_server_route_add(server, &desc), FSV_OK);
-}
-
 // Goal: whatever the order in which peers, workers, holders of tokens, timers and the loop do things, and whatever fails, each
 // request ends once, each slot and token comes back, and nothing is touched after its end. Bits of the seed choose the world.
 TEST(away_in_every_order)
 {
-    uint32_t answered = 0, closed = 0, jobs = 0;
+    uint32_t answered = 0, closed = 0;
+    jobs_run = 0;
     memset(app_owned_bytes, 'o', sizeof app_owned_bytes);
     for (uint32_t seed = 1; seed <= 6000; seed++) {
         fsv_server_desc limits;
@@ -2490,17 +2518,17 @@ TEST(away_in_every_order)
         fake.completion = seed % 5 == 0;
         fake.later = seed % 7 < 3;
         route("GET", "/defer", walk_on_defer, NULL, NULL);
-        walk_route_work();
+        route_work(walk_on_work);
         REQUIRE(fsi_pool_build(server) == FSV_OK);
         if (seed % 4 == 1) alloc_fail_at = alloc_calls + 1 + (long)walk_draw(30);
         if (seed % 4 == 2) fake.fail_at = fake.calls + 1 + walk_draw(60);
         for (int n = 0; n < 80; n++) walk_step();
         walk_home();
-        answered += walk.answered, closed += walk.closed, jobs += walk.jobs;
+        answered += walk.answered, closed += walk.closed;
         world_end();
         if (test_failures) return; // the seed is in the row
     }
-    CHECK(answered > 1000 && closed > 500 && jobs > 1000);
+    CHECK(answered > 1000 && closed > 500 && jobs_run > 1000);
 }
 
 TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(reply_ignores_slow_reader),
@@ -2518,4 +2546,4 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog), CASE(move_keeps_bytes),
           CASE(full_cpu_gives_away), CASE(load_overrides_locality), CASE(move_into_full_inbox), CASE(move_that_fails),
           CASE(move_only_between_requests), CASE(turn_budget_of_deferred), CASE(home_after_close),
-          CASE(token_timeout_meets_piece), CASE(away_in_every_order))
+          CASE(token_timeout_meets_piece), CASE(token_time_begins_with_it), CASE(away_in_every_order))
