@@ -1125,13 +1125,14 @@ typedef struct fsi_job {
     bool lost;          // no answer came in time
     bool streams;       // the head of a streamed answer has been written
     // Under the lock, once there is a token.
-    fsi_token *token; // NULL: none yet
-    bool running;     // the handler has not returned
-    bool told;        // a message to the loop is under way, or it is awake
-    bool answered;    // by the holder; streamed: it has ended
-    bool reclaimed;   // by the loop
-    bool cut;         // the holder's stream is not whole
-    bool begun;       // the answer is streamed
+    fsi_token *token;  // NULL: none yet
+    uint64_t taken_ms; // when it was
+    bool running;      // the handler has not returned
+    bool told;         // a message to the loop is under way, or it is awake
+    bool answered;     // by the holder; streamed: it has ended
+    bool reclaimed;    // by the loop
+    bool cut;          // the holder's stream is not whole
+    bool begun;        // the answer is streamed
     fsi_chunk *first, **last;
     size_t queued;                // bytes in them
     uint64_t length, length_left; // stated, or FSV_LENGTH_UNKNOWN; of it, by what the holder has written
@@ -5104,8 +5105,11 @@ FSI_PRIVATE void fsi_conn_away_timeout(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     fsi_job *job = conn->request->job;
+    uint64_t wait = loop->server->desc.defer_timeout_ms, due;
     fsi_lock_take(&loop->server->token_lock);
-    bool late = fsi_job_reclaim(job), mine = late && fsi_job_is_mine(job);
+    due =
+        job->token ? job->taken_ms + wait : loop->now_ms; // a handler on a worker may have taken it long after it left
+    bool late = loop->now_ms >= due && fsi_job_reclaim(job), mine = late && fsi_job_is_mine(job);
     if (late && loop->server->token_waiters) fsi_signal_all(&loop->server->token_room);
     fsi_lock_give(&loop->server->token_lock);
     if (late) {
@@ -5117,7 +5121,7 @@ FSI_PRIVATE void fsi_conn_away_timeout(fsi_conn *conn)
         fsi_conn_close(conn, true);
         return;
     }
-    fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.defer_timeout_ms);
+    fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms < due ? due : loop->now_ms + wait);
     if (!mine) return; // else it comes home by itself
     fsi_loop_unreserve(loop);
     conn->away = false;
@@ -6892,6 +6896,7 @@ FSI_PRIVATE fsv_result fsi_token_open(fsi_job *job, fsv_token *out)
         token->state = FSI_TOKEN_OPEN;
         token->job = job;
         job->token = token;
+        job->taken_ms = fsi_clock_ns() / 1000000;
         (void)fsi_add32(&server->tokens_held, 1);
         fsi_count64(&server->deferred, 1);
         out->server = server;

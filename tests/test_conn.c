@@ -2178,14 +2178,165 @@ TEST(move_only_between_requests)
     world_end();
 }
 
-// ---- requests that are away: the test plays the workers and the holders of tokens, step by step, on one thread
+// ---- requests that are away
+
+#define GET_DEFER "GET /defer HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static fsv_token kept_token;
+
+static void defer_at_once(fsv_request *request, void *user)
+{
+    (void)user;
+    app_begin(request);
+    CHECK_EQ(fsv_request_defer(request, &kept_token), FSV_OK);
+    CHECK_EQ(fsv_token_respond(kept_token, 200, "text/plain; charset=utf-8", "Hello, World!", 13), FSV_OK);
+}
+
+static void defer_for_later(fsv_request *request, void *user)
+{
+    (void)user;
+    app_begin(request);
+    CHECK_EQ(fsv_request_defer(request, &kept_token), FSV_OK);
+}
+
+// Goal: a client whose pipelined requests are deferred and answered at once does not hold the loop: others come to their turn.
+TEST(turn_budget_of_deferred)
+{
+    world();
+    route("GET", "/defer", defer_at_once, NULL, NULL);
+    fake_sock *many = join(), *other = join();
+    settle();
+    for (int i = 0; i < 1000; i++) fake_send(many, GET_DEFER, strlen(GET_DEFER));
+    turn();
+    CHECK(app.begun >= 1 && app.begun <= 64);
+    fake_send(other, GET, strlen(GET));
+    turn();
+    check_out(other, HELLO);
+    CHECK(app.begun <= 2 * 64 + 1);
+    settle();
+    CHECK_EQ(app.begun, 1001);
+    CHECK_EQ(many->out_len, 1000 * strlen(HELLO));
+    world_end();
+}
+
+// Goal: an answer that comes home after its connection has closed, before or after the io has let that go, is put away quietly.
+TEST(home_after_close)
+{
+    for (int i = 0; i < 8; i++) {
+        ROW("%s %s %s", i & 1 ? "answered first" : "cut first", i & 2 ? "completion" : "readiness",
+            i & 4 ? "later" : "");
+        world();
+        fake.completion = i & 2;
+        fake.later = i & 4;
+        route("GET", "/defer", defer_for_later, NULL, NULL);
+        fake_sock *sock = join();
+        say(sock, GET_DEFER GET);
+        CHECK_EQ(loop->reserved, 1);
+        if (i & 1) CHECK_EQ(fsv_token_respond(kept_token, 200, NULL, "x", 1), FSV_OK);
+        fake_cut(sock);
+        if (!(i & 1)) {
+            settle();
+            CHECK_EQ(loop->conns, 0); // at once: nobody else has to do with it
+            CHECK_EQ(fsv_token_respond(kept_token, 200, NULL, "x", 1), FSV_ERR_CLOSED);
+        }
+        settle();
+        CHECK_EQ(loop->conns, 0);
+        CHECK_EQ(loop->reserved, 0);
+        CHECK_EQ(app.begun, 1);
+        CHECK_EQ(fsv_token_respond(kept_token, 200, NULL, "x", 1), FSV_ERR_CLOSED);
+        world_end();
+    }
+}
+
+// Goal: a token's time runs out while the message of its first piece is under way: a 504, or a cut if its head has left; never a
+// connection that waits for ever.
+TEST(token_timeout_meets_piece)
+{
+    for (int i = 0; i < 2; i++) {
+        ROW("%s", i ? "head has left" : "begun");
+        world();
+        route("GET", "/defer", defer_for_later, NULL, NULL);
+        fake_sock *sock = join();
+        say(sock, GET_DEFER);
+        CHECK_EQ(fsv_token_stream(kept_token, 200, NULL, FSV_LENGTH_UNKNOWN), FSV_OK);
+        if (i) {
+            CHECK_EQ(fsv_token_write(kept_token, "abc", 3), FSV_OK);
+            settle();
+        }
+        CHECK_EQ(fsv_token_write(kept_token, "def", 3), FSV_OK);
+        fake.now_ns += (uint64_t)31 * 1000000000;
+        fsi_loop_clock(loop);
+        fsi_loop_timers(loop); // before the inbox, as when the piece is told of between the two
+        CHECK_EQ(fsv_token_write(kept_token, "ghi", 3), FSV_ERR_CLOSED);
+        settle();
+        if (i)
+            CHECK(sock->closed && sock->was_reset);
+        else
+            CHECK(out_begins(sock, "HTTP/1.1 504 "));
+        CHECK_EQ(loop->reserved, 0);
+        fsv_token_drop(kept_token);
+        world_end();
+    }
+}
+
+static uint32_t jobs_run;
+
+// A worker takes the next job.
+static bool job_run(void)
+{
+    fsi_msg msg;
+    if (!fsi_queue_pop(&server->pool.lanes[0].queue, &msg)) return false;
+    jobs_run++;
+    fsi_pool_feed(server);
+    fsi_worker_run(&server->pool.workers[0], (fsi_job *)msg.ptr);
+    return true;
+}
+
+static void route_work(fsv_handler handler)
+{
+    fsv_route_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.method = "*";
+    desc.pattern = "/work";
+    desc.handler = handler;
+    desc.on_close = app_close;
+    desc.blocking = 1;
+    CHECK_EQ(fsv_server_route_add(server, &desc), FSV_OK);
+}
+
+static void defer_after_long(fsv_request *request, void *user)
+{
+    (void)user;
+    app_begin(request);
+    for (int i = 0; i < 40; i++) pass_ms(1000); // longer than the time-out: that is not for handlers
+    CHECK_EQ(fsv_request_defer(request, &kept_token), FSV_OK);
+}
+
+// Goal: a token's time counts from when it was taken, not from when its request went to a worker.
+TEST(token_time_begins_with_it)
+{
+    world();
+    route_work(defer_after_long);
+    REQUIRE(fsi_pool_build(server) == FSV_OK);
+    fake_sock *sock = join();
+    say(sock, "GET /work HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK(job_run());
+    pass_ms(29000);
+    CHECK_EQ(sock->out_len, 0);
+    pass_ms(2000);
+    CHECK(out_begins(sock, "HTTP/1.1 504 "));
+    fsv_token_drop(kept_token);
+    world_end();
+}
+
+// ---- the same in every order: the test plays the workers and the holders of tokens, step by step, on one thread
 
 #define WALK_SOCKS 3
 #define WALK_TOKENS 64
 
 static struct {
     uint32_t seed, depth; // depth: handlers on "workers" that have not returned
-    uint32_t held, answered, closed, jobs;
+    uint32_t held, answered, closed;
     struct {
         fsv_token token;
         bool begun;
@@ -2240,17 +2391,6 @@ static void walk_on_work(fsv_request *request, void *user)
     walk.depth--;
 }
 
-// A worker takes the next job.
-static bool walk_job(void)
-{
-    fsi_msg msg;
-    if (!fsi_queue_pop(&server->pool.lanes[0].queue, &msg)) return false;
-    walk.jobs++;
-    fsi_pool_feed(server);
-    fsi_worker_run(&server->pool.workers[0], (fsi_job *)msg.ptr);
-    return true;
-}
-
 static void walk_ended(uint32_t i, fsv_result result)
 {
     if (result == FSV_OK) walk.answered++;
@@ -2294,10 +2434,10 @@ static void walk_token(void)
 static void walk_peer(void)
 {
     static const char *const says[] = {
-        "GET /defer HTTP/1.1\r\nHost: a\r\n\r\n",
+        GET_DEFER,
         "GET /work HTTP/1.1\r\nHost: a\r\n\r\n",
         "HEAD /defer HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /work HTTP/1.1\r\nHost: a\r\n\r\n" GET "GET /defer HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /work HTTP/1.1\r\nHost: a\r\n\r\n" GET GET_DEFER,
         "GET /defer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
         "POST /work HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         GET,
@@ -2329,7 +2469,7 @@ static void walk_step(void)
     else if (what < 13)
         walk_token();
     else if (what < 15 && walk.depth < 3)
-        (void)walk_job();
+        (void)job_run();
     else
         fake.now_ns += (uint64_t)walk_draw(12) * 1000000000;
 }
@@ -2343,7 +2483,7 @@ static void walk_home(void)
         if (walk.socks[i] && walk.seed % 2) fake_cut(walk.socks[i]);
     for (bool more = true; more;) {
         settle();
-        more = walk_job() || walk.held;
+        more = job_run() || walk.held;
         while (walk.held) fsv_token_drop(walk.tokens[--walk.held].token);
     }
     for (uint32_t i = 0; i < WALK_SOCKS; i++)
@@ -2355,23 +2495,12 @@ static void walk_home(void)
     CHECK(!loop->jobs_wait);
 }
 
-static void walk_route_work(void)
-{
-    fsv_route_desc desc;
-    memset(&desc, 0, sizeof desc);
-    desc.method = "*";
-    desc.pattern = "/work";
-    desc.handler = walk_on_work;
-    desc.on_close = app_close;
-    desc.blocking = 1;
-    CHECK_EQ(fsv_server_route_add(server, &desc), FSV_OK);
-}
-
 // Goal: whatever the order in which peers, workers, holders of tokens, timers and the loop do things, and whatever fails, each
 // request ends once, each slot and token comes back, and nothing is touched after its end. Bits of the seed choose the world.
 TEST(away_in_every_order)
 {
-    uint32_t answered = 0, closed = 0, jobs = 0;
+    uint32_t answered = 0, closed = 0;
+    jobs_run = 0;
     memset(app_owned_bytes, 'o', sizeof app_owned_bytes);
     for (uint32_t seed = 1; seed <= 6000; seed++) {
         fsv_server_desc limits;
@@ -2389,17 +2518,17 @@ TEST(away_in_every_order)
         fake.completion = seed % 5 == 0;
         fake.later = seed % 7 < 3;
         route("GET", "/defer", walk_on_defer, NULL, NULL);
-        walk_route_work();
+        route_work(walk_on_work);
         REQUIRE(fsi_pool_build(server) == FSV_OK);
         if (seed % 4 == 1) alloc_fail_at = alloc_calls + 1 + (long)walk_draw(30);
         if (seed % 4 == 2) fake.fail_at = fake.calls + 1 + walk_draw(60);
         for (int n = 0; n < 80; n++) walk_step();
         walk_home();
-        answered += walk.answered, closed += walk.closed, jobs += walk.jobs;
+        answered += walk.answered, closed += walk.closed;
         world_end();
         if (test_failures) return; // the seed is in the row
     }
-    CHECK(answered > 1000 && closed > 500 && jobs > 1000);
+    CHECK(answered > 1000 && closed > 500 && jobs_run > 1000);
 }
 
 TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(reply_ignores_slow_reader),
@@ -2416,4 +2545,5 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(no_answer_in_on_close), CASE(stalled_answer_is_cut), CASE(conns_max), CASE(conns_max_flood),
           CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog), CASE(move_keeps_bytes),
           CASE(full_cpu_gives_away), CASE(load_overrides_locality), CASE(move_into_full_inbox), CASE(move_that_fails),
-          CASE(move_only_between_requests), CASE(away_in_every_order))
+          CASE(move_only_between_requests), CASE(turn_budget_of_deferred), CASE(home_after_close),
+          CASE(token_timeout_meets_piece), CASE(token_time_begins_with_it), CASE(away_in_every_order))
