@@ -1465,6 +1465,21 @@ FSI_PRIVATE void *fsi_thread_main(void *arg)
     return NULL;
 }
 
+// Who runs something, for others to ask whether it is they. A record may serve another thread meanwhile: then any answer about the
+// former is as good as the next, but about oneself it is right.
+FSI_INLINE void fsi_self_note(pthread_t *at)
+{
+    pthread_t self = pthread_self();
+    __atomic_store(at, &self, __ATOMIC_RELAXED);
+}
+
+FSI_INLINE bool fsi_self_is(const pthread_t *at)
+{
+    pthread_t seen;
+    __atomic_load(at, &seen, __ATOMIC_RELAXED);
+    return pthread_equal(seen, pthread_self()) != 0;
+}
+
 // The struct stays where it is until fsi_thread_join. False: the system refused.
 FSI_PRIVATE bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void *arg, const char *name)
 {
@@ -5803,7 +5818,7 @@ FSI_PRIVATE bool fsi_worker_step(fsi_worker *worker)
 FSI_PRIVATE void fsi_worker_main(void *arg)
 {
     fsi_worker *worker = (fsi_worker *)arg;
-    worker->self = pthread_self();
+    fsi_self_note(&worker->self);
     fsi_store32(&worker->running, 1);
     for (;;) {
         if (fsi_worker_step(worker)) continue;
@@ -5923,7 +5938,7 @@ FSI_PRIVATE void fsi_crew_main(void *arg)
 {
     fsi_server_thread *mine = (fsi_server_thread *)arg;
     fsv_server *server = mine->loop.server;
-    mine->loop.self = pthread_self();
+    fsi_self_note(&mine->loop.self);
     fsi_store32(&mine->loop.running, 1);
     fsi_loop_serve(&mine->loop, mine->fd);
     fsi_store32(&mine->loop.running, 0);
@@ -6486,7 +6501,7 @@ FSI_PRIVATE fsv_result fsi_server_listen_text(fsv_server *server, const char *te
 FSI_PRIVATE void fsi_loop_main(void *arg)
 {
     fsi_loop *loop = (fsi_loop *)arg;
-    loop->self = pthread_self();
+    fsi_self_note(&loop->self);
     fsi_store32(&loop->running, 1);
     if (loop->cpu >= 0 && !fsi_affinity_pin(loop->cpu))
         fsi_log(loop->server, 1, "pin_failed", errno, "loop %u is not pinned to CPU %d", loop->index, loop->cpu);
@@ -6541,11 +6556,11 @@ FSI_PRIVATE bool fsi_server_is_mine(fsv_server *server)
 {
     for (uint32_t i = 0; i < fsi_pool_size(server); i++) {
         const fsi_worker *worker = &server->pool.workers[i];
-        if (fsi_load32(&worker->running) && pthread_equal(worker->self, pthread_self())) return true;
+        if (fsi_load32(&worker->running) && fsi_self_is(&worker->self)) return true;
     }
     const fsi_loop *loop;
     for (uint32_t i = 0; (loop = fsi_server_loop(server, i)) != NULL; i++)
-        if (fsi_load32(&loop->running) && pthread_equal(loop->self, pthread_self())) return true;
+        if (fsi_load32(&loop->running) && fsi_self_is(&loop->self)) return true;
     return false;
 }
 
