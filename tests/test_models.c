@@ -170,7 +170,7 @@ static uint32_t count_of(const char *text, const char *what)
 // Goal: a cell for every model and every kind of work, with all of its figures, without an error, in the JSON too.
 TEST(models_measure_every_cell)
 {
-    static const char *const words[] = {"--compare-models", "-c3", "-t1", "-w2", "-d50ms", "--runs=2", "-q", NULL};
+    static const char *const words[] = {"--compare-models", "-c3", "-t1", "-w2", "-d150ms", "--runs=1", "-q", NULL};
     bench_models models;
     uint32_t cells = 0;
     bench_options *options = (bench_options *)malloc(sizeof *options);
