@@ -1369,6 +1369,7 @@ typedef struct fsi_lane {
     fsi_queue queue;
     uint32_t idle_count; // atomic
     uint32_t waking;     // atomic: someone was woken and has not looked at the queue yet
+    uint32_t run_us;     // atomic: how long a job takes, on average of late
     char pad[FSV_CACHE_LINE];
     fsi_lock lock;    // of the idle list
     fsi_worker *idle; // who fell asleep last is woken first: few threads stay warm
@@ -6409,9 +6410,18 @@ FSI_PRIVATE fsi_worker *fsi_lane_idler(fsi_lane *lane)
     return worker;
 }
 
+#define FSI_SLOW_US 100 // a job that takes longer on average is worth a wake for each that waits
+
 FSI_PRIVATE void fsi_lane_look(fsi_lane *lane)
 {
     fsi_fence();
+    if (fsi_load32(&lane->run_us) >
+        FSI_SLOW_US) { // handlers that block: one wake after the other would hold up the last
+        uint32_t idle = fsi_load32(&lane->idle_count), want = idle ? fsi_queue_count(&lane->queue) : 0;
+        fsi_worker *worker = NULL;
+        for (; want && (worker = fsi_lane_idler(lane)) != NULL; want--) fsi_park_wake(&worker->park);
+        return;
+    }
     while (fsi_load32(&lane->idle_count) && fsi_queue_count(&lane->queue)) {
         if (fsi_load32(&lane->waking) || fsi_swap32(&lane->waking, 1)) return; // that one will look after this push
         fsi_worker *worker = fsi_lane_idler(lane);
@@ -6525,6 +6535,8 @@ FSI_PRIVATE void fsi_worker_run(fsi_worker *worker, fsi_job *job)
     fsi_count64(&worker->jobs, 1);
     fsi_count64(&worker->wait_us, began > job->queued_us ? began - job->queued_us : 0);
     fsi_count64(&worker->run_us, ended - began);
+    uint64_t late = fsi_load32(&worker->lane->run_us), now = ended - began < 1000000 ? ended - began : 1000000;
+    fsi_store32(&worker->lane->run_us, (uint32_t)((late * 7 + now) / 8)); // others write it too: a guess is enough
     if (!request->deferred) {
         fsi_loop_send(job->loop, FSI_MSG_JOB, job); // from here on it is the loop's
         return;
