@@ -242,7 +242,9 @@ typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
 
 // Who runs a connection. All models share the state machine, parser, router and handlers; with the last three handlers may
 // block, since nobody else waits behind them. They are there to be compared with, and for handlers that all block; a connection
-// that is kept alive holds its thread, so they answer "Connection: close" and end idle connections while others wait.
+// that is kept alive holds its thread, so they answer "Connection: close" and end idle connections while others wait. A slow client
+// holds one too, for as long as the timeouts allow; and what waits in the backlog when the server stops, and finds no thread, is
+// reset.
 typedef enum fsv_model {
     FSV_MODEL_EVENT,     // the loops: any number of connections on each
     FSV_MODEL_POOL_CONN, // a worker takes a whole connection and serves it to its end
@@ -521,8 +523,7 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 
 // ---- deferred answers -----------------------------------------------------------------------------------
 // A handler that cannot answer yet takes a token and returns. Whoever has the token answers, from any thread, once:
-// fsv_token_respond, _respond_owned, _end or _drop ends it, whatever it returns (but FSV_ERR_ARGUMENT, _FIELD, _LIMIT, _MEMORY
-// and, from a stream, _FULL: then it can be tried again). Each token must be ended, also after the client has gone or was told
+// fsv_token_respond, _respond_owned, _end or _drop ends it, with FSV_OK or FSV_ERR_CLOSED; after any other result it is held on. Each token must be ended, also after the client has gone or was told
 // 504: until then it is held, and the server cannot be freed. A stale token is harmless: FSV_ERR_CLOSED.
 
 // A value, to be copied at will.
@@ -560,7 +561,8 @@ FSV_API fsv_result fsv_token_write(fsv_token token, const void *data, size_t len
 // FSV_OK; FSV_ERR_FULL: time is up; FSV_ERR_CLOSED, FSV_ERR_STATE.
 FSV_API fsv_result fsv_token_wait(fsv_token token, uint32_t timeout_ms);
 
-// Ends the body, and the token. If fewer bytes were written than stated, the connection is cut: FSV_ERR_STATE.
+// Ends the body, and the token. FSV_ERR_CLOSED: the client has gone, or fewer bytes were written than stated and the connection is
+// cut. FSV_ERR_STATE: there is no stream.
 FSV_API fsv_result fsv_token_end(fsv_token token);
 
 // Ends the token without an answer: the client gets a 500, or, in mid-stream, is cut off.
@@ -1120,8 +1122,7 @@ typedef struct fsi_job {
     uint64_t queued_us;
     size_t bytes;       // of the block
     uint32_t cancelled; // atomic: the connection has gone, the handler need not begin
-    bool waits;         // for room in the queue; the loop's, like the next three
-    bool awake;         // the loop has a message of it, and is not done with that
+    bool awake;         // the loop has a message of it, and is not done with that; the loop's, like the next two
     bool lost;          // no answer came in time
     bool streams;       // the head of a streamed answer has been written
     // Under the lock, once there is a token.
@@ -3821,10 +3822,13 @@ FSI_INLINE void fsi_conn_put_bytes(fsi_conn *conn, const char *ptr, size_t len)
     }
 }
 
-// Any thread. Sets a slot of the loop's inbox aside for one message to come. False: none is left.
-FSI_PRIVATE bool fsi_loop_reserve(fsi_loop *loop)
+// Any thread. Sets a slot of the loop's inbox aside for one message to come; for_long: of a request that goes away. False: none
+// is left.
+FSI_PRIVATE bool fsi_loop_reserve(fsi_loop *loop, bool for_long)
 {
-    if (fsi_add32(&loop->reserved, 1) <= loop->inbox.mask) return true;
+    uint64_t others =
+        for_long ? (loop->inbox.mask + 1) / 8 : 0; // requests that are away for long leave room for posts and moves
+    if (fsi_add32(&loop->reserved, 1) + others <= loop->inbox.mask) return true;
     (void)fsi_add32(&loop->reserved, (uint32_t)-1);
     return false;
 }
@@ -4444,7 +4448,7 @@ FSI_COLD void fsi_conn_jobs_full(fsi_conn *conn, fsv_request *request)
 FSI_PRIVATE void fsi_conn_send_away(fsi_conn *conn, fsv_request *request)
 {
     fsi_loop *loop = conn->loop;
-    if (!fsi_loop_reserve(loop)) {
+    if (!fsi_loop_reserve(loop, true)) {
         fsi_conn_jobs_full(conn, request);
         return;
     }
@@ -5640,7 +5644,7 @@ FSI_PRIVATE fsv_result fsi_loop_post(fsi_loop *loop, fsi_msg msg)
 {
     fsv_result result = FSV_ERR_CLOSED;
     if (!(fsi_add32(&loop->posters, 1) & FSI_LOOP_ENDED)) {
-        result = fsi_loop_reserve(loop) ? FSV_OK : FSV_ERR_FULL;
+        result = fsi_loop_reserve(loop, false) ? FSV_OK : FSV_ERR_FULL;
         while (result == FSV_OK && !fsi_queue_push(&loop->inbox, msg)) continue;
         if (result == FSV_OK) fsi_loop_wake(loop);
     }
@@ -6029,6 +6033,7 @@ FSI_PRIVATE bool fsi_loop_stop(fsi_loop *loop)
         loop->drain_due_ms = UINT64_MAX; // done; what remains is woken for
     }
     fsi_loop_run_list(loop); // passes closed ones on
+    fsi_pool_turn_ends(loop);
     fsi_balance_moves(loop);
     fsi_loop_bury(loop);
     return fsi_load32(&server->listeners_closed) && fsi_load32(&server->conns_open) == 0 && fsi_loop_end(loop);
@@ -6236,7 +6241,7 @@ static void fsi_balance_moves(fsi_loop *loop)
         }
         if (loop->stopping || !fsi_balance_may_move(conn)) continue;
         fsi_loop *to = &server->loops[conn->move_to];
-        if (!fsi_loop_reserve(to)) continue;
+        if (!fsi_loop_reserve(to, false)) continue;
         fsi_io_detach(&conn->chan);
         fsi_timer_remove(&conn->timer);
         conn->loop = NULL;
@@ -6469,15 +6474,14 @@ static void fsi_pool_retry(fsi_loop *loop)
     while (loop->jobs_wait) {
         fsi_job *job = loop->jobs_wait;
         bool gone = fsi_load32(&job->cancelled) != 0;
-        if (!gone) job->waits = false; // a worker's as soon as it is pushed
+        fsi_job *next = job->next; // a worker's as soon as it is pushed
         if (!gone && !fsi_pool_push(loop, job)) {
-            job->waits = true;
             if (said) return;
             said = true;
             fsi_pool_be_hungry(loop); // and look again: room may have come before it was said
             continue;
         }
-        loop->jobs_wait = job->next;
+        loop->jobs_wait = next;
         if (!loop->jobs_wait) loop->jobs_tail = &loop->jobs_wait;
         if (!gone) continue;
         job->request->route = NULL; // its handler was not called, so neither is on_close
@@ -6498,7 +6502,6 @@ static bool fsi_pool_submit(fsi_loop *loop, fsi_job *job)
 {
     if (!loop->jobs_wait && fsi_pool_push(loop, job)) return true;
     if (!loop->server->desc.jobs_wait) return false;
-    job->waits = true;
     *loop->jobs_tail = job;
     loop->jobs_tail = &job->next;
     fsi_pool_retry(loop);
@@ -6598,7 +6601,10 @@ FSI_PRIVATE void fsi_loop_serve(fsi_loop *loop, int fd)
     }
     fsi_fence();
     if (fsi_load32(&loop->server->stop)) fsi_store32(&loop->woken, 1); // who stops may not have seen this loop
-    if (loop->stopping) loop->fresh_due_ms = loop->now_ms + FSI_DRAIN_FRESH_MS;
+    if (loop->stopping) {
+        loop->fresh_due_ms = loop->now_ms + FSI_DRAIN_FRESH_MS;
+        if (loop->drain_due_ms == UINT64_MAX) loop->drain_due_ms = loop->now_ms; // it is over
+    }
     while (loop->conns) (void)fsi_loop_turn(loop, UINT64_MAX);
 }
 
@@ -6628,6 +6634,7 @@ FSI_PRIVATE void fsi_worker_main(void *arg)
         if (fsi_load32(&worker->server->pool.stop)) break;
         fsi_worker_sleep(worker);
     }
+    if (worker->loop) fsi_store64(&worker->loop->thread, 0);
     fsi_store64(&worker->thread_self, 0);
 }
 
@@ -6731,7 +6738,9 @@ FSI_PRIVATE bool fsi_model_push(fsi_loop *loop, int fd)
     msg.kind = FSI_MSG_SOCKET;
     msg.number = (uint32_t)fd;
     msg.ptr = NULL;
-    if (!fsi_queue_push(&lane->queue, msg)) return false;
+    while (
+        !fsi_queue_push(&lane->queue, msg)) // there was room; at most a worker is just taking the message of a lap ago
+        if (fsi_queue_count(&lane->queue) > lane->queue.mask) return false;
     fsi_lane_look(lane);
     return true;
 }
@@ -7011,7 +7020,7 @@ FSI_PRIVATE fsv_result fsi_tcp_ask(fsv_tcp tcp, fsi_tcp_op op)
     fsi_loop *loop;
     fsi_conn *conn = fsi_tcp_find(tcp, &loop);
     if (!conn) return FSV_ERR_CLOSED;
-    if (fsi_loop_is_here(loop)) {
+    if (fsi_loop_is_here(loop) && conn->loop) { // else it is on its way there: behind it
         if (conn->raw.over) return FSV_ERR_CLOSED;
         fsi_tcp_do(conn, op);
         return FSV_OK;
@@ -7096,7 +7105,7 @@ FSI_PRIVATE fsv_result fsi_tcp_send_any(fsv_tcp tcp, const char *data, size_t le
 {
     fsi_loop *loop;
     fsi_conn *conn = fsi_tcp_find(tcp, &loop);
-    if (conn && fsi_loop_is_here(loop)) {
+    if (conn && fsi_loop_is_here(loop) && conn->loop) {
         if (conn->raw.over) conn = NULL; // in its on_closed
         // What this thread has posted before, between two polls, must not be overtaken.
         if (conn && len && fsi_load32(&conn->posted) == 0)
@@ -7266,8 +7275,13 @@ FSI_PRIVATE fsv_result fsi_desc_check(const fsv_server *server)
 FSI_PRIVATE void fsi_server_clamp_conns(fsv_server *server)
 {
     struct rlimit limit;
-    uint64_t reserve = 32 + FSI_SPARE_CONNS + (uint64_t)fsv_server_loops(server) * (server->desc.model ? 3 : 8), room;
+    uint64_t reserve = 32 + FSI_SPARE_CONNS, room;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+    uint64_t threads =
+        limit.rlim_cur > 256 ? (limit.rlim_cur - 128) / 4 : 32; // each has two of its own, and a connection
+    if (server->desc.model == FSV_MODEL_THREAD && server->desc.threads_max > threads)
+        server->desc.threads_max = (uint32_t)threads;
+    reserve += (uint64_t)fsv_server_loops(server) * (server->desc.model ? 3 : 8);
     room = limit.rlim_cur > reserve + 1 ? limit.rlim_cur - reserve : 1;
     if (server->desc.conns_max <= room) return;
     fsi_log(server, server->conns_asked ? 1 : 2, "conns_clamped", 0,
@@ -8174,7 +8188,7 @@ FSI_PRIVATE fsv_result fsi_defer_here(fsv_request *request, fsv_token *token)
 {
     fsi_loop *loop = request->loop;
     fsi_conn *conn = request->conn;
-    if (!fsi_loop_reserve(loop)) return FSV_ERR_FULL;
+    if (!fsi_loop_reserve(loop, true)) return FSV_ERR_FULL;
     fsi_job *job = fsi_job_new(conn);
     fsv_result result = job ? fsi_token_open(job, token) : FSV_ERR_MEMORY;
     if (result == FSV_OK && !fsi_conn_detach_request(conn)) {
@@ -8305,7 +8319,7 @@ FSI_PRIVATE fsv_result fsi_token_finish(fsv_token token, bool drop)
     bool short_of = job->begun && job->length != FSV_LENGTH_UNKNOWN && job->length_left;
     job->cut = job->begun && (drop || short_of);
     fsi_token_answered(token, job);
-    return short_of && !drop ? FSV_ERR_STATE : FSV_OK;
+    return short_of && !drop ? FSV_ERR_CLOSED : FSV_OK;
 }
 
 FSV_API fsv_result fsv_token_end(fsv_token token)

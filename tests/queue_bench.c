@@ -156,7 +156,9 @@ static void at_the_gate(void)
 static void *produce(void *arg)
 {
     worker *self = (worker *)arg;
-    fsi_msg msg = {0, 0, self};
+    fsi_msg msg;
+    memset(&msg, 0, sizeof msg);
+    msg.ptr = self;
     at_the_gate();
     while (!fsi_load32(&stop)) {
         msg.number = (uint32_t)++self->count;
@@ -182,7 +184,9 @@ static void *consume(void *arg)
 static void *alone(void *arg)
 {
     worker *self = (worker *)arg;
-    fsi_msg msg = {0, 0, self};
+    fsi_msg msg;
+    memset(&msg, 0, sizeof msg);
+    msg.ptr = self;
     at_the_gate();
     for (; !fsi_load32(&stop); self->count++)
         if (!now->push(queue_now, msg) || !now->pop(queue_now, &msg)) abort();
@@ -233,7 +237,9 @@ static double measure(const kind *what, uint32_t side, uint32_t ms)
     uint64_t began = let_run(side ? side * 2 : 1, ms);
     join(from, side ? side : 1, &pushed);
     for (uint32_t i = 0; i < side; i++) {
-        fsi_msg msg = {STOP, 0, NULL};
+        fsi_msg msg;
+        memset(&msg, 0, sizeof msg);
+        msg.kind = STOP;
         push(msg);
     }
     join(to, side, &popped);

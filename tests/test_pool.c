@@ -1717,7 +1717,7 @@ TEST(stream_rules)
         } else {
             CHECK_EQ(hear_head(&c1), 200);
             if (i == 1)
-                CHECK_EQ(fsv_token_end(token), FSV_ERR_STATE);
+                CHECK_EQ(fsv_token_end(token), FSV_ERR_CLOSED);
             else
                 fsv_token_drop(token);
             CHECK(was_cut(&c1));
