@@ -2174,6 +2174,87 @@ TEST(out_of_memory)
     CHECK(hurt >= 3);
 }
 
+// ---- what an attack found
+
+static void free_main(void *arg)
+{
+    host *h = (host *)arg;
+    CHECK_EQ(fsv_server_free(h->server), FSV_OK); // on a thread that may have the name of a worker that has ended
+    h->server = NULL;
+}
+
+// Goal: of pool-conn the drain ends also for connections that a worker takes up after it; a thread made later may free the server.
+TEST(pool_conn_drains)
+{
+    fsi_thread freer;
+    fsv_server_desc desc;
+    client *all[4] = {&c1, &c2, &c3, &c4};
+    memset(&desc, 0, sizeof desc);
+    desc.model = FSV_MODEL_POOL_CONN;
+    desc.workers = 1;
+    desc.head_timeout_ms = 3600000; // else that would end them, one after the other
+    REQUIRE(host_start(&h1, &desc));
+    for (int i = 0; i < 4; i++) REQUIRE(dial(all[i], h1.port) && say(all[i], "GET / HTTP/1.1\r\nHo"));
+    UNTIL(STAT(&h1, conns_accepted) == 1 && pool_of(&h1).queued == 3);
+    fsv_server_stop(h1.server, 50);
+    CHECK_EQ(fsv_server_wait(h1.server), FSV_OK);
+    REQUIRE(fsi_thread_start(&freer, free_main, &h1, "freer"));
+    fsi_thread_join(&freer);
+    CHECK(h1.server == NULL);
+    for (int i = 0; i < 4; i++) hang_up(all[i]);
+}
+
+static void on_posted(void *user)
+{
+    fsi_store32((uint32_t *)user, 1);
+}
+
+// Goal: requests that are away leave room in the inbox for others: a post goes through although no more can be deferred.
+TEST(inbox_has_room_for_posts)
+{
+    static client many[16];
+    fsv_token tokens[16];
+    fsv_server_desc desc;
+    uint32_t ran = 0, count = 0;
+    memset(&desc, 0, sizeof desc);
+    desc.inbox_max = 16;
+    REQUIRE(host_start(&h1, &desc));
+    for (; count < 16; count++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "GET /defer/%u HTTP/1.1\r\nHost: a\r\n\r\n", count);
+        REQUIRE(dial(&many[count], h1.port) && say(&many[count], text));
+        UNTIL(STAT(&h1, deferred) == count + 1 || STAT(&h1, answers_5xx));
+        if (STAT(&h1, answers_5xx)) break;
+        tokens[count] = mail_token(&h1);
+    }
+    CHECK_EQ(count, 14);
+    CHECK_EQ(fsv_loop_post(h1.server, 0, on_posted, &ran), FSV_OK);
+    UNTIL(fsi_load32(&ran));
+    for (uint32_t i = 0; i < count; i++) CHECK_EQ(fsv_token_respond(tokens[i], 200, NULL, NULL, 0), FSV_OK);
+    for (uint32_t i = 0; i <= count; i++) hang_up(&many[i]);
+    host_end(&h1);
+}
+
+// Goal: few descriptors leave the thread model fewer threads, and not a single connection.
+TEST(threads_fit_the_descriptors)
+{
+    struct rlimit before, low;
+    fsv_server_desc desc;
+    fsv_server *server;
+    memset(&desc, 0, sizeof desc);
+    desc.model = FSV_MODEL_THREAD;
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    low = before;
+    low.rlim_cur = 512;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &low) == 0);
+    fsv_result result = fsv_server_create(&server, &desc);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    REQUIRE(result == FSV_OK);
+    CHECK_EQ(server->desc.threads_max, 96);
+    CHECK(server->desc.conns_max > 96);
+    CHECK_EQ(fsv_server_free(server), FSV_OK);
+}
+
 TEST_MAIN(CASE(loop_serves_while_workers_are_held), CASE(worker_sees_the_request), CASE(worker_bodies),
           CASE(worker_request_body), CASE(worker_rules), CASE(everything_blocking), CASE(worker_misuse),
           CASE(pipelined_in_order), CASE(pipelined_without_end), CASE(half_closed_while_away),
@@ -2183,4 +2264,5 @@ TEST_MAIN(CASE(loop_serves_while_workers_are_held), CASE(worker_sees_the_request
           CASE(tokens_max), CASE(token_from_on_body), CASE(free_waits_for_tokens), CASE(deferred_crowd),
           CASE(stream_forms), CASE(stream_empty), CASE(stream_rules), CASE(stream_slow_reader), CASE(stream_wait_ends),
           CASE(stream_timeout), CASE(stream_large), CASE(stream_outlives_handler), CASE(drain_answers_all),
-          CASE(drain_over), CASE(free_under_load), CASE(polled), CASE(out_of_memory))
+          CASE(drain_over), CASE(free_under_load), CASE(polled), CASE(out_of_memory), CASE(pool_conn_drains),
+          CASE(inbox_has_room_for_posts), CASE(threads_fit_the_descriptors))

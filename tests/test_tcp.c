@@ -935,6 +935,34 @@ TEST(connect_to_itself)
     CHECK_EQ(h.opened, CALLERS);
 }
 
+static void on_connect_now(void *user)
+{
+    fsv_tcp out;
+    fsv_tcp_desc caller;
+    char address[64];
+    memset(&caller, 0, sizeof caller);
+    caller.on_data = call_data;
+    caller.on_closed = call_closed;
+    caller.user = user;
+    (void)snprintf(address, sizeof address, "localhost:%u", h.port);
+    CHECK_EQ(fsv_tcp_connect(h.server, 0, address, &caller, &out), FSV_OK);
+    CHECK_EQ(fsv_tcp_send(out, echo_out, 100000), FSV_OK); // its loop does not have it yet
+}
+
+// Goal: a connection can be used at once also on the thread of the loop that is to make it.
+TEST(connect_on_the_loop)
+{
+    fsv_tcp_desc tcp = tcp_desc(on_echo);
+    memset(&call, 0, sizeof call);
+    echo_fill();
+    REQUIRE(host_start(NULL, &tcp));
+    CHECK_EQ(fsv_loop_post(h.server, 0, on_connect_now, &call.got[0]), FSV_OK);
+    UNTIL(fsi_load32(&call.done) == 1);
+    CHECK_EQ(call.failed, 0);
+    UNTIL(fsi_load32(&h.closed) == 1);
+    host_end();
+}
+
 // Goal: Unix-domain sockets, both ends; and HTTP beside it on the same server.
 TEST(unix_domain_and_http_beside)
 {
@@ -1247,6 +1275,6 @@ TEST(new_work_at_the_end)
 TEST_MAIN(CASE(callbacks_in_order), CASE(arguments_are_checked), CASE(echo_of_all_sizes), CASE(half_close_by_us),
           CASE(three_ways_to_end), CASE(full_and_drained), CASE(pause_and_resume), CASE(rest_is_kept),
           CASE(owned_memory_returns), CASE(senders_on_other_threads), CASE(inbox_that_is_full), CASE(idle_timeout),
-          CASE(connect_refused), CASE(connect_to_itself), CASE(unix_domain_and_http_beside),
+          CASE(connect_refused), CASE(connect_to_itself), CASE(connect_on_the_loop), CASE(unix_domain_and_http_beside),
           CASE(posts_once_and_in_order), CASE(posts_until_the_end), CASE(freed_with_work_waiting),
           CASE(timers_fire_and_stop), CASE(many_timers), CASE(stop_drains), CASE(new_work_at_the_end))
