@@ -211,8 +211,8 @@ typedef void (*fsv_handler)(fsv_request *request, void *user);
 // bytes have been sent (or at once, if none are queued: then it must take at least one byte).
 typedef size_t (*fsv_body_handler)(fsv_request *request, const char *data, size_t len, void *user);
 
-// Gives memory of a response body back to its owner; called exactly once, on the loop's thread or in
-// fsv_server_free.
+// Gives memory of a body back to its owner; called exactly once: on the loop's thread, in fsv_server_free, or, if the
+// call failed or its bytes were copied after all, by the call that was given it, before it returns.
 typedef void (*fsv_release_handler)(void *memory, void *user);
 
 // What happened, for desc.log. `item` is a stable identifier, `text` one line without a newline; both die when
@@ -244,7 +244,7 @@ typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
 // block, since nobody else waits behind them. They are there to be compared with, and for handlers that all block; a connection
 // that is kept alive holds its thread, so they answer "Connection: close" and end idle connections while others wait. A slow client
 // holds one too, for as long as the timeouts allow; and what waits in the backlog when the server stops, and finds no thread, is
-// reset.
+// reset. Raw connections, posts and timers stay with the loop: with FSV_MODEL_SYNC they wait while a handler blocks.
 typedef enum fsv_model {
     FSV_MODEL_EVENT,     // the loops: any number of connections on each
     FSV_MODEL_POOL_CONN, // a worker takes a whole connection and serves it to its end
@@ -278,7 +278,8 @@ typedef struct fsv_server_desc {
                                 // while it was still sending                                        (default 1000)
     uint32_t turn_requests_max; // pipelined requests of one connection in a row, then others        (default 64)
     uint32_t inbox_max;         // messages that may be on their way to a loop, a power of two from 2 to
-                                // 2^20: requests that are with workers or deferred, moves           (default 4096)
+                                // 2^20: posts, raw bytes and calls of other threads, moves, and, in at
+                                // most 7/8 of it, requests that are with workers or deferred        (default 4096)
     uint32_t workers;           // threads for handlers that block, 1 to 4096; started only when some
                                 // route is blocking                                                 (default 16)
     uint32_t blocking;          // 1: every handler runs on a worker, but those of routes whose body
@@ -381,7 +382,7 @@ typedef struct fsv_stats {
     uint64_t requests;      // heads that were read and made sense
     uint64_t answers_2xx, answers_3xx, answers_4xx, answers_5xx;
     uint64_t bad_requests; // heads or bodies that broke the framing
-    uint64_t timeouts;     // head, body, idle and send timeouts
+    uint64_t timeouts;     // head, body, idle, send, connect and token timeouts
     uint64_t bytes_received, bytes_sent;
     uint64_t turns;          // of the loops
     uint64_t conns_followed; // moved to the loop of the CPU where their packets arrive
@@ -393,7 +394,7 @@ typedef struct fsv_stats {
     uint64_t job_wait_us;    // time that jobs waited for a worker, in all
     uint64_t job_run_us;     // time that their handlers took, in all
     uint64_t deferred;       // tokens that were taken
-    uint64_t defer_timeouts; // 504: a token was not answered in time
+    uint64_t defer_timeouts; // 504, or a stream cut: a token was not answered in time
     uint64_t conns_begun;    // by fsv_tcp_connect; when they end, conns_closed counts them too
 } fsv_stats;
 
@@ -523,10 +524,13 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 
 // ---- deferred answers -----------------------------------------------------------------------------------
 // A handler that cannot answer yet takes a token and returns. Whoever has the token answers, from any thread, once:
-// fsv_token_respond, _respond_owned, _end or _drop ends it, with FSV_OK or FSV_ERR_CLOSED; after any other result it is held on. Each token must be ended, also after the client has gone or was told
-// 504: until then it is held, and the server cannot be freed. A stale token is harmless: FSV_ERR_CLOSED.
+// fsv_token_respond, _respond_owned, _end or _drop ends it, with FSV_OK or FSV_ERR_CLOSED; after any other result it is
+// still held. fsv_token_stream, _write and _wait never end it. Each token must be ended, also after the client has gone or
+// was told 504: until then the server cannot be freed. A token that has ended is harmless: FSV_ERR_CLOSED; {0} is
+// FSV_ERR_ARGUMENT. While a handler on a worker runs, the 504 waits for its end. In a stream defer_timeout_ms is the
+// longest pause between two pieces; then the connection is cut.
 
-// A value, to be copied at will.
+// A value, to be copied at will. {0} is none. Not to be used after fsv_server_free.
 typedef struct fsv_token {
     fsv_server *server;
     uint32_t slot, generation;
@@ -557,8 +561,8 @@ FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char
 // slowly). FSV_ERR_LIMIT: more than the stated length. FSV_ERR_CLOSED, FSV_ERR_STATE (no stream), FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_token_write(fsv_token token, const void *data, size_t len);
 
-// Waits until fsv_token_write has room again, at most timeout_ms (UINT32_MAX: no limit). Not on a loop's thread.
-// FSV_OK; FSV_ERR_FULL: time is up; FSV_ERR_CLOSED, FSV_ERR_STATE.
+// Waits until fsv_token_write has room again, at most timeout_ms (UINT32_MAX: no limit). FSV_OK; FSV_ERR_FULL: time is up;
+// FSV_ERR_CLOSED; FSV_ERR_STATE: no stream, or on a loop's thread, which would wait for itself.
 FSV_API fsv_result fsv_token_wait(fsv_token token, uint32_t timeout_ms);
 
 // Ends the body, and the token. FSV_ERR_CLOSED: the client has gone, or fewer bytes were written than stated and the connection is
@@ -570,7 +574,8 @@ FSV_API void fsv_token_drop(fsv_token token);
 
 // ---- posts and timers -----------------------------------------------------------------------------------
 
-// Index of the loop on whose thread this is called, for the calls that want one; UINT32_MAX: on none. Any thread.
+// Index of the loop on whose thread this is called, for the calls that want one; UINT32_MAX: on none, or on one that a
+// model gave a worker or a thread of its own, which take no posts and timers. Any thread.
 FSV_API uint32_t fsv_loop_current(const fsv_server *server);
 
 typedef void (*fsv_task_handler)(void *user);
@@ -578,7 +583,8 @@ typedef void (*fsv_task_handler)(void *user);
 // Calls handler(user) exactly once on that loop's thread, in a later turn; those of one thread in the order of its
 // calls. What is still waiting when the loop ends is called then; if the server never ran or is freed in mid-run, in
 // fsv_server_free, on its thread. Any thread, also before the server runs. FSV_ERR_FULL: desc.inbox_max messages wait
-// already; FSV_ERR_CLOSED: the loop has ended; FSV_ERR_ARGUMENT. Then handler is not called.
+// or are spoken for; FSV_ERR_CLOSED: the loop has ended; FSV_ERR_ARGUMENT: also a loop beyond desc.loops, of a model's
+// worker or thread. Then handler is not called.
 FSV_API fsv_result fsv_loop_post(fsv_server *server, uint32_t loop, fsv_task_handler handler, void *user);
 
 // A timer of a loop: a value, copy it freely. {0} is none. Stale once it was stopped or has fired for the last time.
@@ -648,7 +654,8 @@ typedef struct fsv_tcp_desc {
 } fsv_tcp_desc;
 // clang-format on
 
-// As fsv_server_listen, for raw connections: same forms of address, same errors.
+// As fsv_server_listen, for raw connections: same forms of address, same errors. Beyond conns_max they are closed at
+// once, without a callback.
 FSV_API fsv_result fsv_server_listen_tcp(fsv_server *server, const char *address, const fsv_tcp_desc *desc);
 
 // Connects from a loop: on_open or on_closed follows on its thread. address: "1.2.3.4:80", "[::1]:80", "localhost:80"
@@ -684,7 +691,8 @@ FSV_API fsv_result fsv_tcp_close(fsv_tcp tcp);
 FSV_API fsv_result fsv_tcp_abort(fsv_tcp tcp);
 
 // Stops and resumes reading; the peer feels it when the system's buffers are full. While reading is stopped the peer's
-// end is not seen either. fsv_tcp_resume also offers again what on_data did not take.
+// end is not seen either, and idle_timeout_ms runs: it ends a paused connection to which nothing leaves.
+// fsv_tcp_resume also offers again what on_data did not take.
 FSV_API fsv_result fsv_tcp_pause(fsv_tcp tcp);
 FSV_API fsv_result fsv_tcp_resume(fsv_tcp tcp);
 
@@ -759,7 +767,6 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -814,8 +821,6 @@ FSI_INLINE void     fsi_poke64(uint64_t *at, uint64_t v)          { __atomic_sto
 FSI_INLINE void     fsi_count64(uint64_t *at, uint64_t more)      { fsi_poke64(at, fsi_peek64(at) + more); } // one writer
 FSI_INLINE bool     fsi_cas64(uint64_t *at, uint64_t *seen, uint64_t v) // *seen is what stands there now when it fails
 { return __atomic_compare_exchange_n(at, seen, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED); }
-FSI_INLINE bool     fsi_claim64(uint64_t *at, uint64_t *seen, uint64_t v) // the same, but orders what goes with it
-{ return __atomic_compare_exchange_n(at, seen, v, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); }
 FSI_INLINE bool     fsi_cas32(uint32_t *at, uint32_t *seen, uint32_t v)
 { return __atomic_compare_exchange_n(at, seen, v, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); }
 FSI_INLINE void     fsi_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); } // I say, then look; you look, having said
@@ -872,9 +877,6 @@ typedef enum fsi_msg_kind {
     FSI_MSG_TCP_DO    // ptr: a connection, perhaps stale; number: generation; op
 } fsi_msg_kind;
 
-// What it points to is the receiver's from now on: a connection without a loop (FSI_MSG_CONN); a fsi_job, on its way to a worker
-// or home (FSI_MSG_JOB), or with bytes of its answer (FSI_MSG_STREAM: it keeps its slot). FSI_MSG_SOCKET, to a worker, has an
-// accepted descriptor as number.
 typedef struct fsi_msg {
     uint32_t kind; // fsi_msg_kind
     uint32_t number;
@@ -1061,7 +1063,7 @@ typedef struct fsi_tcp_side {
     bool shutting : 1;   // our direction ends when the queue is empty
     bool shut : 1;       // has ended
     bool closing : 1;    // the connection ends when the queue is empty
-    bool waiting : 1;    // bytes were queued since the queue was last sent from
+    bool waiting : 1;    // its queue was empty and has bytes: send_timeout begins when it is next sent from
 } fsi_tcp_side;
 
 // ---- >>task's
@@ -1200,7 +1202,7 @@ struct fsi_conn {
     fsi_chan chan; // first: a channel of kind FSI_CHAN_CONN is its connection
     fsi_timer timer;
     fsi_loop *loop;       // its owner; NULL while it is in an inbox
-    fsi_conn *next;       // in one list at a time: free, run, close or move
+    fsi_conn *next;       // in one list at a time: free, dialers, run, close or move
     char *carry;          // block with bytes that came and are not used yet
     fsv_request *request; // detached request in progress
     fsi_out *out, *out_last;
@@ -1224,10 +1226,11 @@ struct fsi_conn {
     bool fresh;        // has not sent a request yet
     bool listed;       // stands on the run list or the move list
     bool let_go;       // the io holds nothing of it any more
-    bool window_open;  // the timer holds the body's rate, since window_bytes was 0
+    bool window_open;  // the timer runs for what began then: body: since window_bytes was 0; AWAY: since it left or its
+                       // last piece came. False: fsi_conn_set_timer starts it anew
     bool want_100;     // the client waits for 100 Continue before it sends its body
     bool head_part;    // the head was not complete when it was last looked at
-    bool paused;       // on_body did not take all: nothing is read until the queue has drained
+    bool paused;       // on_body did not take all: nothing is read until the queue has drained; raw: fsv_tcp_pause
     bool away;         // its request is: the struct waits for it to come home, even closed
     bool more_to_come; // the peer may still be sending when we close: linger
     bool broken;       // the socket has failed, or memory: nothing more can be sent
@@ -1308,6 +1311,7 @@ struct fsi_loop {
     bool jobs_pushed;                // in this turn
     uint32_t jobs_turn;              // worker that gets the next job, with queue_per_worker
     uint32_t conns;                  // that it owns
+    uint32_t raw_conns;              // of them in state TCP
     bool accept_paused;              // out of descriptors: listeners sleep until accept_again_ms
     bool stopping;                   // has seen the stop
     uint64_t accept_again_ms, drain_due_ms, fresh_due_ms;
@@ -1427,48 +1431,49 @@ typedef enum fsi_life { FSI_LIFE_NEW, FSI_LIFE_RUN, FSI_LIFE_START, FSI_LIFE_POL
 struct fsv_server {
     fsv_server_desc desc; // completed copy; read only once it runs
     fsi_loop *loops;
+    fsi_thread *threads; // loop_count of them
+    fsi_cpu *cpus;       // usable CPUs in order, when pinned; room for CPU_SETSIZE
     uint32_t loop_count;
-    fsi_thread *threads;   // loop_count of them
     uint32_t thread_count; // started
-    fsi_cpu *cpus;         // usable CPUs in order, when pinned; room for CPU_SETSIZE
     uint32_t cpu_count;
+    bool lock_made;
+    bool conns_asked;  // conns_max is not the default
+    bool has_blocking; // some handler runs on a worker
     fsi_node *root;
-    fsi_route fallback;                           // desc.handler
-    uint32_t methods_used;                        // bits of methods that some route has, for OPTIONS *
-    char tokens[FSI_TOKENS_MAX][FSI_TOKEN_BYTES]; // methods that are not RFC 9110's, by routes
+    fsi_route fallback;    // desc.handler
+    uint32_t methods_used; // bits of methods that some route has, for OPTIONS *
     uint32_t token_count;
-    fsi_address addresses[FSI_ADDRESSES_MAX];
+    char tokens[FSI_TOKENS_MAX][FSI_TOKEN_BYTES]; // methods that are not RFC 9110's, by routes
     uint32_t address_count;
+    fsi_address addresses[FSI_ADDRESSES_MAX];
     void **slabs; // table of FSI_SLAB_CONNS connections each; grows under lock, entries never move
     uint32_t slab_count, slab_max;
     fsi_conn *depot;      // spare structs, in chains of FSI_SLAB_CONNS, under lock
     fsi_conn *dialers;    // spare structs for connections that are yet to be given to a loop, under lock
     fsi_tcp *tcps;        // of listeners
-    pthread_mutex_t lock; // slabs and depot only, never on the way of a request
-    bool lock_made;
-    bool conns_asked;  // conns_max is not the default
-    bool has_blocking; // some handler runs on a worker
+    pthread_mutex_t lock; // of slabs, depot and dialers, never on the way of a request
     fsi_pool pool;
     fsi_crew crew;
-    fsi_lock token_lock;   // of the table, the free list and streams
-    fsi_signal token_room; // of streams that wait for it
-    uint32_t token_waiters;
+    fsi_lock token_lock;     // of tokens, of what jobs say of them, and of an away socket that a worker asks about
+    fsi_signal token_room;   // of streams that wait for it
     fsi_token **token_slabs; // of FSI_SLAB_TOKENS each; entries never move
-    uint32_t token_slab_count, token_slab_max;
     fsi_token *token_free;
+    uint32_t token_slab_count, token_slab_max;
+    uint32_t token_waiters;
     char pad0[FSV_CACHE_LINE];
     uint32_t life;          // fsi_life
     uint32_t inside;        // a thread is inside run, poll or wait
-    uint32_t stop;          // 1: stopping
+    uint64_t poller;        // thread that polled last
     uint64_t stop_drain_ms; // shortest drain that was asked for
-    uint32_t conns_open;    // accepted and not yet freed, over all loops
+    uint32_t stop;          // 1: stopping
+    uint32_t conns_open;    // accepted or begun, and not yet freed, over all loops
     uint32_t loops_drained; // loops that have emptied their listeners
     uint32_t listeners_closed;
     uint64_t looked_us; // at the CPUs, by one loop for all
-    uint32_t looking;   // one does right now
+    uint64_t deferred;  // so far, under token_lock
+    uint32_t looking;   // a loop looks at the CPUs right now
     uint32_t tokens_held;
-    uint32_t crowded;  // a connection waits in the backlog for which the model has no thread yet
-    uint64_t deferred; // so far, under token_lock
+    uint32_t crowded; // a connection waits in the backlog for which the model has no thread yet
     char pad1[FSV_CACHE_LINE];
 };
 
@@ -4150,7 +4155,7 @@ FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t sta
     return fsi_answer_rules(status, type, type_len, len);
 }
 
-// Of a body that fsi_job_reply has copied.
+// Of a body that fsi_job_reply or fsi_token_reply has copied.
 FSI_PRIVATE void fsi_release_chunk(void *memory, void *user)
 {
     fsi_chunk *chunk = (fsi_chunk *)memory - 1;
@@ -4851,6 +4856,7 @@ FSI_PRIVATE void fsi_conn_come_home(fsi_conn *conn, fsv_request *request)
         (void)fsi_answer(request, reply->status, reply->type_len ? type : NULL, reply->body, reply->len,
                          release != NULL, release, reply->release_user);
     } else {
+        request->more_len = 0; // what the handler added describes the body that did not come
         fsi_answer_plain(request, job->lost ? 504 : 500);
     }
     if (request->resp == FSI_RESP_NONE) conn->broken = true;
@@ -5210,6 +5216,7 @@ static void fsi_tcp_over(fsi_conn *conn)
     const fsi_tcp *tcp = conn->tcp;
     if (conn->raw.over) return;
     conn->raw.over = true;
+    conn->loop->raw_conns--;
     fsv_result why = conn->raw.why ? (fsv_result) - (int)conn->raw.why : conn->broken ? FSV_ERR_CLOSED : FSV_OK;
     if ((conn->raw.open || tcp->once) && tcp->desc.on_closed)
         tcp->desc.on_closed(fsi_tcp_handle(conn), why, tcp->desc.user);
@@ -5402,6 +5409,7 @@ FSI_PRIVATE fsv_result fsi_tcp_send(fsi_conn *conn, const char *data, size_t len
     fsi_loop *loop = conn->loop;
     bool own = loop->turn == conn, copy = !keep_ptr || (own && len <= FSI_OUT_BYTES / 16);
     size_t max = fsi_tcp_out_max(conn);
+    bool first = !conn->out;
     fsv_result result = FSV_OK;
     if (own && loop->out_len && conn->out_queued + loop->out_len + len > max) fsi_conn_flush(conn);
     if (!fsi_tcp_takes(conn) || conn->raw.shutting || conn->raw.closing)
@@ -5421,7 +5429,7 @@ FSI_PRIVATE fsv_result fsi_tcp_send(fsi_conn *conn, const char *data, size_t len
         fsi_conn_queue_owned(conn, data, len, 0, release, user);
     }
     if (result != FSV_OK) return result;
-    if (!own) conn->raw.waiting = true;
+    if (!own && first) conn->raw.waiting = true;
     if (!own) fsi_conn_run_later(conn);
     return conn->broken ? FSV_ERR_CLOSED : FSV_OK;
 }
@@ -5444,13 +5452,13 @@ FSI_PRIVATE void fsi_tcp_take(fsi_loop *loop, fsi_out *out, uint32_t generation)
     if (fsi_load32(&conn->generation) != generation || !fsi_tcp_takes(conn)) {
         fsi_tcp_drop(loop, out);
     } else {
+        if (!conn->out) conn->raw.waiting = true;
         if (conn->out_last)
             conn->out_last->next = out;
         else
             conn->out = out;
         conn->out_last = out;
         fsi_conn_count_queued(conn, len);
-        conn->raw.waiting = true;
         fsi_conn_run_later(conn);
     }
     (void)fsi_add32(&conn->posted, 0u - len); // after they count as queued: whoever asks for room never sees too much
@@ -5477,6 +5485,7 @@ FSI_PRIVATE void fsi_tcp_dial(fsi_loop *loop, fsi_conn *conn)
     int error = 0;
     conn->loop = loop;
     loop->conns++;
+    loop->raw_conns++;
     FSI_COUNT(loop, conns_begun, 1);
     if (!loop->stopping && fsi_io_connect(&loop->io, &conn->chan, &at->to, NULL, &error) == FSI_PENDING) {
         fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + conn->tcp->desc.connect_timeout_ms);
@@ -5497,7 +5506,7 @@ FSI_PRIVATE void fsi_tcp_dial(fsi_loop *loop, fsi_conn *conn)
 
 // ---------------------------------------------------------------------------------------------------------
 // >>task   Public timers: a heap per loop, exact to the millisecond, where the wheel of connections is content with 4.
-//          Only the loop's own thread touches it.
+//          Who may touch it says fsi_loop_is_mine: the loop's thread, or, while nobody runs it, the one that will.
 // ---------------------------------------------------------------------------------------------------------
 
 #define FSI_TASK_BYTES (sizeof(fsi_task) + sizeof(uint32_t))
@@ -5706,9 +5715,11 @@ FSI_COLD void fsi_loop_turn_away(fsi_loop *loop, int fd, bool drop)
     fsi_conn_run(conn);
 }
 
-FSI_PRIVATE void fsi_loop_unlisten(fsi_loop *loop)
+// raw: also those of raw connections, which need no room in the model.
+FSI_PRIVATE void fsi_loop_unlisten(fsi_loop *loop, bool raw)
 {
     for (uint32_t i = 0; i < loop->server->address_count; i++) {
+        if (loop->listeners[i].tcp && !raw) continue;
         if (loop->listeners[i].registered) fsi_io_unlisten(&loop->listeners[i].chan);
         loop->listeners[i].registered = false;
     }
@@ -5719,7 +5730,7 @@ FSI_COLD void fsi_loop_accept_pause(fsi_loop *loop)
     const fsv_server *server = loop->server;
     fsi_log(server, 1, "accept_paused", 0, "out of descriptors or memory: no new connections for 100 ms, %u are open",
             fsi_load32(&server->conns_open));
-    fsi_loop_unlisten(loop);
+    fsi_loop_unlisten(loop, true);
     loop->accept_paused = true;
     loop->accept_again_ms = loop->now_ms + 100;
 }
@@ -5762,7 +5773,7 @@ FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, u
     while (n < max) {
         if (FSI_UNLIKELY(server->desc.model) && !tcp && !fsi_model_has_room(loop, listener)) {
             // Until there is room nobody needs to hear of who waits, again and again: fsi_loop_accept_again listens again.
-            if (fsi_load32(&server->crowded)) fsi_loop_unlisten(loop);
+            if (fsi_load32(&server->crowded)) fsi_loop_unlisten(loop, false);
             break;
         }
         int fd = fsi_io_accept(listener);
@@ -5781,6 +5792,7 @@ FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, u
             if (!fsi_model_place(loop, fd)) fsi_loop_drop(loop, fd);
         } else if ((conn = fsi_loop_adopt(loop, fd)) != NULL) {
             if (tcp) fsi_tcp_begin(conn, tcp, loop->index);
+            loop->raw_conns += tcp != NULL;
         } else {
             fsi_loop_drop(loop, fd);
         }
@@ -5858,15 +5870,13 @@ FSI_COLD void fsi_loop_feed(fsi_loop *loop)
         }
 }
 
-// At most an inbox full in a turn: a post that posts again must not keep the loop.
 FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
 {
     fsi_msg msg;
     if (fsi_load32(&loop->woken) == 0) return;
     (void)fsi_swap32(&loop->woken,
                      0); // before looking: who pushes and swaps after this one wakes again, who did before is seen
-    // No more than what stands there now: a handler that answers by its token at once, or a post that posts again, puts the
-    // next one in from in here.
+    // No more than what stands there now: who answers by a token or posts in here adds to it, and would keep the loop.
     for (uint32_t left = fsi_queue_count(&loop->inbox); left && fsi_queue_pop(&loop->inbox, &msg); left--) {
         if (msg.kind != FSI_MSG_JOB && msg.kind != FSI_MSG_STREAM)
             fsi_loop_unreserve(loop); // those do it by themselves
@@ -6395,10 +6405,11 @@ static void fsi_balance_turn_ends(fsi_loop *loop)
 
 // ---------------------------------------------------------------------------------------------------------
 // >>worker   The pool: threads that run the handlers that block, and tokens, by which anyone may answer later. A job leaves
-//            by a lane's queue and comes home by the inbox of its loop. Workers sleep when there is nothing to do, and nobody
-//            makes a system call while they are awake: who pushes wakes one only if one sleeps and none is on its way, and who
-//            was woken wakes the next, if there is more, before it begins. No wake is lost, because each side says what
-//            it does before it looks at the other: push, fence, look for sleepers; lie down, fence, look at the queue.
+//            by a lane's queue and comes home by the inbox of its loop. Workers sleep when there is nothing to do. While
+//            jobs are short, who pushes wakes one only if one sleeps and none is on its way, and who was woken wakes the
+//            next, if there is more, before it begins. Where jobs take longer than FSI_SLOW_US on average, who pushes
+//            wakes one for each that waits. No wake is lost, because each side says what it does before it looks at the
+//            other: push, fence, look for sleepers; lie down, fence, look at the queue.
 // ---------------------------------------------------------------------------------------------------------
 
 // The one that slept for the shortest time, off the idle list. NULL: none sleeps.
@@ -6608,7 +6619,7 @@ FSI_PRIVATE void fsi_loop_serve(fsi_loop *loop, int fd)
     while (loop->conns) (void)fsi_loop_turn(loop, UINT64_MAX);
 }
 
-// Takes one job. False: there is none.
+// Takes one job, or one connection of FSV_MODEL_POOL_CONN. False: there is none.
 FSI_PRIVATE bool fsi_worker_step(fsi_worker *worker)
 {
     fsi_lane *lane = worker->lane;
@@ -6842,7 +6853,7 @@ static bool fsi_model_has_room(fsi_loop *loop, const fsi_chan *listener)
     fsv_server *server = loop->server;
     const fsi_queue *queue = server->pool.lanes ? &server->pool.lanes[0].queue : NULL;
     for (int look = 0; look < 2; look++) {
-        if (server->desc.model == FSV_MODEL_SYNC && loop->conns == 0) return true;
+        if (server->desc.model == FSV_MODEL_SYNC && loop->conns == loop->raw_conns) return true;
         if (server->desc.model == FSV_MODEL_THREAD && fsi_crew_has_room(server)) return true;
         if (server->desc.model == FSV_MODEL_POOL_CONN && fsi_queue_count(queue) <= queue->mask) return true;
         if (look || (listener && !fsi_sock_readable(listener->fd))) return false;
@@ -6928,8 +6939,8 @@ FSI_PRIVATE fsv_result fsi_token_open(fsi_job *job, fsv_token *out)
     return result;
 }
 
-// Takes the lock and the job of an open token. NULL: it is not; then its holder has ended it by asking, if `ends`, and the lock
-// is free.
+// The job of an open token, with the lock taken. NULL: the token is not open, and the lock is free; with `ends` a token
+// that the loop took back ends here, since now its holder knows.
 FSI_PRIVATE fsi_job *fsi_token_take(fsv_token token, bool ends)
 {
     fsi_lock_take(&token.server->token_lock);
@@ -7192,7 +7203,7 @@ FSI_PRIVATE bool fsi_loop_is_mine(fsi_loop *loop)
 {
     uint32_t life = fsi_load32(&loop->server->life);
     if (fsi_loop_is_here(loop)) return true;
-    return life == FSI_LIFE_NEW || (life == FSI_LIFE_POLL && !fsi_load32(&loop->server->inside));
+    return life == FSI_LIFE_NEW || (life == FSI_LIFE_POLL && fsi_load64(&loop->server->poller) == fsi_thread_self());
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -7780,6 +7791,7 @@ FSV_API fsv_result fsv_server_poll(fsv_server *server, uint32_t timeout_ms)
     fsi_loop_clock(loop);
     if (first) fsi_loop_listen(loop);
     fsi_store64(&loop->thread, fsi_thread_self());
+    fsi_store64(&server->poller, fsi_thread_self());
     bool lives = fsi_loop_turn(loop, timeout_ms == UINT32_MAX ? UINT64_MAX : (uint64_t)timeout_ms * 1000);
     fsi_store64(&loop->thread, 0);
     if (!lives) {
@@ -8286,6 +8298,7 @@ FSV_API fsv_result fsv_token_wait(fsv_token token, uint32_t timeout_ms)
     fsv_result result = FSV_ERR_FULL;
     if (!token.server) return FSV_ERR_ARGUMENT;
     fsv_server *server = token.server;
+    if (fsv_loop_current(server) != UINT32_MAX) return FSV_ERR_STATE; // it would wait for itself
     uint64_t due = timeout_ms == UINT32_MAX ? UINT64_MAX : fsi_clock_ns() + (uint64_t)timeout_ms * 1000000;
     fsi_lock_take(&server->token_lock);
     server->token_waiters++;

@@ -513,7 +513,7 @@ static int serve_option(serve_options *o, const char *name, const char *value)
         if (!serve_count(value, 65536, &n) || n == 0) return serve_bad(name, "wants a number of threads, 1 to 65536");
         o->desc.threads_max = (uint32_t)n;
     } else if (!strcmp(name, "--model")) {
-        if (!serve_model(value, &o->desc)) return serve_bad(name, "is event, pool, pool-conn, thread or sync");
+        if (!serve_model(value, &o->desc)) return serve_bad(name, "wants event, pool, pool-conn, thread or sync");
     } else if (!strcmp(name, "--max-conns")) {
         if (!serve_count(value, 0x7fffffff, &n) || n == 0)
             return serve_bad(name, "wants a number of connections, at least 1");
@@ -770,7 +770,9 @@ static int serve_main(int argc, char **argv)
     if (code >= 0) return code;
     raise_descriptor_limit();
     if (o.desc.model && o.desc.loops != FSV_LOOPS_PER_CPU && o.desc.loops != 1)
-        return serve_bad("-t", "means nothing with this model: one thread accepts, -w or --threads-max serve");
+        return serve_bad("-t", o.desc.model == FSV_MODEL_SYNC
+                                   ? "means nothing with sync: one thread does everything"
+                                   : "means nothing with this model: one thread accepts, others serve");
     if (o.desc.model) o.desc.loops = 1;
     if (o.law.kind) o.desc.loops = 1; // one socket for each address
     o.desc.pin = !o.no_pin && o.desc.loops != 1 && FSI_LOCALITY;
