@@ -1381,6 +1381,42 @@ static void on_defer_and_stay(fsv_request *request, void *user)
 }
 
 // Goal: an unanswered token becomes a 504 and is its holder's until he tries; on a worker when its handler has returned.
+static void on_field_and_defer(fsv_request *request, void *user)
+{
+    fsv_token token;
+    begin(request, user);
+    CHECK_EQ(fsv_response_field(request, "Content-Encoding", "gzip"), FSV_OK);
+    CHECK_EQ(fsv_request_defer(request, &token), FSV_OK);
+    CHECK_EQ(fsv_token_wait(token, 0), FSV_ERR_STATE); // on a loop it would wait for itself
+    CHECK_EQ(fsv_token_stream(token, 200, NULL, FSV_LENGTH_UNKNOWN), FSV_OK);
+    CHECK_EQ(fsv_token_wait(token, UINT32_MAX), FSV_ERR_STATE);
+    fsv_token_drop(token);
+}
+
+static void on_field_and_drop(fsv_request *request, void *user)
+{
+    fsv_token token;
+    begin(request, user);
+    CHECK_EQ(fsv_response_field(request, "Content-Encoding", "gzip"), FSV_OK);
+    CHECK_EQ(fsv_request_defer(request, &token), FSV_OK);
+    fsv_token_drop(token);
+}
+
+// Goal: the library's own answer has none of the fields that were meant for the handler's; nobody waits on a loop.
+TEST(lost_token_has_own_answer)
+{
+    REQUIRE(host_make(&h1, NULL));
+    host_route(&h1, "/drop", on_field_and_drop, 0);
+    host_route(&h1, "/wait", on_field_and_defer, 0);
+    REQUIRE(fsv_server_start(h1.server) == FSV_OK && dial(&c1, h1.port) && dial(&c2, h1.port));
+    CHECK_EQ(ask(&c1, GET("/drop")), 500);
+    CHECK_STR(field_of(&c1, "Content-Encoding"), "");
+    CHECK(say(&c2, GET("/wait")));
+    CHECK(was_cut(&c2));
+    hang_up(&c1), hang_up(&c2);
+    host_end(&h1);
+}
+
 TEST(token_timeout)
 {
     fsv_server_desc desc;
@@ -2260,9 +2296,9 @@ TEST_MAIN(CASE(loop_serves_while_workers_are_held), CASE(worker_sees_the_request
           CASE(pipelined_in_order), CASE(pipelined_without_end), CASE(half_closed_while_away),
           CASE(client_gone_while_away), CASE(queue_full_is_503), CASE(inbox_full), CASE(jobs_wait_answers_all),
           CASE(workers_wake), CASE(jobs_wait_gone), CASE(token_answers), CASE(token_rules), CASE(token_inside_handler),
-          CASE(token_by_other_handler), CASE(token_timeout), CASE(token_client_gone), CASE(token_too_late),
-          CASE(tokens_max), CASE(token_from_on_body), CASE(free_waits_for_tokens), CASE(deferred_crowd),
-          CASE(stream_forms), CASE(stream_empty), CASE(stream_rules), CASE(stream_slow_reader), CASE(stream_wait_ends),
-          CASE(stream_timeout), CASE(stream_large), CASE(stream_outlives_handler), CASE(drain_answers_all),
-          CASE(drain_over), CASE(free_under_load), CASE(polled), CASE(out_of_memory), CASE(pool_conn_drains),
-          CASE(inbox_has_room_for_posts), CASE(threads_fit_the_descriptors))
+          CASE(token_by_other_handler), CASE(lost_token_has_own_answer), CASE(token_timeout), CASE(token_client_gone),
+          CASE(token_too_late), CASE(tokens_max), CASE(token_from_on_body), CASE(free_waits_for_tokens),
+          CASE(deferred_crowd), CASE(stream_forms), CASE(stream_empty), CASE(stream_rules), CASE(stream_slow_reader),
+          CASE(stream_wait_ends), CASE(stream_timeout), CASE(stream_large), CASE(stream_outlives_handler),
+          CASE(drain_answers_all), CASE(drain_over), CASE(free_under_load), CASE(polled), CASE(out_of_memory),
+          CASE(pool_conn_drains), CASE(inbox_has_room_for_posts), CASE(threads_fit_the_descriptors))
