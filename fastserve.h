@@ -5857,6 +5857,12 @@ FSI_PRIVATE void fsi_loop_take(fsi_loop *loop, fsi_conn *conn)
 static void fsi_pool_retry(fsi_loop *loop); // upcalls, in >>worker
 static void fsi_pool_turn_ends(fsi_loop *loop);
 
+// The connection whose timer it is; a wheel has no others.
+FSI_INLINE fsi_conn *fsi_conn_of(fsi_timer *timer)
+{
+    return (fsi_conn *)(void *)((char *)timer - offsetof(fsi_conn, timer));
+}
+
 // Posts that found the inbox full: connections that such a thread may wait for run, and tell on_drained.
 FSI_COLD void fsi_loop_feed(fsi_loop *loop)
 {
@@ -5864,7 +5870,7 @@ FSI_COLD void fsi_loop_feed(fsi_loop *loop)
         for (int slot = 0; slot < FSI_WHEEL_SLOTS; slot++) {
             fsi_timer *head = &loop->wheel.slots[level][slot];
             for (fsi_timer *timer = head->next; timer != head; timer = timer->next) {
-                fsi_conn *conn = (fsi_conn *)(void *)((char *)timer - offsetof(fsi_conn, timer));
+                fsi_conn *conn = fsi_conn_of(timer);
                 if (conn->state == FSI_CONN_TCP && fsi_load32(&conn->starved)) fsi_conn_run_later(conn);
             }
         }
@@ -5899,8 +5905,7 @@ FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
 FSI_PRIVATE void fsi_loop_timers(fsi_loop *loop)
 {
     fsi_timer *timer;
-    while ((timer = fsi_wheel_next(&loop->wheel, loop->now_ms)) != NULL)
-        fsi_conn_timeout((fsi_conn *)(void *)((char *)timer - offsetof(fsi_conn, timer)));
+    while ((timer = fsi_wheel_next(&loop->wheel, loop->now_ms)) != NULL) fsi_conn_timeout(fsi_conn_of(timer));
     if (FSI_UNLIKELY(loop->heap_len)) fsi_tasks_run(loop);
     if (loop->accept_paused && loop->now_ms >= loop->accept_again_ms && !loop->stopping) fsi_loop_listen(loop);
 }
@@ -5930,7 +5935,7 @@ FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
             fsi_timer *head = &loop->wheel.slots[level][slot], *next;
             for (fsi_timer *timer = head->next; timer != head; timer = next) {
                 next = timer->next;
-                fsi_conn *conn = (fsi_conn *)(void *)((char *)timer - offsetof(fsi_conn, timer));
+                fsi_conn *conn = fsi_conn_of(timer);
                 bool idle = conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out;
                 if (conn->state == FSI_CONN_TCP) idle = !conn->out && fsi_load32(&conn->posted) == 0;
                 if (!all && !(idle && (fresh || !conn->fresh))) continue;
@@ -6550,7 +6555,8 @@ FSI_PRIVATE void fsi_worker_run(fsi_worker *worker, fsi_job *job)
     fsi_count64(&worker->wait_us, began > job->queued_us ? began - job->queued_us : 0);
     fsi_count64(&worker->run_us, ended - began);
     uint64_t late = fsi_load32(&worker->lane->run_us), now = ended - began < 1000000 ? ended - began : 1000000;
-    fsi_store32(&worker->lane->run_us, (uint32_t)((late * 7 + now) / 8)); // others write it too: a guess is enough
+    now = (late * 7 + now) / 8;
+    if (now != late) fsi_store32(&worker->lane->run_us, (uint32_t)now); // others write it too: a guess is enough
     if (!request->deferred) {
         fsi_loop_send(job->loop, FSI_MSG_JOB, job); // from here on it is the loop's
         return;
