@@ -27,7 +27,7 @@
 
    TABLE OF CONTENTS   (grep -n '^// >>' fastserve.h, or: make toc)
        What a user reads         >>manual >>config >>api
-       Implementation, bottom-up >>platform >>atomics >>structs >>memory >>queue >>thread >>time >>hist
+       Implementation, bottom-up >>platform >>atomics >>structs >>thread >>park >>memory >>queue >>time >>hist
                                  >>log >>text >>http-read >>http-write >>sock >>io >>io-epoll >>router
                                  >>conn >>tcp >>task >>loop >>balance >>worker >>handle >>server >>public
    Each section uses only what stands above it. Keep the structure: new code goes into its section. */
@@ -356,7 +356,8 @@ FSV_API fsv_result fsv_server_wait(fsv_server *server);
 FSV_API fsv_result fsv_server_poll(fsv_server *server, uint32_t timeout_ms);
 
 // A descriptor that polls readable when fsv_server_poll has work; put it into your own epoll, poll or select. It
-// says nothing of timeouts: also poll after fsv_server_poll_wait_ms. FSV_ERR_ARGUMENT for NULL.
+// says nothing of timeouts: also poll after fsv_server_poll_wait_ms. FSV_ERR_ARGUMENT for NULL, FSV_ERR_UNSUPPORTED on
+// Windows, whose completion ports cannot be polled: call fsv_server_poll with a timeout there.
 FSV_API int64_t fsv_server_descriptor(const fsv_server *server);
 
 // Milliseconds until fsv_server_poll has something to do even if the descriptor stays silent; UINT32_MAX: nothing.
@@ -721,13 +722,18 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 //              has a section of its own.
 // ---------------------------------------------------------------------------------------------------------
 
-#if defined(__linux__)
+#if defined(_WIN32)
+#define FSI_WINDOWS 1
+#define FSI_LINUX 0
+#elif defined(__linux__)
+#define FSI_WINDOWS 0
 #define FSI_LINUX 1
 #else
 #error "fastserve.h: this version runs on Linux only; its sections for kqueue and IOCP are not written yet"
 #endif
+#define FSI_POSIX (!FSI_WINDOWS)
 
-#ifdef FSV_IO_HEADER
+#ifdef FSV_IO_HEADER // a test's own io
 #define FSI_IO_EPOLL 0
 #else
 #define FSI_IO_EPOLL FSI_LINUX
@@ -762,6 +768,7 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 #include <string.h>
 #include <time.h>
 
+#if FSI_POSIX
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -770,20 +777,27 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
-#if FSI_LOCALITY
-#include <linux/filter.h>
+typedef pthread_t fsi_os_thread;
+typedef pthread_mutex_t fsi_os_lock;
+typedef pthread_cond_t fsi_os_signal;
 #endif
 
+#if FSI_LINUX
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
 #ifndef CPU_SET
 #error "fastserve.h: include it before other headers where FASTSERVE_IMPLEMENTATION is defined, or define _GNU_SOURCE"
+#endif
+#define FSI_CPUS_MAX CPU_SETSIZE
+#endif
+#if FSI_LOCALITY
+#include <linux/filter.h>
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -793,6 +807,7 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 #define FSI_PRINTF(at, first) __attribute__((format(printf, at, first)))
 #define FSI_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FSI_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define FSI_ATOMICS_GNU 1
 #else
 #error "fastserve.h: this version is for gcc and clang"
 #endif
@@ -824,6 +839,8 @@ FSI_INLINE bool     fsi_cas64(uint64_t *at, uint64_t *seen, uint64_t v) // *seen
 FSI_INLINE bool     fsi_cas32(uint32_t *at, uint32_t *seen, uint32_t v)
 { return __atomic_compare_exchange_n(at, seen, v, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); }
 FSI_INLINE void     fsi_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); } // I say, then look; you look, having said
+FSI_INLINE uint32_t fsi_lowest_bit(uint64_t v)  { return (uint32_t)__builtin_ctzll(v); }      // number of it; v is not 0
+FSI_INLINE uint32_t fsi_highest_bit(uint64_t v) { return 63 - (uint32_t)__builtin_clzll(v); } // likewise
 // clang-format on
 
 // ---------------------------------------------------------------------------------------------------------
@@ -839,20 +856,20 @@ typedef struct fsi_thread fsi_thread;
 // ---- >>thread's
 
 struct fsi_thread {
-    pthread_t id;
+    fsi_os_thread id;
     void (*body)(void *arg);
     void *arg;
     char name[16];
 };
 
 typedef struct fsi_lock {
-    pthread_mutex_t mutex;
+    fsi_os_lock os;
     bool made;
 } fsi_lock;
 
 // What threads wait for under a lock.
 typedef struct fsi_signal {
-    pthread_cond_t cond;
+    fsi_os_signal os;
     bool made;
 } fsi_signal;
 
@@ -870,7 +887,7 @@ typedef enum fsi_msg_kind {
     FSI_MSG_CONN,     // ptr: a connection without a loop, the receiver's from now on
     FSI_MSG_JOB,      // ptr: a fsi_job, on its way to a worker, or home
     FSI_MSG_STREAM,   // ptr: a fsi_job with bytes of its answer; it keeps its slot
-    FSI_MSG_SOCKET,   // to a worker; number: an accepted descriptor
+    FSI_MSG_SOCKET,   // number: an accepted socket, the receiver's from now on; to a loop with its fsi_tcp, or NULL
     FSI_MSG_CALL,     // call(ptr): fsv_loop_post
     FSI_MSG_TCP_DIAL, // ptr: a raw connection that is to connect, the receiver's from now on
     FSI_MSG_TCP_SEND, // ptr: a block for the queue of the connection in its `next`; number: generation
@@ -1267,8 +1284,8 @@ typedef struct fsi_listener {
 typedef struct fsi_counters {
     uint64_t v[sizeof(fsv_stats) / sizeof(uint64_t)];
 } fsi_counters;
-#define FSI_COUNT(loop, field, more) \
-    fsi_count64(&(loop)->counters.v[offsetof(fsv_stats, field) / sizeof(uint64_t)], (uint64_t)(more))
+#define FSI_COUNTER(loop, field) (loop)->counters.v[offsetof(fsv_stats, field) / sizeof(uint64_t)]
+#define FSI_COUNT(loop, field, more) fsi_count64(&FSI_COUNTER(loop, field), (uint64_t)(more))
 
 #define FSI_IO_EVENTS 256
 
@@ -1311,6 +1328,8 @@ struct fsi_loop {
     bool jobs_pushed;                // in this turn
     uint32_t jobs_turn;              // worker that gets the next job, with queue_per_worker
     uint32_t conns;                  // that it owns
+    uint64_t given;                  // sockets sent to it, where one loop accepts for all: that one's to write
+    uint64_t arrived;                // of them; like the counters
     uint32_t raw_conns;              // of them in state TCP
     bool accept_paused;              // out of descriptors: listeners sleep until accept_again_ms
     bool stopping;                   // has seen the stop
@@ -1432,11 +1451,11 @@ struct fsv_server {
     fsv_server_desc desc; // completed copy; read only once it runs
     fsi_loop *loops;
     fsi_thread *threads; // loop_count of them
-    fsi_cpu *cpus;       // usable CPUs in order, when pinned; room for CPU_SETSIZE
+    fsi_cpu *cpus;       // usable CPUs in order, when pinned; room for FSI_CPUS_MAX
     uint32_t loop_count;
     uint32_t thread_count; // started
     uint32_t cpu_count;
-    bool lock_made;
+    bool has_sockets;  // fsi_sock_begin was called
     bool conns_asked;  // conns_max is not the default
     bool has_blocking; // some handler runs on a worker
     fsi_node *root;
@@ -1448,10 +1467,10 @@ struct fsv_server {
     fsi_address addresses[FSI_ADDRESSES_MAX];
     void **slabs; // table of FSI_SLAB_CONNS connections each; grows under lock, entries never move
     uint32_t slab_count, slab_max;
-    fsi_conn *depot;      // spare structs, in chains of FSI_SLAB_CONNS, under lock
-    fsi_conn *dialers;    // spare structs for connections that are yet to be given to a loop, under lock
-    fsi_tcp *tcps;        // of listeners
-    pthread_mutex_t lock; // of slabs, depot and dialers, never on the way of a request
+    fsi_conn *depot;   // spare structs, in chains of FSI_SLAB_CONNS, under lock
+    fsi_conn *dialers; // spare structs for connections that are yet to be given to a loop, under lock
+    fsi_tcp *tcps;     // of listeners
+    fsi_lock lock;     // of slabs, depot and dialers, never on the way of a request
     fsi_pool pool;
     fsi_crew crew;
     fsi_lock token_lock;     // of tokens, of what jobs say of them, and of an away socket that a worker asks about
@@ -1476,6 +1495,297 @@ struct fsv_server {
     uint32_t crowded; // a connection waits in the backlog for which the model has no thread yet
     char pad1[FSV_CACHE_LINE];
 };
+
+// ---------------------------------------------------------------------------------------------------------
+// >>thread   Threads, locks, CPUs. One section for each system has
+//
+//   fsi_os_error() fsi_os_error_set(e)    what the last call of the system that failed in this thread said; 0: nothing
+//   fsi_os_error_text(e, out, size)       in words
+//   fsi_thread_self()                     who is calling; never 0
+//   fsi_thread_start(thread, body, arg, name)  the struct stays where it is until fsi_thread_join; false: refused
+//   fsi_lock_init/take/give/free          false: the system refused. All of these are safe to free on zeroes
+//   fsi_signal_init/all/free              what threads wait for under a lock
+//   fsi_signal_wait(signal, lock, due_ns) gives the lock while it waits, at most until fsi_clock_ns() says due_ns
+//                                         (UINT64_MAX: no limit). It may return early
+//   fsi_affinity_get/restore/pin          the CPUs that the calling thread may run on; nothing is known or done where the
+//                                         system has no such thing
+//   fsi_cpus(out)                         CPUs of the process's set, in order, into out, which has room for FSI_CPUS_MAX
+//                                         or is NULL. Returns how many
+//   fsi_cpus_look(cpus, count, passed_us) how busy each was since the last look, passed_us ago; 0: too long ago to say
+//   fsi_cpu_usable()                      CPUs that the process may use, a container's quota counted; at least 1
+// ---------------------------------------------------------------------------------------------------------
+
+// ---------------------------------------------------------------------------------------------------------
+// >>thread-posix   Our threads block every signal, so that the host's handlers run on the host's threads.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_POSIX
+static void fsi_thread_name(const char *name); // of the calling thread, in the sections after this
+
+FSI_INLINE int fsi_os_error(void)
+{
+    return errno;
+}
+
+FSI_INLINE void fsi_os_error_set(int error)
+{
+    errno = error;
+}
+
+FSI_PRIVATE const char *fsi_os_error_text(int error, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s", strerror(error));
+    return out;
+}
+
+FSI_INLINE uint64_t fsi_thread_self(void)
+{
+    return (uint64_t)(uintptr_t)pthread_self();
+}
+
+FSI_PRIVATE void *fsi_thread_main(void *arg)
+{
+    fsi_thread *thread = (fsi_thread *)arg;
+    fsi_thread_name(thread->name);
+    thread->body(thread->arg);
+    return NULL;
+}
+
+FSI_PRIVATE bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void *arg, const char *name)
+{
+    sigset_t all, before;
+    thread->body = body;
+    thread->arg = arg;
+    (void)snprintf(thread->name, sizeof thread->name, "%s", name);
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&thread->id, NULL, fsi_thread_main, thread);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = failed;
+    return failed == 0;
+}
+
+FSI_PRIVATE void fsi_thread_join(fsi_thread *thread)
+{
+    (void)pthread_join(thread->id, NULL);
+}
+
+FSI_PRIVATE bool fsi_lock_init(fsi_lock *lock)
+{
+    return lock->made = pthread_mutex_init(&lock->os, NULL) == 0;
+}
+
+FSI_PRIVATE void fsi_lock_free(fsi_lock *lock)
+{
+    if (lock->made) (void)pthread_mutex_destroy(&lock->os);
+    lock->made = false;
+}
+
+FSI_PRIVATE void fsi_lock_take(fsi_lock *lock)
+{
+    (void)pthread_mutex_lock(&lock->os);
+}
+
+FSI_PRIVATE void fsi_lock_give(fsi_lock *lock)
+{
+    (void)pthread_mutex_unlock(&lock->os);
+}
+
+FSI_PRIVATE bool fsi_signal_init(fsi_signal *signal)
+{
+    pthread_condattr_t how;
+    if (pthread_condattr_init(&how) != 0) return false;
+    (void)pthread_condattr_setclock(&how, CLOCK_MONOTONIC);
+    signal->made = pthread_cond_init(&signal->os, &how) == 0;
+    (void)pthread_condattr_destroy(&how);
+    return signal->made;
+}
+
+FSI_PRIVATE void fsi_signal_free(fsi_signal *signal)
+{
+    if (signal->made) (void)pthread_cond_destroy(&signal->os);
+    signal->made = false;
+}
+
+FSI_PRIVATE void fsi_signal_all(fsi_signal *signal)
+{
+    (void)pthread_cond_broadcast(&signal->os);
+}
+
+FSI_PRIVATE void fsi_signal_wait(fsi_signal *signal, fsi_lock *lock, uint64_t due_ns)
+{
+    struct timespec due;
+    if (due_ns == UINT64_MAX) {
+        (void)pthread_cond_wait(&signal->os, &lock->os);
+        return;
+    }
+    due.tv_sec = (time_t)(due_ns / 1000000000u);
+    due.tv_nsec = (long)(due_ns % 1000000000u);
+    (void)pthread_cond_timedwait(&signal->os, &lock->os, &due);
+}
+
+#endif // >>thread-posix
+
+// ---------------------------------------------------------------------------------------------------------
+// >>thread-linux   Affinity, the cgroup's quota, /proc.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_LINUX
+static void fsi_thread_name(const char *name)
+{
+    (void)pthread_setname_np(pthread_self(), name);
+}
+
+typedef struct fsi_affinity {
+    cpu_set_t set;
+    bool known;
+} fsi_affinity;
+
+FSI_PRIVATE fsi_affinity fsi_affinity_get(void)
+{
+    fsi_affinity now;
+    memset(&now, 0, sizeof now);
+    now.known = pthread_getaffinity_np(pthread_self(), sizeof now.set, &now.set) == 0;
+    return now;
+}
+
+FSI_PRIVATE void fsi_affinity_restore(const fsi_affinity *before)
+{
+    if (before->known) (void)pthread_setaffinity_np(pthread_self(), sizeof before->set, &before->set);
+}
+
+FSI_PRIVATE bool fsi_affinity_pin(int cpu)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)cpu, &one);
+    errno = pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+    return errno == 0;
+}
+
+FSI_PRIVATE uint32_t fsi_cpus(fsi_cpu *out)
+{
+    cpu_set_t set;
+    uint32_t n = 0;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 0;
+    for (int cpu = 0; cpu < FSI_CPUS_MAX; cpu++) {
+        if (!CPU_ISSET((size_t)cpu, &set)) continue;
+        if (out) {
+            out[n].number = cpu;
+            out[n].idle_ticks = out[n].load_permille = FSI_CPU_UNKNOWN;
+        }
+        n++;
+    }
+    return n;
+}
+
+FSI_PRIVATE bool fsi_read_small(const char *path, char *out, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    ssize_t got = read(fd, out, size - 1);
+    close(fd);
+    if (got < 0) return false;
+    out[got] = 0;
+    return true;
+}
+
+// A line of /proc/stat: "cpu3 user nice system idle iowait ...", in ticks of 10 ms. One thread at a time.
+FSI_PRIVATE void fsi_cpu_look(fsi_cpu *cpus, uint32_t count, const char *line, uint64_t passed_us)
+{
+    uint64_t now = 0; // idle and iowait
+    char *at, *end;
+    if (strncmp(line, "cpu", 3) != 0 || line[3] < '0' || line[3] > '9') return;
+    long number = strtol(line + 3, &at, 10);
+    for (int column = 1; column <= 5; column++, at = end) {
+        unsigned long long ticks = strtoull(at, &end, 10);
+        if (end == at) return;
+        if (column >= 4) now += ticks;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (cpus[i].number != number) continue;
+        uint64_t rested_us = (now - cpus[i].idle_ticks) * 10000, load = FSI_CPU_UNKNOWN;
+        if (passed_us && cpus[i].idle_ticks <= now)
+            load = rested_us < passed_us ? 1000 - rested_us * 1000 / passed_us : 0;
+        fsi_poke64(&cpus[i].load_permille, load);
+        cpus[i].idle_ticks = now;
+        return;
+    }
+}
+
+FSI_PRIVATE void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us)
+{
+    char text[4096], *line, *end;
+    size_t rest = 0; // of a line that a read has cut
+    ssize_t got;
+    int fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    while ((got = read(fd, text + rest, sizeof text - 1 - rest)) > 0) {
+        text[rest + (size_t)got] = 0;
+        if (strncmp(text, "cpu", 3) != 0) break; // the CPUs stand before everything else
+        for (line = text; (end = strchr(line, '\n')) != NULL; line = end + 1)
+            fsi_cpu_look(cpus, count, line, passed_us);
+        rest = strlen(line);
+        memmove(text, line, rest);
+    }
+    close(fd);
+}
+
+// CPUs that the cgroup's quota amounts to, rounded up; 0: no quota. Containers see their own group at these paths.
+FSI_PRIVATE uint32_t fsi_cpu_quota(void)
+{
+    char text[64], period_text[64], *rest = period_text;
+    if (fsi_read_small("/sys/fs/cgroup/cpu.max", text, sizeof text)) {
+        rest = strchr(text, ' '); // "100000 100000", or "max 100000", which reads as 0
+    } else if (!fsi_read_small("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text) ||
+               !fsi_read_small("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period_text, sizeof period_text)) {
+        return 0;
+    }
+    long long quota = strtoll(text, NULL, 10), period = rest ? strtoll(rest, NULL, 10) : 0;
+    if (quota <= 0 || period <= 0) return 0;
+    return (uint32_t)((quota + period - 1) / period);
+}
+
+FSI_PRIVATE uint32_t fsi_cpu_usable(void)
+{
+    uint32_t n = fsi_cpus(NULL), quota = fsi_cpu_quota();
+    if (n == 0) n = 1;
+    return quota && quota < n ? quota : n;
+}
+#endif // >>thread-linux
+
+// ---------------------------------------------------------------------------------------------------------
+// >>park   Where one thread sleeps until it is woken once.
+// ---------------------------------------------------------------------------------------------------------
+
+FSI_PRIVATE bool fsi_park_init(fsi_park *park)
+{
+    return fsi_lock_init(&park->lock) && fsi_signal_init(&park->signal);
+}
+
+FSI_PRIVATE void fsi_park_free(fsi_park *park)
+{
+    fsi_signal_free(&park->signal);
+    fsi_lock_free(&park->lock);
+}
+
+FSI_PRIVATE void fsi_park_sleep(fsi_park *park)
+{
+    fsi_lock_take(&park->lock);
+    while (!park->woken) fsi_signal_wait(&park->signal, &park->lock, UINT64_MAX);
+    park->woken = false;
+    fsi_lock_give(&park->lock);
+}
+
+// Any thread.
+FSI_PRIVATE void fsi_park_wake(fsi_park *park)
+{
+    fsi_lock_take(&park->lock);
+    park->woken = true;
+    fsi_lock_give(&park->lock);
+    fsi_signal_all(&park->signal); // after the lock, or the sleeper wakes only to wait for it
+}
 
 // ---------------------------------------------------------------------------------------------------------
 // >>memory   The allocator of the desc, blocks that a loop keeps for reuse, and the server-wide table of connections.
@@ -1590,9 +1900,9 @@ FSI_PRIVATE fsi_conn *fsi_conn_get(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
     if (!loop->free_conns) {
-        pthread_mutex_lock(&server->lock);
+        fsi_lock_take(&server->lock);
         bool got = fsi_chain_get(server, &loop->free_conns);
-        pthread_mutex_unlock(&server->lock);
+        fsi_lock_give(&server->lock);
         if (!got) return NULL;
         loop->free_count = FSI_SLAB_CONNS;
     }
@@ -1617,19 +1927,19 @@ FSI_PRIVATE void fsi_conn_put(fsi_loop *loop, fsi_conn *conn)
     loop->free_conns = last->next;
     loop->free_count -= FSI_SLAB_CONNS;
     last->next = NULL;
-    pthread_mutex_lock(&server->lock);
+    fsi_lock_take(&server->lock);
     memcpy(&first->timer.next, &server->depot, sizeof(void *));
     server->depot = first;
-    pthread_mutex_unlock(&server->lock);
+    fsi_lock_give(&server->lock);
 }
 
 // The same for a thread that is no loop's.
 FSI_PRIVATE fsi_conn *fsi_dialer_get(fsv_server *server)
 {
-    pthread_mutex_lock(&server->lock);
+    fsi_lock_take(&server->lock);
     fsi_conn *conn = server->dialers || fsi_chain_get(server, &server->dialers) ? server->dialers : NULL;
     if (conn) server->dialers = conn->next;
-    pthread_mutex_unlock(&server->lock);
+    fsi_lock_give(&server->lock);
     return conn;
 }
 
@@ -1637,10 +1947,10 @@ FSI_PRIVATE void fsi_dialer_put(fsv_server *server, fsi_conn *conn)
 {
     fsi_store32(&conn->generation, conn->generation + 1);
     conn->state = FSI_CONN_FREE;
-    pthread_mutex_lock(&server->lock);
+    fsi_lock_take(&server->lock);
     conn->next = server->dialers;
     server->dialers = conn;
-    pthread_mutex_unlock(&server->lock);
+    fsi_lock_give(&server->lock);
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1712,261 +2022,46 @@ FSI_PRIVATE uint32_t fsi_queue_count(const fsi_queue *queue)
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// >>thread   Threads, locks, CPUs. Our threads block every signal, so that the host's handlers run on the host's threads.
+// >>time   Clocks, the Date field, and the timer wheel. One section for each system has
+//
+//   fsi_clock_ns()    monotonic, from some point in the past
+//   fsi_wall_ns()     since 1970, UTC; 0 before
+//   fsi_sleep_ns(ns)  at least so long
 // ---------------------------------------------------------------------------------------------------------
 
-// Who is calling; never 0.
-FSI_INLINE uint64_t fsi_thread_self(void)
-{
-    return (uint64_t)(uintptr_t)pthread_self();
-}
-
-FSI_PRIVATE void *fsi_thread_main(void *arg)
-{
-    fsi_thread *thread = (fsi_thread *)arg;
-    (void)pthread_setname_np(pthread_self(), thread->name);
-    thread->body(thread->arg);
-    return NULL;
-}
-
-// The struct stays where it is until fsi_thread_join. False: the system refused.
-FSI_PRIVATE bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void *arg, const char *name)
-{
-    sigset_t all, before;
-    thread->body = body;
-    thread->arg = arg;
-    (void)snprintf(thread->name, sizeof thread->name, "%s", name);
-    sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&thread->id, NULL, fsi_thread_main, thread);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = failed;
-    return failed == 0;
-}
-
-FSI_PRIVATE void fsi_thread_join(fsi_thread *thread)
-{
-    (void)pthread_join(thread->id, NULL);
-}
-
-// False: the system refused. All of these are safe to free on zeroes.
-FSI_PRIVATE bool fsi_lock_init(fsi_lock *lock)
-{
-    return lock->made = pthread_mutex_init(&lock->mutex, NULL) == 0;
-}
-
-FSI_PRIVATE void fsi_lock_free(fsi_lock *lock)
-{
-    if (lock->made) (void)pthread_mutex_destroy(&lock->mutex);
-    lock->made = false;
-}
-
-FSI_PRIVATE void fsi_lock_take(fsi_lock *lock)
-{
-    (void)pthread_mutex_lock(&lock->mutex);
-}
-
-FSI_PRIVATE void fsi_lock_give(fsi_lock *lock)
-{
-    (void)pthread_mutex_unlock(&lock->mutex);
-}
-
-FSI_PRIVATE bool fsi_signal_init(fsi_signal *signal)
-{
-    pthread_condattr_t how;
-    if (pthread_condattr_init(&how) != 0) return false;
-    (void)pthread_condattr_setclock(&how, CLOCK_MONOTONIC);
-    signal->made = pthread_cond_init(&signal->cond, &how) == 0;
-    (void)pthread_condattr_destroy(&how);
-    return signal->made;
-}
-
-FSI_PRIVATE void fsi_signal_free(fsi_signal *signal)
-{
-    if (signal->made) (void)pthread_cond_destroy(&signal->cond);
-    signal->made = false;
-}
-
-FSI_PRIVATE void fsi_signal_all(fsi_signal *signal)
-{
-    (void)pthread_cond_broadcast(&signal->cond);
-}
-
-// Gives the lock while it waits, at most until the monotonic clock says due_ns (UINT64_MAX: no limit). It may return early.
-FSI_PRIVATE void fsi_signal_wait(fsi_signal *signal, fsi_lock *lock, uint64_t due_ns)
-{
-    struct timespec due;
-    if (due_ns == UINT64_MAX) {
-        (void)pthread_cond_wait(&signal->cond, &lock->mutex);
-        return;
-    }
-    due.tv_sec = (time_t)(due_ns / 1000000000u);
-    due.tv_nsec = (long)(due_ns % 1000000000u);
-    (void)pthread_cond_timedwait(&signal->cond, &lock->mutex, &due);
-}
-
-FSI_PRIVATE bool fsi_park_init(fsi_park *park)
-{
-    return fsi_lock_init(&park->lock) && fsi_signal_init(&park->signal);
-}
-
-FSI_PRIVATE void fsi_park_free(fsi_park *park)
-{
-    fsi_signal_free(&park->signal);
-    fsi_lock_free(&park->lock);
-}
-
-FSI_PRIVATE void fsi_park_sleep(fsi_park *park)
-{
-    fsi_lock_take(&park->lock);
-    while (!park->woken) fsi_signal_wait(&park->signal, &park->lock, UINT64_MAX);
-    park->woken = false;
-    fsi_lock_give(&park->lock);
-}
-
-// Any thread.
-FSI_PRIVATE void fsi_park_wake(fsi_park *park)
-{
-    fsi_lock_take(&park->lock);
-    park->woken = true;
-    fsi_lock_give(&park->lock);
-    fsi_signal_all(&park->signal); // after the lock, or the sleeper wakes only to wait for it
-}
-
-typedef struct fsi_affinity {
-    cpu_set_t set;
-    bool known;
-} fsi_affinity;
-
-FSI_PRIVATE fsi_affinity fsi_affinity_get(void)
-{
-    fsi_affinity now;
-    memset(&now, 0, sizeof now);
-    now.known = pthread_getaffinity_np(pthread_self(), sizeof now.set, &now.set) == 0;
-    return now;
-}
-
-FSI_PRIVATE void fsi_affinity_restore(const fsi_affinity *before)
-{
-    if (before->known) (void)pthread_setaffinity_np(pthread_self(), sizeof before->set, &before->set);
-}
-
-FSI_PRIVATE bool fsi_affinity_pin(int cpu)
-{
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET((size_t)cpu, &one);
-    errno = pthread_setaffinity_np(pthread_self(), sizeof one, &one);
-    return errno == 0;
-}
-
-// CPUs of the process's set, in order, into out, which has room for CPU_SETSIZE or is NULL. Returns how many.
-FSI_PRIVATE uint32_t fsi_cpus(fsi_cpu *out)
-{
-    cpu_set_t set;
-    uint32_t n = 0;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 0;
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET((size_t)cpu, &set)) continue;
-        if (out) {
-            out[n].number = cpu;
-            out[n].idle_ticks = out[n].load_permille = FSI_CPU_UNKNOWN;
-        }
-        n++;
-    }
-    return n;
-}
-
-FSI_PRIVATE bool fsi_read_small(const char *path, char *out, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    ssize_t got = read(fd, out, size - 1);
-    close(fd);
-    if (got < 0) return false;
-    out[got] = 0;
-    return true;
-}
-
-// A line of /proc/stat: "cpu3 user nice system idle iowait ...", in ticks of 10 ms. One thread at a time.
-FSI_PRIVATE void fsi_cpu_look(fsi_cpu *cpus, uint32_t count, const char *line, uint64_t passed_us)
-{
-    uint64_t now = 0; // idle and iowait
-    char *at, *end;
-    if (strncmp(line, "cpu", 3) != 0 || line[3] < '0' || line[3] > '9') return;
-    long number = strtol(line + 3, &at, 10);
-    for (int column = 1; column <= 5; column++, at = end) {
-        unsigned long long ticks = strtoull(at, &end, 10);
-        if (end == at) return;
-        if (column >= 4) now += ticks;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (cpus[i].number != number) continue;
-        uint64_t rested_us = (now - cpus[i].idle_ticks) * 10000, load = FSI_CPU_UNKNOWN;
-        if (passed_us && cpus[i].idle_ticks <= now)
-            load = rested_us < passed_us ? 1000 - rested_us * 1000 / passed_us : 0;
-        fsi_poke64(&cpus[i].load_permille, load);
-        cpus[i].idle_ticks = now;
-        return;
-    }
-}
-
-// How busy each CPU was since the last look, passed_us ago; 0: that was too long ago to say.
-FSI_PRIVATE void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us)
-{
-    char text[4096], *line, *end;
-    size_t rest = 0; // of a line that a read has cut
-    ssize_t got;
-    int fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return;
-    while ((got = read(fd, text + rest, sizeof text - 1 - rest)) > 0) {
-        text[rest + (size_t)got] = 0;
-        if (strncmp(text, "cpu", 3) != 0) break; // the CPUs stand before everything else
-        for (line = text; (end = strchr(line, '\n')) != NULL; line = end + 1)
-            fsi_cpu_look(cpus, count, line, passed_us);
-        rest = strlen(line);
-        memmove(text, line, rest);
-    }
-    close(fd);
-}
-
-// CPUs that the cgroup's quota amounts to, rounded up; 0: no quota. Containers see their own group at these paths.
-FSI_PRIVATE uint32_t fsi_cpu_quota(void)
-{
-    char text[64], period_text[64], *rest = period_text;
-    if (fsi_read_small("/sys/fs/cgroup/cpu.max", text, sizeof text)) {
-        rest = strchr(text, ' '); // "100000 100000", or "max 100000", which reads as 0
-    } else if (!fsi_read_small("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text) ||
-               !fsi_read_small("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period_text, sizeof period_text)) {
-        return 0;
-    }
-    long long quota = strtoll(text, NULL, 10), period = rest ? strtoll(rest, NULL, 10) : 0;
-    if (quota <= 0 || period <= 0) return 0;
-    return (uint32_t)((quota + period - 1) / period);
-}
-
-FSI_PRIVATE uint32_t fsi_cpu_usable(void)
-{
-    uint32_t n = fsi_cpus(NULL), quota = fsi_cpu_quota();
-    if (n == 0) n = 1;
-    return quota && quota < n ? quota : n;
-}
-
+#ifdef FSV_IO_HEADER // a test's io brings its own clocks
+FSI_PRIVATE uint64_t fsi_clock_ns(void);
+FSI_PRIVATE uint64_t fsi_wall_ns(void);
+#elif FSI_POSIX
 // ---------------------------------------------------------------------------------------------------------
-// >>time   The monotonic clock, the Date field, and the timer wheel.
+// >>time-posix
 // ---------------------------------------------------------------------------------------------------------
 
-#ifndef FSV_IO_HEADER // a test's io brings its own clock
-FSI_INLINE uint64_t fsi_clock_ns(void)
+FSI_INLINE uint64_t fsi_timespec_ns(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (clock_gettime(clock, &now) != 0 || now.tv_sec < 0) return 0;
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
-#else
-FSI_PRIVATE uint64_t fsi_clock_ns(void);
-#endif
+
+FSI_INLINE uint64_t fsi_clock_ns(void)
+{
+    return fsi_timespec_ns(CLOCK_MONOTONIC);
+}
+
+FSI_PRIVATE uint64_t fsi_wall_ns(void)
+{
+    return fsi_timespec_ns(CLOCK_REALTIME);
+}
+
+FSI_PRIVATE void fsi_sleep_ns(uint64_t ns)
+{
+    struct timespec rest;
+    rest.tv_sec = (time_t)(ns / 1000000000u);
+    rest.tv_nsec = (long)(ns % 1000000000u);
+    while (nanosleep(&rest, &rest) != 0 && errno == EINTR) continue;
+}
+#endif // >>time-posix
 
 // "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7): 29 bytes, no terminator. Valid for years 1970 to 9999.
 FSI_PRIVATE void fsi_date_write(char *out, int64_t seconds)
@@ -2052,7 +2147,7 @@ FSI_PRIVATE uint32_t fsi_wheel_wait_ms(const fsi_wheel *wheel, uint64_t now_ms)
         if (!used) continue;
         uint32_t turn = (uint32_t)(tick & 63);
         uint64_t rotated = turn ? (used >> turn) | (used << (64 - turn)) : used;
-        uint64_t at = (tick + (uint64_t)__builtin_ctzll(rotated)) << FSI_WHEEL_SHIFT(level);
+        uint64_t at = (tick + fsi_lowest_bit(rotated)) << FSI_WHEEL_SHIFT(level);
         if (level == 0) at += (1u << FSI_WHEEL_SHIFT(0)) - 1; // the end of the slot: all of it is due then
         if (at < best) best = at;
     }
@@ -2107,7 +2202,7 @@ FSI_PRIVATE fsi_timer *fsi_wheel_next(fsi_wheel *wheel, uint64_t now_ms)
             if (!used) continue;
             uint32_t turn = (uint32_t)(tick & 63);
             uint64_t rotated = turn ? (used >> turn) | (used << (64 - turn)) : used;
-            uint64_t at = (tick + (uint64_t)__builtin_ctzll(rotated)) << FSI_WHEEL_SHIFT(level);
+            uint64_t at = (tick + fsi_lowest_bit(rotated)) << FSI_WHEEL_SHIFT(level);
             if (at < step) step = at;
         }
         wheel->now_ms = step < now_ms ? step : now_ms;
@@ -2139,7 +2234,7 @@ FSI_PRIVATE void fsi_hist_init(fsi_hist *hist)
 FSI_INLINE uint32_t fsi_hist_cell(uint64_t value)
 {
     if (value < (2u << FSI_HIST_BITS)) return (uint32_t)value;
-    uint32_t shift = 63 - FSI_HIST_BITS - (uint32_t)__builtin_clzll(value);
+    uint32_t shift = fsi_highest_bit(value) - FSI_HIST_BITS;
     return (shift << FSI_HIST_BITS) + (uint32_t)(value >> shift);
 }
 
@@ -2997,39 +3092,6 @@ typedef struct fsi_sockaddr {
     socklen_t len;
 } fsi_sockaddr;
 
-FSI_PRIVATE fsv_result fsi_sock_result(int error)
-{
-    switch (error) {
-    case EADDRINUSE: return FSV_ERR_IN_USE;
-    case EACCES:
-    case EPERM:
-    case EROFS: return FSV_ERR_PERMISSION;
-    case EADDRNOTAVAIL:
-    case EAFNOSUPPORT:
-    case ENOENT:
-    case ENOTDIR:
-    case EINVAL:
-    case ENAMETOOLONG: return FSV_ERR_ADDRESS;
-    case ENOMEM: return FSV_ERR_MEMORY;
-    default: return FSV_ERR_SYSTEM;
-    }
-}
-
-// Why a connect has failed.
-FSI_PRIVATE fsv_result fsi_sock_refusal(int error)
-{
-    switch (error) {
-    case ECONNREFUSED:
-    case ECONNRESET:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case ENOENT:
-    case EAGAIN: return FSV_ERR_REFUSED; // the last: a Unix-domain listener's backlog is full
-    case ETIMEDOUT: return FSV_ERR_TIMEOUT;
-    default: return fsi_sock_result(error);
-    }
-}
-
 FSI_PRIVATE void fsi_sockaddr_v4(fsi_sockaddr *at, uint32_t host_order_ip, uint32_t port)
 {
     struct sockaddr_in in4;
@@ -3120,12 +3182,85 @@ FSI_PRIVATE bool fsi_sockaddr_parse(const char *text, fsi_sockaddr *at, uint32_t
     return true;
 }
 
+#if FSI_UNIX
+// False: the path does not fit. "@name" is Linux's abstract namespace.
+FSI_PRIVATE bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
+{
+    struct sockaddr_un un;
+    size_t len = strlen(path);
+    memset(at, 0, sizeof *at);
+    memset(&un, 0, sizeof un);
+    if (len == 0 || len >= sizeof un.sun_path) return false;
+    un.sun_family = AF_UNIX;
+    memcpy(un.sun_path, path, len);
+    at->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+    if (path[0] == '@') {
+        un.sun_path[0] = 0;
+        at->len--;
+    }
+    memcpy(&at->storage, &un, sizeof un);
+    return true;
+}
+#endif
+
 // How several listeners share one address: not at all, as members of our own group, or with strangers too.
 typedef enum fsi_share { FSI_SHARE_NONE, FSI_SHARE_FIRST, FSI_SHARE_MEMBER, FSI_SHARE_ALL } fsi_share;
 
-// Binds and listens. The first socket of our group binds without SO_REUSEPORT, so that a stranger's socket on the
-// port is an error even if it would share; only then it opens the port to its own later members. Returns the
-// descriptor or -errno.
+// ---------------------------------------------------------------------------------------------------------
+// >>sock-posix   One section for each system has
+//
+//   fsi_sock_begin()          before the first use of sockets, as often as fsi_sock_end; false: there are none
+//   fsi_sock_result(error)    what a failed bind or listen means; fsi_sock_refusal: why a connect has failed
+//   fsi_sock_listen(at, share, v6_only, backlog)  a socket that is bound and listens, or -error
+//   fsi_sock_close(fd)        closes what no io has
+//   fsi_sock_name(fd, at)     its own address; fsi_sock_peer: the other end's. False: it has none, or none any more
+//   fsi_sock_limit()          how many descriptors the process may have; UINT64_MAX: no limit
+//   fsi_unix_clear(at, path)  removes a socket file that nobody serves any more; fsi_unix_remove: our own
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_POSIX
+FSI_INLINE bool fsi_sock_begin(void)
+{
+    return true;
+}
+
+FSI_INLINE void fsi_sock_end(void) {}
+
+FSI_PRIVATE fsv_result fsi_sock_result(int error)
+{
+    switch (error) {
+    case EADDRINUSE: return FSV_ERR_IN_USE;
+    case EACCES:
+    case EPERM:
+    case EROFS: return FSV_ERR_PERMISSION;
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+    case ENOENT:
+    case ENOTDIR:
+    case EINVAL:
+    case ENAMETOOLONG: return FSV_ERR_ADDRESS;
+    case ENOMEM: return FSV_ERR_MEMORY;
+    case ENOPROTOOPT: return FSV_ERR_UNSUPPORTED; // no SO_REUSEPORT
+    default: return FSV_ERR_SYSTEM;
+    }
+}
+
+FSI_PRIVATE fsv_result fsi_sock_refusal(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENOENT:
+    case EAGAIN: return FSV_ERR_REFUSED; // the last: a Unix-domain listener's backlog is full
+    case ETIMEDOUT: return FSV_ERR_TIMEOUT;
+    default: return fsi_sock_result(error);
+    }
+}
+
+// The first socket of our group binds without SO_REUSEPORT, so that a stranger's socket on the
+// port is an error even if it would share; only then it opens the port to its own later members.
 FSI_PRIVATE int fsi_sock_listen(const fsi_sockaddr *at, fsi_share share, bool v6_only, uint32_t backlog)
 {
     int one = 1, zero = 0, family = at->storage.ss_family, error;
@@ -3150,6 +3285,11 @@ fail:
     return -error;
 }
 
+FSI_PRIVATE void fsi_sock_close(int fd)
+{
+    (void)close(fd);
+}
+
 FSI_PRIVATE bool fsi_sock_name(int fd, fsi_sockaddr *at)
 {
     memset(at, 0, sizeof *at);
@@ -3164,28 +3304,14 @@ FSI_PRIVATE bool fsi_sock_peer(int fd, fsi_sockaddr *at)
     return getpeername(fd, (struct sockaddr *)(void *)&at->storage, &at->len) == 0;
 }
 
-#if FSI_UNIX
-// False: the path does not fit. "@name" is Linux's abstract namespace.
-FSI_PRIVATE bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
+FSI_PRIVATE uint64_t fsi_sock_limit(void)
 {
-    struct sockaddr_un un;
-    size_t len = strlen(path);
-    memset(at, 0, sizeof *at);
-    memset(&un, 0, sizeof un);
-    if (len == 0 || len >= sizeof un.sun_path) return false;
-    un.sun_family = AF_UNIX;
-    memcpy(un.sun_path, path, len);
-    at->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
-    if (path[0] == '@') {
-        un.sun_path[0] = 0;
-        at->len--;
-    }
-    memcpy(&at->storage, &un, sizeof un);
-    return true;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+    return limit.rlim_cur;
 }
 
-// A socket file that nobody serves any more? (A connect to it is refused; to a live one it succeeds or its queue is
-// full.)
+// A connect to a file that is not served is refused; to a live one it succeeds or its queue is full.
 FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
 {
     struct stat info;
@@ -3197,17 +3323,67 @@ FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
     close(fd);
     return stale;
 }
-#endif
 
-// Something can be read, or accepted, at once.
-FSI_PRIVATE bool fsi_sock_readable(int fd)
+FSI_PRIVATE void fsi_unix_remove(const char *path)
 {
-    struct pollfd look;
-    look.fd = fd;
-    look.events = POLLIN;
-    look.revents = 0;
-    return poll(&look, 1, 0) > 0;
+    (void)unlink(path);
 }
+
+FSI_PRIVATE void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
+{
+    if (fsi_unix_is_stale(at, path)) fsi_unix_remove(path);
+}
+#endif // >>sock-posix
+
+// ---------------------------------------------------------------------------------------------------------
+// >>sock-linux   Where packets arrive.
+//
+//   fsi_sock_cpu(fd)    CPU on which its last packet came in, -1: not known
+//   fsi_sock_steer(fd, cpus, cpu_count, loop_count)  lets the kernel give a connection to the listener of the loop on
+//                       whose CPU its first packet arrived. Sockets of the group are numbered in the order in which they
+//                       began to listen, which is the loops'. False: not allowed, the kernel spreads by hash
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_LOCALITY
+FSI_PRIVATE int fsi_sock_cpu(int fd)
+{
+    int cpu = -1;
+    socklen_t size = sizeof cpu;
+    return getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &size) == 0 ? cpu : -1;
+}
+
+FSI_PRIVATE bool fsi_sock_steer(int fd, const fsi_cpu *cpus, uint32_t cpu_count, uint32_t loop_count)
+{
+    struct sock_filter code[2 * 256 + 3];
+    struct sock_fprog program;
+    uint16_t n = 0;
+    uint32_t known = cpu_count < 256 ? cpu_count : 256;
+    bool plain = loop_count == known;
+    for (uint32_t i = 0; i < known; i++) plain = plain && cpus[i].number == (int)i;
+    memset(code, 0, sizeof code);
+    code[n].code = BPF_LD | BPF_W | BPF_ABS;
+    code[n++].k = (uint32_t)(SKF_AD_OFF + SKF_AD_CPU);
+    for (uint32_t i = 0; !plain && i < known; i++) { // CPU numbers with gaps, or fewer loops than CPUs
+        code[n].code = BPF_JMP | BPF_JEQ | BPF_K;
+        code[n].jf = 1;
+        code[n++].k = (uint32_t)cpus[i].number;
+        code[n].code = BPF_RET | BPF_K;
+        code[n++].k = i % loop_count;
+    }
+    code[n].code = BPF_ALU | BPF_MOD | BPF_K; // a CPU that was not there before
+    code[n++].k = loop_count;
+    code[n++].code = BPF_RET | BPF_A;
+    program.len = n;
+    program.filter = code;
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0;
+}
+#else
+FSI_PRIVATE bool fsi_sock_steer(int fd, const fsi_cpu *cpus, uint32_t cpu_count, uint32_t loop_count)
+{
+    (void)fd, (void)cpus, (void)cpu_count, (void)loop_count;
+    return true;
+}
+#endif // >>sock-linux
 
 // ---------------------------------------------------------------------------------------------------------
 // >>io   The one interface under everything; one of the sections after this fills it. One socket is one channel with
@@ -3217,8 +3393,11 @@ FSI_PRIVATE bool fsi_sock_readable(int fd)
 //   fsi_io_wait(io, us)                  waits for events, at most us (UINT64_MAX: no limit); returns how many came
 //   fsi_io_dispatch(io)                  tells their owners: fsi_chan_ready, or io->on_client for FSI_CHAN_CLIENT
 //   fsi_io_wake(io)                      any thread, async-signal-safe: makes the wait return
+//   FSI_IO_CAN_MOVE                      1: a socket can change its io. FSI_IO_ONE_ACCEPTOR: 1: only loop 0 has listeners,
+//                                        and gives sockets to the others
 //   fsi_io_listen(io, chan, shared)      starts telling of new connections; shared: several ios wait on this socket
 //   fsi_io_unlisten(chan)                stops telling; the socket stays open
+//   fsi_io_waiting(chan)                 whether a connection waits to be accepted
 //   fsi_io_accept(chan)                  a descriptor of no io yet, FSI_PENDING, FSI_FAILED (go on), FSI_EMPTY (no
 //                                        descriptors)
 //   fsi_io_open(io, chan)                chan->fd joins this io; both directions count as ready
@@ -3231,7 +3410,7 @@ FSI_PRIVATE bool fsi_sock_readable(int fd)
 //   fsi_io_read(chan, to, n)             bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
 //   fsi_io_write(chan, bufs, n, stable)  bytes > 0, FSI_PENDING or FSI_FAILED
 //   fsi_io_shut(chan)                    ends our direction; the peer reads to the end
-//   fsi_io_close(chan, reset)            starts closing; fsi_chan_closed(chan) follows, at once or later
+//   fsi_io_close(chan, reset)            starts closing; fsi_chan_closed(chan) follows for FSI_CHAN_CONN, at once or later
 //
 // After FSI_PENDING the io calls fsi_chan_ready and the core simply calls again. Rules, each one a known bug elsewhere:
 //   1. Bytes of a write that is FSI_PENDING stay where they are. A call with stable == false cannot promise that: then
@@ -3268,6 +3447,7 @@ FSI_INLINE void fsi_chan_init(fsi_chan *chan, fsi_chan_kind kind)
 #include FSV_IO_HEADER
 #elif FSI_IO_EPOLL
 #define FSI_IO_CAN_MOVE 1
+#define FSI_IO_ONE_ACCEPTOR 0
 
 FSI_PRIVATE void fsi_io_free(fsi_io *io)
 {
@@ -3363,6 +3543,15 @@ FSI_PRIVATE void fsi_io_unlisten(fsi_chan *chan)
     (void)epoll_ctl(chan->io->fd, EPOLL_CTL_DEL, chan->fd, NULL);
 }
 
+FSI_PRIVATE bool fsi_io_waiting(const fsi_chan *chan)
+{
+    struct pollfd look;
+    look.fd = chan->fd;
+    look.events = POLLIN;
+    look.revents = 0;
+    return poll(&look, 1, 0) > 0;
+}
+
 FSI_PRIVATE int fsi_io_accept(const fsi_chan *chan)
 {
     int fd = accept4(chan->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -3446,7 +3635,7 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
     }
     close(chan->fd);
     chan->fd = -1;
-    if (chan->kind != FSI_CHAN_CLIENT) fsi_chan_closed(chan);
+    if (chan->kind == FSI_CHAN_CONN) fsi_chan_closed(chan);
 }
 
 FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
@@ -5635,12 +5824,12 @@ FSI_PRIVATE void fsi_loop_wake(fsi_loop *loop)
 
 // Any thread that has reserved a slot. What msg.ptr points to is the loop's from here on. It cannot be full: messages leave
 // in order and a slot counts as reserved until its message has left.
-FSI_PRIVATE void fsi_loop_send(fsi_loop *loop, fsi_msg_kind kind, void *ptr)
+FSI_PRIVATE void fsi_loop_send(fsi_loop *loop, fsi_msg_kind kind, void *ptr, uint32_t number)
 {
     fsi_msg msg;
     memset(&msg, 0, sizeof msg);
     msg.kind = (uint32_t)kind;
-    msg.number = 0;
+    msg.number = number;
     msg.ptr = ptr;
     while (!fsi_queue_push(&loop->inbox, msg)) continue;
     fsi_loop_wake(loop);
@@ -5666,12 +5855,11 @@ FSI_PRIVATE void fsi_loop_clock(fsi_loop *loop)
     loop->now_us = fsi_clock_ns() / 1000;
     loop->now_ms = loop->now_us / 1000;
     if (loop->now_us < loop->date_due_us) return;
-    struct timespec wall;
-    clock_gettime(CLOCK_REALTIME, &wall);
+    uint64_t wall_us = fsi_wall_ns() / 1000;
     memcpy(loop->date_line, "Date: ", 6);
-    fsi_date_write(loop->date_line + 6, wall.tv_sec > 0 ? wall.tv_sec : 0);
+    fsi_date_write(loop->date_line + 6, (int64_t)(wall_us / 1000000));
     memcpy(loop->date_line + 35, "\r\n", 2);
-    loop->date_due_us = loop->now_us + 1000000 - (uint64_t)wall.tv_nsec / 1000; // when the second changes
+    loop->date_due_us = loop->now_us + 1000000 - wall_us % 1000000; // when the second changes
 }
 
 // Makes a connection of an accepted socket; the loop owns it from now on. NULL: out of memory, the socket is the
@@ -5706,7 +5894,7 @@ FSI_COLD void fsi_loop_turn_away(fsi_loop *loop, int fd, bool drop)
     FSI_COUNT(loop, conns_refused, 1);
     if (!conn) {
         fsi_add32(&loop->server->conns_open, (uint32_t)-1);
-        close(fd);
+        fsi_sock_close(fd);
         return;
     }
     loop->in_at = loop->in_len = loop->out_len = 0;
@@ -5759,9 +5947,44 @@ FSI_PRIVATE void fsi_server_conn_gone(fsv_server *server)
 // An accepted socket that nobody can serve.
 FSI_COLD void fsi_loop_drop(fsi_loop *loop, int fd)
 {
-    fsi_log(loop->server, 0, "accept_failed", errno, "no memory, event or thread for a connection, it was closed");
-    close(fd);
+    fsi_log(loop->server, 0, "accept_failed", fsi_os_error(),
+            "no memory, event or thread for a connection, it was closed");
+    fsi_sock_close(fd);
     fsi_server_conn_gone(loop->server);
+}
+
+// A connection of this loop's own. tcp: raw, else NULL.
+FSI_PRIVATE void fsi_loop_welcome(fsi_loop *loop, int fd, const fsi_tcp *tcp)
+{
+    fsi_conn *conn = fsi_loop_adopt(loop, fd);
+    if (!conn) {
+        fsi_loop_drop(loop, fd);
+        return;
+    }
+    if (tcp) fsi_tcp_begin(conn, tcp, loop->index);
+    loop->raw_conns += tcp != NULL;
+}
+
+// Connections that it has, and those that are on their way to it. Only who gives them can say.
+FSI_PRIVATE uint64_t fsi_loop_open(const fsi_loop *loop)
+{
+    uint64_t gone = fsi_peek64(&FSI_COUNTER(loop, conns_closed)), under_way = loop->given - fsi_peek64(&loop->arrived);
+    uint64_t came = fsi_peek64(&FSI_COUNTER(loop, conns_accepted)) + fsi_peek64(&FSI_COUNTER(loop, conns_begun));
+    return came + under_way > gone ? came + under_way - gone : 0; // they change as we look
+}
+
+// Where one loop accepts for all: gives the socket to the one with the fewest connections. False: that is this one, or its
+// inbox is full.
+FSI_PRIVATE bool fsi_loop_give_away(fsi_loop *loop, int fd, const fsi_tcp *tcp)
+{
+    fsv_server *server = loop->server;
+    fsi_loop *best = loop;
+    for (uint32_t i = 0; i < server->loop_count; i++)
+        if (fsi_loop_open(&server->loops[i]) < fsi_loop_open(best)) best = &server->loops[i];
+    if (best == loop || !fsi_loop_reserve(best, false)) return false;
+    best->given++;
+    fsi_loop_send(best, FSI_MSG_SOCKET, (void *)(uintptr_t)tcp, (uint32_t)fd);
+    return true;
 }
 
 // Accepts at most max connections from a listener, its own or another loop's. Returns how many.
@@ -5785,16 +6008,12 @@ FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, u
         n++;
         if (fd < 0) continue;
         uint32_t open = fsi_add32(&server->conns_open, 1);
-        fsi_conn *conn;
         if (open >= server->desc.conns_max) {
             fsi_loop_turn_away(loop, fd, tcp || open >= server->desc.conns_max + FSI_SPARE_CONNS);
         } else if (server->desc.model && !tcp) {
             if (!fsi_model_place(loop, fd)) fsi_loop_drop(loop, fd);
-        } else if ((conn = fsi_loop_adopt(loop, fd)) != NULL) {
-            if (tcp) fsi_tcp_begin(conn, tcp, loop->index);
-            loop->raw_conns += tcp != NULL;
-        } else {
-            fsi_loop_drop(loop, fd);
+        } else if (!FSI_IO_ONE_ACCEPTOR || !fsi_loop_give_away(loop, fd, tcp)) {
+            fsi_loop_welcome(loop, fd, tcp);
         }
     }
     return n;
@@ -5895,6 +6114,9 @@ FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
         case FSI_MSG_TCP_SEND: fsi_tcp_take(loop, (fsi_out *)msg.ptr, msg.number); break;
         case FSI_MSG_TCP_DO: fsi_tcp_do_posted((fsi_conn *)msg.ptr, msg.number, (fsi_tcp_op)msg.op); break;
         case FSI_MSG_SOCKET:
+            fsi_count64(&loop->arrived, 1);
+            fsi_loop_welcome(loop, (int)msg.number, (const fsi_tcp *)msg.ptr);
+            break;
         case FSI_MSG_NONE: break;
         }
     }
@@ -5976,11 +6198,11 @@ FSI_PRIVATE void fsi_server_wake_all(fsv_server *server)
 FSI_PRIVATE void fsi_server_close_address(fsv_server *server, uint32_t index)
 {
     fsi_address *address = &server->addresses[index];
-    if (address->unlink) (void)unlink(address->text + 5);
+    if (address->unlink) fsi_unix_remove(address->text + 5);
     address->unlink = false;
     for (uint32_t k = 0; k < server->loop_count; k++) {
         fsi_chan *chan = &server->loops[k].listeners[index].chan;
-        if (chan->fd >= 0 && (k == 0 || !address->shared)) close(chan->fd);
+        if (k == 0 || !address->shared) fsi_io_close(chan, false);
         chan->fd = -1;
     }
 }
@@ -6231,9 +6453,8 @@ static void fsi_balance_answered(fsi_conn *conn)
         return;
     }
     if (!look) return;
-    int cpu = -1;
-    socklen_t size = sizeof cpu;
-    if (getsockopt(conn->chan.fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &size) != 0 || cpu < 0) return;
+    int cpu = fsi_sock_cpu(conn->chan.fd);
+    if (cpu < 0) return;
     uint32_t to = fsi_balance_loop_of(server, cpu);
     if (to == server->loop_count || to == loop->index) return;
     if (conn->balanced && fsi_balance_load(&server->loops[to], loop->now_us) > FSI_IDLES) return;
@@ -6261,7 +6482,7 @@ static void fsi_balance_moves(fsi_loop *loop)
         fsi_timer_remove(&conn->timer);
         conn->loop = NULL;
         loop->conns--;
-        fsi_loop_send(to, FSI_MSG_CONN, conn); // from here on it is the other loop's
+        fsi_loop_send(to, FSI_MSG_CONN, conn, 0); // from here on it is the other loop's
     }
 }
 
@@ -6532,10 +6753,10 @@ FSI_PRIVATE void fsi_job_tell(fsi_job *job)
     if (job->begun && !job->reclaimed) {
         if (!job->first && !over) return;
         job->told = true;
-        fsi_loop_send(job->loop, FSI_MSG_STREAM, job);
+        fsi_loop_send(job->loop, FSI_MSG_STREAM, job, 0);
     } else if (over) {
         job->told = true;
-        fsi_loop_send(job->loop, FSI_MSG_JOB, job);
+        fsi_loop_send(job->loop, FSI_MSG_JOB, job, 0);
     }
 }
 
@@ -6546,7 +6767,7 @@ FSI_PRIVATE void fsi_worker_run(fsi_worker *worker, fsi_job *job)
     uint64_t began = fsi_clock_ns() / 1000, ended;
     if (fsi_load32(&job->cancelled)) {
         request->route = NULL; // its handler is not called, so neither is on_close
-        fsi_loop_send(job->loop, FSI_MSG_JOB, job);
+        fsi_loop_send(job->loop, FSI_MSG_JOB, job, 0);
         return;
     }
     request->route->handler(request, request->route->user);
@@ -6558,7 +6779,7 @@ FSI_PRIVATE void fsi_worker_run(fsi_worker *worker, fsi_job *job)
     now = (late * 7 + now) / 8;
     if (now != late) fsi_store32(&worker->lane->run_us, (uint32_t)now); // others write it too: a guess is enough
     if (!request->deferred) {
-        fsi_loop_send(job->loop, FSI_MSG_JOB, job); // from here on it is the loop's
+        fsi_loop_send(job->loop, FSI_MSG_JOB, job, 0); // from here on it is the loop's
         return;
     }
     fsi_lock_take(&server->token_lock);
@@ -6731,7 +6952,7 @@ FSI_PRIVATE fsv_result fsi_pool_start(fsv_server *server)
             pool->started++;
             continue;
         }
-        fsi_log(server, 0, "thread_failed", errno, "no thread for worker %u of %u", i, pool->worker_count);
+        fsi_log(server, 0, "thread_failed", fsi_os_error(), "no thread for worker %u of %u", i, pool->worker_count);
         result = FSV_ERR_SYSTEM;
     }
     if (result == FSV_OK) {
@@ -6812,7 +7033,7 @@ FSI_PRIVATE bool fsi_crew_serve(fsv_server *server, int fd)
     (void)snprintf(name, sizeof name, "fsv-conn-%u", record->loop.index % 10000);
     record->started = fsi_thread_start(&record->thread, fsi_crew_main, record, name);
     if (record->started) return true;
-    fsi_log(server, 0, "thread_failed", errno, "no thread for a connection");
+    fsi_log(server, 0, "thread_failed", fsi_os_error(), "no thread for a connection");
     record->next = server->crew.free;
     server->crew.free = record;
     return false;
@@ -6862,7 +7083,7 @@ static bool fsi_model_has_room(fsi_loop *loop, const fsi_chan *listener)
         if (server->desc.model == FSV_MODEL_SYNC && loop->conns == loop->raw_conns) return true;
         if (server->desc.model == FSV_MODEL_THREAD && fsi_crew_has_room(server)) return true;
         if (server->desc.model == FSV_MODEL_POOL_CONN && fsi_queue_count(queue) <= queue->mask) return true;
-        if (look || (listener && !fsi_sock_readable(listener->fd))) return false;
+        if (look || (listener && !fsi_io_waiting(listener))) return false;
         fsi_store32(&server->crowded, 1);
         if (queue) fsi_pool_be_hungry(loop);
         fsi_fence(); // and look again: room may have come before it was said
@@ -7291,19 +7512,17 @@ FSI_PRIVATE fsv_result fsi_desc_check(const fsv_server *server)
 // conns_max cannot exceed what the descriptor limit leaves.
 FSI_PRIVATE void fsi_server_clamp_conns(fsv_server *server)
 {
-    struct rlimit limit;
-    uint64_t reserve = 32 + FSI_SPARE_CONNS, room;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
-    uint64_t threads =
-        limit.rlim_cur > 256 ? (limit.rlim_cur - 128) / 4 : 32; // each has two of its own, and a connection
+    uint64_t reserve = 32 + FSI_SPARE_CONNS, room, limit = fsi_sock_limit();
+    if (limit == UINT64_MAX) return;
+    uint64_t threads = limit > 256 ? (limit - 128) / 4 : 32; // each has two of its own, and a connection
     if (server->desc.model == FSV_MODEL_THREAD && server->desc.threads_max > threads)
         server->desc.threads_max = (uint32_t)threads;
     reserve += (uint64_t)fsv_server_loops(server) * (server->desc.model ? 3 : 8);
-    room = limit.rlim_cur > reserve + 1 ? limit.rlim_cur - reserve : 1;
+    room = limit > reserve + 1 ? limit - reserve : 1;
     if (server->desc.conns_max <= room) return;
     fsi_log(server, server->conns_asked ? 1 : 2, "conns_clamped", 0,
             "conns_max is %u instead of %u: the descriptor limit is %llu", (uint32_t)room, server->desc.conns_max,
-            (unsigned long long)limit.rlim_cur);
+            (unsigned long long)limit);
     server->desc.conns_max = (uint32_t)room;
 }
 
@@ -7343,13 +7562,14 @@ FSI_PRIVATE void fsi_server_release(fsv_server *server)
     fsi_signal_free(&server->token_room);
     fsi_lock_free(&server->token_lock);
     fsi_release(server, server->threads, sizeof(fsi_thread) * server->loop_count);
-    fsi_release(server, server->cpus, sizeof(fsi_cpu) * CPU_SETSIZE);
+    fsi_release(server, server->cpus, sizeof(fsi_cpu) * FSI_CPUS_MAX);
     fsi_node_free(server, server->root);
     for (fsi_tcp *tcp = server->tcps, *next; tcp; tcp = next) {
         next = tcp->next;
         fsi_release(server, tcp, tcp->bytes);
     }
-    if (server->lock_made) (void)pthread_mutex_destroy(&server->lock);
+    fsi_lock_free(&server->lock);
+    if (server->has_sockets) fsi_sock_end();
     fsv_server_desc desc = server->desc; // the allocator outlives its struct
     if (desc.release)
         desc.release(server, sizeof *server, desc.alloc_user);
@@ -7373,16 +7593,17 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     if (!server->loops) return FSV_ERR_MEMORY;
     for (uint32_t i = 0; i < server->loop_count; i++) server->loops[i].io.fd = server->loops[i].io.wake.fd = -1;
     server->threads = (fsi_thread *)fsi_alloc_zero(server, sizeof(fsi_thread) * server->loop_count);
-    server->cpus = (fsi_cpu *)fsi_alloc_zero(server, sizeof(fsi_cpu) * CPU_SETSIZE);
+    server->cpus = (fsi_cpu *)fsi_alloc_zero(server, sizeof(fsi_cpu) * FSI_CPUS_MAX);
     server->slabs = (void **)fsi_alloc_zero(server, sizeof(void *) * server->slab_max);
     server->token_slab_max = (desc->tokens_max + FSI_SLAB_TOKENS - 1) / FSI_SLAB_TOKENS;
     server->token_slabs = (fsi_token **)fsi_alloc_zero(server, sizeof(void *) * server->token_slab_max);
     server->root = fsi_node_new(server, "", 0);
     if (!server->threads || !server->cpus || !server->slabs || !server->token_slabs || !server->root)
         return FSV_ERR_MEMORY;
-    if (pthread_mutex_init(&server->lock, NULL) != 0) return FSV_ERR_SYSTEM;
-    server->lock_made = true;
-    if (!fsi_lock_init(&server->token_lock) || !fsi_signal_init(&server->token_room)) return FSV_ERR_SYSTEM;
+    server->has_sockets = fsi_sock_begin();
+    if (!server->has_sockets) return FSV_ERR_SYSTEM;
+    if (!fsi_lock_init(&server->lock) || !fsi_lock_init(&server->token_lock) || !fsi_signal_init(&server->token_room))
+        return FSV_ERR_SYSTEM;
     if (desc->model == FSV_MODEL_THREAD) {
         server->crew.all = (fsi_server_thread **)fsi_alloc_zero(server, sizeof(void *) * desc->threads_max);
         if (!server->crew.all) return FSV_ERR_MEMORY;
@@ -7395,7 +7616,7 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     }
     for (uint32_t i = 0; i < server->loop_count; i++) {
         if (fsi_io_init(&server->loops[i].io, &server->loops[i])) continue;
-        fsi_log(server, 0, "io_init", errno, "no event queue for loop %u", i);
+        fsi_log(server, 0, "io_init", fsi_os_error(), "no event queue for loop %u", i);
         return FSV_ERR_SYSTEM;
     }
     server->fallback.handler = desc->handler;
@@ -7406,44 +7627,6 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     return FSV_OK;
 }
 
-#if FSI_LOCALITY
-// Lets the kernel give a connection to the listener of the loop on whose CPU its first packet arrived. Sockets of the
-// group are numbered in the order in which they began to listen, which is the loops'. Where it is not allowed the
-// kernel spreads by hash.
-FSI_PRIVATE void fsi_server_steer(fsv_server *server, int fd)
-{
-    struct sock_filter code[2 * 256 + 3];
-    struct sock_fprog program;
-    uint16_t n = 0;
-    uint32_t cpus = server->cpu_count < 256 ? server->cpu_count : 256;
-    bool plain = server->loop_count == cpus;
-    for (uint32_t i = 0; i < cpus; i++) plain = plain && server->cpus[i].number == (int)i;
-    memset(code, 0, sizeof code);
-    code[n].code = BPF_LD | BPF_W | BPF_ABS;
-    code[n++].k = (uint32_t)(SKF_AD_OFF + SKF_AD_CPU);
-    for (uint32_t i = 0; !plain && i < cpus; i++) { // CPU numbers with gaps, or fewer loops than CPUs
-        code[n].code = BPF_JMP | BPF_JEQ | BPF_K;
-        code[n].jf = 1;
-        code[n++].k = (uint32_t)server->cpus[i].number;
-        code[n].code = BPF_RET | BPF_K;
-        code[n++].k = i % server->loop_count;
-    }
-    code[n].code = BPF_ALU | BPF_MOD | BPF_K; // a CPU that was not there before
-    code[n++].k = server->loop_count;
-    code[n++].code = BPF_RET | BPF_A;
-    program.len = n;
-    program.filter = code;
-    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) != 0)
-        fsi_log(server, 2, "steering_off", errno, "connections are spread over the loops by hash");
-}
-#else
-FSI_PRIVATE void fsi_server_steer(fsv_server *server, int fd)
-{
-    (void)server;
-    (void)fd;
-}
-#endif
-
 // Opens one address for every loop. want: port 0 is filled in by the system. Returns FSV_OK or an error; nothing
 // stays open then.
 FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *want, const char *path, bool v6_only,
@@ -7451,31 +7634,32 @@ FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *wa
 {
     uint32_t index = server->address_count, opened = 0;
     fsi_address *address = &server->addresses[index];
-    errno = 0;
+    fsi_os_error_set(0);
     if (index == FSI_ADDRESSES_MAX) return FSV_ERR_LIMIT;
     memset(address, 0, sizeof *address);
     address->shared = path != NULL;
     for (uint32_t k = 0; k < server->loop_count; k++) {
         fsi_listener *listener = &server->loops[k].listeners[index];
-        fsi_share share = with_others               ? FSI_SHARE_ALL
-                          : server->loop_count == 1 ? FSI_SHARE_NONE
-                          : k                       ? FSI_SHARE_MEMBER
-                                                    : FSI_SHARE_FIRST;
+        fsi_share share = with_others                                      ? FSI_SHARE_ALL
+                          : FSI_IO_ONE_ACCEPTOR || server->loop_count == 1 ? FSI_SHARE_NONE
+                          : k                                              ? FSI_SHARE_MEMBER
+                                                                           : FSI_SHARE_FIRST;
+        if (FSI_IO_ONE_ACCEPTOR && k) break;
         if (address->shared && k) {
             listener->chan.fd = server->loops[0].listeners[index].chan.fd;
             continue;
         }
         int fd = fsi_sock_listen(want, address->shared ? FSI_SHARE_NONE : share, v6_only, server->desc.backlog);
-        if (fd == -ENOPROTOOPT && k == 0 && !with_others) { // no SO_REUSEPORT here: one socket for all
+        if (fd < 0 && k == 0 && !with_others && fsi_sock_result(-fd) == FSV_ERR_UNSUPPORTED) { // one socket for all
             address->shared = true;
             fd = fsi_sock_listen(want, FSI_SHARE_NONE, v6_only, server->desc.backlog);
         }
         if (fd < 0) {
             while (opened-- > 0) {
-                close(server->loops[opened].listeners[index].chan.fd);
+                fsi_sock_close(server->loops[opened].listeners[index].chan.fd);
                 server->loops[opened].listeners[index].chan.fd = -1;
             }
-            errno = -fd;
+            fsi_os_error_set(-fd);
             return fsi_sock_result(-fd);
         }
         listener->chan.fd = fd;
@@ -7489,8 +7673,9 @@ FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *wa
         (void)fsi_sockaddr_text(want, address->text, sizeof address->text);
         address->port = fsi_sockaddr_port(want);
     }
-    if (server->desc.pin && server->loop_count > 1 && !address->shared)
-        fsi_server_steer(server, server->loops[0].listeners[index].chan.fd);
+    if (server->desc.pin && server->loop_count > 1 && !address->shared &&
+        !fsi_sock_steer(server->loops[0].listeners[index].chan.fd, server->cpus, server->cpu_count, server->loop_count))
+        fsi_log(server, 2, "steering_off", fsi_os_error(), "connections are spread over the loops by hash");
     fsi_store32(&server->address_count, index + 1);
     return FSV_OK;
 }
@@ -7523,7 +7708,7 @@ FSI_PRIVATE fsv_result fsi_server_listen_unix(fsv_server *server, const char *pa
 {
     fsi_sockaddr at;
     if (!fsi_sockaddr_unix(&at, path)) return FSV_ERR_ADDRESS;
-    if (path[0] != '@' && fsi_unix_is_stale(&at, path)) (void)unlink(path);
+    if (path[0] != '@') fsi_unix_clear(&at, path);
     return fsi_server_listen_at(server, &at, path, false, false);
 }
 #else
@@ -7538,6 +7723,7 @@ FSI_PRIVATE fsv_result fsi_server_listen_unix(fsv_server *server, const char *pa
 FSI_PRIVATE fsv_result fsi_server_listen_text(fsv_server *server, const char *text, bool with_others)
 {
     fsi_sockaddr at;
+    struct in6_addr any;
     uint32_t port;
     fsv_result result;
     if (strncmp(text, "localhost:", 10) == 0) {
@@ -7547,7 +7733,8 @@ FSI_PRIVATE fsv_result fsi_server_listen_text(fsv_server *server, const char *te
     if (strncmp(text, "unix:", 5) == 0) return fsi_server_listen_unix(server, text + 5);
     if (!fsi_sockaddr_parse(text, &at, &port)) return FSV_ERR_ADDRESS;
     if (at.len) return fsi_server_listen_at(server, &at, NULL, true, with_others);
-    fsi_sockaddr_v6(&at, &in6addr_any, port); // every address: dual stack, or IPv4 alone
+    memset(&any, 0, sizeof any);
+    fsi_sockaddr_v6(&at, &any, port); // every address: dual stack, or IPv4 alone
     result = fsi_server_listen_at(server, &at, NULL, false, with_others);
     if (result == FSV_OK || result == FSV_ERR_IN_USE || result == FSV_ERR_PERMISSION || result == FSV_ERR_MEMORY)
         return result;
@@ -7561,7 +7748,8 @@ FSI_PRIVATE void fsi_loop_main(void *arg)
     fsi_loop *loop = (fsi_loop *)arg;
     fsi_store64(&loop->thread, fsi_thread_self());
     if (loop->cpu >= 0 && !fsi_affinity_pin(loop->cpu))
-        fsi_log(loop->server, 1, "pin_failed", errno, "loop %u is not pinned to CPU %d", loop->index, loop->cpu);
+        fsi_log(loop->server, 1, "pin_failed", fsi_os_error(), "loop %u is not pinned to CPU %d", loop->index,
+                loop->cpu);
     fsi_loop_clock(loop);
     fsi_loop_listen(loop);
     while (fsi_loop_turn(loop, UINT64_MAX)) continue;
@@ -7597,7 +7785,7 @@ FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
             server->thread_count++;
             continue;
         }
-        fsi_log(server, 0, "thread_failed", errno, "no thread for loop %u", i);
+        fsi_log(server, 0, "thread_failed", fsi_os_error(), "no thread for loop %u", i);
         // The missing loops count as drained, and this thread stands in for them, so that those that run can end.
         fsi_add32(&server->loops_drained, server->loop_count - server->thread_count);
         fsi_store32(&server->listeners_closed, 1);
@@ -7700,7 +7888,7 @@ FSI_PRIVATE fsv_result fsi_server_listen_checked(fsv_server *server, const char 
     if (fsi_load32(&server->life) != FSI_LIFE_NEW) return FSV_ERR_STATE;
     fsv_result result = fsi_server_listen_text(server, address, with_others);
     if (result != FSV_OK)
-        fsi_log(server, 0, "listen", result == FSV_ERR_ADDRESS ? 0 : errno, "cannot listen on %s: %s", address,
+        fsi_log(server, 0, "listen", result == FSV_ERR_ADDRESS ? 0 : fsi_os_error(), "cannot listen on %s: %s", address,
                 fsv_result_text(result));
     return result;
 }
@@ -7811,7 +7999,8 @@ FSV_API fsv_result fsv_server_poll(fsv_server *server, uint32_t timeout_ms)
 
 FSV_API int64_t fsv_server_descriptor(const fsv_server *server)
 {
-    return server ? (int64_t)server->loops[0].io.fd : (int64_t)FSV_ERR_ARGUMENT;
+    if (!server) return FSV_ERR_ARGUMENT;
+    return server->loops[0].io.fd >= 0 ? (int64_t)server->loops[0].io.fd : (int64_t)FSV_ERR_UNSUPPORTED;
 }
 
 FSV_API uint32_t fsv_server_poll_wait_ms(const fsv_server *server)

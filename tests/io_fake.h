@@ -10,6 +10,7 @@
 // noted and its bytes are read later, and a closed socket is told of later. Time is fake.now_ns and moves when the test
 // says so, or when a wait has nothing to report. What the core does against the rules of >>io goes to fake.error.
 #define FSI_IO_CAN_MOVE 1
+#define FSI_IO_ONE_ACCEPTOR 0
 
 #define FAKE_FD 1000000 // descriptors from here on are ours: close() on one that slips through harms nobody
 #define FAKE_SOCKS 4096
@@ -159,35 +160,30 @@ static bool fake_busy(const fsi_io *io)
 
 // ---- the system's side, for the code of the header that follows
 
-static int fake_close_fd(int fd)
+static void fake_close_fd(int fd)
 {
     fake_sock *sock = fake_of(fd);
-    if (!sock) return (close)(fd);
+    if (!sock) {
+        (fsi_sock_close)(fd);
+        return;
+    }
     if (sock->closed) fake_fault("closed twice", sock);
     sock->closed = true;
     sock->chan = NULL;
-    return 0;
 }
 
-static int fake_wall(clockid_t id, struct timespec *out)
-{
-    uint64_t passed = fake.now_ns - FAKE_START_NS;
-    (void)id;
-    out->tv_sec = (time_t)(FAKE_START_S + passed / 1000000000);
-    out->tv_nsec = (long)(passed % 1000000000);
-    return 0;
-}
-
-static int fake_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+static int fake_cpu(int fd)
 {
     const fake_sock *sock = fake_of(fd);
-    if (!sock || level != SOL_SOCKET || name != SO_INCOMING_CPU) return (getsockopt)(fd, level, name, value, size);
-    memcpy(value, &sock->cpu, sizeof sock->cpu);
-    return 0;
+    return sock ? sock->cpu : -1;
 }
-#define close(fd) fake_close_fd(fd)
-#define clock_gettime(id, out) fake_wall(id, out)
-#define getsockopt(fd, level, name, value, size) fake_getsockopt(fd, level, name, value, size)
+#define fsi_sock_close(fd) fake_close_fd(fd)
+#define fsi_sock_cpu(fd) fake_cpu(fd)
+
+FSI_PRIVATE uint64_t fsi_wall_ns(void)
+{
+    return (uint64_t)FAKE_START_S * 1000000000 + (fake.now_ns - FAKE_START_NS);
+}
 
 FSI_PRIVATE uint64_t fsi_clock_ns(void)
 {
@@ -343,6 +339,12 @@ FSI_PRIVATE void fsi_io_unlisten(fsi_chan *chan)
         sock->registered = false;
 }
 
+FSI_PRIVATE bool fsi_io_waiting(const fsi_chan *chan)
+{
+    const fake_sock *sock = fake_of(chan->fd);
+    return sock && sock->backlog_at < sock->backlog_len;
+}
+
 FSI_PRIVATE int fsi_io_accept(const fsi_chan *chan)
 {
     fake_sock *sock = fake_of(chan->fd);
@@ -470,12 +472,12 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
 {
     fake_sock *sock = fake_of(chan->fd);
     if (chan->fd < 0) return;
-    (void)fake_close_fd(chan->fd);
+    fake_close_fd(chan->fd);
     chan->fd = -1;
     if (!sock) return;
     sock->was_reset = reset;
     sock->unstable = false;
-    if (chan->kind == FSI_CHAN_CLIENT) return;
+    if (chan->kind != FSI_CHAN_CONN) return;
     if (fake.later) {
         fake.closing[fake.closing_count] = chan;
         fake.closing_sock[fake.closing_count++] = sock;
@@ -499,7 +501,7 @@ FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *t
     chan->fd = fake_socket()->fd;
     if (fsi_io_open(io, chan)) return FSI_PENDING;
     *os_error = ECONNREFUSED;
-    (void)fake_close_fd(chan->fd);
+    fake_close_fd(chan->fd);
     chan->fd = -1;
     return FSI_FAILED;
 }

@@ -2054,7 +2054,7 @@ TEST(move_into_full_inbox)
     fake_sock *sock = join();
     sock->cpu = 1;
     for (int i = 0; i < 63; i++) say(sock, GET);
-    while (fsi_loop_reserve(&server->loops[1], false)) fsi_loop_send(&server->loops[1], FSI_MSG_NONE, NULL);
+    while (fsi_loop_reserve(&server->loops[1], false)) fsi_loop_send(&server->loops[1], FSI_MSG_NONE, NULL, 0);
     fake_send(sock, GET, strlen(GET));
     (void)fsi_loop_turn(loop, 0);
     CHECK(conn_of(sock) && conn_of(sock)->loop == loop);

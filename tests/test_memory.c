@@ -52,7 +52,7 @@ static void start(uint32_t slab_max)
     server.desc.alloc_user = &server;
     server.slabs = slab_table;
     server.slab_max = slab_max;
-    pthread_mutex_init(&server.lock, NULL);
+    (void)fsi_lock_init(&server.lock);
     loops[0].server = loops[1].server = &server;
 }
 
@@ -61,7 +61,7 @@ static void end(void)
     for (int i = 0; i < 2; i++) fsi_blocks_free(&loops[i]);
     for (uint32_t i = 0; i < server.slab_count; i++)
         fsi_release(&server, slab_table[i], sizeof(fsi_conn) * FSI_SLAB_CONNS);
-    pthread_mutex_destroy(&server.lock);
+    fsi_lock_free(&server.lock);
     CHECK_EQ(live_blocks, 0);
     CHECK_EQ(live_bytes, 0);
 }
