@@ -49,7 +49,7 @@ $(eval $(call flavour,build/tsan,build/tsan/fastserve,$(CC) $(C) $(CFLAGS) $(TSA
 $(eval $(call flavour,build/cxx,build/cxx/fastserve,$(CXX) -x c++ $(CPP) $(CXXFLAGS),$(CXX) $(CXXFLAGS) -pthread))
 
 # The model counts states, all in one thread: 4 s, but much longer unoptimised or under TSan, which it gives no work.
-build/test_queue_model.o: TESTFLAGS = -O1
+build/test_queue_model.o build/test_wake_model.o: TESTFLAGS = -O1
 build/queue_bench.o: TESTFLAGS = -O2
 TSAN_TESTS := $(filter-out test_queue_model,$(TESTS))
 
