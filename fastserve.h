@@ -6055,6 +6055,18 @@ FSI_PRIVATE void fsi_loop_run_list(fsi_loop *loop)
     }
 }
 
+// Fresh connections that were accepted as the server began to stop get this long for their first request.
+#define FSI_DRAIN_FRESH_MS 500
+
+// A connection has come to a loop that has begun to stop: others have given it away before they knew. Its time is that of
+// fresh ones, and none when the drain is over; without this nothing would end it before its timeout.
+FSI_PRIVATE void fsi_loop_late(fsi_loop *loop)
+{
+    if (!loop->stopping) return;
+    loop->fresh_due_ms = loop->now_ms + FSI_DRAIN_FRESH_MS;
+    if (loop->drain_due_ms == UINT64_MAX) loop->drain_due_ms = loop->now_ms;
+}
+
 // Takes over a connection that another loop has given away.
 FSI_PRIVATE void fsi_loop_take(fsi_loop *loop, fsi_conn *conn)
 {
@@ -6069,6 +6081,7 @@ FSI_PRIVATE void fsi_loop_take(fsi_loop *loop, fsi_conn *conn)
         return;
     }
     fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.idle_timeout_ms);
+    fsi_loop_late(loop);
     fsi_conn_run(conn); // what came meanwhile
     if (loop->stopping && conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out) fsi_conn_close(conn, false);
 }
@@ -6115,6 +6128,7 @@ FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
         case FSI_MSG_TCP_DO: fsi_tcp_do_posted((fsi_conn *)msg.ptr, msg.number, (fsi_tcp_op)msg.op); break;
         case FSI_MSG_SOCKET:
             fsi_count64(&loop->arrived, 1);
+            fsi_loop_late(loop);
             fsi_loop_welcome(loop, (int)msg.number, (const fsi_tcp *)msg.ptr);
             break;
         case FSI_MSG_NONE: break;
@@ -6211,9 +6225,6 @@ FSI_PRIVATE void fsi_server_close_listeners(fsv_server *server)
 {
     for (uint32_t i = 0; i < server->address_count; i++) fsi_server_close_address(server, i);
 }
-
-// Fresh connections that were accepted as the server began to stop get this long for their first request.
-#define FSI_DRAIN_FRESH_MS 500
 
 // First look at a stop: accepts what waits, and the last loop to do so closes every listener; they close together,
 // since closing one member of a group alone resets its clients and renumbers the others.
@@ -6839,10 +6850,7 @@ FSI_PRIVATE void fsi_loop_serve(fsi_loop *loop, int fd)
     }
     fsi_fence();
     if (fsi_load32(&loop->server->stop)) fsi_store32(&loop->woken, 1); // who stops may not have seen this loop
-    if (loop->stopping) {
-        loop->fresh_due_ms = loop->now_ms + FSI_DRAIN_FRESH_MS;
-        if (loop->drain_due_ms == UINT64_MAX) loop->drain_due_ms = loop->now_ms; // it is over
-    }
+    fsi_loop_late(loop);
     while (loop->conns) (void)fsi_loop_turn(loop, UINT64_MAX);
 }
 
