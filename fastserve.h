@@ -982,7 +982,7 @@ typedef enum fsi_method {
     FSI_TRACE,
     FSI_PATCH,
     FSI_METHODS,          // of RFC 9110 and 5789
-    FSI_METHOD_OTHER = 31 // some other token; the router compares its text
+    FSI_METHOD_OTHER = 31 // some other name; the router compares its text
 } fsi_method;
 
 // A request head as offsets into the bytes that it was read from: move the bytes, keep the offsets.
@@ -1026,8 +1026,8 @@ typedef struct fsi_chunked {
 // ---- >>router's
 
 #define FSI_PARAMS_MAX 8
-#define FSI_TOKENS_MAX 20
-#define FSI_TOKEN_BYTES 33 // with its end
+#define FSI_OTHER_METHODS_MAX 20
+#define FSI_OTHER_METHOD_BYTES 33 // with its end
 
 typedef struct fsi_route {
     struct fsi_route *next; // of the same node
@@ -1036,7 +1036,7 @@ typedef struct fsi_route {
     fsv_handler on_room, on_close;
     void *user;
     uint64_t body_bytes_max;
-    uint8_t method; // fsi_method, FSI_METHODS + i for the server's i-th other token, or FSI_METHOD_ANY
+    uint8_t method; // fsi_method, FSI_METHODS + i for the server's i-th other method, or FSI_METHOD_ANY
     uint8_t param_count;
     bool blocking;                           // the handler runs on a worker
     const char *param_names[FSI_PARAMS_MAX]; // terminated, behind this struct
@@ -1461,8 +1461,8 @@ struct fsv_server {
     fsi_node *root;
     fsi_route fallback;    // desc.handler
     uint32_t methods_used; // bits of methods that some route has, for OPTIONS *
-    uint32_t token_count;
-    char tokens[FSI_TOKENS_MAX][FSI_TOKEN_BYTES]; // methods that are not RFC 9110's, by routes
+    uint32_t other_method_count;
+    char other_methods[FSI_OTHER_METHODS_MAX][FSI_OTHER_METHOD_BYTES]; // methods that are not RFC 9110's, by routes
     uint32_t address_count;
     fsi_address addresses[FSI_ADDRESSES_MAX];
     void **slabs; // table of FSI_SLAB_CONNS connections each; grows under lock, entries never move
@@ -3695,14 +3695,14 @@ FSI_PRIVATE const char *fsi_method_text(const fsv_server *server, uint32_t metho
 {
     static const char *const names[FSI_METHODS] = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
                                                    "CONNECT", "OPTIONS", "TRACE", "PATCH"};
-    return method < FSI_METHODS ? names[method] : server->tokens[method - FSI_METHODS];
+    return method < FSI_METHODS ? names[method] : server->other_methods[method - FSI_METHODS];
 }
 
 // Index of a method that is none of RFC 9110's, if a route has it; FSI_METHOD_OTHER if not.
 FSI_PRIVATE uint8_t fsi_method_token(const fsv_server *server, const char *text, size_t len)
 {
-    for (uint32_t i = 0; i < server->token_count; i++)
-        if (strlen(server->tokens[i]) == len && memcmp(server->tokens[i], text, len) == 0)
+    for (uint32_t i = 0; i < server->other_method_count; i++)
+        if (strlen(server->other_methods[i]) == len && memcmp(server->other_methods[i], text, len) == 0)
             return (uint8_t)(FSI_METHODS + i);
     return FSI_METHOD_OTHER;
 }
@@ -3712,7 +3712,7 @@ FSI_PRIVATE uint8_t fsi_method_token(const fsv_server *server, const char *text,
 FSI_PRIVATE size_t fsi_allow_text(const fsv_server *server, uint32_t methods, char *out)
 {
     char *at = out;
-    for (uint32_t i = 0; i < FSI_METHODS + server->token_count; i++) {
+    for (uint32_t i = 0; i < FSI_METHODS + server->other_method_count; i++) {
         if (!(methods >> i & 1)) continue;
         const char *name = fsi_method_text(server, i);
         if (at != out) at = FSI_PUT(at, ", ");
@@ -8081,14 +8081,14 @@ FSI_PRIVATE bool fsi_route_method(fsv_server *server, const char *text, uint8_t 
         *method = FSI_METHOD_ANY;
         return true;
     }
-    if (len == 0 || len >= FSI_TOKEN_BYTES || !fsi_field_is_clean(text, len, "", 0)) return false;
+    if (len == 0 || len >= FSI_OTHER_METHOD_BYTES || !fsi_field_is_clean(text, len, "", 0)) return false;
     *method = fsi_read_method(text, len);
     if (*method == FSI_METHOD_OTHER) *method = fsi_method_token(server, text, len);
     if (*method == FSI_CONNECT) return false;
     if (*method != FSI_METHOD_OTHER) return true;
-    if (server->token_count == FSI_TOKENS_MAX) return false;
-    memcpy(server->tokens[server->token_count], text, len + 1);
-    *method = (uint8_t)(FSI_METHODS + server->token_count++);
+    if (server->other_method_count == FSI_OTHER_METHODS_MAX) return false;
+    memcpy(server->other_methods[server->other_method_count], text, len + 1);
+    *method = (uint8_t)(FSI_METHODS + server->other_method_count++);
     return true;
 }
 
