@@ -71,7 +71,7 @@
 //              fsv_request_set_user, and free it in the route's on_close.
 //
 // ANSWERS      A handler calls one fsv_respond_* function. If it returns without (with on_body: if the body ends
-//              without), the client gets a 500.
+//              without), the client gets a 500, without what fsv_response_field has added.
 //              HEAD is answered through the GET route, without the body. OPTIONS, 404, 405 with Allow, 501 and
 //              every framing error are answered by the library.
 //
@@ -164,7 +164,7 @@ extern "C" {
     X(FSV_ERR_ARGUMENT, -1, "an argument or desc field is missing or out of range")                            \
     X(FSV_ERR_MEMORY, -2, "out of memory")                                                                     \
     X(FSV_ERR_SYSTEM, -3, "a system call failed; desc.log has the details")                                    \
-    X(FSV_ERR_ADDRESS, -4, "the address is malformed or not one of this machine's")                            \
+    X(FSV_ERR_ADDRESS, -4, "the address is malformed, or this machine cannot use it")                          \
     X(FSV_ERR_IN_USE, -5, "the address is in use")                                                             \
     X(FSV_ERR_PERMISSION, -6, "the system does not permit it")                                                 \
     X(FSV_ERR_STATE, -7, "the call does not fit the state of its object")                                      \
@@ -175,7 +175,8 @@ extern "C" {
     X(FSV_ERR_FULL, -12, "a queue is full; try again when it has drained")                                     \
     X(FSV_ERR_UNSUPPORTED, -13, "not supported on this system or left out of this build")                      \
     X(FSV_ERR_TIMEOUT, -14, "it took too long")                                                                \
-    X(FSV_ERR_REFUSED, -15, "nobody answers at that address")
+    X(FSV_ERR_REFUSED, -15, "nobody answers at that address")                                                  \
+    X(FSV_ERR_STOPPED, -16, "the server is stopping")
 
 typedef enum fsv_result {
 #define FSV_X(name, value, text) name = value,
@@ -421,9 +422,10 @@ FSV_API fsv_result fsv_server_pool_stats(const fsv_server *server, fsv_pool_stat
 // compared after percent-decoding, except that %2F stays as it was sent. Case matters, as does a slash at the end.
 // "." and ".." are not resolved.
 typedef struct fsv_route_desc {
-    const char *method;  // "GET" (also answers HEAD), another token, or "*": GET HEAD POST PUT DELETE PATCH (required)
-    const char *pattern; // "/", "/users/:id", "/files/*"; at most 8 parameters                      (required)
-    fsv_handler handler; // called when the request is complete - or, with on_body, when its head is (required)
+    const char *method;       // "GET" (also answers HEAD), any other (20 beside RFC 9110's), or "*": GET HEAD
+                              // POST PUT DELETE PATCH                                                    (required)
+    const char *pattern;      // "/", "/users/:id", "/files/*"; at most 8 parameters                      (required)
+    fsv_handler handler;      // when the request is complete - or, with on_body, when its head is        (required)
     fsv_body_handler on_body; // takes the body in pieces, then without a limit                           (default NULL)
     fsv_handler on_room;      // a streamed response has room again: write more, or end it                (default NULL)
     fsv_handler on_close;     // called once and last for a request whose handler was called, however it ended:
@@ -433,8 +435,8 @@ typedef struct fsv_route_desc {
     uint32_t blocking;        // 1: handler runs on a worker, not with on_body or on_room                 (default 0)
 } fsv_route_desc;
 
-// Before the server runs. The desc and its strings are copied. FSV_ERR_ARGUMENT (the log says what), FSV_ERR_STATE
-// (running, or the same method and pattern was added before), FSV_ERR_MEMORY.
+// Before the server runs. The desc and its strings are copied. FSV_ERR_ARGUMENT, FSV_ERR_STATE (running, or the
+// same method and pattern was added before), FSV_ERR_MEMORY. The log says what is wrong with a route.
 FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc *desc);
 
 // The common case: a handler that gets the whole request.
@@ -484,7 +486,7 @@ FSV_API void *fsv_request_user(const fsv_request *request);
 // NULL (no field); with a control byte it is FSV_ERR_FIELD, beyond 1024 bytes FSV_ERR_LIMIT. The library writes Date,
 // Content-Length or Transfer-Encoding, and Connection where it is needed.
 
-// Adds a field to the answer that follows. Refused with FSV_ERR_FIELD: a name that is no token, CR, LF, NUL or
+// Adds a field to the answer that follows. Refused with FSV_ERR_FIELD: a malformed name, CR, LF, NUL or
 // another control byte in the value, and Date, Content-Length, Transfer-Encoding, Connection, Keep-Alive, Trailer and
 // Upgrade, which are the library's. FSV_ERR_LIMIT, FSV_ERR_STATE, FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, const char *value);
@@ -527,11 +529,11 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 // A handler that cannot answer yet takes a token and returns. Whoever has the token answers, from any thread, once:
 // fsv_token_respond, _respond_owned, _end or _drop ends it, with FSV_OK or FSV_ERR_CLOSED; after any other result it is
 // still held. fsv_token_stream, _write and _wait never end it. Each token must be ended, also after the client has gone or
-// was told 504: until then the server cannot be freed. A token that has ended is harmless: FSV_ERR_CLOSED; {0} is
-// FSV_ERR_ARGUMENT. While a handler on a worker runs, the 504 waits for its end. In a stream defer_timeout_ms is the
-// longest pause between two pieces; then the connection is cut.
+// was told 504: until then the server cannot be freed. A token that has ended is harmless: FSV_ERR_CLOSED.
+// While a handler on a worker runs, the 504 waits for its end. In a stream defer_timeout_ms is the longest pause between two
+// pieces; then the connection is cut.
 
-// A value, to be copied at will. {0} is none. Not to be used after fsv_server_free.
+// A value, copy it freely, to any thread. {0} is none: FSV_ERR_ARGUMENT. Not to be used after fsv_server_free.
 typedef struct fsv_token {
     fsv_server *server;
     uint32_t slot, generation;
@@ -539,7 +541,8 @@ typedef struct fsv_token {
 
 // Takes the token of this request instead of answering it; in a handler, on a loop or on a worker, or in on_body when the body
 // has ended. From then on the handler may only look at the request, and its views still die when it returns. What it added by
-// fsv_response_field goes into the answer. FSV_ERR_STATE: answered or deferred already, or the body has not ended.
+// fsv_response_field goes into the answer, but not into the library's own 500 or 504. FSV_ERR_STATE: answered or deferred
+// already, or the body has not ended.
 // FSV_ERR_CLOSED: on a worker, the client has gone. FSV_ERR_FULL: desc.tokens_max or desc.inbox_max. FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token);
 
@@ -559,7 +562,8 @@ FSV_API fsv_result fsv_token_respond_owned(fsv_token token, uint32_t status, con
 FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char *content_type, uint64_t length);
 
 // Adds bytes, copied; all or nothing. FSV_ERR_FULL: desc.out_bytes_max bytes wait already for the loop (a client that reads
-// slowly). FSV_ERR_LIMIT: more than the stated length. FSV_ERR_CLOSED, FSV_ERR_STATE (no stream), FSV_ERR_MEMORY.
+// slowly). FSV_ERR_LIMIT: more than the stated length. FSV_ERR_CLOSED: also if the answer has no body (HEAD, 204, 304).
+// FSV_ERR_STATE (no stream), FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_token_write(fsv_token token, const void *data, size_t len);
 
 // Waits until fsv_token_write has room again, at most timeout_ms (UINT32_MAX: no limit). FSV_OK; FSV_ERR_FULL: time is up;
@@ -588,7 +592,8 @@ typedef void (*fsv_task_handler)(void *user);
 // worker or thread. Then handler is not called.
 FSV_API fsv_result fsv_loop_post(fsv_server *server, uint32_t loop, fsv_task_handler handler, void *user);
 
-// A timer of a loop: a value, copy it freely. {0} is none. Stale once it was stopped or has fired for the last time.
+// A timer of a loop: a value, copy it freely. {0} is none: FSV_ERR_ARGUMENT. Stale once it was stopped or has fired for the
+// last time.
 typedef struct fsv_timer {
     fsv_server *server;
     uint32_t loop, slot, generation;
@@ -614,8 +619,8 @@ FSV_API fsv_result fsv_timer_stop(fsv_timer timer);
 // Connections without HTTP, on the same loops. Their callbacks run on the loop that owns the connection, which stays
 // the same, must not block, and may call anything here. Unix-domain addresses work as well.
 
-// A connection: a value, copy it freely, to any thread. {0} is none. When on_closed has returned it is stale, and
-// every call with it gives FSV_ERR_CLOSED. Not to be used after fsv_server_free.
+// A connection: a value, copy it freely, to any thread. {0} is none: FSV_ERR_ARGUMENT. When on_closed has returned it is
+// stale, and every call with it gives FSV_ERR_CLOSED. Not to be used after fsv_server_free.
 typedef struct fsv_tcp {
     fsv_server *server;
     uint32_t slot, generation;
@@ -623,18 +628,19 @@ typedef struct fsv_tcp {
 
 typedef void (*fsv_tcp_handler)(fsv_tcp tcp, void *user);
 
-// Bytes have come; they are gone when the callback returns. Returns how many it took; the rest is kept, and offered
+// Bytes have come: len of them, 1 to 65536, those that were kept before come first, and where one piece ends says nothing of
+// how they were sent. They are gone when the callback returns. Returns how many it took; the rest is kept, and offered
 // again: if it took some, at once; if it took none, when more has come behind it, so that a message may wait for its
 // end here. If a send has said FSV_ERR_FULL the rest is offered again after on_drained, and nothing is read meanwhile.
 // So an echo is: return fsv_tcp_send(tcp, data, len) == FSV_OK ? len : 0;  At most 64 KiB are kept; who takes nothing of
-// them has to call fsv_tcp_resume. len 0: the peer has ended its direction, nothing follows, and what was not taken is
-// gone; ours stays open until fsv_tcp_shut or fsv_tcp_close.
+// them has to call fsv_tcp_resume. len 0, once, with data NULL: the peer has ended its direction, nothing follows, and what
+// was not taken is gone; ours stays open until fsv_tcp_shut or fsv_tcp_close.
 typedef size_t (*fsv_tcp_data_handler)(fsv_tcp tcp, const char *data, size_t len, void *user);
 
 // The connection has ended. why: FSV_OK: both directions, or by fsv_tcp_close, and all that was sent has left.
 // FSV_ERR_CLOSED: it was cut, by the peer, by fsv_tcp_abort or because memory ran out. FSV_ERR_TIMEOUT: idle, a peer
-// that takes nothing, or a connect that got no answer. FSV_ERR_REFUSED: a connect that nobody answered. FSV_ERR_STATE:
-// the server stops. After a connect also what the system says of it: FSV_ERR_ADDRESS, FSV_ERR_PERMISSION,
+// that takes nothing, or a connect that got no answer. FSV_ERR_REFUSED: a connect that nobody answered. FSV_ERR_STOPPED:
+// the server is stopping. After a connect also what the system says of it: FSV_ERR_ADDRESS, FSV_ERR_PERMISSION,
 // FSV_ERR_MEMORY, FSV_ERR_SYSTEM.
 typedef void (*fsv_tcp_closed_handler)(fsv_tcp tcp, fsv_result why, void *user);
 
@@ -655,14 +661,14 @@ typedef struct fsv_tcp_desc {
 } fsv_tcp_desc;
 // clang-format on
 
-// As fsv_server_listen, for raw connections: same forms of address, same errors. Beyond conns_max they are closed at
-// once, without a callback.
+// As fsv_server_listen, for raw connections: same forms of address, same errors, and the log has them too. Beyond conns_max
+// they are closed at once, without a callback.
 FSV_API fsv_result fsv_server_listen_tcp(fsv_server *server, const char *address, const fsv_tcp_desc *desc);
 
 // Connects from a loop: on_open or on_closed follows on its thread. address: "1.2.3.4:80", "[::1]:80", "localhost:80"
 // (127.0.0.1) or "unix:/path"; names are not looked up, since that blocks. *tcp is good at once: what is sent before
 // on_open waits. Any thread, also before the server runs. These connections count in desc.conns_max. FSV_ERR_ARGUMENT,
-// FSV_ERR_ADDRESS, FSV_ERR_LIMIT (conns_max), FSV_ERR_FULL (the loop's inbox), FSV_ERR_CLOSED (stopping or stopped),
+// FSV_ERR_ADDRESS, FSV_ERR_LIMIT (conns_max), FSV_ERR_FULL (the loop's inbox), FSV_ERR_STOPPED (or it has ended),
 // FSV_ERR_MEMORY, FSV_ERR_UNSUPPORTED (FSV_NO_CLIENT).
 FSV_API fsv_result fsv_tcp_connect(fsv_server *server, uint32_t loop, const char *address, const fsv_tcp_desc *desc,
                                    fsv_tcp *tcp);
@@ -676,7 +682,8 @@ FSV_API fsv_result fsv_tcp_send(fsv_tcp tcp, const void *data, size_t len);
 
 // The same, not copied: the memory must stay until release is called, which happens exactly once, also when this
 // fails: before it returns, on the loop's thread, or in fsv_server_free. release may be NULL for memory that outlives the
-// server, and must not call the library.
+// server, and must not call the library. One block for many connections: a counter set to their number, this for each of
+// them, and a release that counts down, atomically since it comes on several threads, and frees the block at zero.
 FSV_API fsv_result fsv_tcp_send_owned(fsv_tcp tcp, const void *data, size_t len, fsv_release_handler release,
                                       void *release_user);
 
@@ -921,6 +928,7 @@ typedef struct fsi_queue {
 
 // ---- >>time's
 
+// The time of a connection: an entry in its loop's wheel. (A public fsv_timer is a fsi_task, in the loop's heap.)
 typedef struct fsi_timer {
     struct fsi_timer *next, *prev; // NULL: not in a wheel
     uint64_t due_ms;               // may be moved later at will; the wheel looks again when it gets there
@@ -982,7 +990,7 @@ typedef enum fsi_method {
     FSI_TRACE,
     FSI_PATCH,
     FSI_METHODS,          // of RFC 9110 and 5789
-    FSI_METHOD_OTHER = 31 // some other token; the router compares its text
+    FSI_METHOD_OTHER = 31 // some other name; the router compares its text
 } fsi_method;
 
 // A request head as offsets into the bytes that it was read from: move the bytes, keep the offsets.
@@ -1026,8 +1034,8 @@ typedef struct fsi_chunked {
 // ---- >>router's
 
 #define FSI_PARAMS_MAX 8
-#define FSI_TOKENS_MAX 20
-#define FSI_TOKEN_BYTES 33 // with its end
+#define FSI_OTHER_METHODS_MAX 20
+#define FSI_OTHER_METHOD_BYTES 33 // with its end
 
 typedef struct fsi_route {
     struct fsi_route *next; // of the same node
@@ -1036,7 +1044,7 @@ typedef struct fsi_route {
     fsv_handler on_room, on_close;
     void *user;
     uint64_t body_bytes_max;
-    uint8_t method; // fsi_method, FSI_METHODS + i for the server's i-th other token, or FSI_METHOD_ANY
+    uint8_t method; // fsi_method, FSI_METHODS + i for the server's i-th other method, or FSI_METHOD_ANY
     uint8_t param_count;
     bool blocking;                           // the handler runs on a worker
     const char *param_names[FSI_PARAMS_MAX]; // terminated, behind this struct
@@ -1085,7 +1093,8 @@ typedef struct fsi_tcp_side {
 
 // ---- >>task's
 
-// A public timer. Slots stay where they are found by number; the table grows.
+// What a public fsv_timer names: an entry of the loop's table, and of its heap while it runs. (fsi_timer is something else,
+// the time of a connection.) Slots stay where they are found by number; the table grows.
 typedef struct fsi_task {
     uint64_t due_ms, every_ms;
     fsv_timer_handler handler;
@@ -1120,6 +1129,7 @@ typedef struct fsi_reply {
     void *release_user;
 } fsi_reply;
 
+// Bytes that were copied for an answer which is away from its loop.
 typedef struct fsi_chunk {
     struct fsi_chunk *next;
     size_t len; // of the bytes that follow this struct
@@ -1153,6 +1163,7 @@ typedef struct fsi_job {
     bool reclaimed;    // by the loop
     bool cut;          // the holder's stream is not whole
     bool begun;        // the answer is streamed
+    bool bare;         // it has no body: HEAD, 204, 304
     fsi_chunk *first, **last;
     size_t queued;                // bytes in them
     uint64_t length, length_left; // stated, or FSV_LENGTH_UNKNOWN; of it, by what the holder has written
@@ -1461,8 +1472,8 @@ struct fsv_server {
     fsi_node *root;
     fsi_route fallback;    // desc.handler
     uint32_t methods_used; // bits of methods that some route has, for OPTIONS *
-    uint32_t token_count;
-    char tokens[FSI_TOKENS_MAX][FSI_TOKEN_BYTES]; // methods that are not RFC 9110's, by routes
+    uint32_t other_method_count;
+    char other_methods[FSI_OTHER_METHODS_MAX][FSI_OTHER_METHOD_BYTES]; // methods that are not RFC 9110's, by routes
     uint32_t address_count;
     fsi_address addresses[FSI_ADDRESSES_MAX];
     void **slabs; // table of FSI_SLAB_CONNS connections each; grows under lock, entries never move
@@ -1976,6 +1987,16 @@ FSI_PRIVATE void fsi_queue_free(fsi_queue *queue, const fsv_server *server)
 {
     if (queue->cells) fsi_release(server, queue->cells, sizeof(fsi_cell) * (size_t)(queue->mask + 1));
     queue->cells = NULL;
+}
+
+FSI_INLINE fsi_msg fsi_msg_of(fsi_msg_kind kind, uint32_t number, void *ptr)
+{
+    fsi_msg msg;
+    memset(&msg, 0, sizeof msg);
+    msg.kind = (uint32_t)kind;
+    msg.number = number;
+    msg.ptr = ptr;
+    return msg;
 }
 
 // Any thread. False: full.
@@ -3695,14 +3716,14 @@ FSI_PRIVATE const char *fsi_method_text(const fsv_server *server, uint32_t metho
 {
     static const char *const names[FSI_METHODS] = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
                                                    "CONNECT", "OPTIONS", "TRACE", "PATCH"};
-    return method < FSI_METHODS ? names[method] : server->tokens[method - FSI_METHODS];
+    return method < FSI_METHODS ? names[method] : server->other_methods[method - FSI_METHODS];
 }
 
 // Index of a method that is none of RFC 9110's, if a route has it; FSI_METHOD_OTHER if not.
-FSI_PRIVATE uint8_t fsi_method_token(const fsv_server *server, const char *text, size_t len)
+FSI_PRIVATE uint8_t fsi_method_other(const fsv_server *server, const char *text, size_t len)
 {
-    for (uint32_t i = 0; i < server->token_count; i++)
-        if (strlen(server->tokens[i]) == len && memcmp(server->tokens[i], text, len) == 0)
+    for (uint32_t i = 0; i < server->other_method_count; i++)
+        if (strlen(server->other_methods[i]) == len && memcmp(server->other_methods[i], text, len) == 0)
             return (uint8_t)(FSI_METHODS + i);
     return FSI_METHOD_OTHER;
 }
@@ -3712,7 +3733,7 @@ FSI_PRIVATE uint8_t fsi_method_token(const fsv_server *server, const char *text,
 FSI_PRIVATE size_t fsi_allow_text(const fsv_server *server, uint32_t methods, char *out)
 {
     char *at = out;
-    for (uint32_t i = 0; i < FSI_METHODS + server->token_count; i++) {
+    for (uint32_t i = 0; i < FSI_METHODS + server->other_method_count; i++) {
         if (!(methods >> i & 1)) continue;
         const char *name = fsi_method_text(server, i);
         if (at != out) at = FSI_PUT(at, ", ");
@@ -4090,6 +4111,22 @@ FSI_COLD void fsi_tell_answer(fsi_loop *loop, const fsv_request *request, uint32
     loop->server->desc.on_answer(&answer, loop->server->desc.user);
 }
 
+// Any thread. NULL: out of memory.
+FSI_PRIVATE fsi_chunk *fsi_chunk_new(const fsv_server *server, const void *data, size_t len)
+{
+    fsi_chunk *chunk = (fsi_chunk *)fsi_alloc(server, sizeof *chunk + len);
+    if (!chunk) return NULL;
+    chunk->next = NULL;
+    chunk->len = len;
+    memcpy(chunk + 1, data, len);
+    return chunk;
+}
+
+FSI_PRIVATE void fsi_chunk_free(const fsv_server *server, fsi_chunk *chunk)
+{
+    fsi_release(server, chunk, sizeof *chunk + chunk->len);
+}
+
 // Gives a job's memory back, and what it still holds.
 FSI_PRIVATE void fsi_job_free(fsi_loop *loop, fsi_job *job)
 {
@@ -4098,7 +4135,7 @@ FSI_PRIVATE void fsi_job_free(fsi_loop *loop, fsi_job *job)
     while (job->first) {
         fsi_chunk *chunk = job->first;
         job->first = chunk->next;
-        fsi_release(loop->server, chunk, sizeof *chunk + chunk->len);
+        fsi_chunk_free(loop->server, chunk);
     }
     fsi_block_put(loop, job, job->bytes);
 }
@@ -4347,8 +4384,7 @@ FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t sta
 // Of a body that fsi_job_reply or fsi_token_reply has copied.
 FSI_PRIVATE void fsi_release_chunk(void *memory, void *user)
 {
-    fsi_chunk *chunk = (fsi_chunk *)memory - 1;
-    fsi_release((const fsv_server *)user, chunk, sizeof *chunk + chunk->len);
+    fsi_chunk_free((const fsv_server *)user, (fsi_chunk *)memory - 1);
 }
 
 // Notes an answer away from the loop: the type and a small body in the job's own block. False: out of memory; then nothing was
@@ -4360,12 +4396,12 @@ FSI_PRIVATE bool fsi_job_reply(fsi_job *job, uint32_t status, const char *type, 
     char *room = (char *)(job + 1), *copy = room + type_len; // a block has room for the longest type
     FSI_STATIC_ASSERT(sizeof(fsi_job) + FSI_TYPE_BYTES_MAX + FSI_JOB_SMALL <= FSI_JOB_BYTES, "a job fits its block");
     if (!keep_ptr && len > job->bytes - sizeof *job - type_len) {
-        fsi_chunk *chunk = (fsi_chunk *)fsi_alloc(job->loop->server, sizeof *chunk + len);
+        fsi_chunk *chunk = fsi_chunk_new(job->loop->server, body, len);
         if (!chunk) return false;
-        chunk->len = len;
-        copy = (char *)(chunk + 1);
+        body = (const char *)(chunk + 1);
         release = fsi_release_chunk;
         user = job->loop->server;
+        keep_ptr = true;
     }
     if (type_len) memcpy(room, type, type_len);
     if (len && !keep_ptr) memcpy(copy, body, len);
@@ -4482,6 +4518,13 @@ FSI_COLD void fsi_answer_plain(fsv_request *request, uint32_t status)
     (void)fsi_answer(request, status, n ? "text/plain; charset=utf-8" : NULL, text, (size_t)n, false, NULL, NULL);
 }
 
+// For a handler that has not answered. What it added by fsv_response_field describes a body that did not come.
+FSI_COLD void fsi_answer_instead(fsv_request *request, uint32_t status)
+{
+    request->more_len = 0;
+    fsi_answer_plain(request, status);
+}
+
 // Answers what cannot be understood or is not wanted, and ends the connection. If an answer has begun, it is cut.
 FSI_COLD void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
 {
@@ -4527,19 +4570,26 @@ FSI_COLD void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
 
 // ---- steps of the state machine. Each returns true if it moved, false if it waits.
 
-// Gets more bytes behind in_len. True: some came. False: none now, or the connection has another state.
-FSI_PRIVATE bool fsi_conn_read(fsi_conn *conn)
+// Room behind in_len, after what is still wanted was moved to the front, if need be.
+FSI_INLINE size_t fsi_loop_in_room(fsi_loop *loop)
 {
-    fsi_loop *loop = conn->loop;
-    if (loop->in_at == loop->in_len) {
+    if (FSI_LIKELY(loop->in_at == loop->in_len)) {
         loop->in_at = loop->in_len = 0;
     } else if (loop->in_at && loop->in_len == loop->in_size) {
         memmove(loop->in, loop->in + loop->in_at, loop->in_len - loop->in_at);
         loop->in_len -= loop->in_at;
         loop->in_at = 0;
     }
-    if (loop->in_len == loop->in_size) return false; // a piece that nobody takes: wait until it has gone
-    int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, loop->in_size - loop->in_len);
+    return loop->in_size - loop->in_len;
+}
+
+// Gets more bytes behind in_len. True: some came. False: none now, or the connection has another state.
+FSI_PRIVATE bool fsi_conn_read(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    size_t room = fsi_loop_in_room(loop);
+    if (room == 0) return false; // a piece that nobody takes: wait until it has gone
+    int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, room);
     if (FSI_LIKELY(got > 0)) {
         loop->in_len += (size_t)got;
         loop->in_new = (size_t)got;
@@ -4588,7 +4638,7 @@ FSI_INLINE bool fsi_conn_route(fsi_conn *conn, fsv_request *request)
     fsi_match match;
     if (request->head.method == FSI_METHOD_OTHER)
         request->head.method =
-            fsi_method_token(server, request->base + request->head.skipped, request->head.method_len);
+            fsi_method_other(server, request->base + request->head.skipped, request->head.method_len);
     match.request = request;
     match.path = request->path;
     match.len = request->path_len;
@@ -4678,7 +4728,8 @@ FSI_INLINE void fsi_conn_call(fsi_conn *conn, fsv_request *request)
         return;
     }
     bool body_follows = route->on_body && (request->head.has_length || request->head.chunked);
-    if (FSI_UNLIKELY(request->resp == FSI_RESP_NONE) && !body_follows && !conn->broken) fsi_answer_plain(request, 500);
+    if (FSI_UNLIKELY(request->resp == FSI_RESP_NONE) && !body_follows && !conn->broken)
+        fsi_answer_instead(request, 500);
 }
 
 // Tells on_body that the body has ended.
@@ -4688,7 +4739,7 @@ FSI_PRIVATE void fsi_conn_body_end(fsi_conn *conn, fsv_request *request)
     if (request->deferred)
         fsi_conn_leave(conn);
     else if (request->resp == FSI_RESP_NONE && !conn->broken)
-        fsi_answer_plain(request, 500);
+        fsi_answer_instead(request, 500);
 }
 
 // Fills the request of the head that stands at in_at, and what the connection has to know of it.
@@ -5045,8 +5096,7 @@ FSI_PRIVATE void fsi_conn_come_home(fsi_conn *conn, fsv_request *request)
         (void)fsi_answer(request, reply->status, reply->type_len ? type : NULL, reply->body, reply->len,
                          release != NULL, release, reply->release_user);
     } else {
-        request->more_len = 0; // what the handler added describes the body that did not come
-        fsi_answer_plain(request, job->lost ? 504 : 500);
+        fsi_answer_instead(request, job->lost ? 504 : 500);
     }
     if (request->resp == FSI_RESP_NONE) conn->broken = true;
 }
@@ -5087,9 +5137,9 @@ FSI_PRIVATE bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
             job->awake = ended;
             break;
         }
-        (void)fsi_stream_write(request, chunk + 1, chunk->len); // refused only if the answer has no body
+        (void)fsi_stream_write(request, chunk + 1, chunk->len); // refused only if the connection is broken
         loop->turn_bytes += chunk->len;
-        fsi_release(loop->server, chunk, sizeof *chunk + chunk->len);
+        fsi_chunk_free(loop->server, chunk);
         conn->window_open = false; // its time counts from the last piece
         if (loop->out_len >= FSI_OUT_BYTES / 2) fsi_conn_flush(conn);
         moved = true;
@@ -5107,9 +5157,9 @@ FSI_PRIVATE bool fsi_conn_watch(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     if (loop->in_len - loop->in_at >= loop->server->desc.head_bytes_max) return false;
-    if (loop->in_at == loop->in_len) loop->in_at = loop->in_len = 0;
-    if (loop->in_len == loop->in_size) return false;
-    int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, loop->in_size - loop->in_len);
+    size_t room = fsi_loop_in_room(loop);
+    if (room == 0) return false;
+    int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, room);
     if (got == FSI_FAILED) conn->broken = true;
     if (got == 0 && loop->in_at == loop->in_len) conn->keep = false; // this was its last request; it may still read
     if (got <= 0) return false;
@@ -5477,7 +5527,7 @@ FSI_PRIVATE bool fsi_tcp_end(fsi_conn *conn)
     fsi_conn_flush(conn);
     if (conn->broken || conn->out || fsi_tcp_awaits_posts(conn)) return false;
     if (both || conn->raw.closing || loop->stopping) {
-        if (!both && !conn->raw.closing) conn->raw.why = (uint8_t)-FSV_ERR_STATE;
+        if (!both && !conn->raw.closing) conn->raw.why = (uint8_t)-FSV_ERR_STOPPED;
         fsi_tcp_over(conn);
         loop->in_at = loop->in_len = 0;
         conn->state =
@@ -5505,16 +5555,10 @@ FSI_PRIVATE bool fsi_tcp_cut(fsi_conn *conn)
 FSI_INLINE bool fsi_tcp_fill(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
-    if (FSI_LIKELY(loop->in_at == loop->in_len)) {
-        loop->in_at = loop->in_len = 0;
-    } else if (loop->in_at && loop->in_len == loop->in_size) {
-        memmove(loop->in, loop->in + loop->in_at, loop->in_len - loop->in_at);
-        loop->in_len -= loop->in_at;
-        loop->in_at = 0;
-    }
-    conn->raw.held = loop->in_len == loop->in_size; // more than that is not kept
+    size_t room = fsi_loop_in_room(loop);
+    conn->raw.held = room == 0; // more than that is not kept
     if (conn->raw.held) return false;
-    int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, loop->in_size - loop->in_len);
+    int64_t got = fsi_io_read(&conn->chan, loop->in + loop->in_len, room);
     if (got == FSI_PENDING) return false;
     conn->raw.part = false;
     if (FSI_LIKELY(got > 0)) {
@@ -5680,7 +5724,7 @@ FSI_PRIVATE void fsi_tcp_dial(fsi_loop *loop, fsi_conn *conn)
         fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + conn->tcp->desc.connect_timeout_ms);
         return;
     }
-    conn->raw.why = (uint8_t) - (loop->stopping ? FSV_ERR_STATE : fsi_sock_refusal(error));
+    conn->raw.why = (uint8_t) - (loop->stopping ? FSV_ERR_STOPPED : fsi_sock_refusal(error));
     fsi_tcp_over(conn);
     conn->state = FSI_CONN_CLOSE;
     fsi_chan_closed(&conn->chan); // there is no socket to close
@@ -5826,11 +5870,7 @@ FSI_PRIVATE void fsi_loop_wake(fsi_loop *loop)
 // in order and a slot counts as reserved until its message has left.
 FSI_PRIVATE void fsi_loop_send(fsi_loop *loop, fsi_msg_kind kind, void *ptr, uint32_t number)
 {
-    fsi_msg msg;
-    memset(&msg, 0, sizeof msg);
-    msg.kind = (uint32_t)kind;
-    msg.number = number;
-    msg.ptr = ptr;
+    fsi_msg msg = fsi_msg_of(kind, number, ptr);
     while (!fsi_queue_push(&loop->inbox, msg)) continue;
     fsi_loop_wake(loop);
 }
@@ -6175,7 +6215,7 @@ FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
                 bool idle = conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out;
                 if (conn->state == FSI_CONN_TCP) idle = !conn->out && fsi_load32(&conn->posted) == 0;
                 if (!all && !(idle && (fresh || !conn->fresh))) continue;
-                if (conn->state == FSI_CONN_TCP) conn->raw.why = (uint8_t)-FSV_ERR_STATE;
+                if (conn->state == FSI_CONN_TCP) conn->raw.why = (uint8_t)-FSV_ERR_STOPPED;
                 fsi_conn_close(conn, all && !idle);
             }
         }
@@ -6691,10 +6731,7 @@ FSI_PRIVATE void fsi_lane_look(fsi_lane *lane)
 FSI_PRIVATE bool fsi_pool_push(fsi_loop *loop, fsi_job *job)
 {
     fsi_pool *pool = &loop->server->pool;
-    fsi_msg msg;
-    msg.kind = FSI_MSG_JOB;
-    msg.number = 0;
-    msg.ptr = job;
+    fsi_msg msg = fsi_msg_of(FSI_MSG_JOB, 0, job);
     for (uint32_t tries = 0; tries < pool->lane_count; tries++) {
         fsi_lane *lane = &pool->lanes[loop->jobs_turn++ % pool->lane_count];
         if (!fsi_queue_push(&lane->queue, msg)) continue;
@@ -6980,10 +7017,7 @@ FSI_PRIVATE fsv_result fsi_pool_start(fsv_server *server)
 FSI_PRIVATE bool fsi_model_push(fsi_loop *loop, int fd)
 {
     fsi_lane *lane = &loop->server->pool.lanes[0];
-    fsi_msg msg;
-    msg.kind = FSI_MSG_SOCKET;
-    msg.number = (uint32_t)fd;
-    msg.ptr = NULL;
+    fsi_msg msg = fsi_msg_of(FSI_MSG_SOCKET, (uint32_t)fd, NULL);
     while (
         !fsi_queue_push(&lane->queue, msg)) // there was room; at most a worker is just taking the message of a lap ago
         if (fsi_queue_count(&lane->queue) > lane->queue.mask) return false;
@@ -7204,10 +7238,8 @@ FSI_PRIVATE fsv_result fsi_token_reply(fsv_token token, uint32_t status, const c
     size_t type_len = 0;
     fsv_result result = fsi_answer_rules(status, type, &type_len, len);
     if (result == FSV_OK && !keep_ptr && len > FSI_JOB_SMALL) { // copied before the lock is taken
-        fsi_chunk *chunk = (fsi_chunk *)fsi_alloc(server, sizeof *chunk + len);
+        fsi_chunk *chunk = fsi_chunk_new(server, body, len);
         if (!chunk) return FSV_ERR_MEMORY;
-        chunk->len = len;
-        memcpy(chunk + 1, body, len);
         body = (const char *)(chunk + 1);
         release = fsi_release_chunk;
         user = server;
@@ -7252,12 +7284,18 @@ FSI_PRIVATE fsi_conn *fsi_tcp_find(fsv_tcp tcp, fsi_loop **loop)
     return conn;
 }
 
+// Why fsi_tcp_find has found nothing.
+FSI_INLINE fsv_result fsi_tcp_gone(fsv_tcp tcp)
+{
+    return tcp.server ? FSV_ERR_CLOSED : FSV_ERR_ARGUMENT;
+}
+
 // For calls that belong to the loop's thread: NULL on any other, too; *result says which it is.
 FSI_PRIVATE fsi_conn *fsi_tcp_find_here(fsv_tcp tcp, fsv_result *result)
 {
     fsi_loop *loop;
     fsi_conn *conn = fsi_tcp_find(tcp, &loop);
-    *result = !conn ? FSV_ERR_CLOSED : fsi_loop_is_here(loop) ? FSV_OK : FSV_ERR_STATE;
+    *result = !conn ? fsi_tcp_gone(tcp) : fsi_loop_is_here(loop) ? FSV_OK : FSV_ERR_STATE;
     return *result == FSV_OK ? conn : NULL;
 }
 
@@ -7265,17 +7303,13 @@ FSI_PRIVATE fsv_result fsi_tcp_ask(fsv_tcp tcp, fsi_tcp_op op)
 {
     fsi_loop *loop;
     fsi_conn *conn = fsi_tcp_find(tcp, &loop);
-    if (!conn) return FSV_ERR_CLOSED;
+    if (!conn) return fsi_tcp_gone(tcp);
     if (fsi_loop_is_here(loop) && conn->loop) { // else it is on its way there: behind it
         if (conn->raw.over) return FSV_ERR_CLOSED;
         fsi_tcp_do(conn, op);
         return FSV_OK;
     }
-    fsi_msg msg;
-    memset(&msg, 0, sizeof msg);
-    msg.kind = FSI_MSG_TCP_DO;
-    msg.number = tcp.generation;
-    msg.ptr = conn;
+    fsi_msg msg = fsi_msg_of(FSI_MSG_TCP_DO, tcp.generation, conn);
     msg.op = (uint32_t)op;
     return fsi_loop_post(loop, msg);
 }
@@ -7328,13 +7362,8 @@ FSI_PRIVATE fsv_result fsi_tcp_post(fsi_loop *loop, fsi_conn *conn, uint32_t gen
     fsi_out *out = fsi_tcp_block(loop->server, data, len, keep_ptr, release, user);
     fsv_result result = out ? FSV_OK : FSV_ERR_MEMORY;
     if (out) {
-        fsi_msg msg;
-        memset(&msg, 0, sizeof msg);
-        msg.kind = FSI_MSG_TCP_SEND;
-        msg.number = generation;
-        msg.ptr = out;
         out->next = (fsi_out *)(void *)conn; // on its way; fsi_tcp_take puts it right
-        result = fsi_loop_post(loop, msg);
+        result = fsi_loop_post(loop, fsi_msg_of(FSI_MSG_TCP_SEND, generation, out));
     }
     if (result == FSV_OK) return FSV_OK;
     if (out) fsi_release(loop->server, out, out->bytes);
@@ -7357,7 +7386,7 @@ FSI_PRIVATE fsv_result fsi_tcp_send_any(fsv_tcp tcp, const char *data, size_t le
         if (conn && len && fsi_load32(&conn->posted) == 0)
             return fsi_tcp_send(conn, data, len, keep_ptr, release, user);
     }
-    fsv_result result = !conn ? FSV_ERR_CLOSED : !len ? FSV_OK : FSV_ERR_FULL;
+    fsv_result result = !conn ? fsi_tcp_gone(tcp) : !len ? FSV_OK : FSV_ERR_FULL;
     if (conn && len) result = fsi_tcp_post(loop, conn, tcp.generation, data, len, keep_ptr, release, user);
     if ((result != FSV_OK || !len) && release) release((void *)(uintptr_t)data, user);
     return result;
@@ -7420,11 +7449,7 @@ FSI_PRIVATE fsv_result fsi_tcp_connect(fsi_loop *loop, const fsi_sockaddr *to, c
         out->server = server;
         out->slot = conn->slot;
         out->generation = conn->generation;
-        fsi_msg msg;
-        memset(&msg, 0, sizeof msg);
-        msg.kind = FSI_MSG_TCP_DIAL;
-        msg.ptr = conn;
-        result = fsi_loop_post(loop, msg);
+        result = fsi_loop_post(loop, fsi_msg_of(FSI_MSG_TCP_DIAL, 0, conn));
         if (result == FSV_OK) return FSV_OK;
         fsi_release(server, at, sizeof *at);
     }
@@ -7890,15 +7915,22 @@ FSV_API fsv_result fsv_server_free(fsv_server *server)
     return FSV_OK;
 }
 
+FSI_PRIVATE fsv_result fsi_listen_bad(const fsv_server *server, const char *address, fsv_result result, int64_t error,
+                                      const char *why)
+{
+    fsi_log(server, 0, "listen", error, "cannot listen on %s: %s", address, why);
+    return result;
+}
+
 FSI_PRIVATE fsv_result fsi_server_listen_checked(fsv_server *server, const char *address, bool with_others)
 {
     if (!server || !address) return FSV_ERR_ARGUMENT;
     if (fsi_load32(&server->life) != FSI_LIFE_NEW) return FSV_ERR_STATE;
     fsv_result result = fsi_server_listen_text(server, address, with_others);
-    if (result != FSV_OK)
-        fsi_log(server, 0, "listen", result == FSV_ERR_ADDRESS ? 0 : fsi_os_error(), "cannot listen on %s: %s", address,
-                fsv_result_text(result));
-    return result;
+    bool system = result == FSV_ERR_SYSTEM || result == FSV_ERR_IN_USE || result == FSV_ERR_PERMISSION;
+    return result == FSV_OK
+               ? result
+               : fsi_listen_bad(server, address, result, system ? fsi_os_error() : 0, fsv_result_text(result));
 }
 
 FSV_API fsv_result fsv_server_listen(fsv_server *server, const char *address)
@@ -8081,7 +8113,7 @@ FSI_PRIVATE fsv_result fsi_route_bad(const fsv_server *server, const fsv_route_d
     return FSV_ERR_ARGUMENT;
 }
 
-// Index of the route's method, made for a token that is not known yet. False: malformed, or too many.
+// Index of the route's method, made for one that is not known yet. False: malformed, or too many.
 FSI_PRIVATE bool fsi_route_method(fsv_server *server, const char *text, uint8_t *method)
 {
     size_t len = strlen(text);
@@ -8089,14 +8121,14 @@ FSI_PRIVATE bool fsi_route_method(fsv_server *server, const char *text, uint8_t 
         *method = FSI_METHOD_ANY;
         return true;
     }
-    if (len == 0 || len >= FSI_TOKEN_BYTES || !fsi_field_is_clean(text, len, "", 0)) return false;
+    if (len == 0 || len >= FSI_OTHER_METHOD_BYTES || !fsi_field_is_clean(text, len, "", 0)) return false;
     *method = fsi_read_method(text, len);
-    if (*method == FSI_METHOD_OTHER) *method = fsi_method_token(server, text, len);
+    if (*method == FSI_METHOD_OTHER) *method = fsi_method_other(server, text, len);
     if (*method == FSI_CONNECT) return false;
     if (*method != FSI_METHOD_OTHER) return true;
-    if (server->token_count == FSI_TOKENS_MAX) return false;
-    memcpy(server->tokens[server->token_count], text, len + 1);
-    *method = (uint8_t)(FSI_METHODS + server->token_count++);
+    if (server->other_method_count == FSI_OTHER_METHODS_MAX) return false;
+    memcpy(server->other_methods[server->other_method_count], text, len + 1);
+    *method = (uint8_t)(FSI_METHODS + server->other_method_count++);
     return true;
 }
 
@@ -8112,7 +8144,7 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
         return fsi_route_bad(server, desc, "blocking is 0 or 1, and not with on_body or on_room");
     if (desc->pattern[0] != '/') return fsi_route_bad(server, desc, "the pattern must begin with a slash");
     if (!fsi_route_method(server, desc->method, &method))
-        return fsi_route_bad(server, desc, "the method is no token, CONNECT, or one other too many");
+        return fsi_route_bad(server, desc, "the method is malformed, CONNECT, or one too many beside RFC 9110's");
     size_t pattern_len = strlen(desc->pattern);
     fsi_route *route = (fsi_route *)fsi_alloc_zero(server, sizeof(fsi_route) + pattern_len + 1);
     if (!route) return FSV_ERR_MEMORY;
@@ -8145,6 +8177,7 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
     if (result == FSV_OK) {
         for (const fsi_route *other = node->routes; other; other = other->next)
             if (other->method == method) result = FSV_ERR_STATE;
+        if (result != FSV_OK) (void)fsi_route_bad(server, desc, "there is such a route already");
     }
     if (result != FSV_OK) {
         fsi_release(server, route, route->bytes);
@@ -8466,34 +8499,48 @@ FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char
     else
         (void)fsi_job_reply(job, status, content_type, type_len, NULL, 0, true, NULL, NULL);
     job->begun = true;
-    if (result == FSV_OK) job->length = job->length_left = length;
+    if (result == FSV_OK) {
+        job->length = job->length_left = length;
+        job->bare = status == 204 || status == 304 || job->request->no_body; // the loop writes that once it has begun
+    }
     fsi_lock_give(&token.server->token_lock);
     return result;
 }
 
+// The job of a stream that takes so many bytes, with the lock taken. NULL: *result says why not, and the lock is free.
+FSI_PRIVATE fsi_job *fsi_token_take_room(fsv_token token, size_t len, fsv_result *result)
+{
+    fsi_job *job = fsi_token_take(token, false);
+    *result = !job || job->bare                                             ? FSV_ERR_CLOSED
+              : !job->begun                                                 ? FSV_ERR_STATE
+              : job->length != FSV_LENGTH_UNKNOWN && len > job->length_left ? FSV_ERR_LIMIT
+              : len && job->queued >= token.server->desc.out_bytes_max      ? FSV_ERR_FULL
+                                                                            : FSV_OK;
+    if (job && *result != FSV_OK) fsi_lock_give(&token.server->token_lock);
+    return *result == FSV_OK ? job : NULL;
+}
+
 FSV_API fsv_result fsv_token_write(fsv_token token, const void *data, size_t len)
 {
+    fsv_result result;
     if (!token.server || (len && !data)) return FSV_ERR_ARGUMENT;
-    fsi_chunk *chunk = (fsi_chunk *)fsi_alloc(token.server, sizeof *chunk + len);
+    if (!fsi_token_take_room(token, len, &result)) return result;
+    fsi_lock_give(&token.server->token_lock); // nothing is copied under it
+    if (len == 0) return FSV_OK;
+    fsi_chunk *chunk = fsi_chunk_new(token.server, data, len);
     if (!chunk) return FSV_ERR_MEMORY;
-    chunk->next = NULL;
-    chunk->len = len;
-    if (len) memcpy(chunk + 1, data, len);
-    fsi_job *job = fsi_token_take(token, false);
-    fsv_result result = !job ? FSV_ERR_CLOSED : job->begun ? FSV_OK : FSV_ERR_STATE;
-    if (result == FSV_OK && job->length != FSV_LENGTH_UNKNOWN && len > job->length_left) result = FSV_ERR_LIMIT;
-    if (result == FSV_OK && job->queued >= token.server->desc.out_bytes_max) result = FSV_ERR_FULL;
-    if (result == FSV_OK && len) {
-        if (job->length != FSV_LENGTH_UNKNOWN) job->length_left -= len;
-        job->queued += len;
-        *job->last = chunk;
-        job->last = &chunk->next;
-        chunk = NULL;
-        fsi_job_tell(job);
+    fsi_job *job = fsi_token_take_room(token, len, &result); // its client may have gone since
+    if (!job) {
+        fsi_chunk_free(token.server, chunk);
+        return result;
     }
-    if (job) fsi_lock_give(&token.server->token_lock);
-    if (chunk) fsi_release(token.server, chunk, sizeof *chunk + len);
-    return result;
+    if (job->length != FSV_LENGTH_UNKNOWN) job->length_left -= len;
+    job->queued += len;
+    *job->last = chunk;
+    job->last = &chunk->next;
+    fsi_job_tell(job);
+    fsi_lock_give(&token.server->token_lock);
+    return FSV_OK;
 }
 
 FSV_API fsv_result fsv_token_wait(fsv_token token, uint32_t timeout_ms)
@@ -8532,7 +8579,7 @@ FSI_PRIVATE fsv_result fsi_token_finish(fsv_token token, bool drop)
         fsi_lock_give(&token.server->token_lock);
         return FSV_ERR_STATE;
     }
-    bool short_of = job->begun && job->length != FSV_LENGTH_UNKNOWN && job->length_left;
+    bool short_of = job->begun && !job->bare && job->length != FSV_LENGTH_UNKNOWN && job->length_left;
     job->cut = job->begun && (drop || short_of);
     fsi_token_answered(token, job);
     return short_of && !drop ? FSV_ERR_CLOSED : FSV_OK;
@@ -8552,10 +8599,11 @@ FSV_API void fsv_token_drop(fsv_token token)
 
 FSV_API fsv_result fsv_server_listen_tcp(fsv_server *server, const char *address, const fsv_tcp_desc *desc)
 {
-    if (!server || !address || !desc || !desc->on_data) return FSV_ERR_ARGUMENT;
+    if (!server || !address) return FSV_ERR_ARGUMENT;
     if (fsi_load32(&server->life) != FSI_LIFE_NEW) return FSV_ERR_STATE;
+    if (!desc || !desc->on_data) return fsi_listen_bad(server, address, FSV_ERR_ARGUMENT, 0, "on_data is required");
     fsi_tcp *tcp = fsi_tcp_new(server, desc, sizeof *tcp);
-    if (!tcp) return FSV_ERR_MEMORY;
+    if (!tcp) return fsi_listen_bad(server, address, FSV_ERR_MEMORY, 0, fsv_result_text(FSV_ERR_MEMORY));
     uint32_t before = server->address_count;
     fsv_result result = fsi_server_listen_checked(server, address, false);
     if (result != FSV_OK) {
@@ -8577,13 +8625,13 @@ FSV_API fsv_result fsv_tcp_connect(fsv_server *server, uint32_t loop, const char
 #if FSI_CLIENT
     fsi_sockaddr to;
     if (!fsi_tcp_address(address, &to)) return FSV_ERR_ADDRESS;
-    fsv_result result = fsi_load32(&server->stop) ? FSV_ERR_CLOSED : FSV_ERR_LIMIT;
+    fsv_result result = fsi_load32(&server->stop) ? FSV_ERR_STOPPED : FSV_ERR_LIMIT;
     if (fsi_add32(&server->conns_open, 1) < server->desc.conns_max && result == FSV_ERR_LIMIT)
         result = fsi_tcp_connect(&server->loops[loop], &to, desc, out);
     if (result == FSV_OK) return FSV_OK;
     fsi_server_conn_gone(server);
     memset(out, 0, sizeof *out);
-    return result;
+    return result == FSV_ERR_CLOSED ? FSV_ERR_STOPPED : result; // the loop has ended since
 #else
     return FSV_ERR_UNSUPPORTED;
 #endif
@@ -8668,11 +8716,8 @@ FSV_API uint32_t fsv_loop_current(const fsv_server *server)
 
 FSV_API fsv_result fsv_loop_post(fsv_server *server, uint32_t loop, fsv_task_handler handler, void *user)
 {
-    fsi_msg msg;
     if (!server || loop >= server->loop_count || !handler) return FSV_ERR_ARGUMENT;
-    memset(&msg, 0, sizeof msg);
-    msg.kind = FSI_MSG_CALL;
-    msg.ptr = user;
+    fsi_msg msg = fsi_msg_of(FSI_MSG_CALL, 0, user);
     msg.call = handler;
     return fsi_loop_post(&server->loops[loop], msg);
 }
@@ -8697,7 +8742,8 @@ FSV_API fsv_result fsv_timer_start(fsv_server *server, uint32_t loop, uint32_t f
 
 FSV_API fsv_result fsv_timer_stop(fsv_timer timer)
 {
-    if (!timer.server || timer.loop >= timer.server->loop_count) return FSV_ERR_NOT_FOUND;
+    if (!timer.server) return FSV_ERR_ARGUMENT;
+    if (timer.loop >= timer.server->loop_count) return FSV_ERR_NOT_FOUND;
     fsi_loop *loop = &timer.server->loops[timer.loop];
     if (!fsi_loop_is_mine(loop))
         return fsi_load32(&timer.server->life) == FSI_LIFE_ENDED ? FSV_ERR_NOT_FOUND : FSV_ERR_STATE;

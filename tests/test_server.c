@@ -834,6 +834,14 @@ TEST(listen_forms)
     }
 }
 
+static size_t on_raw(fsv_tcp tcp, const char *data, size_t len, void *user)
+{
+    (void)tcp;
+    (void)data;
+    (void)user;
+    return len;
+}
+
 // Goal: what is no address of this machine is an error that is named, and leaves the server as it was.
 TEST(listen_errors)
 {
@@ -867,6 +875,15 @@ TEST(listen_errors)
         CHECK_EQ(fsv_server_listeners(h1.server), 0);
     }
     CHECK_EQ(fsv_server_listen(h1.server, NULL), FSV_ERR_ARGUMENT);
+    fsv_tcp_desc tcp;
+    memset(&tcp, 0, sizeof tcp);
+    for (int wrong = 0; wrong < 2; wrong++) { // as for raw connections
+        h1.log[0] = 0;
+        tcp.on_data = wrong ? on_raw : NULL;
+        CHECK_EQ(fsv_server_listen_tcp(h1.server, wrong ? "none" : "127.0.0.1:0", &tcp),
+                 wrong ? FSV_ERR_ADDRESS : FSV_ERR_ARGUMENT);
+        CHECK(strstr(h1.log, wrong ? "0 listen cannot listen on none: " : "on_data") != NULL);
+    }
     CHECK(host_listen(&h1, "127.0.0.1:0"));
     host_end(&h1);
 }
@@ -1752,7 +1769,7 @@ TEST(log_conns_clamped)
     host_end(&h2);
 }
 
-// Goal: a route that cannot be is refused and the log says why; the same twice is a question of state.
+// Goal: a route that cannot be is refused and the log says why, as of one that is there already.
 TEST(log_names_route)
 {
     static const struct {
@@ -1779,7 +1796,8 @@ TEST(log_names_route)
         ROW("%s %s", rows[i].method ? rows[i].method : "NULL", rows[i].pattern ? rows[i].pattern : "NULL");
         h1.log[0] = 0;
         CHECK_EQ(fsv_server_route(h1.server, rows[i].method, rows[i].pattern, on_hello, &h1), rows[i].result);
-        CHECK_EQ(strncmp(h1.log, "0 route ", 8) == 0, rows[i].result == FSV_ERR_ARGUMENT);
+        CHECK_EQ(strncmp(h1.log, "0 route ", 8) == 0, rows[i].result != FSV_OK);
+        CHECK_EQ(strstr(h1.log, "such a route already") != NULL, rows[i].result == FSV_ERR_STATE);
     }
     CHECK_EQ(fsv_server_route(h1.server, "GET", "/y", NULL, NULL), FSV_ERR_ARGUMENT);
     host_end(&h1);
@@ -2154,20 +2172,33 @@ static void on_respond(fsv_request *request, void *user)
 
 static void on_silent(fsv_request *request, void *user)
 {
-    (void)request;
     (void)user;
+    (void)fsv_response_field(request, "Content-Encoding", "gzip");
 }
 
-// Goal: an answer's rules hold on the wire: nothing injected, nothing twice, silence is a 500.
+static size_t on_silent_body(fsv_request *request, const char *data, size_t len, void *user)
+{
+    (void)request;
+    (void)data;
+    (void)user;
+    return len;
+}
+
+// Goal: an answer's rules hold on the wire: nothing injected, nothing twice, silence is a 500 that has none of the fields which
+// were meant for the answer that did not come.
 TEST(answers_over_the_wire)
 {
     char value[64];
     REQUIRE(host_make(&h1, NULL));
     host_route(&h1, "GET", "/respond", on_respond, NULL, NULL, NULL);
     host_route(&h1, "GET", "/silent", on_silent, NULL, NULL, NULL);
+    host_route(&h1, "POST", "/silent", on_silent, on_silent_body, NULL, NULL);
     REQUIRE(host_listen(&h1, "127.0.0.1:0") && fsv_server_start(h1.server) == FSV_OK);
     REQUIRE(dial(&c1, h1.port));
     CHECK_EQ(ask(&c1, "GET /silent HTTP/1.1\r\nHost: t\r\n\r\n"), 500);
+    CHECK(!field_of(&c1, "Content-Encoding", value, sizeof value));
+    CHECK_EQ(ask(&c1, "POST /silent HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nab"), 500);
+    CHECK(!field_of(&c1, "Content-Encoding", value, sizeof value));
     CHECK_EQ(ask(&c1, "GET /respond HTTP/1.1\r\nHost: t\r\n\r\n"), 203);
     CHECK_STR(body_of(&c1), "0 -9 -9 -9 -1 -9 -7 0 ");
     CHECK_STR(field_of(&c1, "X-One", value, sizeof value), "1");

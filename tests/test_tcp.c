@@ -331,6 +331,7 @@ TEST(arguments_are_checked)
 {
     fsv_tcp none, out;
     fsv_timer no_timer;
+    char peer[64];
     fsv_tcp_desc tcp = tcp_desc(on_echo), bad = tcp_desc(NULL);
     memset(&none, 0, sizeof none);
     memset(&no_timer, 0, sizeof no_timer);
@@ -347,8 +348,11 @@ TEST(arguments_are_checked)
         CHECK_EQ(fsv_tcp_connect(h.server, 0, addresses[i], &tcp, &out), FSV_ERR_ADDRESS);
     }
     test_row[0] = 0;
-    CHECK_EQ(fsv_tcp_send(none, "a", 1), FSV_ERR_CLOSED);
-    CHECK_EQ(fsv_tcp_close(none), FSV_ERR_CLOSED);
+    CHECK_EQ(fsv_tcp_send(none, "a", 1), FSV_ERR_ARGUMENT);
+    CHECK_EQ(fsv_tcp_send(none, NULL, 0), FSV_ERR_ARGUMENT);
+    CHECK_EQ(fsv_tcp_close(none), FSV_ERR_ARGUMENT);
+    CHECK_EQ(fsv_tcp_set_user(none, NULL), FSV_ERR_ARGUMENT);
+    CHECK_EQ(fsv_tcp_peer(none, peer, sizeof peer), FSV_ERR_ARGUMENT);
     CHECK(fsv_tcp_user(none) == NULL);
     none.server = h.server;
     none.slot = 0xffffffff;
@@ -356,7 +360,7 @@ TEST(arguments_are_checked)
     CHECK_EQ(fsv_tcp_send(none, NULL, 1), FSV_ERR_ARGUMENT);
     CHECK_EQ(fsv_loop_post(h.server, 1, free, NULL), FSV_ERR_ARGUMENT);
     CHECK_EQ(fsv_loop_post(h.server, 0, NULL, NULL), FSV_ERR_ARGUMENT);
-    CHECK_EQ(fsv_timer_stop(no_timer), FSV_ERR_NOT_FOUND);
+    CHECK_EQ(fsv_timer_stop(no_timer), FSV_ERR_ARGUMENT);
     host_end();
 }
 
@@ -662,6 +666,8 @@ static size_t on_owned(fsv_tcp tcp, const char *data, size_t len, void *user)
 TEST(owned_memory_returns)
 {
     fsv_tcp_desc tcp = tcp_desc(on_owned);
+    fsv_tcp none;
+    memset(&none, 0, sizeof none);
     tcp.out_bytes_max = 600000;
     memset(echo_in, 'o', sizeof echo_in);
     REQUIRE(host_start(NULL, &tcp));
@@ -676,15 +682,16 @@ TEST(owned_memory_returns)
     CHECK_EQ(fsi_load32(&h.released), 4);
     CHECK_EQ(fsv_tcp_send_owned(h.last, echo_in, 0, on_owned_release, &h), FSV_OK);
     CHECK_EQ(fsv_tcp_send_owned(h.last, NULL, 1, on_owned_release, &h), FSV_ERR_ARGUMENT);
-    CHECK_EQ(fsi_load32(&h.released), 6);
+    CHECK_EQ(fsv_tcp_send_owned(none, echo_in, 1, on_owned_release, &h), FSV_ERR_ARGUMENT);
+    CHECK_EQ(fsi_load32(&h.released), 7);
     uint32_t sent = 0;
     while (fsv_tcp_send_owned(h.last, echo_in, 100000, on_owned_release, &h) == FSV_OK) sent++;
     close(fd); // with those still under way
     UNTIL(fsi_load32(&h.closed) == 1);
     CHECK_EQ(fsv_tcp_send_owned(h.last, echo_in, 1, on_owned_release, &h), FSV_ERR_CLOSED);
-    UNTIL(fsi_load32(&h.released) == 6 + sent + 1 + 1);
+    UNTIL(fsi_load32(&h.released) == 7 + sent + 1 + 1);
     host_end();
-    CHECK_EQ(h.released, 6 + sent + 1 + 1);
+    CHECK_EQ(h.released, 7 + sent + 1 + 1);
 }
 
 // ---- other threads
@@ -875,7 +882,7 @@ TEST(connect_refused)
     CHECK_EQ(h.opened, 0);
     fsv_server_stop(h.server, 0);
     CHECK_EQ(fsv_server_wait(h.server), FSV_OK);
-    CHECK_EQ(fsv_tcp_connect(h.server, 0, address, &tcp, &out), FSV_ERR_CLOSED);
+    CHECK_EQ(fsv_tcp_connect(h.server, 0, address, &tcp, &out), FSV_ERR_STOPPED);
     fsv_stats stats;
     CHECK_EQ(fsv_server_stats(h.server, UINT32_MAX, &stats), FSV_OK);
     CHECK_EQ(stats.conns_begun, 19);
@@ -1094,7 +1101,7 @@ TEST(freed_with_work_waiting)
     host_end();
     CHECK_EQ(last.ran, 5);
     CHECK_EQ(h.closed, 1);
-    CHECK_EQ(why_of(), FSV_ERR_STATE);
+    CHECK_EQ(why_of(), FSV_ERR_STOPPED);
     for (int polled = 0; polled < 2; polled++) {
         ROW("polled=%d", polled);
         REQUIRE(host_make(NULL, &tcp));
@@ -1108,7 +1115,7 @@ TEST(freed_with_work_waiting)
         UNTIL(fsi_load32(&h.opened) == 5);
         host_end();
         CHECK_EQ(h.closed, 5);
-        CHECK_EQ(why_of(), FSV_ERR_STATE);
+        CHECK_EQ(why_of(), FSV_ERR_STOPPED);
         for (int i = 0; i < 5; i++) close(fds[i]);
     }
 }
@@ -1229,7 +1236,7 @@ TEST(stop_drains)
         }
         CHECK_EQ(fsv_server_wait(h.server), FSV_OK);
         CHECK_EQ(h.closed, 2);
-        CHECK_EQ(why_of(), FSV_ERR_STATE);
+        CHECK_EQ(why_of(), FSV_ERR_STOPPED);
         if (!reads) CHECK(was_reset(busy));
         close(idle);
         close(busy);
