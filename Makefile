@@ -29,28 +29,56 @@ LINTED := $(wildcard main.c tests/build_c.c)
 
 all: fastserve
 
-# $(call flavour,DIRECTORY,PROGRAM,COMPILE,LINK): one kind of build, of the program and of what stands in tests/.
+# $(call flavour,DIRECTORY,PROGRAM,COMPILE,LINK,TEST FLAGS,SUFFIX): one kind of build, of the program and of what stands
+# in tests/.
 define flavour
 $(2): $(1)/main.o
-	$(4) $$^ $$(LDFLAGS) $$(LDLIBS) -o $$@
+	$(4) $$^ $$(LDFLAGS) $$(LDLIBS) $$(LIBS_$(notdir $(1))) -o $$@
 $(1)/%.o: %.c Makefile
 	@mkdir -p $(1)
 	$(3) -MMD -MP -c $$< -o $$@
 $(1)/%.o: tests/%.c Makefile
 	@mkdir -p $(1)
-	$(3) $(if $(filter build,$(1)),$$(TESTFLAGS)) -MMD -MP -c $$< -o $$@
-$(TESTS:%=$(1)/%) $(1)/chaos $(1)/queue_bench: $(1)/%: $(1)/%.o
-	$(4) $$< $$(LDFLAGS) $$(LDLIBS) -o $$@
+	$(3) $(5) -MMD -MP -c $$< -o $$@
+$(TESTS:%=$(1)/%$(6)) $(1)/chaos$(6) $(1)/queue_bench$(6): $(1)/%$(6): $(1)/%.o
+	$(4) $$< $$(LDFLAGS) $$(LDLIBS) $$(LIBS_$(notdir $(1))) -o $$@
 -include $(wildcard $(1)/*.d)
 endef
-$(eval $(call flavour,build,fastserve,$(CC) $(C) $(CFLAGS),$(CC) $(C) $(CFLAGS)))
+$(eval $(call flavour,build,fastserve,$(CC) $(C) $(CFLAGS),$(CC) $(C) $(CFLAGS),$$(TESTFLAGS)))
 $(eval $(call flavour,build/asan,build/asan/fastserve,$(CC) $(C) $(CFLAGS) $(ASAN),$(CC) $(ASAN) -pthread))
 $(eval $(call flavour,build/tsan,build/tsan/fastserve,$(CC) $(C) $(CFLAGS) $(TSAN),$(CC) $(TSAN) -pthread))
-$(eval $(call flavour,build/cxx,build/cxx/fastserve,$(CXX) -x c++ $(CPP) $(CXXFLAGS),$(CXX) $(CXXFLAGS) -pthread))
+$(eval $(call flavour,build/cxx,build/cxx/fastserve,$(CXX) -x c++ $(CPP) $(CXXFLAGS),$(CXX) $(CXXFLAGS) -pthread,$$(TESTFLAGS)))
+
+# Other systems, by compilers that run here. zig brings the headers of every one of them.
+found = $(firstword $(foreach name,$(1),$(shell command -v $(name) 2>/dev/null)))
+ZIG ?= zig
+MUSL_CC ?= $(if $(call found,musl-gcc),musl-gcc,$(ZIG) cc -target x86_64-linux-musl)
+# x87's wider numbers end a nanosecond beside those that the tests expect.
+CC_32 ?= gcc -m32 -msse2 -mfpmath=sse
+ARM64_CC ?= $(ZIG) cc -target aarch64-linux-musl
+QEMU_ARM64 ?= qemu-aarch64
+MINGW_CC ?= x86_64-w64-mingw32-gcc
+MINGW_CXX ?= x86_64-w64-mingw32-g++
+WINE ?= $(or $(call found,wine64 /usr/lib/wine/wine64 wine),wine64)
+LIBS_windows := -lws2_32
+LIBS_windows-arm64 := -lws2_32
+$(eval $(call flavour,build/musl,build/musl/fastserve,$(MUSL_CC) $(C) $(CFLAGS),$(MUSL_CC) -static -pthread,$$(TESTFLAGS)))
+$(eval $(call flavour,build/32,build/32/fastserve,$(CC_32) $(C) $(CFLAGS),$(CC_32) -pthread,$$(TESTFLAGS)))
+$(eval $(call flavour,build/arm64,build/arm64/fastserve,$(ARM64_CC) $(C) $(CFLAGS),$(ARM64_CC) -static -pthread,$$(TESTFLAGS)))
+$(eval $(call flavour,build/windows,build/windows/fastserve.exe,$(MINGW_CC) $(C) $(CFLAGS),$(MINGW_CC) -static,$$(TESTFLAGS),.exe))
+$(eval $(call flavour,build/windows-arm64,build/windows-arm64/fastserve.exe,$(ZIG) cc -target aarch64-windows-gnu $(C) \
+    $(CFLAGS),$(ZIG) cc -target aarch64-windows-gnu,$$(TESTFLAGS),.exe))
+$(eval $(call flavour,build/windows-cxx,build/windows-cxx/fastserve.exe,$(MINGW_CXX) -x c++ $(CPP) $(CXXFLAGS),$(MINGW_CXX) \
+    -static,$$(TESTFLAGS),.exe))
+$(foreach cpu,x86_64 aarch64,$(eval $(call flavour,build/macos-$(cpu),build/macos-$(cpu)/fastserve,$(ZIG) cc -target \
+    $(cpu)-macos $(C) $(CFLAGS),$(ZIG) cc -target $(cpu)-macos -pthread,$$(TESTFLAGS))))
+# The kqueue section on Linux, over a kevent that tests/kqueue_shim.h makes of epoll.
+SHIM := -DFSV_KQUEUE_SHIM='"tests/kqueue_shim.h"' -I.
+$(eval $(call flavour,build/kqueue,build/kqueue/fastserve,$(CC) $(C) $(CFLAGS) $$(SHIM),$(CC) $(C) $(CFLAGS),$$(TESTFLAGS)))
 
 # The model counts states, all in one thread: 4 s, but much longer unoptimised or under TSan, which it gives no work.
-build/test_queue_model.o build/test_wake_model.o: TESTFLAGS = -O1
-build/queue_bench.o: TESTFLAGS = -O2
+%/test_queue_model.o %/test_wake_model.o: TESTFLAGS = -O1
+%/queue_bench.o: TESTFLAGS = -O2
 TSAN_TESTS := $(filter-out test_queue_model,$(TESTS))
 
 # FASTSERVE is the program that tests start when they need one.
@@ -67,6 +95,26 @@ tsan: build/tsan/fastserve $(TSAN_TESTS:%=build/tsan/%)
 
 cxx: build/cxx/fastserve build/cxx/chaos build/cxx/queue_bench $(TESTS:%=build/cxx/%)
 	$(CXX) $(CPP) $(CXXFLAGS) tests/build_cpp.cpp $(LDFLAGS) $(LDLIBS) -o build/cxx/build_cpp
+
+# Their tests run with the time that an emulator takes. What runs a program of another system stands in RUN; scripts start
+# it by a script of the same name.
+FOREIGN_SCRIPTS := $(filter-out tests/test_readme.sh,$(SCRIPTS))
+RUN_arm64 = $(QEMU_ARM64)
+build/%/fastserve.sh: build/%/fastserve
+	@printf '#!/bin/sh\nexec %s %s "$$@"\n' '$(RUN_$*)' '$<' >$@ && chmod 755 $@
+
+musl: build/musl/fastserve
+test-musl: build/musl/fastserve $(TESTS:%=build/musl/%)
+	@FASTSERVE=build/musl/fastserve sh tests/run.sh $(TESTS:%=build/musl/%) $(FOREIGN_SCRIPTS)
+
+32: build/32/fastserve
+test-32: build/32/fastserve $(TESTS:%=build/32/%)
+	@FASTSERVE=build/32/fastserve sh tests/run.sh $(TESTS:%=build/32/%) $(FOREIGN_SCRIPTS)
+
+arm64: build/arm64/fastserve
+test-arm64: build/arm64/fastserve.sh $(TESTS:%=build/arm64/%)
+	@FASTSERVE=build/arm64/fastserve.sh RUN='$(RUN_arm64)' TEST_WATCHDOG_S=300 \
+	    sh tests/run.sh $(TESTS:%=build/arm64/%) $(FOREIGN_SCRIPTS)
 
 builds:
 	@CC='$(CC)' CXX='$(CXX)' sh tests/builds.sh

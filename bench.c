@@ -2290,7 +2290,7 @@ typedef struct bench_thread {
     uint64_t slot_ns, slot_end_ns;
     char pad0[FSV_CACHE_LINE];
     // Written by the thread, read by the main thread while it runs: fsi_count64, fsi_peek64.
-    uint64_t done, errors, up, ever_up, settled, p99_ns;
+    fsi_word64 done, errors, up, ever_up, settled, p99_ns;
     char pad1[FSV_CACHE_LINE];
     bench_tally tally;
 } bench_thread;
@@ -7475,7 +7475,7 @@ static bool bench_descriptors(const bench_job *job)
     uint64_t need = conns * sides + 2 * (uint64_t)job->plan.thread_count + 64;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return true;
     if (limit.rlim_max >= need) {
-        limit.rlim_cur = need;
+        limit.rlim_cur = (rlim_t)need;
         if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return true;
     }
     bench_say("-c %u needs %llu descriptors%s, the limit is %llu; raise it (ulimit -n) or lower -c",
@@ -8113,8 +8113,8 @@ static int bench_ladder(bench_session *session)
     uint64_t count = 0, runs = options->runs;
     int worst = BENCH_EXIT_OK;
     bool beyond, files = options->json_file || options->hgrm_file || options->html_file;
-    double *rates = (double *)calloc(runs * 2, sizeof(double)), *p99s = rates + runs;
-    bench_result *last = session->result, *all = files ? (bench_result *)calloc(runs, sizeof *all) : NULL;
+    double *rates = (double *)calloc((size_t)runs * 2, sizeof(double)), *p99s = rates + runs;
+    bench_result *last = session->result, *all = files ? (bench_result *)calloc((size_t)runs, sizeof *all) : NULL;
     if (!rates || (files && !all)) bench_say("out of memory");
     for (; rates && !all == !files && count < runs && !fsi_load32(&bench_interrupted); count++) {
         (void)printf("%s%llu.\n", count ? "\n" : "", (unsigned long long)count + 1);
@@ -8448,7 +8448,7 @@ typedef struct bench_round {
 
 // What a server asks its allocator for: any of its threads.
 typedef struct bench_meter {
-    uint64_t now, most; // atomic; bytes
+    fsi_word64 now, most; // atomic; bytes
 } bench_meter;
 
 typedef struct bench_models {

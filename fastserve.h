@@ -803,15 +803,13 @@ typedef pthread_cond_t fsi_os_signal;
 #endif
 #define FSI_CPUS_MAX CPU_SETSIZE
 #endif
-#if FSI_LOCALITY
-#include <linux/filter.h>
-#endif
 
 #if defined(__GNUC__) || defined(__clang__)
 #define FSI_PRIVATE __attribute__((unused)) static
 #define FSI_INLINE __attribute__((unused)) static inline
 #define FSI_COLD __attribute__((unused, noinline, cold)) static
 #define FSI_PRINTF(at, first) __attribute__((format(printf, at, first)))
+#define FSI_ALIGNED8 __attribute__((aligned(8)))
 #define FSI_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FSI_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define FSI_ATOMICS_GNU 1
@@ -831,17 +829,20 @@ typedef pthread_cond_t fsi_os_signal;
 //             read. Two threads that each write one word and then read the other's put fsi_fence between.
 // ---------------------------------------------------------------------------------------------------------
 
+// 64 bits that threads share. A 32-bit x86 aligns a plain uint64_t to 4: across two cache lines it is not atomic.
+typedef uint64_t FSI_ALIGNED8 fsi_word64;
+
 // clang-format off
-FSI_INLINE uint32_t fsi_load32(const uint32_t *at)                { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
-FSI_INLINE void     fsi_store32(uint32_t *at, uint32_t v)         { __atomic_store_n(at, v, __ATOMIC_RELEASE); }
-FSI_INLINE uint32_t fsi_swap32(uint32_t *at, uint32_t v)          { return __atomic_exchange_n(at, v, __ATOMIC_ACQ_REL); }
-FSI_INLINE uint32_t fsi_add32(uint32_t *at, uint32_t v)           { return __atomic_fetch_add(at, v, __ATOMIC_ACQ_REL); }
-FSI_INLINE uint64_t fsi_load64(const uint64_t *at)                { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
-FSI_INLINE void     fsi_store64(uint64_t *at, uint64_t v)         { __atomic_store_n(at, v, __ATOMIC_RELEASE); }
-FSI_INLINE uint64_t fsi_peek64(const uint64_t *at)                { return __atomic_load_n(at, __ATOMIC_RELAXED); }
-FSI_INLINE void     fsi_poke64(uint64_t *at, uint64_t v)          { __atomic_store_n(at, v, __ATOMIC_RELAXED); }
-FSI_INLINE void     fsi_count64(uint64_t *at, uint64_t more)      { fsi_poke64(at, fsi_peek64(at) + more); } // one writer
-FSI_INLINE bool     fsi_cas64(uint64_t *at, uint64_t *seen, uint64_t v) // *seen is what stands there now when it fails
+FSI_INLINE uint32_t fsi_load32(const uint32_t *at)                  { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
+FSI_INLINE void     fsi_store32(uint32_t *at, uint32_t v)           { __atomic_store_n(at, v, __ATOMIC_RELEASE); }
+FSI_INLINE uint32_t fsi_swap32(uint32_t *at, uint32_t v)            { return __atomic_exchange_n(at, v, __ATOMIC_ACQ_REL); }
+FSI_INLINE uint32_t fsi_add32(uint32_t *at, uint32_t v)             { return __atomic_fetch_add(at, v, __ATOMIC_ACQ_REL); }
+FSI_INLINE uint64_t fsi_load64(const fsi_word64 *at)                { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
+FSI_INLINE void     fsi_store64(fsi_word64 *at, uint64_t v)         { __atomic_store_n(at, v, __ATOMIC_RELEASE); }
+FSI_INLINE uint64_t fsi_peek64(const fsi_word64 *at)                { return __atomic_load_n(at, __ATOMIC_RELAXED); }
+FSI_INLINE void     fsi_poke64(fsi_word64 *at, uint64_t v)          { __atomic_store_n(at, v, __ATOMIC_RELAXED); }
+FSI_INLINE void     fsi_count64(fsi_word64 *at, uint64_t more)      { fsi_poke64(at, fsi_peek64(at) + more); } // one writer
+FSI_INLINE bool     fsi_cas64(fsi_word64 *at, uint64_t *seen, uint64_t v) // *seen is what stands there now when it fails
 { return __atomic_compare_exchange_n(at, seen, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED); }
 FSI_INLINE bool     fsi_cas32(uint32_t *at, uint32_t *seen, uint32_t v)
 { return __atomic_compare_exchange_n(at, seen, v, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); }
@@ -912,7 +913,7 @@ typedef struct fsi_msg {
 } fsi_msg;
 
 typedef struct fsi_cell {
-    uint64_t seq; // == position: free; == position + 1: full
+    fsi_word64 seq; // == position: free; == position + 1: full
     fsi_msg msg;
 } fsi_cell;
 
@@ -920,9 +921,9 @@ typedef struct fsi_queue {
     fsi_cell *cells;
     uint64_t mask;
     char pad0[FSV_CACHE_LINE];
-    uint64_t tail; // next position to push, any producer
+    fsi_word64 tail; // next position to push, any producer
     char pad1[FSV_CACHE_LINE];
-    uint64_t head; // next position to pop, any consumer
+    fsi_word64 head; // next position to pop, any consumer
     char pad2[FSV_CACHE_LINE];
 } fsi_queue;
 
@@ -1293,7 +1294,7 @@ typedef struct fsi_listener {
 
 // Counters, written by their loop alone, read by anyone: fsi_count64 and fsi_peek64. The order is fsv_stats's.
 typedef struct fsi_counters {
-    uint64_t v[sizeof(fsv_stats) / sizeof(uint64_t)];
+    fsi_word64 v[sizeof(fsv_stats) / sizeof(uint64_t)];
 } fsi_counters;
 #define FSI_COUNTER(loop, field) (loop)->counters.v[offsetof(fsv_stats, field) / sizeof(uint64_t)]
 #define FSI_COUNT(loop, field, more) fsi_count64(&FSI_COUNTER(loop, field), (uint64_t)(more))
@@ -1340,7 +1341,7 @@ struct fsi_loop {
     uint32_t jobs_turn;              // worker that gets the next job, with queue_per_worker
     uint32_t conns;                  // that it owns
     uint64_t given;                  // sockets sent to it, where one loop accepts for all: that one's to write
-    uint64_t arrived;                // of them; like the counters
+    fsi_word64 arrived;              // of them; like the counters
     uint32_t raw_conns;              // of them in state TCP
     bool accept_paused;              // out of descriptors: listeners sleep until accept_again_ms
     bool stopping;                   // has seen the stop
@@ -1365,25 +1366,25 @@ struct fsi_loop {
     char pad0[FSV_CACHE_LINE];
     // Read and written by other threads, atomically.
     fsi_queue inbox;
-    uint32_t reserved;      // slots of the inbox that are spoken for; a message is sent only by who has reserved one
-    uint32_t woken;         // there is something in the inbox, or a stop
-    uint32_t waiting;       // in its wait, or about to be: a wake needs the io
-    uint32_t asleep;        // waits without a limit
-    uint32_t hungry;        // jobs_wait is not empty: to be woken when a worker has taken a job
-    uint64_t turn_began_us; // 0 while it waits
-    uint64_t last_turn_us;
-    uint64_t busy_permille; // of its last window
-    uint64_t thread;        // fsi_thread_self() of who runs it right now; 0: nobody
-    uint32_t posters;       // threads in the middle of a post, FSI_LOOP_ENDED when no more may come
-    uint32_t starved;       // a post found the inbox full: some connection is to be told when it has drained
+    uint32_t reserved;        // slots of the inbox that are spoken for; a message is sent only by who has reserved one
+    uint32_t woken;           // there is something in the inbox, or a stop
+    uint32_t waiting;         // in its wait, or about to be: a wake needs the io
+    uint32_t asleep;          // waits without a limit
+    uint32_t hungry;          // jobs_wait is not empty: to be woken when a worker has taken a job
+    fsi_word64 turn_began_us; // 0 while it waits
+    fsi_word64 last_turn_us;
+    fsi_word64 busy_permille; // of its last window
+    fsi_word64 thread;        // fsi_thread_self() of who runs it right now; 0: nobody
+    uint32_t posters;         // threads in the middle of a post, FSI_LOOP_ENDED when no more may come
+    uint32_t starved;         // a post found the inbox full: some connection is to be told when it has drained
 
     char pad1[FSV_CACHE_LINE];
 };
 
 typedef struct fsi_cpu {
     int number;
-    uint64_t idle_ticks;    // since boot, when it was last looked at; FSI_CPU_UNKNOWN
-    uint64_t load_permille; // how busy it was between the last two looks, whatever ran there; FSI_CPU_UNKNOWN
+    uint64_t idle_ticks;      // since boot, when it was last looked at; FSI_CPU_UNKNOWN
+    fsi_word64 load_permille; // how busy it was between the last two looks, whatever ran there; FSI_CPU_UNKNOWN
 } fsi_cpu;
 
 #define FSI_CPU_UNKNOWN UINT64_MAX
@@ -1413,13 +1414,13 @@ typedef struct fsi_lane {
 struct fsi_worker {
     fsv_server *server;
     fsi_lane *lane;
-    fsi_worker *next_idle; // under the lane's lock
-    bool parked;           // on the idle list, likewise
-    fsi_loop *loop;        // of FSV_MODEL_POOL_CONN: for the connection that it serves
-    uint64_t thread_self;  // atomic: fsi_thread_self of its thread, 0 when that has ended
+    fsi_worker *next_idle;  // under the lane's lock
+    bool parked;            // on the idle list, likewise
+    fsi_loop *loop;         // of FSV_MODEL_POOL_CONN: for the connection that it serves
+    fsi_word64 thread_self; // atomic: fsi_thread_self of its thread, 0 when that has ended
     fsi_park park;
     fsi_thread thread;
-    uint64_t jobs, wait_us, run_us; // counted by it alone
+    fsi_word64 jobs, wait_us, run_us; // counted by it alone
     char pad[FSV_CACHE_LINE];
 };
 
@@ -1491,17 +1492,17 @@ struct fsv_server {
     uint32_t token_slab_count, token_slab_max;
     uint32_t token_waiters;
     char pad0[FSV_CACHE_LINE];
-    uint32_t life;          // fsi_life
-    uint32_t inside;        // a thread is inside run, poll or wait
-    uint64_t poller;        // thread that polled last
-    uint64_t stop_drain_ms; // shortest drain that was asked for
-    uint32_t stop;          // 1: stopping
-    uint32_t conns_open;    // accepted or begun, and not yet freed, over all loops
-    uint32_t loops_drained; // loops that have emptied their listeners
+    uint32_t life;            // fsi_life
+    uint32_t inside;          // a thread is inside run, poll or wait
+    fsi_word64 poller;        // thread that polled last
+    fsi_word64 stop_drain_ms; // shortest drain that was asked for
+    uint32_t stop;            // 1: stopping
+    uint32_t conns_open;      // accepted or begun, and not yet freed, over all loops
+    uint32_t loops_drained;   // loops that have emptied their listeners
     uint32_t listeners_closed;
-    uint64_t looked_us; // at the CPUs, by one loop for all
-    uint64_t deferred;  // so far, under token_lock
-    uint32_t looking;   // a loop looks at the CPUs right now
+    fsi_word64 looked_us; // at the CPUs, by one loop for all
+    fsi_word64 deferred;  // so far, under token_lock
+    uint32_t looking;     // a loop looks at the CPUs right now
     uint32_t tokens_held;
     uint32_t crowded; // a connection waits in the backlog for which the model has no thread yet
     char pad1[FSV_CACHE_LINE];
@@ -3366,6 +3367,25 @@ FSI_PRIVATE void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_LOCALITY
+// What <linux/filter.h> declares, which comes with the kernel's headers and not with every C library.
+typedef struct fsi_bpf_op {
+    uint16_t code;
+    uint8_t jump_true, jump_false;
+    uint32_t k;
+} fsi_bpf_op;
+typedef struct fsi_bpf {
+    uint16_t len;
+    fsi_bpf_op *ops;
+} fsi_bpf;
+enum {
+    FSI_BPF_LOAD = 0x20,
+    FSI_BPF_IF_EQUAL = 0x15,
+    FSI_BPF_MODULO = 0x94,
+    FSI_BPF_RETURN = 0x06,
+    FSI_BPF_RETURN_A = 0x16
+};
+#define FSI_BPF_CPU ((uint32_t)(-0x1000 + 36)) // where the number of the packet's CPU is "loaded" from
+
 FSI_PRIVATE int fsi_sock_cpu(int fd)
 {
     int cpu = -1;
@@ -3375,27 +3395,27 @@ FSI_PRIVATE int fsi_sock_cpu(int fd)
 
 FSI_PRIVATE bool fsi_sock_steer(int fd, const fsi_cpu *cpus, uint32_t cpu_count, uint32_t loop_count)
 {
-    struct sock_filter code[2 * 256 + 3];
-    struct sock_fprog program;
+    fsi_bpf_op code[2 * 256 + 3];
+    fsi_bpf program;
     uint16_t n = 0;
     uint32_t known = cpu_count < 256 ? cpu_count : 256;
     bool plain = loop_count == known;
     for (uint32_t i = 0; i < known; i++) plain = plain && cpus[i].number == (int)i;
     memset(code, 0, sizeof code);
-    code[n].code = BPF_LD | BPF_W | BPF_ABS;
-    code[n++].k = (uint32_t)(SKF_AD_OFF + SKF_AD_CPU);
+    code[n].code = FSI_BPF_LOAD;
+    code[n++].k = FSI_BPF_CPU;
     for (uint32_t i = 0; !plain && i < known; i++) { // CPU numbers with gaps, or fewer loops than CPUs
-        code[n].code = BPF_JMP | BPF_JEQ | BPF_K;
-        code[n].jf = 1;
+        code[n].code = FSI_BPF_IF_EQUAL;
+        code[n].jump_false = 1;
         code[n++].k = (uint32_t)cpus[i].number;
-        code[n].code = BPF_RET | BPF_K;
+        code[n].code = FSI_BPF_RETURN;
         code[n++].k = i % loop_count;
     }
-    code[n].code = BPF_ALU | BPF_MOD | BPF_K; // a CPU that was not there before
+    code[n].code = FSI_BPF_MODULO; // a CPU that was not there before
     code[n++].k = loop_count;
-    code[n++].code = BPF_RET | BPF_A;
+    code[n++].code = FSI_BPF_RETURN_A;
     program.len = n;
-    program.filter = code;
+    program.ops = code;
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0;
 }
 #else
@@ -3623,7 +3643,7 @@ FSI_PRIVATE int64_t fsi_io_write_many(fsi_chan *chan, const fsi_buf *bufs, uint3
         parts[i].iov_len = bufs[i].len;
     }
     message.msg_iov = parts;
-    message.msg_iovlen = count;
+    message.msg_iovlen = (uint8_t)count; // a size_t or an int, as the C library has it
     return sendmsg(chan->fd, &message, MSG_NOSIGNAL);
 }
 
@@ -3631,7 +3651,7 @@ FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t co
 {
     (void)stable; // nothing is kept here: the call is the system call
     if (!chan->can_write) return FSI_PENDING;
-    ssize_t sent =
+    int64_t sent =
         count == 1 ? send(chan->fd, bufs->ptr, bufs->len, MSG_NOSIGNAL) : fsi_io_write_many(chan, bufs, count);
     if (sent > 0) return sent;
     if (sent < 0 && errno == EINTR) return fsi_io_write(chan, bufs, count, stable);

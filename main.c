@@ -120,14 +120,14 @@ static void demo_stream_begin(fsv_request *request, void *user)
     (void)user;
     if (!demo_number(request, "chunks", 10, UINT64_MAX, &chunks) || !demo_number(request, "size", 1024, 1048576, &size))
         return;
-    demo_stream *stream = (demo_stream *)calloc(1, sizeof *stream + size);
+    demo_stream *stream = (demo_stream *)calloc(1, sizeof *stream + (size_t)size);
     if (!stream) {
         fsv_respond_text(request, 503, "out of memory\n");
         return;
     }
     stream->left = size ? chunks : 0;
-    stream->size = size;
-    memset(stream + 1, 'x', size);
+    stream->size = (size_t)size;
+    memset(stream + 1, 'x', stream->size);
     fsv_request_set_user(request, stream);
     fsv_respond_stream(request, 200, "application/octet-stream", FSV_LENGTH_UNKNOWN);
 }

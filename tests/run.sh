@@ -3,6 +3,7 @@
 #
 #   sh tests/run.sh build/test_queue tests/test_cli.sh ...
 #
+# RUN is what runs the programs, where they are another system's: qemu-aarch64, wine64.
 # Each ends with a line `NAME: N passed, N failed` (and perhaps `, N skipped`). One that ends without it, or with an
 # exit status that the line does not explain, is one failed case more. The last line here is the sum.
 set -u
@@ -14,7 +15,7 @@ trap 'rm -rf "$dir"' EXIT
 run() { # PROGRAM LOG; its exit status stands in LOG.status
     case $1 in
     *.sh) sh "$1" >"$2" 2>&1 </dev/null ;;
-    *) "$1" >"$2" 2>&1 </dev/null ;;
+    *) ${RUN:-} "$1" >"$2" 2>&1 </dev/null ;;
     esac
     echo $? >"$2.status"
 }

@@ -409,7 +409,7 @@ TEST(compare_rounds_is_right)
     REQUIRE(pool_ready());
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint32_t right = 0;
-        seed = i << 32;
+        seed = (uint64_t)i << 32;
         for (int n = 0; n < 400; n++) {
             bench_comparison verdict;
             simulate_rounds(rows[i].rounds, rows[i].arms, rows[i].noise, rows[i].rate, rows[i].p99, rows[i].law);
@@ -479,7 +479,7 @@ TEST(compare_series_is_right)
     const bench_result *a = &one, *b = &two;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint32_t right = 0;
-        seed = i << 32;
+        seed = (uint64_t)i << 32;
         for (int n = 0; n < 400; n++) {
             bench_comparison verdict;
             series_run(&one, rows[i].slots, 50000, 2000, rows[i].noise, rows[i].tie);

@@ -1375,14 +1375,14 @@ TEST(expected_text_is_found_as_strstr_does)
     thread.plan = &bare_plan;
     for (uint32_t round = 0; round < 3000; round++) {
         char want[12] = "", body[60] = "";
-        size_t want_len = 1 + dice(6), len = dice(50);
+        size_t want_len = 1 + (size_t)dice(6), len = (size_t)dice(50);
         for (size_t i = 0; i < want_len; i++) want[i] = (char)('a' + dice(2));
         for (size_t i = 0; i < len; i++) body[i] = (char)('a' + dice(2));
         memset(&bare_plan, 0, sizeof bare_plan);
         memset(&conn, 0, sizeof conn);
         REQUIRE(bench_expect(&bare_plan, want));
         for (size_t at = 0, step; at < len; at += step) {
-            step = 1 + dice(9);
+            step = 1 + (size_t)dice(9);
             if (step > len - at) step = len - at;
             bench_body(&thread, &conn, body + at, step);
         }

@@ -26,6 +26,7 @@ static void check_date(int64_t seconds)
     char got[40], want[40];
     time_t at = (time_t)seconds;
     struct tm parts;
+    if (at != seconds) return; // the C library's clock ends in 2038, so it has nothing to compare with
     memset(got, '#', sizeof got);
     fsi_date_write(got, seconds);
     REQUIRE(gmtime_r(&at, &parts) && strftime(want, sizeof want, "%a, %d %b %Y %H:%M:%S GMT", &parts) == 29);
