@@ -72,15 +72,16 @@ static void demo_echo(fsv_request *request, void *user)
     fsv_respond(request, 200, "text/plain; charset=utf-8", text, at);
 }
 
-// Reads a number from the query; `missing` if it is not there; false if it is not a number up to max.
+// Reads a number from the query; `missing` if it is not there; false if it is not a number up to max, and answered.
 static bool demo_number(fsv_request *request, const char *name, uint64_t missing, uint64_t max, uint64_t *out)
 {
-    char text[24];
-    int64_t len = fsv_request_query_value(request, name, text, sizeof text);
+    char text[80];
+    int64_t len = fsv_request_query_value(request, name, text, 24);
     *out = missing;
     if (len == FSV_ERR_NOT_FOUND) return true;
     if (len >= 0 && fsi_number(text, (size_t)len, out) && *out <= max) return true;
-    fsv_respond_text(request, 400, "the query wants whole numbers within their limits\n");
+    (void)snprintf(text, sizeof text, "%s wants a whole number, 0 to %llu\n", name, (unsigned long long)max);
+    fsv_respond_text(request, 400, text);
     return false;
 }
 
@@ -392,7 +393,8 @@ static void serve_log_close(void)
 
 static const char serve_help[] = "Usage: fastserve serve [options]\n"
                                  "Serves the demo: / hello, /echo, /stream?chunks=N&size=M, /spin?us=N,\n"
-                                 "/sleep?ms=N, /stats, /metrics. Ctrl-C lets running requests finish.\n"
+                                 "/sleep?ms=N, /stats, /metrics. Ctrl-C gives requests that have begun at most\n"
+                                 "10 s to finish; a second one ends it at once.\n"
                                  "\n"
                                  "  -b, --bind ADDR      address, may be repeated; 0.0.0.0 or :: for everyone\n"
                                  "                       (localhost: 127.0.0.1 and ::1, this machine only)\n"
@@ -402,8 +404,8 @@ static const char serve_help[] = "Usage: fastserve serve [options]\n"
                                  "      --no-pin         let the system move loops between CPUs\n"
                                  "      --model NAME     who runs requests: event, pool (-w workers), pool-conn\n"
                                  "                       (a worker per connection), thread, sync       (event)\n"
-                                 "  -w, --workers N      threads that block for /sleep and pools          (16)\n"
-                                 "      --queue-per-worker, --threads-max N (1024)        of pool, of thread\n"
+                                 "  -w, --workers N      of event, for /sleep, and of pools               (16)\n"
+                                 "      --queue-per-worker  of event, pool;  --threads-max N  of thread (1024)\n"
                                  "      --max-conns N    open connections                              (65536)\n"
                                  "      --max-head, --max-body BYTES    of a request       (16384, no limit)\n"
                                  "      --head-timeout, --idle-timeout T                         (10s, 60s)\n"
@@ -413,17 +415,17 @@ static const char serve_help[] = "Usage: fastserve serve [options]\n"
                                  "                       const:T exp:T uniform:T-T lognormal:MEDIAN/SIGMA\n"
                                  "                       pareto:T/ALPHA, then ,freeze:T/PERIOD ,seed:N ,spin:1\n"
                                  "  -q, --quiet          say nothing but errors;   --help, --version\n"
-                                 "\n"
                                  "BYTES and N take k, M, G (1024 for BYTES); T takes ms, s, m, h (bare: s).\n"
-                                 "Exit: 0 stopped by a signal and drained, 1 wrong usage or cannot listen.\n";
+                                 "Exit: 0 stopped by a signal, 1 usage or cannot listen, 130 a second Ctrl-C.\n";
 
 typedef struct serve_options {
     const char *binds[16], *unix_path, *log;
     uint32_t bind_count, port;
-    bool quiet, reuseport, no_pin, echo;
-    bench_law law;  // of no kind: the demo
-    char other[32]; // an option that means nothing with a law; empty: none
-    char http[32];  // one that means nothing with --echo
+    bool quiet, reuseport, no_pin, echo, port_given;
+    const char *model; // its name; NULL: not said
+    bench_law law;     // of no kind: the demo
+    char other[32];    // an option that means nothing with a law; empty: none
+    char http[32];     // one that means nothing with --echo
     fsv_server_desc desc;
 } serve_options;
 
@@ -501,6 +503,7 @@ static int serve_option(serve_options *o, const char *name, const char *value)
     } else if (!strcmp(name, "-p") || !strcmp(name, "--port")) {
         if (!fsi_number(value, strlen(value), &n) || n > 65535) return serve_bad(name, "wants a port, 0 to 65535");
         o->port = (uint32_t)n;
+        o->port_given = true;
     } else if (!strcmp(name, "--unix")) {
         o->unix_path = value;
     } else if (!strcmp(name, "-t") || !strcmp(name, "--threads")) {
@@ -514,6 +517,7 @@ static int serve_option(serve_options *o, const char *name, const char *value)
         o->desc.threads_max = (uint32_t)n;
     } else if (!strcmp(name, "--model")) {
         if (!serve_model(value, &o->desc)) return serve_bad(name, "wants event, pool, pool-conn, thread or sync");
+        o->model = value;
     } else if (!strcmp(name, "--max-conns")) {
         if (!serve_count(value, 0x7fffffff, &n) || n == 0)
             return serve_bad(name, "wants a number of connections, at least 1");
@@ -551,6 +555,27 @@ static void serve_note(serve_options *o, const char *name)
     for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++)
         if (!strcmp(name, fine[i])) return;
     (void)snprintf(o->other, sizeof o->other, "%s", name);
+}
+
+// Options that mean nothing beside others. -1: fine, else the exit code.
+static int serve_clash(const serve_options *o)
+{
+    bool own_threads = o->desc.model == FSV_MODEL_THREAD || o->desc.model == FSV_MODEL_SYNC;
+    if (o->desc.workers && own_threads)
+        return serve_bad("-w", "means nothing with --model thread and sync, where handlers block on their connection's "
+                               "own thread");
+    if (o->desc.queue_per_worker && o->desc.model)
+        return serve_bad("--queue-per-worker",
+                         "wants --model pool or event: in the others no request waits for a worker");
+    if (o->desc.threads_max && o->desc.model != FSV_MODEL_THREAD)
+        return serve_bad("--threads-max", "wants --model thread; the others have no thread per connection");
+    if (o->unix_path && !o->bind_count && (o->port_given || o->reuseport))
+        return serve_bad(o->port_given ? "-p" : "--reuseport", "means nothing with --unix alone; -b adds a TCP port");
+    if (o->desc.model && o->desc.loops != FSV_LOOPS_PER_CPU && o->desc.loops != 1)
+        return serve_bad("-t", o->desc.model == FSV_MODEL_SYNC
+                                   ? "means nothing with --model sync: one thread does everything"
+                                   : "means nothing with this model: one thread accepts, others serve");
+    return -1;
 }
 
 static int serve_parse(serve_options *o, int argc, char **argv)
@@ -602,7 +627,9 @@ static int serve_parse(serve_options *o, int argc, char **argv)
         else if (!strcmp(arg, "--echo"))
             o->echo = true;
         else if (arg[0] != '-')
-            return serve_bad(arg, "serving a folder is not built yet; without one the demo is served");
+            return serve_bad(arg, arg[0] && strspn(arg, "0123456789") == strlen(arg)
+                                      ? "a port is given with -p, as in -p 8080"
+                                      : "serving a folder is not built yet; without one the demo is served");
         else {
             size_t len = equals ? (size_t)(equals - arg) : arg[1] == '-' ? strlen(arg) : 2; // -p8080 is -p 8080
             if (len >= sizeof name) return serve_bad(arg, "unknown option");
@@ -619,7 +646,8 @@ static int serve_parse(serve_options *o, int argc, char **argv)
         }
     }
     if (o->echo && o->http[0]) return serve_bad(o->http, "means nothing with --echo");
-    return o->law.kind && o->other[0] ? serve_bad(o->other, "means nothing with --law") : -1;
+    if (o->law.kind && o->other[0]) return serve_bad(o->other, "means nothing with --law");
+    return serve_clash(o);
 }
 
 static fsv_server *serve_server;   // with --law it only lends its listening sockets
@@ -702,6 +730,7 @@ static void serve_announce(const fsv_server *server, const serve_options *o)
     bool local = true;
     if (o->echo) (void)snprintf(what, sizeof what, "the echo");
     if (o->law.kind) (void)snprintf(what, sizeof what, "the law %s", o->law.text);
+    if (o->model && strcmp(o->model, "event") != 0) (void)snprintf(what, sizeof what, "the demo, model %s,", o->model);
     for (uint32_t i = 0; i < fsv_server_listeners(server); i++) {
         fsv_server_address(server, i, address, sizeof address);
         if (o->bind_count == 0 && i > 0 && strncmp(address, "[::1]", 5) == 0) continue; // one line for localhost
@@ -769,10 +798,6 @@ static int serve_main(int argc, char **argv)
     int code = serve_parse(&o, argc, argv);
     if (code >= 0) return code;
     raise_descriptor_limit();
-    if (o.desc.model && o.desc.loops != FSV_LOOPS_PER_CPU && o.desc.loops != 1)
-        return serve_bad("-t", o.desc.model == FSV_MODEL_SYNC
-                                   ? "means nothing with sync: one thread does everything"
-                                   : "means nothing with this model: one thread accepts, others serve");
     if (o.desc.model) o.desc.loops = 1;
     if (o.law.kind) o.desc.loops = 1; // one socket for each address
     o.desc.pin = !o.no_pin && o.desc.loops != 1 && FSI_LOCALITY;

@@ -151,7 +151,7 @@ client curl-404 curl curl_404
 client curl-localhost curl curl_localhost
 if [ -n "$port6" ] || curl -sg -o /dev/null "http://[::1]:$port/" 2>/dev/null; then client curl-ipv6 curl curl_ipv6
 else skip curl-ipv6 'this machine has no [::1]'; fi
-start "$dir/unix.log" -p 0 --unix "$dir/socket"
+start "$dir/unix.log" --unix "$dir/socket"
 client curl-unix curl curl_unix
 kill "$pid" && wait "$pid" 2>/dev/null
 client curl-20000 curl curl_many

@@ -136,6 +136,26 @@ done
 run serve --law exp:1ms --max-head 1k
 one_line '--max-head: means nothing with --law'
 check $? 'an option that means nothing with --law is named' "$dir/err"
+# An option that means nothing beside others is refused, and why: what is typed, TAB, what that line must say.
+clashes='-w 3 --model sync	own thread
+--model thread -w 3	own thread
+--threads-max 3	wants --model thread
+--model pool --threads-max 3	wants --model thread
+--queue-per-worker --model pool-conn	wants --model pool
+--queue-per-worker --model thread	wants --model pool
+-t 3 --model sync	one thread does everything
+--unix x -p 0	-p: means nothing with --unix alone
+--unix x --reuseport	--reuseport: means nothing with --unix alone
+18091	with -p
+folder	serving a folder'
+tab=$(printf '\t')
+while IFS="$tab" read -r mistake named; do
+    run serve $mistake
+    one_line "$named"
+    check $? "serve $mistake is a mistake in one line that says $named" "$dir/err"
+done <<EOT
+$clashes
+EOT
 # What is wrong in one line, TAB, and what that line must name.
 : >"$dir/empty"
 printf '# none\n\n' >"$dir/none"
@@ -179,7 +199,6 @@ http://127.0.0.1:1 --echo	http://127.0.0.1:1: --echo wants
 unix:$dir/none	$dir/none
 unix:/no/such/socket	/no/such/socket
 unix:	unix:"
-tab=$(printf '\t')
 while IFS="$tab" read -r mistake named; do
     run bench -q $mistake
     one_line "$named"
@@ -212,11 +231,17 @@ check $? 'an unknown method is 501' "$dir/reply"
 ask 'GET /stream?chunks=3\046size=4 HTTP/1.0\r\n\r\n'
 tail -n 1 "$dir/reply" | grep -qx xxxxxxxxxxxx
 check $? 'it streams' "$dir/reply"
+ask 'GET /sleep?ms=60001 HTTP/1.0\r\n\r\n'
+grep -q ' 400 ' "$dir/reply" && grep -q '^ms .* 0 to 60000$' "$dir/reply"
+check $? '/sleep names its limit' "$dir/reply"
+ask 'GET /spin?us=x HTTP/1.0\r\n\r\n'
+grep -q ' 400 ' "$dir/reply" && grep -q '^us .* 0 to 1000000$' "$dir/reply"
+check $? '/spin names its limit' "$dir/reply"
 ask 'GET /stats HTTP/1.0\r\n\r\n'
-grep -q '"requests": 5' "$dir/reply"
+grep -q '"requests": 7' "$dir/reply"
 check $? '/stats counts' "$dir/reply"
 ask 'GET /metrics HTTP/1.0\r\n\r\n'
-grep -q '^fastserve_requests_total 6' "$dir/reply"
+grep -q '^fastserve_requests_total 8' "$dir/reply"
 check $? '/metrics counts' "$dir/reply"
 
 port=${url##*:}
@@ -272,6 +297,23 @@ check $? 'bench --compare-models: --json has them too' "$dir/models.json"
 run bench --compare-models=pool-conn -q -c 2 -d 50ms --runs 2 --json -
 [ "$(head -c 1 "$dir/out")" = '{' ] && ! grep -q 'least\.\.most' "$dir/out"
 check $? 'bench --compare-models --json -: nothing else on standard output' "$dir/out"
+
+# ---- models
+
+for model in pool pool-conn thread sync; do
+    serve -p 0 --model "$model"
+    grep -q "serving the demo, model $model, at http://127" "$dir/serve.out"
+    check $? "--model $model is named" "$dir/serve.out"
+    ask 'GET /sleep?ms=1 HTTP/1.0\r\n\r\n'
+    tail -n 1 "$dir/reply" | grep -qx 'Hello, World!'
+    check $? "--model $model serves" "$dir/reply"
+    stop TERM
+    check "$status" "--model $model: SIGTERM ends it with status 0" "$dir/serve.err"
+done
+serve -p 0 --model event -w 2 --queue-per-worker
+grep -q 'serving the demo at http://127' "$dir/serve.out"
+check $? '--model event, the usual one, is not' "$dir/serve.out"
+stop TERM
 
 # ---- the target of --law
 
