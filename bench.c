@@ -39,6 +39,7 @@
 #define BENCH_EXIT_UNTRUSTED 2 // connections lost, sums that do not add up
 #define BENCH_EXIT_ERRORS 3    // the target produced errors
 #define BENCH_EXIT_MISSED 99   // an objective was missed
+#define BENCH_EXIT_CUT 130     // a signal cut it short: as the shell says of a program that SIGINT ended
 
 #define BENCH_IN_BYTES 65536   // of one receive
 #define BENCH_HEAD_BYTES 65536 // of an answer's head
@@ -1523,7 +1524,9 @@ static const char bench_help[] = "Usage: fastserve bench [options] [URL ...]    
                                  "  -q, --quiet           no progress line, no notes\n"
                                  "      --version, --help, --help-all; bench compare A.json B.json\n"
                                  "\n"
-                                 "Exit status: 0 ok, or the first that applies:  1 usage, or cannot connect\n"
+                                 "Exit status: 0 ok, or the first that applies:\n"
+                                 "  130 cut short by Ctrl-C or SIGTERM: the figures are of the time that it ran\n"
+                                 "  1 usage, or cannot connect\n"
                                  "  2 not trustworthy: the audit on stderr says why\n"
                                  "  3 errors of the target: sockets, timeouts, bad answers, status >= 400\n"
                                  "  99 an objective of --slo was missed\n";
@@ -1733,7 +1736,10 @@ static const char *bench_set(bench_options *options, bench_opt opt, const char *
     case BENCH_OPT_SPIN: options->spin = true; break;
     case BENCH_OPT_ECHO: options->echo = true; break;
     case BENCH_OPT_SELFTEST: options->selftest = true; break;
-    case BENCH_OPT_MODELS: options->models = value ? value : ""; break;
+    case BENCH_OPT_MODELS:
+        if (value && !*value) return "names no model; without a = it runs all of them";
+        options->models = value ? value : "";
+        break;
     case BENCH_OPT_QUIET: options->quiet = true; break;
     case BENCH_OPT_VERSION: options->version = true; break;
     case BENCH_OPT_HELP: options->help = true; break;
@@ -1767,7 +1773,7 @@ static bool bench_apply(bench_options *options, const bench_opt_def *def, const 
         glued = argv[++*i];
     }
     const char *wrong = bench_set(options, (bench_opt)def->opt, glued);
-    return wrong ? bench_wrong(error, size, "%s %s: %s", shown, glued, wrong) : true;
+    return wrong ? bench_wrong(error, size, "%s %s: %s", shown, glued && *glued ? glued : "''", wrong) : true;
 }
 
 // "-c500", "-c", "-Lq". The rest of the word is the value of the first letter that takes one.
@@ -7206,6 +7212,11 @@ static void bench_audit_remarks(FILE *out, bool *blank, const bench_result *resu
         bench_remark(out, blank,
                      "The times of %llu failed requests are in no percentile; --slo takes them for endless.",
                      (unsigned long long)failed);
+    if (result->conns_starved && result->done)
+        bench_remark(
+            out, blank,
+            "%llu of %u connections never got an answer: the target serves others first, or the time was short.",
+            (unsigned long long)result->conns_starved, result->setup.connections);
     uint64_t known = bench_quantile(result, 0.99, &beyond);
     if (beyond && result->done)
         bench_remark(out, blank, "The 99%% point is not known: more than %.2f ms.", (double)known / 1e6);
@@ -8074,6 +8085,8 @@ static int bench_run_and_print(bench_session *session)
     bool json = session->options->json_file && strcmp(session->options->json_file, "-") == 0;
     if (!bench_session_run(session, session->options->format == BENCH_FORMAT_WRK && !json)) return BENCH_EXIT_USAGE;
     bench_print(session->options, session->result);
+    if (session->result->interrupted)
+        bench_say("interrupted after %.2f s: the figures are of that time", bench_run_s(session->result));
     int status = bench_exit_status(session->options, session->result);
     return bench_objective(session->options, session->result, status);
 }
@@ -8169,10 +8182,9 @@ static int bench_find(bench_session *session)
         found = knee->found > 0;
         bench_print_knee(stdout, knee);
     }
-    bool any = knee->count != 0, cut = fsi_load32(&bench_interrupted) != 0;
+    bool any = knee->count != 0;
     free(knee);
-    if (cut) bench_say("interrupted: the search had not ended");
-    if (cut) return BENCH_EXIT_UNTRUSTED;
+    if (fsi_load32(&bench_interrupted)) bench_say("interrupted: the search had not ended");
     return found ? BENCH_EXIT_OK : any ? BENCH_EXIT_MISSED : BENCH_EXIT_USAGE;
 }
 
@@ -8224,7 +8236,6 @@ static int bench_versus(bench_session *session)
     }
     free(all);
     if (fsi_load32(&bench_interrupted)) bench_say("interrupted: the rounds are not complete");
-    if (fsi_load32(&bench_interrupted)) return BENCH_EXIT_UNTRUSTED;
     return !fine ? BENCH_EXIT_USAGE : verdict.untrusted ? BENCH_EXIT_UNTRUSTED : BENCH_EXIT_OK;
 }
 
@@ -8300,11 +8311,10 @@ static int bench_selftest(void)
     bench_options *options = (bench_options *)calloc(1, sizeof *options);
     bench_target *target = (bench_target *)calloc(1, sizeof *target);
     bench_result *result = (bench_result *)malloc(sizeof *result);
-    bool fine = options && target && result, cut = false;
+    bool fine = options && target && result;
     const char *law = "";
     for (size_t i = 0; options && target && result && i < sizeof trials / sizeof trials[0]; i++) {
-        cut = fsi_load32(&bench_interrupted) != 0;
-        if (cut) break;
+        if (fsi_load32(&bench_interrupted)) break;
         if (strcmp(law, trials[i].law) != 0)
             (void)printf("%sTarget %s%*sfound       truth\n", i ? "\n" : "", trials[i].law,
                          (int)(24 - strlen(trials[i].law)), "");
@@ -8312,13 +8322,15 @@ static int bench_selftest(void)
         (void)fflush(stdout);
         fine &= bench_trial_run(&trials[i], options, target, result);
     }
-    if (!cut)
+    if (fsi_load32(&bench_interrupted))
+        bench_say("interrupted: not every trial was run");
+    else
         (void)printf("\n%s\n", fine ? "The figures are right: within 5 % or 0.5 ms of the truth."
                                     : "Not within 5 % or 0.5 ms of the truth: wrong, or this machine is too busy.");
     free(options);
     free(target);
     free(result);
-    return fine && !cut ? BENCH_EXIT_OK : BENCH_EXIT_UNTRUSTED;
+    return fine ? BENCH_EXIT_OK : BENCH_EXIT_UNTRUSTED;
 }
 
 static bool bench_objectives_fine(const bench_options *options)
@@ -8363,9 +8375,10 @@ static bool bench_files_fine(const bench_options *options)
 // ---------------------------------------------------------------------------------------------------------
 
 #define BENCH_MODELS_SCHEMA "fastserve-models/1"
-#define BENCH_MODELS_WORKERS 10 // log 2's pool had so many; its other figures follow from it
-#define BENCH_MODELS_NAP_MS 10  // of /sleep and /unmarked
-#define BENCH_MODELS_TELL 3     // rounds, before anything is told apart
+#define BENCH_MODELS_WORKERS 10   // log 2's pool had so many; its other figures follow from it
+#define BENCH_MODELS_NAP_MS 10    // of /sleep and /unmarked
+#define BENCH_MODELS_TELL 3       // rounds, before anything is told apart
+#define BENCH_MODELS_SETUP_S 0.05 // of a run, that its server and connections take, about
 
 typedef enum bench_model {
     BENCH_MODEL_EVENT,
@@ -8807,10 +8820,8 @@ static void bench_models_conclude(bench_models *models, uint32_t scene)
     if (!bench_models_best(models, scene, &best, &next)) return;
     bench_models_ratios edge = bench_models_edge(models, scene, best, next);
     const char *a = bench_model_defs[best].name, *b = bench_model_defs[next].name;
-    if (models->round_count < BENCH_MODELS_TELL)
-        bench_models_say(models, "%s: cannot tell who is first, fewer than %d rounds do not show their noise.", name,
-                         BENCH_MODELS_TELL);
-    else if (edge.least <= 1)
+    if (models->round_count < BENCH_MODELS_TELL) return; // said once for all
+    if (edge.least <= 1)
         bench_models_say(models, "%s: cannot tell %s from %s, their rounds overlap (%.2f..%.2f times).", name, a, b,
                          edge.least, edge.most);
     else if (bench_models_judged_by(scene) == BENCH_CELL_RATE)
@@ -8829,9 +8840,12 @@ static const char *bench_models_ratio(const bench_models *models, uint32_t scene
     *out = 0;
     if (!bench_models_has(models, scene, a) || !bench_models_has(models, scene, b)) return out;
     bench_models_ratios edge = bench_models_edge(models, scene, a, b);
-    bool apart = models->round_count >= BENCH_MODELS_TELL && (edge.least > 1 || edge.most < 1);
-    (void)snprintf(out, size, "%.2f of %s's rate (%.2f..%.2f%s)", edge.middle, bench_model_defs[b].name, edge.least,
-                   edge.most, apart ? "" : ": cannot tell");
+    bool apart = edge.least > 1 || edge.most < 1;
+    if (models->round_count < BENCH_MODELS_TELL) // their noise is not known
+        (void)snprintf(out, size, "%.2f of %s's rate", edge.middle, bench_model_defs[b].name);
+    else
+        (void)snprintf(out, size, "%.2f of %s's rate (%.2f..%.2f%s)", edge.middle, bench_model_defs[b].name, edge.least,
+                       edge.most, apart ? "" : ": cannot tell");
     return out;
 }
 
@@ -8962,6 +8976,20 @@ static void bench_models_say_httperf(bench_models *models)
                      "error; a load at which no model waits, so what is seen is its way alone.");
 }
 
+// Models that were asked for and do not fit the settings of a source log, and why.
+static void bench_models_say_missing(bench_models *models, uint32_t scene)
+{
+    char names[300] = "";
+    for (uint32_t i = 0; i < BENCH_MODELS && bench_scenes[scene].log; i++) {
+        size_t at = strlen(names);
+        if (!(models->wanted & ~bench_scenes[scene].models & 1u << i)) continue;
+        (void)snprintf(names + at, sizeof names - at, "%s%s (%s)", at ? ", " : "", bench_model_defs[i].name,
+                       i == BENCH_MODEL_UNMARKED ? "nothing sleeps here"
+                                                 : "that log's pool takes whole connections, as pool-conn does");
+    }
+    if (names[0]) bench_models_say(models, "%s, not run: %s.", bench_scenes[scene].name, names);
+}
+
 // A block of the table as soon as its rounds are over.
 static void bench_models_block(bench_models *models, uint32_t scene)
 {
@@ -8972,6 +9000,7 @@ static void bench_models_block(bench_models *models, uint32_t scene)
         if (lag > late) late = lag;
         if (models->show) bench_models_row(models, scene, i);
     }
+    bench_models_say_missing(models, scene);
     bench_models_conclude(models, scene);
     if (late > 1000)
         bench_models_say(models, "%s: requests were sent up to %.1f ms late (p99) by this program itself.",
@@ -9131,30 +9160,33 @@ static uint32_t bench_models_read(const char *list)
 static void bench_models_head(const bench_models *models)
 {
     const bench_options *options = models->options;
-    char each[48];
+    char each[48], lasts[128];
     uint64_t length = 0, workers = options->workers ? options->workers : BENCH_MODELS_WORKERS;
     for (uint32_t scene = 0; scene < BENCH_SCENES; scene++)
         for (uint32_t i = 0; i < BENCH_MODELS; i++)
             if (bench_models_has(models, scene, i))
                 length += bench_models_length(models, &bench_scenes[scene]) + options->warmup_ns;
     length *= models->round_count;
-    if (isatty(STDERR_FILENO) && !options->quiet)
-        bench_say("%llu runs, %.0f s of load and a few more to start and stop servers",
-                  (unsigned long long)models->runs_all, (double)length / 1e9);
+    (void)snprintf(lasts, sizeof lasts, "%llu runs, about %.0f s", (unsigned long long)models->runs_all,
+                   (double)length / 1e9 + (double)models->runs_all * BENCH_MODELS_SETUP_S);
+    if (!models->show && !options->quiet) bench_say("%s", lasts);
     if (!models->show) return;
-    (void)printf("Models on %u CPUs: -c %llu, -w %llu; medians of %llu rounds in turn, %s each\n", fsi_cpu_usable(),
-                 (unsigned long long)options->connections, (unsigned long long)workers,
-                 (unsigned long long)models->round_count, bench_length_text(each, sizeof each, options->duration_ns));
+    (void)printf("Models on %u CPUs: -c %llu, -w %llu; medians of %llu round%s in turn, %s each\n%s\n",
+                 fsi_cpu_usable(), (unsigned long long)options->connections, (unsigned long long)workers,
+                 (unsigned long long)models->round_count, models->round_count == 1 ? "" : "s",
+                 bench_length_text(each, sizeof each, options->duration_ns), lasts);
     (void)fputs("  event      handlers on the loops; those marked as blocking (sleep) on workers\n"
                 "  unmarked   event, with a sleep that is not marked\n"
                 "  pool       every handler on a worker, one queue;  pool-each  one for each\n"
                 "  pool-conn  a worker serves a connection to its end, or until others wait\n"
                 "  thread     a thread for each connection;  sync  one connection at a time\n"
+                "log 2, log 5: settings of the second and the fifth source log, run again here.\n"
                 "req/s: good answers, least..most of the rounds. err: failed or not as expected,\n"
                 "all rounds. starv: connections that never got an answer, worst round.\n"
                 "CPU: of the server, us per answer. thr, MB: threads, and memory asked of the\n"
                 "allocator, at most (stacks are not in it). >: more than that, time was up.\n",
                 stdout);
+    (void)fflush(stdout);
 }
 
 // The rounds of one kind of work. False: said why not, or interrupted.
@@ -9185,9 +9217,16 @@ static bool bench_models_scene(bench_models *models, uint32_t index)
 static bool bench_models_all(bench_models *models)
 {
     bench_models_head(models);
-    for (uint32_t scene = 0; scene < BENCH_SCENES; scene++)
-        if ((models->wanted & bench_scenes[scene].models) && !bench_models_scene(models, scene)) return false;
+    for (uint32_t scene = 0; scene < BENCH_SCENES; scene++) {
+        bool any = (models->wanted & bench_scenes[scene].models) != 0;
+        if (any && !bench_models_scene(models, scene)) return false;
+        if (!any) bench_models_say_missing(models, scene);
+    }
     if (models->show) (void)fputc('\n', stdout);
+    if (models->round_count < BENCH_MODELS_TELL)
+        bench_models_say(models,
+                         "Fewer than %d rounds (--runs) do not show their noise: they cannot tell who is first.",
+                         BENCH_MODELS_TELL);
     bench_models_say_blocking(models);
     bench_models_say_starved(models);
     return true;
@@ -9202,7 +9241,7 @@ static int bench_models_measure(bench_models *models)
     if (models->live && !fine) (void)fputs("\r\033[K", stderr);
     if (fsi_load32(&bench_interrupted)) {
         bench_say("interrupted: the rounds are not complete");
-        return BENCH_EXIT_UNTRUSTED;
+        return BENCH_EXIT_CUT;
     }
     if (!fine || !saved) return BENCH_EXIT_USAGE;
     if (models->untrusted) {
@@ -9308,5 +9347,5 @@ static int bench_main(int argc, char **argv)
     }
     bench_options_free(options);
     free(options);
-    return status;
+    return fsi_load32(&bench_interrupted) ? BENCH_EXIT_CUT : status;
 }

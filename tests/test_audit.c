@@ -206,6 +206,9 @@ TEST(several_doubts_have_a_line_each)
 TEST(what_did_not_end)
 {
     REMARKS(closed_loop(), one.in_flight = 7, "In flight at the end: 7 requests\n");
+    REMARKS(closed_loop(), one.conns_starved = 3,
+            "3 of 10 connections never got an answer: the target serves others first, or the\n    time was short.\n");
+    REMARKS(closed_loop(), (one.conns_starved = 10, one.done = 0), ""); // the doubts say that not one came
     REMARKS(open_loop(5), SAME, "Due, but never sent: 5 requests\n");
     REMARKS(open_loop(200), SAME,
             "Due, but never sent: 200 requests\nThe 99% point is not known: more than 1000.00 ms.\n");

@@ -195,6 +195,7 @@ http://127.0.0.1:1 --echo	http://127.0.0.1:1: --echo wants
 --compare-models --vs 127.0.0.1:1	--vs
 --compare-models -n 9	-n
 --compare-models=event,nonsense	event,nonsense
+--compare-models=	names no model
 --compare-models --json /no/such/folder/x	/no/such/folder/x
 unix:$dir/none	$dir/none
 unix:/no/such/socket	/no/such/socket
@@ -287,8 +288,12 @@ run bench -q -c 2 -n 100
 check $? 'bench without a URL brings its own server' "$dir/out"
 
 run bench --compare-models=event,pool,unmarked -q -c 3 -t 1 -w 2 -d 50ms --runs 1 --json "$dir/models.json"
-[ "$status" -eq 0 ] && fits "$dir/out" 200 && grep -qF 'cannot tell' "$dir/out"
-check $? 'bench --compare-models: a table no wider than a screen' "$dir/out"
+[ "$status" -eq 0 ] && fits "$dir/out" 200 && [ "$(grep -cF 'cannot' "$dir/out")" -eq 1 ]
+check $? 'bench --compare-models: a table no wider than a screen, which says once that one round cannot tell' "$dir/out"
+sed -n 2p "$dir/out" | grep -qE '^19 runs, about [0-9]+ s$' && grep -q '^log 2, log 5: settings of the second and the fifth source log' "$dir/out"
+check $? 'bench --compare-models: says what it will do, and how long that takes' "$dir/out"
+grep -q '^log 2: .*, not run: unmarked (nothing sleeps here), pool ' "$dir/out"
+check $? 'bench --compare-models: names what is missing in a log' "$dir/out"
 [ "$(grep -cE '^ event +[0-9]' "$dir/out")" -eq 9 ] && [ "$(grep -cE '^ pool +[0-9]' "$dir/out")" -eq 8 ] &&
     [ "$(grep -cE '^ unmarked +[0-9]' "$dir/out")" -eq 2 ]
 check $? 'bench --compare-models: a row for every model and kind of work' "$dir/out"
@@ -297,6 +302,43 @@ check $? 'bench --compare-models: --json has them too' "$dir/models.json"
 run bench --compare-models=pool-conn -q -c 2 -d 50ms --runs 2 --json -
 [ "$(head -c 1 "$dir/out")" = '{' ] && ! grep -q 'least\.\.most' "$dir/out"
 check $? 'bench --compare-models --json -: nothing else on standard output' "$dir/out"
+
+# ---- bench is cut short
+
+serve -p 0
+for more in '' '--runs 3'; do
+    "$program" bench -c 2 -d 60s $more --json "$dir/cut.json" "$url/" >"$dir/out" 2>"$dir/err" </dev/null &
+    second=$!
+    for _ in $(seq 200); do # until it measures
+        ask 'GET /stats HTTP/1.0\r\n\r\n'
+        grep -qE '"requests": [0-9]{4}' "$dir/reply" && break
+        sleep 0.05
+    done
+    kill -INT "$second"
+    wait "$second"
+    status=$?
+    second=''
+    [ "$status" -eq 130 ] && grep -q 'interrupted after [0-9.]* s: the figures are of that time' "$dir/err" &&
+        grep -q '^Requests/sec: ' "$dir/out" && grep -q '"interrupted": true' "$dir/cut.json"
+    check $? "bench $more: Ctrl-C ends it with its figures, says so, and is status 130 ($status)" "$dir/err"
+    stop TERM
+    serve -p 0
+done
+"$program" bench -q -n 50 -c 2 "$url/" >"$dir/out" 2>"$dir/err"
+! grep -q interrupted "$dir/err"
+check $? 'bench: one that is not cut short does not say so' "$dir/err"
+stop TERM
+"$program" bench --compare-models=event -q -d 60s >"$dir/out" 2>"$dir/err" </dev/null &
+second=$!
+for _ in $(seq 200); do # between two runs the first one ends the program
+    grep -q 'Models on' "$dir/out" && { kill -INT "$second" 2>/dev/null || break; }
+    sleep 0.05
+done
+wait "$second"
+status=$?
+second=''
+[ "$status" -eq 130 ]
+check $? "bench --compare-models: Ctrl-C is status 130 ($status)" "$dir/err"
 
 # ---- models
 

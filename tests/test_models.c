@@ -68,6 +68,33 @@ TEST(models_are_named)
     CHECK_EQ(bench_models_read(",event"), 0);
 }
 
+// Goal: a model that was asked for and is not in the block of a source log is named, with the reason; nobody else is.
+TEST(models_missing_in_a_log_are_named)
+{
+    static const struct {
+        uint32_t wanted, scene;
+        const char *said;
+    } rows[] = {
+        {BENCH_MODELS_ALL, 0, NULL}, // what is not marked sleeps, as the legend says
+        {BENCH_MODEL_BIT(EVENT) | BENCH_MODEL_BIT(SYNC), BENCH_SCENE_LOG2, NULL},
+        {BENCH_MODEL_BIT(POOL), BENCH_SCENE_LOG5, NULL},
+        {BENCH_MODELS_ALL, BENCH_SCENE_LOG5,
+         "log 5: wrk2 -t12 -c400 -R1000, not run: unmarked (nothing sleeps here).\n"},
+        {BENCH_MODEL_BIT(POOL_EACH) | BENCH_MODEL_BIT(EVENT), BENCH_SCENE_LOG2,
+         "log 2: wrk -t4 -c100, not run: pool-each (that log's pool takes whole connections, as pool-conn does).\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        bench_models models;
+        ROW("row=%zu", i);
+        memset(&models, 0, sizeof models);
+        models.wanted = rows[i].wanted;
+        bench_models_say_missing(&models, rows[i].scene);
+        CHECK_EQ(models.said.ptr == NULL, rows[i].said == NULL);
+        if (models.said.ptr && rows[i].said) CHECK_STR(models.said.ptr, rows[i].said);
+        bench_text_free(&models.said);
+    }
+}
+
 // ---- starvation
 
 // A server as the logs' pools were: it serves its first connection for ever, and nobody else.
@@ -317,6 +344,6 @@ TEST(sync_model_sleeps_while_others_wait)
     CHECK(fsv_server_free(server) == FSV_OK);
 }
 
-TEST_MAIN(CASE(models_refuses_what_it_cannot_mean), CASE(models_are_named), CASE(starved_connections_are_counted),
-          CASE(models_measure_every_cell), CASE(models_middle_of_rounds), CASE(thread_model_uses_its_threads_again),
-          CASE(sync_model_sleeps_while_others_wait))
+TEST_MAIN(CASE(models_refuses_what_it_cannot_mean), CASE(models_are_named), CASE(models_missing_in_a_log_are_named),
+          CASE(starved_connections_are_counted), CASE(models_measure_every_cell), CASE(models_middle_of_rounds),
+          CASE(thread_model_uses_its_threads_again), CASE(sync_model_sleeps_while_others_wait))
