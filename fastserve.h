@@ -28,13 +28,24 @@
    TABLE OF CONTENTS   (grep -n '^// >>' fastserve.h, or: make toc)
        What a user reads         >>manual >>config >>api
        Implementation, bottom-up >>platform >>atomics >>structs >>thread >>park >>memory >>queue >>time >>hist
-                                 >>log >>text >>http-read >>http-write >>sock >>io >>io-epoll >>router
-                                 >>conn >>tcp >>task >>loop >>balance >>worker >>handle >>server >>public
+                                 >>log >>text >>http-read >>http-write >>sock >>io >>io-epoll >>io-kqueue
+                                 >>io-posix >>router >>conn >>tcp >>task >>loop >>balance >>worker >>handle
+                                 >>server >>public
    Each section uses only what stands above it. Keep the structure: new code goes into its section. */
 
 // glibc fixes its feature set at the first system header, and affinity, accept4 and the like want this one.
 #if defined(FASTSERVE_IMPLEMENTATION) && defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
+#endif
+// With a strict standard these hide kqueue and the names of threads unless they are asked.
+#if defined(FASTSERVE_IMPLEMENTATION) && defined(__APPLE__) && !defined(_DARWIN_C_SOURCE)
+#define _DARWIN_C_SOURCE
+#endif
+#if defined(FASTSERVE_IMPLEMENTATION) && defined(__NetBSD__) && !defined(_NETBSD_SOURCE)
+#define _NETBSD_SOURCE
+#endif
+#if defined(FASTSERVE_IMPLEMENTATION) && defined(__OpenBSD__) && !defined(_BSD_SOURCE)
+#define _BSD_SOURCE
 #endif
 
 #ifndef FASTSERVE_H
@@ -732,25 +743,60 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 #if defined(_WIN32)
 #define FSI_WINDOWS 1
 #define FSI_LINUX 0
+#define FSI_MACOS 0
+#define FSI_BSD 0
 #elif defined(__linux__)
 #define FSI_WINDOWS 0
 #define FSI_LINUX 1
+#define FSI_MACOS 0
+#define FSI_BSD 0
+#elif defined(__APPLE__)
+#define FSI_WINDOWS 0
+#define FSI_LINUX 0
+#define FSI_MACOS 1
+#define FSI_BSD 0
+#elif defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__NetBSD__) || defined(__DragonFly__)
+#define FSI_WINDOWS 0
+#define FSI_LINUX 0
+#define FSI_MACOS 0
+#define FSI_BSD 1
 #else
-#error "fastserve.h: this version runs on Linux only; its sections for kqueue and IOCP are not written yet"
+#error "fastserve.h: no section for this system: Linux, macOS, FreeBSD, OpenBSD, NetBSD, DragonFly"
 #endif
 #define FSI_POSIX (!FSI_WINDOWS)
 
+#ifdef __FreeBSD__
+#define FSI_FREEBSD 1
+#else
+#define FSI_FREEBSD 0
+#endif
+#ifdef __NetBSD__
+#define FSI_NETBSD 1
+#else
+#define FSI_NETBSD 0
+#endif
+
+#ifdef FSV_KQUEUE_SHIM // a test's kqueue, on Linux
+#define FSI_SHIM 1
+#else
+#define FSI_SHIM 0
+#endif
+
 #ifdef FSV_IO_HEADER // a test's own io
 #define FSI_IO_EPOLL 0
+#define FSI_IO_KQUEUE 0
 #else
-#define FSI_IO_EPOLL FSI_LINUX
+#define FSI_IO_EPOLL (FSI_LINUX && !FSI_SHIM)
+#define FSI_IO_KQUEUE (FSI_MACOS || FSI_BSD || FSI_SHIM)
 #endif
 
 #ifdef FSV_NO_LOCALITY
 #define FSI_LOCALITY 0
 #else
-#define FSI_LOCALITY FSI_LINUX
+#define FSI_LOCALITY (FSI_LINUX && !FSI_SHIM)
 #endif
+
+#define FSI_SOCK_FLAGS (!FSI_MACOS && !FSI_SHIM) // socket() takes SOCK_NONBLOCK and SOCK_CLOEXEC, accept4() is there
 
 #ifdef FSV_NO_UNIX
 #define FSI_UNIX 0
@@ -802,6 +848,26 @@ typedef pthread_cond_t fsi_os_signal;
 #error "fastserve.h: include it before other headers where FASTSERVE_IMPLEMENTATION is defined, or define _GNU_SOURCE"
 #endif
 #define FSI_CPUS_MAX CPU_SETSIZE
+#endif
+#if FSI_MACOS || FSI_BSD
+#include <sys/event.h>
+#define FSI_CPUS_MAX 1
+#endif
+#if FSI_BSD && !FSI_NETBSD
+#include <pthread_np.h>
+#endif
+#if FSI_SHIM
+#include FSV_KQUEUE_SHIM
+#endif
+#ifdef EVFILT_USER
+#define FSI_KQUEUE_USER 1
+#else
+#define FSI_KQUEUE_USER 0 // OpenBSD, NetBSD before 10
+#endif
+#ifdef SO_REUSEPORT_LB // FreeBSD 12
+#define FSI_REUSEPORT_LB 1
+#else
+#define FSI_REUSEPORT_LB 0
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -1312,6 +1378,10 @@ struct fsi_io {
     bool coarse; // the system waits in whole milliseconds
     struct epoll_event events[FSI_IO_EVENTS];
 #endif
+#if FSI_IO_KQUEUE
+    int wake_to; // with wake.fd: a pipe, where kqueue has no events of its own
+    struct kevent events[FSI_IO_EVENTS];
+#endif
 };
 
 struct fsi_loop {
@@ -1603,16 +1673,6 @@ FSI_PRIVATE void fsi_lock_give(fsi_lock *lock)
     (void)pthread_mutex_unlock(&lock->os);
 }
 
-FSI_PRIVATE bool fsi_signal_init(fsi_signal *signal)
-{
-    pthread_condattr_t how;
-    if (pthread_condattr_init(&how) != 0) return false;
-    (void)pthread_condattr_setclock(&how, CLOCK_MONOTONIC);
-    signal->made = pthread_cond_init(&signal->os, &how) == 0;
-    (void)pthread_condattr_destroy(&how);
-    return signal->made;
-}
-
 FSI_PRIVATE void fsi_signal_free(fsi_signal *signal)
 {
     if (signal->made) (void)pthread_cond_destroy(&signal->os);
@@ -1622,6 +1682,17 @@ FSI_PRIVATE void fsi_signal_free(fsi_signal *signal)
 FSI_PRIVATE void fsi_signal_all(fsi_signal *signal)
 {
     (void)pthread_cond_broadcast(&signal->os);
+}
+
+#if !FSI_MACOS
+FSI_PRIVATE bool fsi_signal_init(fsi_signal *signal)
+{
+    pthread_condattr_t how;
+    if (pthread_condattr_init(&how) != 0) return false;
+    (void)pthread_condattr_setclock(&how, CLOCK_MONOTONIC);
+    signal->made = pthread_cond_init(&signal->os, &how) == 0;
+    (void)pthread_condattr_destroy(&how);
+    return signal->made;
 }
 
 FSI_PRIVATE void fsi_signal_wait(fsi_signal *signal, fsi_lock *lock, uint64_t due_ns)
@@ -1635,7 +1706,7 @@ FSI_PRIVATE void fsi_signal_wait(fsi_signal *signal, fsi_lock *lock, uint64_t du
     due.tv_nsec = (long)(due_ns % 1000000000u);
     (void)pthread_cond_timedwait(&signal->os, &lock->os, &due);
 }
-
+#endif
 #endif // >>thread-posix
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1766,6 +1837,87 @@ FSI_PRIVATE uint32_t fsi_cpu_usable(void)
     return quota && quota < n ? quota : n;
 }
 #endif // >>thread-linux
+
+// ---------------------------------------------------------------------------------------------------------
+// >>thread-bsd   macOS and the BSDs: no affinity that would be of use here.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_MACOS || FSI_BSD
+static void fsi_thread_name(const char *name)
+{
+#if FSI_MACOS
+    (void)pthread_setname_np(name);
+#elif FSI_NETBSD
+    (void)pthread_setname_np(pthread_self(), "%s", (void *)(uintptr_t)name);
+#else
+    pthread_set_name_np(pthread_self(), name);
+#endif
+}
+
+#if FSI_MACOS
+static uint64_t fsi_clock_ns(void); // in >>time
+
+FSI_PRIVATE bool fsi_signal_init(fsi_signal *signal)
+{
+    return signal->made = pthread_cond_init(&signal->os, NULL) == 0;
+}
+
+// There a condition variable cannot be given the monotonic clock, but it can wait for so long.
+FSI_PRIVATE void fsi_signal_wait(fsi_signal *signal, fsi_lock *lock, uint64_t due_ns)
+{
+    struct timespec rest;
+    uint64_t now = due_ns == UINT64_MAX ? 0 : fsi_clock_ns();
+    if (due_ns == UINT64_MAX) {
+        (void)pthread_cond_wait(&signal->os, &lock->os);
+        return;
+    }
+    if (due_ns <= now) return;
+    rest.tv_sec = (time_t)((due_ns - now) / 1000000000u);
+    rest.tv_nsec = (long)((due_ns - now) % 1000000000u);
+    (void)pthread_cond_timedwait_relative_np(&signal->os, &lock->os, &rest);
+}
+#endif
+
+typedef struct fsi_affinity {
+    bool known;
+} fsi_affinity;
+
+FSI_PRIVATE fsi_affinity fsi_affinity_get(void)
+{
+    fsi_affinity none;
+    none.known = false;
+    return none;
+}
+
+FSI_PRIVATE void fsi_affinity_restore(const fsi_affinity *before)
+{
+    (void)before;
+}
+
+FSI_PRIVATE bool fsi_affinity_pin(int cpu)
+{
+    (void)cpu;
+    errno = ENOTSUP;
+    return false;
+}
+
+FSI_PRIVATE uint32_t fsi_cpus(fsi_cpu *out)
+{
+    (void)out;
+    return 0;
+}
+
+FSI_PRIVATE void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us)
+{
+    (void)cpus, (void)count, (void)passed_us;
+}
+
+FSI_PRIVATE uint32_t fsi_cpu_usable(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (uint32_t)n : 1;
+}
+#endif // >>thread-bsd
 
 // ---------------------------------------------------------------------------------------------------------
 // >>park   Where one thread sleeps until it is woken once.
@@ -2066,9 +2218,17 @@ FSI_INLINE uint64_t fsi_timespec_ns(clockid_t clock)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+// macOS: its CLOCK_MONOTONIC counts microseconds and goes on while the machine sleeps. This one is what waits there are
+// counted in, is finer, costs less, and stands still with the machine as Linux's CLOCK_MONOTONIC does.
+#if FSI_MACOS
+#define FSI_CLOCK CLOCK_UPTIME_RAW
+#else
+#define FSI_CLOCK CLOCK_MONOTONIC
+#endif
+
 FSI_INLINE uint64_t fsi_clock_ns(void)
 {
-    return fsi_timespec_ns(CLOCK_MONOTONIC);
+    return fsi_timespec_ns(FSI_CLOCK);
 }
 
 FSI_PRIVATE uint64_t fsi_wall_ns(void)
@@ -3205,14 +3365,14 @@ FSI_PRIVATE bool fsi_sockaddr_parse(const char *text, fsi_sockaddr *at, uint32_t
 }
 
 #if FSI_UNIX
-// False: the path does not fit. "@name" is Linux's abstract namespace.
+// False: the path does not fit. "@name" is Linux's abstract namespace, which others do not have.
 FSI_PRIVATE bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
 {
     struct sockaddr_un un;
     size_t len = strlen(path);
     memset(at, 0, sizeof *at);
     memset(&un, 0, sizeof un);
-    if (len == 0 || len >= sizeof un.sun_path) return false;
+    if (len == 0 || len >= sizeof un.sun_path || (path[0] == '@' && !FSI_LINUX)) return false;
     un.sun_family = AF_UNIX;
     memcpy(un.sun_path, path, len);
     at->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
@@ -3233,6 +3393,9 @@ typedef enum fsi_share { FSI_SHARE_NONE, FSI_SHARE_FIRST, FSI_SHARE_MEMBER, FSI_
 //
 //   fsi_sock_begin()          before the first use of sockets, as often as fsi_sock_end; false: there are none
 //   fsi_sock_result(error)    what a failed bind or listen means; fsi_sock_refusal: why a connect has failed
+//   fsi_sock_new(family)      a socket that does not block, that a program which is started does not get, and that raises no
+//                             SIGPIPE; fsi_sock_take(listener): likewise, of the next connection. -1: the error says why
+//   fsi_sock_late_port(fd)    lets a bind without a port leave the choice to the connect, where the system can
 //   fsi_sock_listen(at, share, v6_only, backlog)  a socket that is bound and listens, or -error
 //   fsi_sock_close(fd)        closes what no io has
 //   fsi_sock_name(fd, at)     its own address; fsi_sock_peer: the other end's. False: it has none, or none any more
@@ -3281,24 +3444,129 @@ FSI_PRIVATE fsv_result fsi_sock_refusal(int error)
     }
 }
 
+#if FSI_MACOS
+#define FSI_SEND_FLAGS 0
+FSI_PRIVATE bool fsi_sock_quiet(int fd)
+{
+    int one = 1;
+    return setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &one, sizeof one) == 0;
+}
+#else
+#define FSI_SEND_FLAGS MSG_NOSIGNAL
+FSI_INLINE bool fsi_sock_quiet(int fd)
+{
+    (void)fd;
+    return true;
+}
+#endif
+
+#if FSI_SOCK_FLAGS
+FSI_PRIVATE int fsi_sock_new(int family)
+{
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+FSI_PRIVATE int fsi_sock_take(int listener)
+{
+    return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+#else
+// In steps: a fork between them may still hand the socket down.
+FSI_PRIVATE int fsi_sock_prepare(int fd)
+{
+    if (fd < 0) return -1;
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && fsi_sock_quiet(fd)) return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+FSI_PRIVATE int fsi_sock_new(int family)
+{
+    return fsi_sock_prepare(socket(family, SOCK_STREAM, 0));
+}
+
+FSI_PRIVATE int fsi_sock_take(int listener)
+{
+    int fd = accept(listener, NULL, NULL);
+    if (fd < 0) return -1;
+    fd = fsi_sock_prepare(fd);
+    if (fd < 0) errno = ECONNABORTED; // macOS refuses options to a socket whose peer has cut it: EINVAL
+    return fd;
+}
+#endif
+
+#if FSI_LINUX
+FSI_PRIVATE void fsi_sock_late_port(int fd)
+{
+    int one = 1;
+    (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+}
+#else
+FSI_INLINE void fsi_sock_late_port(int fd)
+{
+    (void)fd;
+}
+#endif
+
+// How the sockets of one address say that they share it: before they bind, and after. False: the error says why.
+#if FSI_REUSEPORT_LB
+// FreeBSD spreads connections over a group whose members have all said so before they bind, the first one too. A bind
+// without it shows whether a stranger has the port.
+FSI_PRIVATE bool fsi_sock_share(int fd, const fsi_sockaddr *at, fsi_share share)
+{
+    int one = 1;
+    if (share == FSI_SHARE_NONE) return true;
+    if (share == FSI_SHARE_FIRST && fsi_sockaddr_port(at)) {
+        int probe = fsi_sock_new(at->storage.ss_family);
+        if (probe < 0) return false;
+        (void)setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        int error = bind(probe, (const struct sockaddr *)(const void *)&at->storage, at->len) != 0 ? errno : 0;
+        close(probe);
+        errno = error;
+        if (error) return false;
+    }
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT_LB, &one, sizeof one) == 0;
+}
+
+FSI_INLINE bool fsi_sock_share_late(int fd, fsi_share share)
+{
+    (void)fd, (void)share;
+    return true;
+}
+#else
+FSI_PRIVATE bool fsi_sock_share(int fd, const fsi_sockaddr *at, fsi_share share)
+{
+    int one = 1;
+    (void)at;
+    if (share != FSI_SHARE_MEMBER && share != FSI_SHARE_ALL) return true;
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0;
+}
+
 // The first socket of our group binds without SO_REUSEPORT, so that a stranger's socket on the
 // port is an error even if it would share; only then it opens the port to its own later members.
+FSI_PRIVATE bool fsi_sock_share_late(int fd, fsi_share share)
+{
+    int one = 1;
+    return share != FSI_SHARE_FIRST || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0;
+}
+#endif
+
 FSI_PRIVATE int fsi_sock_listen(const fsi_sockaddr *at, fsi_share share, bool v6_only, uint32_t backlog)
 {
     int one = 1, zero = 0, family = at->storage.ss_family, error;
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = fsi_sock_new(family);
     if (fd < 0) return -errno;
     if (family != AF_UNIX) {
         if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0) goto fail;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); // accepted sockets inherit it
         if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6_only ? &one : &zero, sizeof one) != 0)
             goto fail;
-        if ((share == FSI_SHARE_MEMBER || share == FSI_SHARE_ALL) &&
-            setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0)
-            goto fail;
+        if (!fsi_sock_share(fd, at, share)) goto fail;
     }
     if (bind(fd, (const struct sockaddr *)(const void *)&at->storage, at->len) != 0) goto fail;
-    if (share == FSI_SHARE_FIRST && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0) goto fail;
+    if (!fsi_sock_share_late(fd, share)) goto fail;
     if (listen(fd, (int)backlog) != 0) goto fail;
     return fd;
 fail:
@@ -3330,15 +3598,16 @@ FSI_PRIVATE uint64_t fsi_sock_limit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
-    return limit.rlim_cur;
+    return (uint64_t)limit.rlim_cur;
 }
 
-// A connect to a file that is not served is refused; to a live one it succeeds or its queue is full.
+// A connect to a file that is not served is refused; to a live one it succeeds or its queue is full. The BSDs and macOS
+// refuse then, too: there a successor takes the file of one that is so busy.
 FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
 {
     struct stat info;
     if (lstat(path, &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = fsi_sock_new(AF_UNIX);
     if (fd < 0) return false;
     bool stale =
         connect(fd, (const struct sockaddr *)(const void *)&at->storage, at->len) != 0 && errno == ECONNREFUSED;
@@ -3486,7 +3755,9 @@ FSI_INLINE void fsi_chan_init(fsi_chan *chan, fsi_chan_kind kind)
 
 #ifdef FSV_IO_HEADER
 #include FSV_IO_HEADER
-#elif FSI_IO_EPOLL
+#endif
+
+#if FSI_IO_EPOLL
 #define FSI_IO_CAN_MOVE 1
 #define FSI_IO_ONE_ACCEPTOR 0
 
@@ -3584,25 +3855,6 @@ FSI_PRIVATE void fsi_io_unlisten(fsi_chan *chan)
     (void)epoll_ctl(chan->io->fd, EPOLL_CTL_DEL, chan->fd, NULL);
 }
 
-FSI_PRIVATE bool fsi_io_waiting(const fsi_chan *chan)
-{
-    struct pollfd look;
-    look.fd = chan->fd;
-    look.events = POLLIN;
-    look.revents = 0;
-    return poll(&look, 1, 0) > 0;
-}
-
-FSI_PRIVATE int fsi_io_accept(const fsi_chan *chan)
-{
-    int fd = accept4(chan->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) return fd;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return FSI_PENDING;
-    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) return FSI_EMPTY;
-    if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK) return FSI_PENDING; // closed meanwhile
-    return FSI_FAILED; // that one connection died in the queue
-}
-
 FSI_PRIVATE bool fsi_io_open(fsi_io *io, fsi_chan *chan)
 {
     chan->can_read = chan->can_write = true;
@@ -3614,6 +3866,255 @@ FSI_PRIVATE void fsi_io_detach(fsi_chan *chan)
 {
     (void)epoll_ctl(chan->io->fd, EPOLL_CTL_DEL, chan->fd, NULL);
     chan->io = NULL;
+}
+
+#if FSI_CLIENT
+FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    memset(&info, 0, sizeof info);
+    return getsockopt(chan->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_total_retrans : 0;
+}
+#endif
+#endif // >>io-epoll
+
+// ---------------------------------------------------------------------------------------------------------
+// >>io-kqueue   macOS, the BSDs. A socket is registered once, edge-triggered (EV_CLEAR), for its whole life; reads and
+//               writes are tried first. Each direction has a filter and so an event of its own: one batch may tell a
+//               channel twice, and the second time it may be closed. EV_EOF of the read filter is the end of the
+//               peer's stream, with bytes before it that are still to be read; of the write filter, that nothing more
+//               can be sent, also because we have ended our direction ourselves: what it means the next call says.
+//               Listeners are level-triggered. The wake is a user event, or a pipe. A child process has no kqueue.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_IO_KQUEUE
+#define FSI_IO_CAN_MOVE 1
+#define FSI_IO_ONE_ACCEPTOR (!FSI_REUSEPORT_LB)
+
+FSI_PRIVATE void fsi_io_free(fsi_io *io)
+{
+    if (io->wake.fd >= 0) {
+        close(io->wake.fd);
+        close(io->wake_to);
+    }
+    if (io->fd >= 0) close(io->fd);
+    io->wake.fd = io->fd = -1;
+}
+
+// A change for kevent(). udata is a pointer or an integer, as the system likes it.
+FSI_PRIVATE struct kevent fsi_kqueue_change(int fd, uint16_t flags, fsi_chan *chan)
+{
+    struct kevent change;
+    memset(&change, 0, sizeof change);
+    change.ident = (uintptr_t)fd;
+    change.filter = EVFILT_READ;
+    change.flags = flags;
+    memcpy(&change.udata, &chan, sizeof chan);
+    return change;
+}
+
+// Registers or removes a socket's filters. Every change gets a receipt: none hides another one's error, and no event is
+// taken out of the queue here. False: at least one was refused.
+FSI_PRIVATE bool fsi_kqueue_apply(fsi_io *io, fsi_chan *chan, uint16_t flags, bool both)
+{
+    struct kevent changes[2], receipts[2];
+    int count = both ? 2 : 1, n;
+    for (int i = 0; i < 2; i++) changes[i] = fsi_kqueue_change(chan->fd, (uint16_t)(flags | EV_RECEIPT), chan);
+    changes[1].filter = EVFILT_WRITE;
+    while ((n = kevent(io->fd, changes, both ? 2 : 1, receipts, both ? 2 : 1, NULL)) < 0 && errno == EINTR) continue;
+    for (int i = 0; i < n; i++) {
+        if (!(receipts[i].flags & EV_ERROR) || receipts[i].data == 0) continue;
+        errno = (int)receipts[i].data;
+        return false;
+    }
+    return n == count;
+}
+
+#if FSI_KQUEUE_USER
+FSI_PRIVATE bool fsi_kqueue_wake_init(fsi_io *io)
+{
+    struct kevent change = fsi_kqueue_change(0, EV_ADD | EV_CLEAR, &io->wake);
+    change.filter = EVFILT_USER;
+    return kevent(io->fd, &change, 1, NULL, 0, NULL) == 0;
+}
+
+FSI_PRIVATE void fsi_io_wake(fsi_io *io)
+{
+    int before = errno; // may run in a signal handler
+    struct kevent change = fsi_kqueue_change(0, 0, &io->wake);
+    change.filter = EVFILT_USER;
+    change.fflags = NOTE_TRIGGER;
+    (void)kevent(io->fd, &change, 1, NULL, 0, NULL);
+    errno = before;
+}
+
+FSI_INLINE void fsi_kqueue_woken(fsi_io *io)
+{
+    (void)io; // EV_CLEAR has taken it back
+}
+#else
+FSI_PRIVATE bool fsi_kqueue_wake_init(fsi_io *io)
+{
+    int ends[2];
+    struct kevent change;
+    if (pipe(ends) != 0) return false;
+    io->wake.fd = ends[0];
+    io->wake_to = ends[1];
+    for (int i = 0; i < 2; i++)
+        if (fcntl(ends[i], F_SETFD, FD_CLOEXEC) != 0 || fcntl(ends[i], F_SETFL, O_NONBLOCK) != 0) return false;
+    change = fsi_kqueue_change(io->wake.fd, EV_ADD | EV_CLEAR, &io->wake);
+    return kevent(io->fd, &change, 1, NULL, 0, NULL) == 0;
+}
+
+FSI_PRIVATE void fsi_io_wake(fsi_io *io)
+{
+    int before = errno; // may run in a signal handler
+    ssize_t sent = write(io->wake_to, "", 1);
+    (void)sent; // full means that a wake is under way already
+    errno = before;
+}
+
+FSI_PRIVATE void fsi_kqueue_woken(fsi_io *io)
+{
+    char bytes[64];
+    while (read(io->wake.fd, bytes, sizeof bytes) > 0) continue;
+}
+#endif
+
+FSI_PRIVATE bool fsi_io_init(fsi_io *io, fsi_loop *loop)
+{
+    memset(io, 0, sizeof *io);
+    fsi_chan_init(&io->wake, FSI_CHAN_WAKE);
+    io->loop = loop;
+    io->fd = kqueue();
+    if (io->fd < 0) return false;
+    if (fcntl(io->fd, F_SETFD, FD_CLOEXEC) == 0 && fsi_kqueue_wake_init(io)) return true;
+    fsi_io_free(io);
+    return false;
+}
+
+FSI_PRIVATE uint32_t fsi_io_wait(fsi_io *io, uint64_t timeout_us)
+{
+    struct timespec limit;
+    uint64_t day_us = (uint64_t)86400 * 1000000, us = timeout_us < day_us ? timeout_us : day_us; // more may be EINVAL
+    limit.tv_sec = (time_t)(us / 1000000);
+    limit.tv_nsec = (long)(us % 1000000) * 1000;
+    int n = kevent(io->fd, NULL, 0, io->events, FSI_IO_EVENTS, timeout_us == UINT64_MAX ? NULL : &limit);
+    io->event_count = n > 0 ? (uint32_t)n : 0;
+    return io->event_count;
+}
+
+// What an event means for its channel, as FSI_READY bits.
+FSI_PRIVATE uint32_t fsi_kqueue_hear(fsi_chan *chan, const struct kevent *event)
+{
+    uint32_t ready = event->filter == EVFILT_WRITE ? FSI_READY_WRITE : FSI_READY_READ;
+    if (event->flags & (EV_EOF | EV_ERROR)) {
+        chan->eof = true;
+        // An error of the socket, or an end of both directions: whoever waits for either of them learns it by trying.
+        if (ready == FSI_READY_WRITE || event->fflags || (event->flags & EV_ERROR))
+            ready = FSI_READY_READ | FSI_READY_WRITE;
+    }
+    if (ready & FSI_READY_READ) chan->can_read = true;
+    if (ready & FSI_READY_WRITE) chan->can_write = true;
+    return ready;
+}
+
+FSI_PRIVATE void fsi_io_dispatch(fsi_io *io)
+{
+    for (uint32_t i = 0; i < io->event_count; i++) {
+        fsi_chan *chan;
+        memcpy(&chan, &io->events[i].udata, sizeof chan);
+        if (chan == &io->wake) {
+            fsi_kqueue_woken(io);
+            continue;
+        }
+        if (chan->fd < 0 || chan->io != io) continue; // closed or moved earlier in this batch
+        uint32_t ready = fsi_kqueue_hear(chan, &io->events[i]);
+        if (chan->kind == FSI_CHAN_CLIENT)
+            io->on_client(chan, ready);
+        else
+            fsi_chan_ready(chan, ready);
+    }
+    io->event_count = 0;
+}
+
+FSI_PRIVATE bool fsi_io_listen(fsi_io *io, fsi_chan *chan, bool shared)
+{
+    (void)shared; // the others are told as well, and find nothing
+    chan->io = io;
+    return fsi_kqueue_apply(io, chan, EV_ADD, false);
+}
+
+FSI_PRIVATE void fsi_io_unlisten(fsi_chan *chan)
+{
+    (void)fsi_kqueue_apply(chan->io, chan, EV_DELETE, false);
+}
+
+FSI_PRIVATE bool fsi_io_open(fsi_io *io, fsi_chan *chan)
+{
+    chan->can_read = chan->can_write = true;
+    chan->eof = false;
+    chan->io = io;
+    return fsi_kqueue_apply(io, chan, EV_ADD | EV_CLEAR, true);
+}
+
+FSI_PRIVATE void fsi_io_detach(fsi_chan *chan)
+{
+    (void)fsi_kqueue_apply(chan->io, chan, EV_DELETE, true);
+    chan->io = NULL;
+}
+
+#if FSI_CLIENT
+#if FSI_MACOS
+FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
+{
+    struct tcp_connection_info info;
+    socklen_t size = sizeof info;
+    memset(&info, 0, sizeof info);
+    if (getsockopt(chan->fd, IPPROTO_TCP, TCP_CONNECTION_INFO, &info, &size) != 0) return 0;
+    return (uint32_t)info.tcpi_txretransmitpackets;
+}
+#elif FSI_FREEBSD
+FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    memset(&info, 0, sizeof info);
+    return getsockopt(chan->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_snd_rexmitpack : 0;
+}
+#else
+FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
+{
+    (void)chan;
+    return 0;
+}
+#endif
+#endif
+#endif // >>io-kqueue
+
+// ---------------------------------------------------------------------------------------------------------
+// >>io-posix   What epoll and kqueue have in common: the calls on a socket. They tell when; these do it.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_IO_EPOLL || FSI_IO_KQUEUE
+FSI_PRIVATE bool fsi_io_waiting(const fsi_chan *chan)
+{
+    struct pollfd look;
+    look.fd = chan->fd;
+    look.events = POLLIN;
+    look.revents = 0;
+    return poll(&look, 1, 0) > 0;
+}
+
+FSI_PRIVATE int fsi_io_accept(const fsi_chan *chan)
+{
+    int fd = fsi_sock_take(chan->fd);
+    if (fd >= 0) return fd;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return FSI_PENDING;
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) return FSI_EMPTY;
+    if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK) return FSI_PENDING; // closed meanwhile
+    return FSI_FAILED; // that one connection died in the queue
 }
 
 FSI_INLINE int64_t fsi_io_read(fsi_chan *chan, void *to, size_t size)
@@ -3644,7 +4145,7 @@ FSI_PRIVATE int64_t fsi_io_write_many(fsi_chan *chan, const fsi_buf *bufs, uint3
     }
     message.msg_iov = parts;
     message.msg_iovlen = (uint8_t)count; // a size_t or an int, as the C library has it
-    return sendmsg(chan->fd, &message, MSG_NOSIGNAL);
+    return sendmsg(chan->fd, &message, FSI_SEND_FLAGS);
 }
 
 FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t count, bool stable)
@@ -3652,7 +4153,7 @@ FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t co
     (void)stable; // nothing is kept here: the call is the system call
     if (!chan->can_write) return FSI_PENDING;
     int64_t sent =
-        count == 1 ? send(chan->fd, bufs->ptr, bufs->len, MSG_NOSIGNAL) : fsi_io_write_many(chan, bufs, count);
+        count == 1 ? send(chan->fd, bufs->ptr, bufs->len, FSI_SEND_FLAGS) : fsi_io_write_many(chan, bufs, count);
     if (sent > 0) return sent;
     if (sent < 0 && errno == EINTR) return fsi_io_write(chan, bufs, count, stable);
     if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return FSI_FAILED;
@@ -3694,14 +4195,15 @@ FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *t
                                int *os_error)
 {
     int one = 1;
-    chan->fd = socket(to->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    chan->fd = fsi_sock_new(to->storage.ss_family);
     if (chan->fd < 0) goto fail;
     if (to->storage.ss_family != AF_UNIX) (void)setsockopt(chan->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (from) { // the port is chosen when both ends are known: the same one may serve towards another address
-        (void)setsockopt(chan->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+        fsi_sock_late_port(chan->fd);
         if (bind(chan->fd, (const struct sockaddr *)(const void *)&from->storage, from->len) != 0) goto fail;
     }
-    if (connect(chan->fd, (const struct sockaddr *)(const void *)&to->storage, to->len) != 0 && errno != EINPROGRESS)
+    if (connect(chan->fd, (const struct sockaddr *)(const void *)&to->storage, to->len) != 0 && errno != EINPROGRESS &&
+        errno != EINTR)
         goto fail;
     if (!fsi_io_open(io, chan)) goto fail;
     chan->can_read = chan->can_write = false; // the edge tells when
@@ -3712,16 +4214,8 @@ fail:
     chan->fd = -1;
     return FSI_FAILED;
 }
-
-FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
-{
-    struct tcp_info info;
-    socklen_t size = sizeof info;
-    memset(&info, 0, sizeof info);
-    return getsockopt(chan->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_total_retrans : 0;
-}
 #endif
-#endif // >>io-epoll
+#endif // >>io-posix
 
 // ---------------------------------------------------------------------------------------------------------
 // >>router   A tree of path segments, made before the server runs and only read afterwards. Literal children are
