@@ -263,12 +263,13 @@ static inline const char *field_find(const client *c, const char *name)
     return NULL;
 }
 
-// The value itself; "" if there is none. Good until the next call.
+// The value itself, NULL likewise. Good until the next call.
 static inline const char *field_of(const client *c, const char *name)
 {
     static char out[1200];
     const char *at = field_find(c, name);
-    (void)snprintf(out, sizeof out, "%.*s", at ? (int)strcspn(at, "\r") : 0, at ? at : "");
+    if (!at) return NULL;
+    (void)snprintf(out, sizeof out, "%.*s", (int)strcspn(at, "\r"), at);
     return out;
 }
 

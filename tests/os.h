@@ -22,6 +22,12 @@
 // Why the last call on a socket has failed.
 typedef enum os_why { OS_BLOCKED, OS_RESET, OS_OTHER } os_why;
 
+// How signals are set, for the thread that asks.
+typedef struct os_signals {
+    uint64_t blocked; // a bit for each
+    bool pipe_ends;   // SIGPIPE ends the process
+} os_signals;
+
 // A process of its own that runs the body given to os_child_start.
 typedef struct os_child {
     int to, from;
@@ -39,6 +45,7 @@ typedef struct os_child {
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -50,7 +57,14 @@ typedef struct os_child {
 #include <unistd.h>
 
 #define OS_NULL_FILE "/dev/null"
-#define OS_FULL_FILE "/dev/full" // where every write fails, if there is such a thing
+#define OS_FULL_FILE "/dev/full"                                  // where every write fails, if there is such a thing
+#define OS_SIGNALS (1u << SIGINT | 1u << SIGTERM | 1u << SIGUSR1) // what a program uses
+
+#ifdef __linux__
+#define OS_ABSTRACT true // Unix-domain addresses without a file
+#else
+#define OS_ABSTRACT false
+#endif
 
 // Where there is no MSG_NOSIGNAL there is SO_NOSIGPIPE, and the other way round.
 #ifdef MSG_NOSIGNAL
@@ -263,6 +277,28 @@ static inline bool os_utc(time_t at, struct tm *out)
     return gmtime_r(&at, out) != NULL;
 }
 
+static inline os_signals os_signals_now(void)
+{
+    os_signals now = {0, false};
+    struct sigaction of_pipe;
+    sigset_t mask;
+    sigemptyset(&mask);
+    memset(&of_pipe, 0, sizeof of_pipe);
+    (void)pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    for (int i = 1; i < 32; i++)
+        if (sigismember(&mask, i)) now.blocked |= (uint64_t)1 << i;
+    now.pipe_ends =
+        sigaction(SIGPIPE, NULL, &of_pipe) == 0 && of_pipe.sa_handler == SIG_DFL && !sigismember(&mask, SIGPIPE);
+    return now;
+}
+
+// With SIGPIPE as a program begins with it.
+static inline os_signals os_signals_begin(void)
+{
+    (void)signal(SIGPIPE, SIG_DFL);
+    return os_signals_now();
+}
+
 // The folder for files of a moment.
 static inline const char *os_temp(void)
 {
@@ -394,6 +430,8 @@ static inline void os_child_main(int argc, char **argv, int (*body)(void))
 
 #define OS_NULL_FILE "NUL"
 #define OS_FULL_FILE "" // there is none
+#define OS_SIGNALS 0u
+#define OS_ABSTRACT false
 
 static inline bool os_begin(void)
 {
@@ -583,6 +621,17 @@ static inline void os_sleep_ms(uint32_t ms)
 static inline bool os_utc(time_t at, struct tm *out)
 {
     return gmtime_s(out, &at) == 0;
+}
+
+static inline os_signals os_signals_now(void) // there are none
+{
+    os_signals now = {0, true};
+    return now;
+}
+
+static inline os_signals os_signals_begin(void)
+{
+    return os_signals_now();
 }
 
 static inline const char *os_temp(void)

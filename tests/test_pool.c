@@ -490,6 +490,7 @@ TEST(worker_bodies)
             CHECK(is_filled(c1.buf + c1.body_at, c1.body_len, 0));
             REQUIRE(sayf(&c1, HEAD("/%s/%zu"), ways[way], sizes[i]));
             REQUIRE(hear_head(&c1) == 200);
+            REQUIRE(field_of(&c1, "Content-Length") != NULL);
             CHECK_EQ(atol(field_of(&c1, "Content-Length")), sizes[i]);
         }
     }
@@ -561,6 +562,7 @@ TEST(worker_rules)
     CHECK_EQ(ask(&c1, GET("/silent")), 500);
     CHECK_EQ(ask(&c1, GET("/rules")), 200);
     CHECK_STR(said_by(&h1), "-1 -1 -9 -8 -1 -7 -7 -7 0 -7 -7 -7 -7 -7 ");
+    REQUIRE(field_of(&c1, "Content-Type") != NULL);
     CHECK_EQ(strlen(field_of(&c1, "Content-Type")), 1024);
     CHECK_EQ(c1.body_len, 300);
     CHECK(strstr(c1.head, "Late") == NULL);
@@ -783,7 +785,7 @@ TEST(queue_full_is_503)
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(ask(&c4, GET("/slow/4")), 503);
         CHECK_STR(field_of(&c4, "Retry-After"), "1");
-        CHECK_STR(field_of(&c4, "Connection"), "");
+        CHECK(field_of(&c4, "Connection") == NULL);
         CHECK_EQ(ask(&c4, GET("/fast/4")), 200);
         CHECK(say(&c4, "POST /whole HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
         CHECK_EQ(hear(&c4), 503);
@@ -1009,6 +1011,7 @@ TEST(token_rules)
     type[1024] = 0;
     CHECK_EQ(fsv_token_respond(token, 200, type, "body", 4), FSV_OK);
     CHECK_EQ(hear(&c1), 200);
+    REQUIRE(field_of(&c1, "Content-Type") != NULL);
     CHECK_EQ(strlen(field_of(&c1, "Content-Type")), 1024);
     CHECK_STR(body_of(&c1), "body");
     CHECK_EQ(fsv_token_stream(token, 200, NULL, 0), FSV_ERR_CLOSED);
@@ -1105,7 +1108,7 @@ TEST(lost_token_has_own_answer)
     host_route(&h1, "/wait", on_field_and_defer, 0);
     REQUIRE(fsv_server_start(h1.server) == FSV_OK && dial(&c1, h1.port) && dial(&c2, h1.port));
     CHECK_EQ(ask(&c1, GET("/drop")), 500);
-    CHECK_STR(field_of(&c1, "Content-Encoding"), "");
+    CHECK(field_of(&c1, "Content-Encoding") == NULL);
     CHECK(say(&c2, GET("/wait")));
     CHECK(was_cut(&c2));
     hang_up(&c1), hang_up(&c2);
