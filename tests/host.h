@@ -8,11 +8,16 @@
 
 #define GUARD_S 20
 
+static inline void nap(uint32_t ms)
+{
+    fsi_sleep_ns((uint64_t)ms * 1000000);
+}
+
 // Waits for what another thread does.
-#define UNTIL(what)                                                                                                   \
-    do {                                                                                                              \
-        for (int until_ = 0; until_ < GUARD_S * 1000 && !(what); until_++) until_ < 20 ? os_yield() : os_sleep_ms(1); \
-        CHECK(what);                                                                                                  \
+#define UNTIL(what)                                                                                           \
+    do {                                                                                                      \
+        for (int until_ = 0; until_ < GUARD_S * 1000 && !(what); until_++) until_ < 20 ? os_yield() : nap(1); \
+        CHECK(what);                                                                                          \
     } while (0)
 
 // ---- sockets

@@ -263,14 +263,6 @@ static inline void os_thread_name(char *out, size_t size)
     if (pthread_getname_np(pthread_self(), out, size) != 0) out[0] = 0;
 }
 
-static inline void os_sleep_ms(uint32_t ms)
-{
-    struct timespec rest;
-    rest.tv_sec = (time_t)(ms / 1000);
-    rest.tv_nsec = (long)(ms % 1000) * 1000000;
-    (void)nanosleep(&rest, NULL);
-}
-
 // Days, months and seconds of UTC.
 static inline bool os_utc(time_t at, struct tm *out)
 {
@@ -611,11 +603,6 @@ static inline void os_thread_name(char *out, size_t size)
         for (; name[len] && len + 1 < size; len++) out[len] = (char)name[len];
     out[len] = 0;
     if (name) (void)LocalFree(name);
-}
-
-static inline void os_sleep_ms(uint32_t ms)
-{
-    Sleep(ms);
 }
 
 static inline bool os_utc(time_t at, struct tm *out)

@@ -1104,7 +1104,7 @@ TEST(stream_64_mib)
     REQUIRE(fsi_thread_start(&writer, stream_body, &c1, "writer"));
     do { // until the pipe is full both ways; whatever this wait sees, the test's verdict does not depend on it
         before = STAT(&h1, bytes_received);
-        os_sleep_ms(30);
+        nap(30);
     } while (STAT(&h1, bytes_received) != before);
     CHECK(before < STREAM_BYTES);
     CHECK_EQ(hear_head(&c1), 200);
@@ -1321,7 +1321,7 @@ TEST(stop_waits_asleep)
     gate_wait(&h1.gate, 1);
     fsv_server_stop(h1.server, 0);
     uint64_t turns = STAT(&h1, turns);
-    os_sleep_ms(50); // not waited for: a span to count turns in
+    nap(50); // not waited for: a span to count turns in
     CHECK(STAT(&h1, turns) - turns < 20);
     gate_open(&h1.gate, GATE_ALL);
     hang_up(&c1);
