@@ -28,6 +28,7 @@ static inline int sock_dial_at(const fsi_sockaddr *at)
     int fd = os_socket(at->storage.ss_family);
     if (fd < 0) return -1;
     os_guard(fd, GUARD_S * 1000);
+    if (at->storage.ss_family != AF_UNIX) (void)os_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (os_connect(fd, &at->storage, (size_t)at->len)) return fd;
     os_close(fd);
     return -1;
