@@ -57,8 +57,15 @@ typedef struct os_child {
 #include <unistd.h>
 
 #define OS_NULL_FILE "/dev/null"
+#define OS_E(name) name                                           // an error as the system's calls give it
 #define OS_FULL_FILE "/dev/full"                                  // where every write fails, if there is such a thing
 #define OS_SIGNALS (1u << SIGINT | 1u << SIGTERM | 1u << SIGUSR1) // what a program uses
+
+#ifdef __APPLE__
+#define OS_RSS_BYTES 1 // of what getrusage counts in
+#else
+#define OS_RSS_BYTES 1024
+#endif
 
 #ifdef __linux__
 #define OS_ABSTRACT true // Unix-domain addresses without a file
@@ -239,6 +246,11 @@ static inline int os_descriptor_take(void)
     return dup(0);
 }
 
+static inline void os_descriptor_give(int fd)
+{
+    (void)close(fd);
+}
+
 // A number that does not grow while every descriptor is given back: the lowest that is free.
 static inline int64_t os_descriptors_mark(void)
 {
@@ -341,13 +353,14 @@ static inline char *os_guarded(size_t size)
     return (char *)memory + room;
 }
 
-// Most memory that this process has had, in bytes; 0: unknown.
+// Most memory that this process has had, in bytes; 0: unknown. getrusage may count what the parent had.
 static inline uint64_t os_memory_most(void)
 {
     char line[256];
     uint64_t kib = 0;
-    FILE *file = fopen("/proc/self/status", "r"); // getrusage counts what the parent had
-    if (!file) return 0;
+    struct rusage used;
+    FILE *file = fopen("/proc/self/status", "r");
+    if (!file) return getrusage(RUSAGE_SELF, &used) == 0 ? (uint64_t)used.ru_maxrss * OS_RSS_BYTES : 0;
     while (fgets(line, sizeof line, file))
         if (strncmp(line, "VmHWM:", 6) == 0) kib = strtoull(line + 6, NULL, 10);
     (void)fclose(file);
@@ -418,10 +431,13 @@ static inline void os_child_main(int argc, char **argv, int (*body)(void))
 #include <winsock2.h>
 #include <ws2tcpip.h>
 #include <windows.h>
+#include <psapi.h>
 #include <time.h>
 
 #define OS_NULL_FILE "NUL"
 #define OS_FULL_FILE "" // there is none
+#define OS_E(name) WSA##name
+#define WSAENFILE WSAEMFILE // there is no table of the whole system that could be full
 #define OS_SIGNALS 0u
 #define OS_ABSTRACT false
 
@@ -573,6 +589,11 @@ static inline int os_descriptor_take(void)
     return -1;
 }
 
+static inline void os_descriptor_give(int fd)
+{
+    (void)fd;
+}
+
 static inline int64_t os_descriptors_mark(void)
 {
     DWORD count = 0;
@@ -678,7 +699,9 @@ static inline char *os_guarded(size_t size)
 
 static inline uint64_t os_memory_most(void)
 {
-    return 0;
+    PROCESS_MEMORY_COUNTERS used;
+    memset(&used, 0, sizeof used);
+    return K32GetProcessMemoryInfo(GetCurrentProcess(), &used, sizeof used) ? used.PeakWorkingSetSize : 0;
 }
 
 // ---- another process: this program once more, with an argument that says so, and its standard input and output as pipes
