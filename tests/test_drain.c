@@ -4,7 +4,7 @@
 #include "test.h"
 #include "../fastserve.h"
 
-#include <sys/wait.h>
+#include "host.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define LESS 10
@@ -25,77 +25,57 @@ typedef struct report {
     uint32_t failed;          // could not be opened, or what came was no answer
 } report;
 
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    uint32_t begun, returned;
-    bool open, served; // handlers may return; fsv_server_wait has
-} gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, false, false};
+static gate handlers; // where they wait
 
 static void wait_at_gate(fsv_request *request, void *user)
 {
     (void)user;
-    pthread_mutex_lock(&gate.lock);
-    gate.begun++;
-    pthread_cond_broadcast(&gate.changed);
-    while (!gate.open) pthread_cond_wait(&gate.changed, &gate.lock);
-    gate.returned++;
-    pthread_mutex_unlock(&gate.lock);
+    gate_pass(&handlers);
     (void)fsv_respond_text(request, 200, "through");
 }
 
 // ---- the client
-
-static int dial(uint32_t port)
-{
-    fsi_sockaddr at;
-    struct timeval guard;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    memset(&guard, 0, sizeof guard);
-    guard.tv_sec = WAIT_S;
-    fsi_sockaddr_v4(&at, 0x7f000001, port);
-    if (fd < 0) return -1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &guard, sizeof guard);
-    if (connect(fd, (const struct sockaddr *)(const void *)&at.storage, at.len) == 0) return fd;
-    close(fd);
-    return -1;
-}
 
 // Reads to the end of the connection; whether a whole answer came.
 static bool read_off(int fd, report *out)
 {
     char in[4096];
     size_t len = 0;
-    ssize_t got;
-    while ((got = recv(fd, in + len, sizeof in - 1 - len, 0)) > 0) len += (size_t)got;
+    int64_t got;
+    while ((got = os_recv(fd, in + len, sizeof in - 1 - len)) > 0) len += (size_t)got;
     in[len] = 0;
-    out->ended += got == 0 || errno == ECONNRESET;
-    close(fd);
+    out->ended += got == 0 || os_error() == OS_RESET;
+    os_close(fd);
     if (len == 0) return false;
     bool whole = strncmp(in, "HTTP/1.1 200 OK\r\n", 17) == 0 && len > 7 && strcmp(in + len - 7, "through") == 0;
     out->failed += !whole;
     return whole;
 }
 
+typedef struct order {
+    uint32_t port, conns;
+} order;
+
 // A process: opens the connections, asks on some, says so, and tells what became of them when all have ended.
-static void client_main(int from, int to, uint32_t conns)
+static int client_main(void)
 {
     static const char request[] = "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n";
     report out = {0, 0, 0};
-    uint32_t port = 0;
-    int *fds = (int *)calloc(conns, sizeof *fds);
-    if (!fds || read(from, &port, sizeof port) != (ssize_t)sizeof port || port == 0) _exit(1);
-    for (uint32_t i = 0; i < conns; i++) {
-        fds[i] = dial(port);
+    order what;
+    if (!os_child_read(NULL, &what, sizeof what) || !os_descriptors_limit(UINT64_MAX)) return 1;
+    int *fds = (int *)calloc(what.conns, sizeof *fds);
+    if (!fds) return 1;
+    for (uint32_t i = 0; i < what.conns; i++) {
+        fds[i] = sock_dial(what.port);
         if (fds[i] < 0) out.failed++;
-        if (fds[i] >= 0 && i < 2 * ASKING && send(fds[i], request, sizeof request - 1, MSG_NOSIGNAL) < 0) out.failed++;
+        if (fds[i] >= 0) os_guard(fds[i], WAIT_S * 1000);
+        if (fds[i] >= 0 && i < 2 * ASKING && !sock_say(fds[i], request, sizeof request - 1)) out.failed++;
     }
-    if (write(to, &out, sizeof out) != (ssize_t)sizeof out) _exit(1);
-    for (uint32_t i = 0; i < conns; i++)
+    if (!os_child_write(NULL, &out, sizeof out)) return 1;
+    for (uint32_t i = 0; i < what.conns; i++)
         if (fds[i] >= 0) out.answered += read_off(fds[i], &out);
-    if (write(to, &out, sizeof out) != (ssize_t)sizeof out) _exit(1);
     free(fds);
-    _exit(0);
+    return os_child_write(NULL, &out, sizeof out) ? 0 : 1;
 }
 
 // ---- the server's side
@@ -103,52 +83,31 @@ static void client_main(int from, int to, uint32_t conns)
 typedef struct world {
     fsv_server *server;
     fsi_thread waiter;
-    pid_t client;
-    int to, from;
+    os_child client;
     uint32_t conns;
+    uint32_t served; // atomic: fsv_server_wait has returned
     report seen;
 } world;
 
 static void wait_main(void *arg)
 {
-    (void)fsv_server_wait((fsv_server *)arg);
-    pthread_mutex_lock(&gate.lock);
-    gate.served = true;
-    pthread_cond_broadcast(&gate.changed);
-    pthread_mutex_unlock(&gate.lock);
+    world *w = (world *)arg;
+    (void)fsv_server_wait(w->server);
+    fsi_store32(&w->served, 1);
 }
 
 // How many connections the limit of descriptors allows, 10,000 at most.
 static uint32_t conns_possible(void)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur > 11000) return 10000 / LESS;
-    return limit.rlim_cur > 2500 ? (uint32_t)limit.rlim_cur - 1000 : 0;
-}
-
-static bool client_begins(world *w)
-{
-    int down[2], up[2];
-    if (pipe(down) != 0 || pipe(up) != 0) return false;
-    w->client = fork(); // before there are threads
-    if (w->client == 0) {
-        close(down[1]);
-        close(up[0]);
-        client_main(down[0], up[1], w->conns);
-    }
-    close(down[0]);
-    close(up[1]);
-    w->to = down[1];
-    w->from = up[0];
-    return w->client > 0;
+    (void)os_descriptors_limit(UINT64_MAX);
+    uint64_t most = os_descriptors_max();
+    if (most > 11000) return 10000 / LESS;
+    return most > 2500 ? (uint32_t)most - 1000 : 0;
 }
 
 static bool client_tells(world *w)
 {
-    return read(w->from, &w->seen, sizeof w->seen) == (ssize_t)sizeof w->seen;
+    return os_child_read(&w->client, &w->seen, sizeof w->seen);
 }
 
 // Everything stands: the connections are open, half of what was asked runs, the other half waits.
@@ -160,9 +119,7 @@ static bool world_begin(world *w)
     memset(&desc, 0, sizeof desc);
     memset(&route, 0, sizeof route);
     memset(&pool, 0, sizeof pool);
-    gate.begun = gate.returned = 0;
-    gate.open = gate.served = false;
-    if (!client_begins(w)) return false;
+    if (!gate_begin(&handlers) || !os_child_start(&w->client, client_main)) return false; // before there are threads
     desc.loops = 2;
     desc.workers = ASKING;
     route.method = "GET";
@@ -172,36 +129,23 @@ static bool world_begin(world *w)
     if (fsv_server_create(&w->server, &desc) != FSV_OK || fsv_server_route_add(w->server, &route) != FSV_OK ||
         fsv_server_listen(w->server, "127.0.0.1:0") != FSV_OK || fsv_server_start(w->server) != FSV_OK)
         return false;
-    uint32_t port = fsv_server_port(w->server, 0);
-    if (write(w->to, &port, sizeof port) != (ssize_t)sizeof port || !client_tells(w)) return false;
-    pthread_mutex_lock(&gate.lock);
-    while (gate.begun < ASKING) pthread_cond_wait(&gate.changed, &gate.lock);
-    pthread_mutex_unlock(&gate.lock);
+    order what = {fsv_server_port(w->server, 0), w->conns};
+    if (!os_child_write(&w->client, &what, sizeof what) || !client_tells(w)) return false;
+    gate_wait(&handlers, ASKING);
     while (pool.queued < ASKING) {
         (void)fsv_server_pool_stats(w->server, &pool);
-        (void)sched_yield();
+        os_yield();
     }
-    return fsi_thread_start(&w->waiter, wait_main, w->server, "wait");
-}
-
-static void gate_opens(void)
-{
-    pthread_mutex_lock(&gate.lock);
-    gate.open = true;
-    pthread_cond_broadcast(&gate.changed);
-    pthread_mutex_unlock(&gate.lock);
+    return fsi_thread_start(&w->waiter, wait_main, w, "wait");
 }
 
 static void world_end(world *w)
 {
-    int status = -1;
-    gate_opens();
+    gate_open(&handlers, GATE_ALL);
     fsi_thread_join(&w->waiter);
     CHECK(fsv_server_free(w->server) == FSV_OK);
-    close(w->to);
-    close(w->from);
-    CHECK(waitpid(w->client, &status, 0) == w->client);
-    CHECK_EQ(status, 0);
+    CHECK_EQ(os_child_end(&w->client), 0);
+    gate_end(&handlers);
 }
 
 // Goal: within the drain every request that was accepted is answered, those that waited for a worker too, and every connection is
@@ -215,13 +159,13 @@ TEST(drain_answers_all)
     REQUIRE(world_begin(&w));
     CHECK_EQ(w.seen.failed, 0);
     fsv_server_stop(w.server, WAIT_S * 1000);
-    gate_opens();
+    gate_open(&handlers, GATE_ALL);
     CHECK(client_tells(&w));
     CHECK_EQ(w.seen.answered, 2 * ASKING);
     CHECK_EQ(w.seen.ended, w.conns);
     CHECK_EQ(w.seen.failed, 0);
+    CHECK_EQ(gate_count(&handlers, false), 2 * ASKING);
     world_end(&w);
-    CHECK_EQ(gate.begun, 2 * ASKING);
 }
 
 // Goal: past the drain time the sockets are gone, though handlers still run; those that waited do not begin; and the server has
@@ -238,17 +182,18 @@ TEST(drain_cuts_all)
     CHECK(client_tells(&w)); // while the gate is shut
     CHECK_EQ(w.seen.answered, 0);
     CHECK_EQ(w.seen.ended, w.conns);
-    pthread_mutex_lock(&gate.lock);
-    CHECK(!gate.served);
-    CHECK_EQ(gate.returned, 0);
-    pthread_mutex_unlock(&gate.lock);
-    gate_opens();
-    pthread_mutex_lock(&gate.lock);
-    while (!gate.served) pthread_cond_wait(&gate.changed, &gate.lock);
-    CHECK_EQ(gate.returned, gate.begun);
-    pthread_mutex_unlock(&gate.lock);
+    CHECK(!fsi_load32(&w.served));
+    CHECK_EQ(gate_count(&handlers, true), 0);
+    gate_open(&handlers, GATE_ALL);
+    UNTIL(fsi_load32(&w.served));
+    CHECK_EQ(gate_count(&handlers, true), gate_count(&handlers, false));
+    CHECK_EQ(gate_count(&handlers, false), ASKING);
     world_end(&w);
-    CHECK_EQ(gate.begun, ASKING);
 }
 
-TEST_MAIN(CASE(drain_answers_all), CASE(drain_cuts_all))
+int main(int argc, char **argv)
+{
+    static const test_case cases[] = {CASE(drain_answers_all), CASE(drain_cuts_all)};
+    os_child_main(argc, argv, client_main);
+    return test_run(argc, argv, cases, sizeof cases / sizeof cases[0]);
+}

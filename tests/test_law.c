@@ -2,6 +2,7 @@
 // imposes it. Bounds on time are lower bounds only, or compare with what the target says that it imposed: a slow machine fails none.
 #include "test.h"
 #include "bench.h"
+#include "host.h"
 
 static bool near_to(double got, double want, double relative)
 {
@@ -302,39 +303,20 @@ static bool serve(const char *text)
     return bench_law_start(&law, &target);
 }
 
-static int dial(void)
+static client c1;
+
+static bool put(const char *data, size_t len)
 {
-    fsi_sockaddr at;
-    fsi_sockaddr_v4(&at, 0x7f000001, target.port);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(fd, (const struct sockaddr *)(const void *)&at.storage, at.len) == 0) return fd;
-    close(fd);
-    return -1;
+    return say_bytes(&c1, data, len);
 }
 
-static bool put(int fd, const char *data, size_t len)
-{
-    return send(fd, data, len, MSG_NOSIGNAL) == (ssize_t)len;
-}
-
-// One answer: its head into head, its body into body, both terminated; `bare`: no body follows. The status, or 0 at the end.
-static uint32_t take(int fd, char *head, char *body, size_t size, bool bare)
+// One answer, into c1; `bare`: no body follows. Its status, or 0 at the end.
+static uint32_t take(bool bare)
 {
     fsi_answer_head seen;
-    size_t len = 0;
-    while (len + 1 < size && (len < 4 || memcmp(head + len - 4, "\r\n\r\n", 4) != 0)) {
-        if (recv(fd, head + len, 1, 0) != 1) return 0;
-        len++;
-    }
-    head[len] = 0;
-    body[0] = 0;
-    if (fsi_read_response(head, len, (uint32_t)size, &seen) <= 0 || seen.content_length >= size) return 0;
-    if (bare) return seen.status;
-    for (len = 0; len < seen.content_length; len++)
-        if (recv(fd, body + len, 1, 0) != 1) return 0;
-    body[len] = 0;
-    return seen.status;
+    if (hear_to(&c1, bare) <= 0) return 0;
+    if (fsi_read_response(c1.head, strlen(c1.head), sizeof c1.head, &seen) <= 0) return 0;
+    return bare || seen.content_length == c1.body_len ? seen.status : 0;
 }
 
 static const char hello[] = "GET / HTTP/1.1\r\nHost: t\r\n\r\n";
@@ -348,23 +330,22 @@ TEST(target_answers_in_order)
                               "POST /x HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n(\r\n)("
                               "GET /law?x HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
                               "GET / HTTP/1.1\r\nHost: never\r\n\r\n";
-    char head[2048], body[2048];
     REQUIRE(serve("uniform:1ms-20ms,seed:4"));
-    int fd = dial();
-    REQUIRE(fd >= 0 && put(fd, ask, sizeof ask - 1));
-    CHECK_EQ(take(fd, head, body, sizeof head, false), 200);
-    CHECK_STR(head, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\n");
-    CHECK_STR(body, "Hello, World!");
-    CHECK_EQ(take(fd, head, body, sizeof head, false), 200);
-    CHECK(strstr(body, "\"answered\": 1,") != NULL);
-    CHECK_EQ(take(fd, head, body, sizeof head, true), 200);
-    CHECK(strstr(head, "Content-Length: 13\r\n") != NULL);
-    CHECK_EQ(take(fd, head, body, sizeof head, false), 200);
-    CHECK_STR(body, "Hello, World!");
-    CHECK_EQ(take(fd, head, body, sizeof head, false), 200);
-    CHECK(strstr(head, "Connection: close\r\n") && strstr(body, "\"answered\": 3,"));
-    CHECK_EQ(recv(fd, body, 1, 0), 0);
-    close(fd);
+    REQUIRE(dial(&c1, target.port));
+    REQUIRE(put(ask, sizeof ask - 1));
+    CHECK_EQ(take(false), 200);
+    CHECK_STR(c1.head, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\n");
+    CHECK_STR(body_of(&c1), "Hello, World!");
+    CHECK_EQ(take(false), 200);
+    CHECK(strstr(body_of(&c1), "\"answered\": 1,") != NULL);
+    CHECK_EQ(take(true), 200);
+    CHECK(strstr(c1.head, "Content-Length: 13\r\n") != NULL);
+    CHECK_EQ(take(false), 200);
+    CHECK_STR(body_of(&c1), "Hello, World!");
+    CHECK_EQ(take(false), 200);
+    CHECK(strstr(c1.head, "Connection: close\r\n") && strstr(body_of(&c1), "\"answered\": 3,"));
+    CHECK(ended(&c1));
+    hang_up(&c1);
     bench_law_stop(&target);
     CHECK_EQ(target.imposed.count, 3);
     CHECK(target.imposed.min >= 1000000);
@@ -386,17 +367,16 @@ TEST(target_closes_when_asked)
         {"GET / HTTP/1.1\r\nHost: t\r\n\r\nGET / HT", 1, true, true},
         {"", 0, true, true},
     };
-    char head[2048], body[2048];
     REQUIRE(serve("const:1ms"));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         ROW("%zu", i);
-        int fd = dial();
-        REQUIRE(fd >= 0 && put(fd, rows[i].ask, strlen(rows[i].ask)));
-        if (rows[i].shut) shutdown(fd, SHUT_WR);
-        for (uint32_t k = 0; k < rows[i].answers; k++) CHECK_EQ(take(fd, head, body, sizeof head, false), 200);
-        if (rows[i].closed) CHECK_EQ(recv(fd, body, 1, 0), 0);
-        if (!rows[i].closed) CHECK(put(fd, hello, sizeof hello - 1) && take(fd, head, body, sizeof head, false) == 200);
-        close(fd);
+        REQUIRE(dial(&c1, target.port));
+        REQUIRE(put(rows[i].ask, strlen(rows[i].ask)));
+        if (rows[i].shut) os_shut(c1.fd, false);
+        for (uint32_t k = 0; k < rows[i].answers; k++) CHECK_EQ(take(false), 200);
+        if (rows[i].closed) CHECK(ended(&c1));
+        if (!rows[i].closed) CHECK(put(hello, sizeof hello - 1) && take(false) == 200);
+        hang_up(&c1);
     }
     bench_law_stop(&target);
 }
@@ -406,18 +386,16 @@ TEST(target_ignores_segmentation)
 {
     static const char ask[] = "\r\nPOST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\n(x)"
                               "HEAD /b HTTP/1.1\r\nHost: t\r\n\r\n";
-    char head[2048], body[2048];
     REQUIRE(serve("const:0"));
     for (size_t step = 1; step < sizeof ask; step = step * 2 + 1) {
         ROW("step=%zu", step);
-        int fd = dial();
-        REQUIRE(fd >= 0);
+        REQUIRE(dial(&c1, target.port));
         for (size_t at = 0, len = sizeof ask - 1; at < len; at += step)
-            REQUIRE(put(fd, ask + at, len - at < step ? len - at : step));
-        CHECK_EQ(take(fd, head, body, sizeof head, false), 200);
-        CHECK_STR(body, "Hello, World!");
-        CHECK_EQ(take(fd, head, body, sizeof head, true), 200);
-        close(fd);
+            REQUIRE(put(ask + at, len - at < step ? len - at : step));
+        CHECK_EQ(take(false), 200);
+        CHECK_STR(body_of(&c1), "Hello, World!");
+        CHECK_EQ(take(true), 200);
+        hang_up(&c1);
     }
     bench_law_stop(&target);
 }
@@ -438,20 +416,19 @@ TEST(target_refuses_and_closes)
         {"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n", 417},
         {long_head, 431},
     };
-    char head[2048], body[2048];
     memset(long_head, 'x', sizeof long_head - 1);
     memcpy(long_head, "GET / HTTP/1.1\r\nHost: t\r\nx: ", 28);
     REQUIRE(serve("const:1ms"));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         ROW("%zu", i);
-        int fd = dial();
-        REQUIRE(fd >= 0 && put(fd, hello, sizeof hello - 1) && put(fd, rows[i].ask, strlen(rows[i].ask)));
-        CHECK_EQ(take(fd, head, body, sizeof head, false), 200);
-        CHECK_EQ(take(fd, head, body, sizeof head, false), rows[i].status);
-        CHECK(strstr(head, "Connection: close\r\n") != NULL);
-        CHECK(strlen(body) > 10);
-        CHECK_EQ(recv(fd, body, 1, 0), 0);
-        close(fd);
+        REQUIRE(dial(&c1, target.port));
+        REQUIRE(put(hello, sizeof hello - 1) && put(rows[i].ask, strlen(rows[i].ask)));
+        CHECK_EQ(take(false), 200);
+        CHECK_EQ(take(false), rows[i].status);
+        CHECK(strstr(c1.head, "Connection: close\r\n") != NULL);
+        CHECK(strlen(body_of(&c1)) > 10);
+        CHECK(ended(&c1));
+        hang_up(&c1);
     }
     bench_law_stop(&target);
     CHECK_EQ(target.imposed.count, sizeof rows / sizeof rows[0]);
@@ -461,26 +438,31 @@ TEST(target_refuses_and_closes)
 // place.
 TEST(target_lets_go)
 {
-    struct linger now = {1, 0};
-    char head[2048], body[2048];
     REQUIRE(serve("const:10ms"));
-    int first = dial();
-    close(first);
+    int64_t first = os_descriptors_mark();
     for (int i = 0; i < 40; i++) {
-        int fd = dial();
-        CHECK(fd >= 0 && fd <= first + 4); // two may be on their way out, each with both ends
-        REQUIRE(put(fd, hello, sizeof hello - 1));
+        REQUIRE(dial(&c1, target.port));
+        CHECK(os_descriptors_mark() <= first + 8); // two may be on their way out, each with both ends
+        REQUIRE(put(hello, sizeof hello - 1));
         if (i % 2) {
-            shutdown(fd, SHUT_WR);
-            CHECK_EQ(take(fd, head, body, sizeof head, false), 200);
-            CHECK_EQ(recv(fd, body, 1, 0), 0);
+            os_shut(c1.fd, false);
+            CHECK_EQ(take(false), 200);
+            CHECK(ended(&c1));
+            hang_up(&c1);
         } else {
-            (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now); // a reset
+            hang_up_hard(&c1);
         }
-        close(fd);
     }
     bench_law_stop(&target);
     CHECK(target.imposed.count >= 20 && target.imposed.count <= 40);
+}
+
+static bool pair_make(int fds[2])
+{
+    if (!os_pair(fds)) return false;
+    os_block(fds[0], false);
+    os_block(fds[1], false);
+    return true;
 }
 
 // A connection to a target that has no thread: its turns are the caller's. The descriptor of the client's end, or -1.
@@ -489,7 +471,7 @@ static int pair_with(const char *text)
     int fds[2];
     bench_law law = law_of(text);
     if (!bench_target_init(&target, &law)) return -1;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) return -1;
+    if (!pair_make(fds)) return -1;
     bench_peer_open(&target, fds[1]);
     return fds[0];
 }
@@ -499,7 +481,7 @@ static uint64_t fill(int fd)
 {
     static char body[16384];
     uint64_t sent = 0;
-    for (ssize_t n; (n = send(fd, body, sizeof body, MSG_NOSIGNAL)) > 0;) sent += (uint64_t)n;
+    for (int64_t n; (n = os_send(fd, body, sizeof body)) > 0;) sent += (uint64_t)n;
     return sent;
 }
 
@@ -510,16 +492,16 @@ TEST(target_reads_everyone)
     static const char post[] = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000000\r\n\r\n";
     const uint64_t most = BENCH_READS_MAX * BENCH_TARGET_HEAD; // bytes in a turn
     char answer[256];
-    int fd = pair_with("const:0"), other[2], room = 1 << 20;
-    REQUIRE(fd >= 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, other) == 0);
+    int fd = pair_with("const:0"), other[2];
+    REQUIRE(fd >= 0 && pair_make(other));
     bench_peer *endless = target.peers;
     bench_peer_open(&target, other[1]);
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-    REQUIRE(put(fd, post, sizeof post - 1) && put(other[0], hello, sizeof hello - 1));
+    (void)os_option(fd, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+    REQUIRE(sock_say(fd, post, sizeof post - 1) && sock_say(other[0], hello, sizeof hello - 1));
     uint64_t sent = fill(fd), taken = 0;
     REQUIRE(sent > most);
     bench_target_turn(&target);
-    CHECK(recv(other[0], answer, sizeof answer, 0) > 0);
+    CHECK(os_recv(other[0], answer, sizeof answer) > 0);
     for (uint64_t before = 0; taken < sent; before = taken) {
         taken = 1000000000 - endless->body_left;
         REQUIRE(taken > before && taken - before <= most);
@@ -532,8 +514,8 @@ TEST(target_reads_everyone)
     fsi_io_wake(&target.io);
     bench_target_turn(&target);
     CHECK(target.todo == NULL);
-    close(fd);
-    close(other[0]);
+    os_close(fd);
+    os_close(other[0]);
     bench_target_free(&target);
 }
 
@@ -542,9 +524,8 @@ static uint32_t flood(int fd, int turns)
 {
     size_t sent = 0;
     for (; turns; turns--) {
-        ssize_t n;
-        while ((n = send(fd, hello + sent % (sizeof hello - 1), sizeof hello - 1 - sent % (sizeof hello - 1),
-                         MSG_NOSIGNAL)) > 0)
+        int64_t n;
+        while ((n = os_send(fd, hello + sent % (sizeof hello - 1), sizeof hello - 1 - sent % (sizeof hello - 1))) > 0)
             sent += (size_t)n;
         fsi_io_wake(&target.io); // no turn waits
         bench_target_turn(&target);
@@ -562,7 +543,7 @@ TEST(target_holds_back)
     CHECK(flood(fd, 50) > BENCH_TARGET_ASKS);
     CHECK_EQ(target.peers->asks, BENCH_TARGET_ASKS);
     CHECK_EQ(target.heap_len, BENCH_TARGET_ASKS);
-    close(fd);
+    os_close(fd);
     bench_target_free(&target);
 
     fd = pair_with("const:0");
@@ -572,14 +553,14 @@ TEST(target_holds_back)
     size_t had = 0;
     CHECK(bench_peer_full(target.peers));
     CHECK(target.peers->out.len - target.peers->out_at < BENCH_TARGET_UNREAD + BENCH_TARGET_ASKS * answer);
-    for (ssize_t n = 0; had < sent * answer && turns < 100000; turns++) {
-        while ((n = recv(fd, got, sizeof got, 0)) > 0) had += (size_t)n;
+    for (int64_t n = 0; had < sent * answer && turns < 100000; turns++) {
+        while ((n = os_recv(fd, got, sizeof got)) > 0) had += (size_t)n;
         fsi_io_wake(&target.io);
         bench_target_turn(&target);
     }
     CHECK_EQ(had, sent * answer);
     CHECK_EQ(target.imposed.count, sent);
-    close(fd);
+    os_close(fd);
     bench_target_free(&target);
 }
 
@@ -587,16 +568,14 @@ TEST(target_holds_back)
 TEST(target_answers_a_long_pipeline)
 {
     enum { ASKS = 4000 };
-    char head[2048], body[2048];
     REQUIRE(serve("const:100us"));
-    int fd = dial();
-    REQUIRE(fd >= 0);
-    for (int i = 0; i < ASKS; i++) REQUIRE(put(fd, hello, sizeof hello - 1));
+    REQUIRE(dial(&c1, target.port));
+    for (int i = 0; i < ASKS; i++) REQUIRE(put(hello, sizeof hello - 1));
     for (int i = 0; i < ASKS; i++) {
         ROW("%d", i);
-        REQUIRE(take(fd, head, body, sizeof head, false) == 200);
+        REQUIRE(take(false) == 200);
     }
-    close(fd);
+    hang_up(&c1);
     bench_law_stop(&target);
     CHECK_EQ(target.imposed.count, ASKS);
 }
@@ -605,24 +584,22 @@ TEST(target_answers_a_long_pipeline)
 // what the client sees.
 TEST(target_imposes_its_draws)
 {
-    char head[2048], body[2048];
     double seen = 0;
     uint64_t longest = 0;
     REQUIRE(serve("exp:2ms,seed:11"));
     bench_draws some;
     bench_draws_init(&some, 11);
-    int fd = dial();
-    REQUIRE(fd >= 0);
+    REQUIRE(dial(&c1, target.port));
     for (int i = 0; i < 100; i++) {
         uint64_t delay = bench_law_draw(&target.law, &some), start = fsi_clock_ns();
-        REQUIRE(put(fd, hello, sizeof hello - 1));
-        REQUIRE(take(fd, head, body, sizeof head, false) == 200);
+        REQUIRE(put(hello, sizeof hello - 1));
+        REQUIRE(take(false) == 200);
         uint64_t took = fsi_clock_ns() - start;
         CHECK(took >= delay);
         if (took > longest) longest = took;
         seen += (double)took;
     }
-    close(fd);
+    hang_up(&c1);
     bench_law_stop(&target);
     CHECK_EQ(target.imposed.count, 100);
     CHECK(target.imposed.sum <= seen);
@@ -633,19 +610,18 @@ TEST(target_imposes_its_draws)
 TEST(freeze_holds_answers)
 {
     static const char *const laws[] = {"const:0,freeze:60ms/100ms", "const:50ms,freeze:60ms/100ms"};
-    char head[2048], body[2048];
     for (size_t i = 0; i < sizeof laws / sizeof laws[0]; i++) {
         REQUIRE(serve(laws[i]));
-        int fd = dial(), held = 0;
-        REQUIRE(fd >= 0);
+        int held = 0;
+        REQUIRE(dial(&c1, target.port));
         while (held < 3) {
             uint64_t sent = fsi_clock_ns() - target.start_ns, delay = (uint64_t)target.law.a;
-            REQUIRE(put(fd, hello, sizeof hello - 1));
-            REQUIRE(take(fd, head, body, sizeof head, false) == 200);
+            REQUIRE(put(hello, sizeof hello - 1));
+            REQUIRE(take(false) == 200);
             CHECK(fsi_clock_ns() - target.start_ns >= answered_at(&target.law, sent, delay));
             held += answered_at(&target.law, sent, delay) > sent + delay + 10000000;
         }
-        close(fd);
+        hang_up(&c1);
         bench_law_stop(&target);
         CHECK(target.imposed.max > (uint64_t)target.law.a + 5000000);
     }
@@ -654,24 +630,23 @@ TEST(freeze_holds_answers)
 // Goal: /law tells the law, what was imposed and what an open loop has to see.
 TEST(law_is_told)
 {
-    char head[2048], body[2048], want[64];
+    char want[64];
     REQUIRE(serve("uniform:1ms-2ms,freeze:1ms/1h"));
-    int fd = dial();
-    REQUIRE(fd >= 0);
-    for (int i = 0; i < 3; i++)
-        REQUIRE(put(fd, hello, sizeof hello - 1) && take(fd, head, body, sizeof head, false) == 200);
-    REQUIRE(put(fd, "GET /law HTTP/1.1\r\nHost: t\r\n\r\n", 30) && take(fd, head, body, sizeof head, false) == 200);
-    CHECK(strstr(head, "Content-Type: application/json\r\n") != NULL);
-    CHECK(strstr(body, "{\"law\": \"uniform:1ms-2ms,freeze:1ms/1h\", \"answered\": 3,\n \"imposed_ns\": {\"p50\": ") ==
-          body);
-    CHECK(strstr(body, "\"p75\": ") && strstr(body, "\"p90\": ") && strstr(body, "\"p99\": "));
+    REQUIRE(dial(&c1, target.port));
+    for (int i = 0; i < 3; i++) REQUIRE(put(hello, sizeof hello - 1) && take(false) == 200);
+    REQUIRE(put("GET /law HTTP/1.1\r\nHost: t\r\n\r\n", 30) && take(false) == 200);
+    CHECK(strstr(c1.head, "Content-Type: application/json\r\n") != NULL);
+    static const char begins[] =
+        "{\"law\": \"uniform:1ms-2ms,freeze:1ms/1h\", \"answered\": 3,\n \"imposed_ns\": {\"p50\": ";
+    CHECK(strncmp(body_of(&c1), begins, sizeof begins - 1) == 0);
+    CHECK(strstr(body_of(&c1), "\"p75\": ") && strstr(body_of(&c1), "\"p90\": ") && strstr(body_of(&c1), "\"p99\": "));
     (void)snprintf(want, sizeof want, "\"open_loop_ns\": {\"p50\": %llu, ",
                    (unsigned long long)bench_law_quantile(&target.law, 0.5));
-    CHECK(strstr(body, want) != NULL);
+    CHECK(strstr(body_of(&c1), want) != NULL);
     (void)snprintf(want, sizeof want, "\"p99.9\": %llu}}\n",
                    (unsigned long long)bench_law_quantile(&target.law, 0.999));
-    CHECK(strstr(body, want) != NULL);
-    close(fd);
+    CHECK(strstr(body_of(&c1), want) != NULL);
+    hang_up(&c1);
     bench_law_stop(&target);
     CHECK_EQ(target.imposed.count, 3);
 }
@@ -680,21 +655,20 @@ TEST(law_is_told)
 TEST(stop_leaves_nothing)
 {
     int fds[50];
-    char head[2048], body[2048];
     REQUIRE(serve("const:1h"));
     for (int i = 0; i < 50; i++) {
-        fds[i] = dial();
-        REQUIRE(fds[i] >= 0 && put(fds[i], hello, sizeof hello - 1) && put(fds[i], hello, sizeof hello - 1));
-        if (i % 3 == 0) REQUIRE(put(fds[i], "nonsense\r\n", 10));
-        if (i % 2 == 0) close(fds[i]);
+        fds[i] = sock_dial(target.port);
+        REQUIRE(fds[i] >= 0 && sock_say(fds[i], hello, sizeof hello - 1) && sock_say(fds[i], hello, sizeof hello - 1));
+        if (i % 3 == 0) REQUIRE(sock_say(fds[i], "nonsense\r\n", 10));
+        if (i % 2 == 0) os_close(fds[i]);
     }
-    int fd = dial(); // after all of them: they have been read
-    REQUIRE(fd >= 0 && put(fd, "GET /law HTTP/1.0\r\n\r\n", 21) && take(fd, head, body, sizeof head, false) == 200);
-    close(fd);
+    REQUIRE(dial(&c1, target.port)); // after all of them: they have been read
+    REQUIRE(put("GET /law HTTP/1.0\r\n\r\n", 21) && take(false) == 200);
+    hang_up(&c1);
     bench_law_stop(&target);
     CHECK_EQ(target.imposed.count, 0);
     CHECK(target.heap == NULL && target.peers == NULL && target.io.fd < 0);
-    for (int i = 1; i < 50; i += 2) close(fds[i]);
+    for (int i = 1; i < 50; i += 2) os_close(fds[i]);
     REQUIRE(serve("const:0")); // the same memory again
     bench_law_stop(&target);
 }

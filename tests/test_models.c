@@ -5,6 +5,7 @@ int program_main(int argc, char **argv);
 #define main program_main
 #include "../main.c"
 #undef main
+#include "host.h"
 
 #define MODELS_WORDS 8
 
@@ -100,7 +101,7 @@ TEST(models_missing_in_a_log_are_named)
 // A server as the logs' pools were: it serves its first connection for ever, and nobody else.
 typedef struct starver {
     int listener;
-    uint16_t port;
+    uint32_t port;
     fsi_thread thread;
 } starver;
 
@@ -109,27 +110,20 @@ static void starver_main(void *arg)
     static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     const starver *s = (const starver *)arg;
     char in[4096];
-    int probe = accept(s->listener, NULL, NULL); // bench looks whether somebody is there
-    if (probe >= 0) close(probe);
-    int fd = accept(s->listener, NULL, NULL);
-    while (fd >= 0 && recv(fd, in, sizeof in, 0) > 0)
-        if (send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL) < 0) break;
-    if (fd >= 0) close(fd);
+    int probe = os_accept(s->listener); // bench looks whether somebody is there
+    if (probe >= 0) os_close(probe);
+    int fd = os_accept(s->listener);
+    while (fd >= 0 && os_recv(fd, in, sizeof in) > 0)
+        if (!sock_say(fd, answer, sizeof answer - 1)) break;
+    if (fd >= 0) os_close(fd);
 }
 
 static bool starver_start(starver *s)
 {
-    struct sockaddr_in at;
-    socklen_t len = sizeof at;
-    memset(&at, 0, sizeof at);
-    at.sin_family = AF_INET;
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    s->listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&at, sizeof at) != 0 || listen(s->listener, 64) != 0)
-        return false;
-    if (getsockname(s->listener, (struct sockaddr *)&at, &len) != 0) return false;
-    s->port = ntohs(at.sin_port);
-    return fsi_thread_start(&s->thread, starver_main, s, "starver");
+    fsi_sockaddr at;
+    s->listener = sock_listen(&at, 64);
+    s->port = fsi_sockaddr_port(&at);
+    return s->listener >= 0 && fsi_thread_start(&s->thread, starver_main, s, "starver");
 }
 
 // Goal: connections that never get an answer are counted, each once, and those that do are not.
@@ -161,7 +155,7 @@ TEST(starved_connections_are_counted)
         CHECK(result->done > 0);
         bench_options_free(options);
         fsi_thread_join(&s.thread);
-        close(s.listener);
+        os_close(s.listener);
     }
     free(options);
     free(result);
@@ -201,7 +195,7 @@ TEST(models_measure_every_cell)
     bench_models models;
     uint32_t cells = 0;
     bench_options *options = (bench_options *)malloc(sizeof *options);
-    FILE *file = tmpfile();
+    FILE *file = os_stream();
     REQUIRE(options && file && read_words(options, words));
     memset(&models, 0, sizeof models);
     models.options = options;
@@ -307,19 +301,6 @@ TEST(thread_model_uses_its_threads_again)
     free(result);
 }
 
-static int connect_to(uint32_t port)
-{
-    struct sockaddr_in at;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    memset(&at, 0, sizeof at);
-    at.sin_family = AF_INET;
-    at.sin_port = htons((uint16_t)port);
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof at) == 0) return fd;
-    if (fd >= 0) close(fd);
-    return -1;
-}
-
 // Goal: while a connection waits for one that is idle, the loop sleeps; and then it is served.
 TEST(sync_model_sleeps_while_others_wait)
 {
@@ -333,14 +314,14 @@ TEST(sync_model_sleeps_while_others_wait)
     desc.model = FSV_MODEL_SYNC;
     REQUIRE(demo_create(&server, &desc) == FSV_OK && fsv_server_listen(server, "127.0.0.1:0") == FSV_OK &&
             fsv_server_start(server) == FSV_OK);
-    int idle = connect_to(fsv_server_port(server, 0)), other = connect_to(fsv_server_port(server, 0));
+    int idle = sock_dial(fsv_server_port(server, 0)), other = sock_dial(fsv_server_port(server, 0));
     REQUIRE(idle >= 0 && other >= 0);
-    CHECK_EQ(send(other, request, sizeof request - 1, MSG_NOSIGNAL), sizeof request - 1);
-    CHECK(recv(other, in, sizeof in, 0) > 12);
+    CHECK(sock_say(other, request, sizeof request - 1));
+    CHECK(os_recv(other, in, sizeof in) > 12);
     CHECK(fsv_server_stats(server, UINT32_MAX, &stats) == FSV_OK);
     CHECK(stats.turns < 100); // it was 10,000 and more
-    close(idle);
-    close(other);
+    os_close(idle);
+    os_close(other);
     CHECK(fsv_server_free(server) == FSV_OK);
 }
 

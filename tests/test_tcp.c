@@ -5,89 +5,17 @@
 #include "test.h"
 #include "../fastserve.h"
 
-#include <poll.h>
-
-#define GUARD_S 20
-
-// Waits for what another thread does.
-#define UNTIL(what)                                                                                                  \
-    do {                                                                                                             \
-        for (int until_ = 0; until_ < GUARD_S * 2000 && !(what); until_++) (void)poll(NULL, 0, until_ < 20 ? 0 : 1); \
-        CHECK(what);                                                                                                 \
-    } while (0)
-
-// ---- the peer
-
-static int dial(uint32_t port)
-{
-    struct timeval guard;
-    fsi_sockaddr at;
-    memset(&guard, 0, sizeof guard);
-    guard.tv_sec = GUARD_S;
-    fsi_sockaddr_v4(&at, 0x7f000001, port);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &guard, sizeof guard);
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &guard, sizeof guard);
-    if (connect(fd, (const struct sockaddr *)(const void *)&at.storage, at.len) == 0) return fd;
-    close(fd);
-    return -1;
-}
-
-static bool say(int fd, const char *from, size_t len)
-{
-    while (len) {
-        ssize_t n = send(fd, from, len, MSG_NOSIGNAL);
-        if (n <= 0) return false;
-        from += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
-static bool hear(int fd, char *to, size_t len)
-{
-    while (len) {
-        ssize_t n = recv(fd, to, len, 0);
-        if (n <= 0) return false;
-        to += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
-static bool ended(int fd)
-{
-    char byte;
-    return recv(fd, &byte, 1, 0) == 0;
-}
-
-static bool was_reset(int fd)
-{
-    char byte;
-    ssize_t n;
-    while ((n = recv(fd, &byte, 1, 0)) > 0) continue;
-    return n < 0 && errno == ECONNRESET;
-}
-
-static void hang_up_hard(int fd)
-{
-    struct linger now;
-    now.l_onoff = 1;
-    now.l_linger = 0;
-    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    close(fd);
-}
+#include "host.h"
 
 // ---- the server's side
 
 typedef struct host {
     fsv_server *server;
     uint32_t port;
-    fsi_thread thread; // of DRIVE_POLL
-    pthread_mutex_t lock;
-    size_t live_bytes; // under lock
-    char log[1024];    // of callbacks, under lock
+    driver driver;
+    heap heap;
+    fsi_lock lock;
+    char log[1024]; // of callbacks, under lock
     // atomic
     uint32_t opened, closed, once_wrong, drained, ends, ran, released, floods;
     uint64_t bytes;
@@ -97,46 +25,22 @@ typedef struct host {
 
 static host h;
 
-static void *host_alloc(size_t size, void *user)
-{
-    size_t *block = (size_t *)malloc(size + 16);
-    (void)user;
-    if (!block) return NULL;
-    block[0] = size;
-    memset(block + 2, 0xa5, size);
-    pthread_mutex_lock(&h.lock);
-    h.live_bytes += size;
-    pthread_mutex_unlock(&h.lock);
-    return block + 2;
-}
-
-static void host_release(void *memory, size_t size, void *user)
-{
-    size_t *block = (size_t *)memory - 2;
-    (void)user;
-    CHECK_EQ(size, block[0]);
-    pthread_mutex_lock(&h.lock);
-    h.live_bytes -= size;
-    pthread_mutex_unlock(&h.lock);
-    free(block);
-}
-
 static void note(const char *format, ...)
 {
     va_list args;
-    pthread_mutex_lock(&h.lock);
+    fsi_lock_take(&h.lock);
     size_t at = strlen(h.log);
     va_start(args, format);
     (void)vsnprintf(h.log + at, sizeof h.log - at, format, args);
     va_end(args);
-    pthread_mutex_unlock(&h.lock);
+    fsi_lock_give(&h.lock);
 }
 
 static bool noted(const char *what)
 {
-    pthread_mutex_lock(&h.lock);
+    fsi_lock_take(&h.lock);
     bool same = strcmp(h.log, what) == 0;
-    pthread_mutex_unlock(&h.lock);
+    fsi_lock_give(&h.lock);
     return same;
 }
 
@@ -152,9 +56,9 @@ static void on_open(fsv_tcp tcp, void *user)
     CHECK(fsv_tcp_user(tcp) == NULL);
     if (m) m->opened = 1;
     CHECK_EQ(fsv_tcp_set_user(tcp, m), FSV_OK);
-    pthread_mutex_lock(&h.lock);
+    fsi_lock_take(&h.lock);
     h.last = tcp;
-    pthread_mutex_unlock(&h.lock);
+    fsi_lock_give(&h.lock);
     fsi_add32(&h.opened, 1);
 }
 
@@ -220,10 +124,9 @@ static bool host_make(const fsv_server_desc *tweak, const fsv_tcp_desc *tcp)
     memset(&h, 0, sizeof h);
     memset(&desc, 0, sizeof desc);
     if (tweak) desc = *tweak;
-    pthread_mutex_init(&h.lock, NULL);
+    (void)fsi_lock_init(&h.lock);
     if (desc.conns_max == 0) desc.conns_max = 500;
-    desc.alloc = host_alloc;
-    desc.release = host_release;
+    if (!heap_begin(&h.heap, &desc)) return false;
     if (fsv_server_create(&h.server, &desc) != FSV_OK) return false;
     if (tcp && fsv_server_listen_tcp(h.server, "127.0.0.1:0", tcp) != FSV_OK) return false;
     h.port = fsv_server_port(h.server, 0);
@@ -238,17 +141,9 @@ static bool host_start(const fsv_server_desc *tweak, const fsv_tcp_desc *tcp)
 static void host_end(void)
 {
     CHECK_EQ(fsv_server_free(h.server), FSV_OK);
-    CHECK_EQ(h.live_bytes, 0);
+    heap_end(&h.heap);
     CHECK_EQ(h.once_wrong, 0);
-    pthread_mutex_destroy(&h.lock);
-}
-
-static void poll_body(void *arg)
-{
-    fsv_result result;
-    (void)arg;
-    while ((result = fsv_server_poll(h.server, UINT32_MAX)) == FSV_OK) continue;
-    fsi_store32(&h.ran, 1);
+    fsi_lock_free(&h.lock);
 }
 
 static fsv_server_desc loops(uint32_t count)
@@ -292,35 +187,29 @@ static void order_closed(fsv_tcp tcp, fsv_result why, void *user)
     note("closed(%d) ", why);
 }
 
-// Goal: open, data, end, closed, in this order and once each, in both ways to drive a server; what on_open says comes
+// Goal: open, data, end, closed, in this order and once each, in every way to drive a server; what on_open says comes
 // first; handles are for the loop's thread where it says so.
 TEST(callbacks_in_order)
 {
-    for (int polled = 0; polled < 2; polled++) {
+    for (int how = 0; how < DRIVES; how++) {
         char got[8];
-        ROW("polled=%d", polled);
+        ROW("%s", drive_names[how]);
         fsv_tcp_desc tcp = tcp_desc(order_data);
         tcp.on_open = order_open;
         tcp.on_closed = order_closed;
         REQUIRE(host_make(NULL, &tcp));
         CHECK_EQ(fsv_loop_current(h.server), UINT32_MAX);
-        if (polled)
-            REQUIRE(fsi_thread_start(&h.thread, poll_body, NULL, "poll"));
-        else
-            REQUIRE(fsv_server_start(h.server) == FSV_OK);
-        int fd = dial(h.port);
-        CHECK(hear(fd, got, 2) && memcmp(got, "hi", 2) == 0);
-        CHECK(say(fd, "abc", 3) && hear(fd, got, 3) && memcmp(got, "abc", 3) == 0);
-        CHECK(say(fd, "de", 2) && hear(fd, got, 2) && memcmp(got, "de", 2) == 0);
-        (void)shutdown(fd, SHUT_WR);
-        CHECK(ended(fd));
-        close(fd);
+        REQUIRE(driver_begin(&h.driver, h.server, (drive)how));
+        int fd = sock_dial(h.port);
+        CHECK(sock_hear(fd, got, 2) && memcmp(got, "hi", 2) == 0);
+        CHECK(sock_say(fd, "abc", 3) && sock_hear(fd, got, 3) && memcmp(got, "abc", 3) == 0);
+        CHECK(sock_say(fd, "de", 2) && sock_hear(fd, got, 2) && memcmp(got, "de", 2) == 0);
+        os_shut(fd, false);
+        CHECK(sock_ended(fd));
+        os_close(fd);
         UNTIL(noted("open data(abc) data(de) end closed(0) "));
         fsv_server_stop(h.server, 0);
-        if (polled)
-            fsi_thread_join(&h.thread);
-        else
-            CHECK_EQ(fsv_server_wait(h.server), FSV_OK);
+        driver_end(&h.driver);
         CHECK(noted("open data(abc) data(de) end closed(0) "));
         host_end();
     }
@@ -378,8 +267,8 @@ static void echo_say_body(void *arg)
 {
     const echo_say *e = (const echo_say *)arg;
     for (size_t at = 0; at < e->len; at += e->step)
-        if (!say(e->fd, echo_out + at, e->step < e->len - at ? e->step : e->len - at)) break;
-    (void)shutdown(e->fd, SHUT_WR);
+        if (!sock_say(e->fd, echo_out + at, e->step < e->len - at ? e->step : e->len - at)) break;
+    os_shut(e->fd, false);
 }
 
 static void echo_fill(void)
@@ -407,15 +296,15 @@ TEST(echo_of_all_sizes)
                 echo_say e;
                 if (sizes[i] / steps[k] > 20000) continue;
                 ROW("out_bytes_max=%u size=%zu step=%zu", limits[limit], sizes[i], steps[k]);
-                e.fd = dial(h.port);
+                e.fd = sock_dial(h.port);
                 e.len = sizes[i];
                 e.step = steps[k];
                 REQUIRE(e.fd >= 0 && fsi_thread_start(&sender, echo_say_body, &e, "say"));
-                CHECK(hear(e.fd, echo_in, sizes[i]));
+                CHECK(sock_hear(e.fd, echo_in, sizes[i]));
                 CHECK(memcmp(echo_in, echo_out, sizes[i]) == 0);
-                CHECK(ended(e.fd));
+                CHECK(sock_ended(e.fd));
                 fsi_thread_join(&sender);
-                close(e.fd);
+                os_close(e.fd);
                 count++;
             }
         UNTIL(fsi_load32(&h.closed) == count);
@@ -444,13 +333,13 @@ TEST(half_close_by_us)
     fsv_tcp_desc tcp = tcp_desc(on_count);
     tcp.on_open = hello_shut;
     REQUIRE(host_start(NULL, &tcp));
-    int fd = dial(h.port);
-    CHECK(hear(fd, got, 5) && memcmp(got, "hello", 5) == 0);
-    CHECK(ended(fd));
-    CHECK(say(fd, "abcdef", 6));
+    int fd = sock_dial(h.port);
+    CHECK(sock_hear(fd, got, 5) && memcmp(got, "hello", 5) == 0);
+    CHECK(sock_ended(fd));
+    CHECK(sock_say(fd, "abcdef", 6));
     UNTIL(fsi_load64(&h.bytes) == 6);
     CHECK_EQ(fsi_load32(&h.closed), 0);
-    close(fd);
+    os_close(fd);
     UNTIL(fsi_load32(&h.closed) == 1);
     CHECK_EQ(why_of(), FSV_OK);
     CHECK_EQ(fsi_load32(&h.ends), 1);
@@ -474,30 +363,30 @@ TEST(three_ways_to_end)
     char got[3];
     fsv_tcp_desc tcp = tcp_desc(on_word);
     REQUIRE(host_start(NULL, &tcp));
-    int fd = dial(h.port);
-    CHECK(say(fd, "c", 1) && hear(fd, got, 3) && memcmp(got, "bye", 3) == 0 && ended(fd));
-    close(fd);
+    int fd = sock_dial(h.port);
+    CHECK(sock_say(fd, "c", 1) && sock_hear(fd, got, 3) && memcmp(got, "bye", 3) == 0 && sock_ended(fd));
+    os_close(fd);
     UNTIL(fsi_load32(&h.closed) == 1);
     CHECK_EQ(why_of(), FSV_OK);
     CHECK_EQ(fsv_tcp_send(h.last, "x", 1), FSV_ERR_CLOSED);
-    fd = dial(h.port);
-    CHECK(say(fd, "a", 1) && was_reset(fd));
-    close(fd);
+    fd = sock_dial(h.port);
+    CHECK(sock_say(fd, "a", 1) && sock_was_reset(fd));
+    os_close(fd);
     UNTIL(fsi_load32(&h.closed) == 2);
     CHECK_EQ(why_of(), FSV_ERR_CLOSED);
-    fd = dial(h.port);
+    fd = sock_dial(h.port);
     UNTIL(fsi_load32(&h.opened) == 3);
-    hang_up_hard(fd);
+    sock_reset(fd);
     UNTIL(fsi_load32(&h.closed) == 3);
     CHECK_EQ(why_of(), FSV_ERR_CLOSED);
-    fd = dial(h.port); // and from this thread, which is none of the server's
+    fd = sock_dial(h.port); // and from this thread, which is none of the server's
     UNTIL(fsi_load32(&h.opened) == 4);
     CHECK_EQ(fsv_tcp_set_user(h.last, NULL), FSV_ERR_STATE);
     CHECK_EQ(fsv_tcp_peer(h.last, got, sizeof got), FSV_ERR_STATE);
     CHECK_EQ(fsv_tcp_send(h.last, "one", 3), FSV_OK);
     CHECK_EQ(fsv_tcp_close(h.last), FSV_OK);
-    CHECK(hear(fd, got, 3) && memcmp(got, "one", 3) == 0 && ended(fd));
-    close(fd);
+    CHECK(sock_hear(fd, got, 3) && memcmp(got, "one", 3) == 0 && sock_ended(fd));
+    os_close(fd);
     UNTIL(fsi_load32(&h.closed) == 4);
     CHECK_EQ(why_of(), FSV_OK);
     host_end();
@@ -524,7 +413,7 @@ static uint64_t drink(int fd, uint64_t want)
     static char sink[262144];
     uint64_t got = 0;
     while (got < want) {
-        ssize_t n = recv(fd, sink, want - got < sizeof sink ? (size_t)(want - got) : sizeof sink, 0);
+        int64_t n = os_recv(fd, sink, want - got < sizeof sink ? (size_t)(want - got) : sizeof sink);
         if (n <= 0) break;
         got += (uint64_t)n;
     }
@@ -540,7 +429,7 @@ TEST(full_and_drained)
         fsv_tcp_desc tcp = tcp_desc(on_flood);
         tcp.out_bytes_max = 100000;
         REQUIRE(host_start(NULL, &tcp));
-        int fd = dial(h.port);
+        int fd = sock_dial(h.port);
         static const char piece[10000] = "flood";
         UNTIL(fsi_load32(&h.opened) == 1);
         CHECK_EQ(fsv_tcp_send(h.last, echo_out, 100097), FSV_ERR_LIMIT);
@@ -552,7 +441,7 @@ TEST(full_and_drained)
                 CHECK_EQ(result, FSV_ERR_FULL);
             } else {
                 fsi_store64(&h.bytes, 0);
-                CHECK(say(fd, "go", 2));
+                CHECK(sock_say(fd, "go", 2));
                 UNTIL(fsi_load32(&h.floods) == round);
                 bytes = fsi_load64(&h.bytes);
             }
@@ -562,7 +451,7 @@ TEST(full_and_drained)
             if (!foreign) CHECK_EQ(fsi_load32(&h.drained), round);
             fsi_store32(&h.drained, round); // a foreign sender may be told once too often
         }
-        close(fd);
+        os_close(fd);
         host_end();
     }
 }
@@ -603,25 +492,25 @@ TEST(rest_is_kept)
 {
     fsv_tcp_desc tcp = tcp_desc(on_lines);
     REQUIRE(host_start(NULL, &tcp));
-    int fd = dial(h.port);
-    CHECK(say(fd, "one\ntwo\nth", 10));
+    int fd = sock_dial(h.port);
+    CHECK(sock_say(fd, "one\ntwo\nth", 10));
     UNTIL(noted("one two "));
-    CHECK(say(fd, "r", 1));
-    CHECK(say(fd, "ee\nfour", 7));
+    CHECK(sock_say(fd, "r", 1));
+    CHECK(sock_say(fd, "ee\nfour", 7));
     UNTIL(noted("one two three "));
-    close(fd);
+    os_close(fd);
     UNTIL(noted("one two three end "));
     UNTIL(fsi_load32(&h.closed) == 1);
     host_end();
     tcp = tcp_desc(on_nothing);
     REQUIRE(host_start(NULL, &tcp));
-    fd = dial(h.port);
-    CHECK(say(fd, echo_out, 300000));
+    fd = sock_dial(h.port);
+    CHECK(sock_say(fd, echo_out, 300000));
     UNTIL(fsi_load64(&h.bytes) >= 65536);
     CHECK(fsi_load64(&h.bytes) < 100000);
     fsi_store32(&h.floods, 1);
     CHECK_EQ(fsv_tcp_resume(h.last), FSV_OK);
-    close(fd);
+    os_close(fd);
     UNTIL(fsi_load64(&h.bytes) == 0);
     CHECK_EQ(fsv_tcp_abort(h.last), FSV_OK);
     UNTIL(fsi_load32(&h.closed) == 1);
@@ -633,11 +522,11 @@ TEST(pause_and_resume)
 {
     fsv_tcp_desc tcp = tcp_desc(on_paused);
     REQUIRE(host_start(NULL, &tcp));
-    int fd = dial(h.port);
-    CHECK(say(fd, "abc", 3));
+    int fd = sock_dial(h.port);
+    CHECK(sock_say(fd, "abc", 3));
     UNTIL(fsi_load64(&h.bytes) == 3);
-    CHECK(say(fd, "defg", 4));
-    close(fd);
+    CHECK(sock_say(fd, "defg", 4));
+    os_close(fd);
     CHECK_EQ(fsv_loop_post(h.server, 0, free, NULL), FSV_OK); // a turn passes
     CHECK_EQ(fsi_load64(&h.bytes), 3);
     CHECK_EQ(fsv_tcp_resume(h.last), FSV_OK);
@@ -671,8 +560,8 @@ TEST(owned_memory_returns)
     tcp.out_bytes_max = 600000;
     memset(echo_in, 'o', sizeof echo_in);
     REQUIRE(host_start(NULL, &tcp));
-    int fd = dial(h.port);
-    CHECK(say(fd, "x", 1));
+    int fd = sock_dial(h.port);
+    CHECK(sock_say(fd, "x", 1));
     CHECK_EQ(drink(fd, 200010), 200010);
     UNTIL(fsi_load32(&h.released) == 2);
     CHECK_EQ(fsv_tcp_send_owned(h.last, echo_in, 300000, on_owned_release, &h), FSV_OK);
@@ -686,7 +575,7 @@ TEST(owned_memory_returns)
     CHECK_EQ(fsi_load32(&h.released), 7);
     uint32_t sent = 0;
     while (fsv_tcp_send_owned(h.last, echo_in, 100000, on_owned_release, &h) == FSV_OK) sent++;
-    close(fd); // with those still under way
+    os_close(fd); // with those still under way
     UNTIL(fsi_load32(&h.closed) == 1);
     CHECK_EQ(fsv_tcp_send_owned(h.last, echo_in, 1, on_owned_release, &h), FSV_ERR_CLOSED);
     UNTIL(fsi_load32(&h.released) == 7 + sent + 1 + 1);
@@ -725,8 +614,7 @@ static void many_send_body(void *arg)
             record[0] = me;
             record[1] = i;
             fsv_result result;
-            while ((result = fsv_tcp_send(many.tcp[peer], record, sizeof record)) == FSV_ERR_FULL)
-                (void)poll(NULL, 0, 1);
+            while ((result = fsv_tcp_send(many.tcp[peer], record, sizeof record)) == FSV_ERR_FULL) nap(1);
             if (result == FSV_OK) {
                 many.count[me][peer]++;
                 continue;
@@ -755,7 +643,7 @@ TEST(senders_on_other_threads)
     tcp.out_bytes_max = 5000;
     REQUIRE(host_start(&desc, &tcp));
     for (uint32_t i = 0; i < PEERS; i++) {
-        fds[i] = dial(h.port);
+        fds[i] = sock_dial(h.port);
         UNTIL(fsi_load32(&many.ready) == i + 1);
     }
     for (uintptr_t t = 0; t < SENDERS; t++) REQUIRE(fsi_thread_start(&threads[t], many_send_body, (void *)t, "send"));
@@ -767,7 +655,7 @@ TEST(senders_on_other_threads)
             if (fds[i] < 0) continue;
             if (i % 3) most = 50 * (i + 1);
             for (uint32_t k = 0; k < 50 && had < most; k++, had++) {
-                REQUIRE(hear(fds[i], (char *)record, sizeof record));
+                REQUIRE(sock_hear(fds[i], (char *)record, sizeof record));
                 REQUIRE(record[0] < SENDERS);
                 CHECK_EQ(record[1], next[i][record[0]]);
                 next[i][record[0]] = record[1] + 1;
@@ -776,9 +664,9 @@ TEST(senders_on_other_threads)
             seed = seed * 1664525u + 1013904223u;
             if (most < SENDERS * RECORDS) left++;
             if (seed >> 31)
-                hang_up_hard(fds[i]);
+                sock_reset(fds[i]);
             else
-                close(fds[i]);
+                os_close(fds[i]);
             fds[i] = -1;
             open--;
             if (most < SENDERS * RECORDS) (void)fsv_tcp_abort(many.tcp[i]); // it may have seen the end only
@@ -801,7 +689,7 @@ static void on_gate(void *user)
 {
     (void)user;
     fsi_store32(&gate_reached, 1);
-    while (fsi_load32(&gate_closed)) (void)poll(NULL, 0, 1);
+    while (fsi_load32(&gate_closed)) nap(1);
 }
 
 // Goal: a full inbox is FSV_ERR_FULL like a full queue, for posts, sends and the rest, and on_drained follows.
@@ -812,7 +700,7 @@ TEST(inbox_that_is_full)
     fsv_tcp_desc tcp = tcp_desc(on_count), other = tcp_desc(on_count);
     fsv_tcp out;
     REQUIRE(host_start(&desc, &tcp));
-    int fd = dial(h.port);
+    int fd = sock_dial(h.port);
     UNTIL(fsi_load32(&h.opened) == 1);
     for (int round = 1; round <= 3; round++) {
         char got[2];
@@ -829,11 +717,11 @@ TEST(inbox_that_is_full)
         CHECK_EQ(fsv_tcp_close(h.last), FSV_ERR_FULL);
         CHECK_EQ(fsv_tcp_connect(h.server, 0, "127.0.0.1:1", &other, &out), FSV_ERR_FULL);
         fsi_store32(&gate_closed, 0);
-        if (round != 2) CHECK(hear(fd, got, 2) && memcmp(got, "ab", 2) == 0);
+        if (round != 2) CHECK(sock_hear(fd, got, 2) && memcmp(got, "ab", 2) == 0);
         UNTIL(fsi_load32(&h.drained) >= (uint32_t)round);
         fsi_store32(&h.drained, (uint32_t)round);
     }
-    close(fd);
+    os_close(fd);
     host_end();
 }
 
@@ -845,9 +733,9 @@ TEST(idle_timeout)
     fsv_tcp_desc tcp = tcp_desc(on_echo);
     tcp.idle_timeout_ms = 30;
     REQUIRE(host_start(NULL, &tcp));
-    int fd = dial(h.port);
-    CHECK(ended(fd));
-    close(fd);
+    int fd = sock_dial(h.port);
+    CHECK(sock_ended(fd));
+    os_close(fd);
     UNTIL(fsi_load32(&h.closed) == 1);
     CHECK_EQ(why_of(), FSV_ERR_TIMEOUT);
     host_end();
@@ -974,13 +862,13 @@ TEST(connect_on_the_loop)
 TEST(unix_domain_and_http_beside)
 {
     fsv_tcp_desc tcp = tcp_desc(on_echo), caller;
-    char path[64], address[80], got[512];
+    char path[256], address[300], got[512];
     fsv_tcp out;
     memset(&call, 0, sizeof call);
     memset(&caller, 0, sizeof caller);
     echo_fill();
-    (void)snprintf(path, sizeof path, "/tmp/fastserve-test-tcp-%d", (int)getpid());
-    (void)snprintf(address, sizeof address, "unix:%s", path);
+    if (!sock_has_unix()) SKIP("no Unix-domain sockets here");
+    (void)snprintf(address, sizeof address, "unix:%s", os_temp_path(path, sizeof path, "tcp"));
     REQUIRE(host_make(NULL, NULL));
     REQUIRE(fsv_server_listen(h.server, "127.0.0.1:0") == FSV_OK);
     REQUIRE(fsv_server_listen_tcp(h.server, address, &tcp) == FSV_OK);
@@ -992,12 +880,12 @@ TEST(unix_domain_and_http_beside)
     CHECK_EQ(fsv_tcp_send(out, echo_out, 100000), FSV_OK);
     UNTIL(fsi_load32(&call.done) == 1);
     CHECK_EQ(call.failed, 0);
-    int fd = dial(fsv_server_port(h.server, 0));
-    CHECK(say(fd, "GET / HTTP/1.0\r\n\r\n", 18) && hear(fd, got, 12) && memcmp(got, "HTTP/1.1 404", 12) == 0);
-    close(fd);
+    int fd = sock_dial(fsv_server_port(h.server, 0));
+    CHECK(sock_say(fd, "GET / HTTP/1.0\r\n\r\n", 18) && sock_hear(fd, got, 12) && memcmp(got, "HTTP/1.1 404", 12) == 0);
+    os_close(fd);
     UNTIL(fsi_load32(&h.closed) == 1);
     host_end();
-    CHECK(access(path, F_OK) != 0);
+    CHECK(!os_exists(path));
 }
 
 // ---- posts
@@ -1019,8 +907,7 @@ static void post_body(void *arg)
 {
     uintptr_t me = (uintptr_t)arg;
     for (uintptr_t i = 0; i < POSTS; i++)
-        while (fsv_loop_post(h.server, (uint32_t)me % 2, on_post, (void *)(me << 24 | i)) == FSV_ERR_FULL)
-            (void)poll(NULL, 0, 0);
+        while (fsv_loop_post(h.server, (uint32_t)me % 2, on_post, (void *)(me << 24 | i)) == FSV_ERR_FULL) os_yield();
 }
 
 // Goal: what four threads post to two loops runs exactly once each, on its loop, in the order of each thread.
@@ -1108,15 +995,15 @@ TEST(freed_with_work_waiting)
         if (!polled) REQUIRE(fsv_server_start(h.server) == FSV_OK);
         int fds[5];
         for (int i = 0; i < 5; i++) {
-            fds[i] = dial(h.port);
-            REQUIRE(say(fds[i], "a", 1));
+            fds[i] = sock_dial(h.port);
+            REQUIRE(sock_say(fds[i], "a", 1));
             while (polled && h.opened < (uint32_t)i + 1) CHECK_EQ(fsv_server_poll(h.server, 10), FSV_OK);
         }
         UNTIL(fsi_load32(&h.opened) == 5);
         host_end();
         CHECK_EQ(h.closed, 5);
         CHECK_EQ(why_of(), FSV_ERR_STOPPED);
-        for (int i = 0; i < 5; i++) close(fds[i]);
+        for (int i = 0; i < 5; i++) os_close(fds[i]);
     }
 }
 
@@ -1222,24 +1109,24 @@ TEST(stop_drains)
         ROW("reads=%d", reads);
         fsv_tcp_desc tcp = tcp_desc(on_flood);
         REQUIRE(host_start(NULL, &tcp));
-        int idle = dial(h.port), busy = dial(h.port);
-        CHECK(say(busy, "go", 2));
+        int idle = sock_dial(h.port), busy = sock_dial(h.port);
+        CHECK(sock_say(busy, "go", 2));
         UNTIL(fsi_load32(&h.opened) == 2 && fsi_load32(&h.floods) == 1);
         fsv_server_stop(h.server, reads ? 60000 : 100);
-        CHECK(ended(idle));
+        CHECK(sock_ended(idle));
         UNTIL(fsi_load32(&h.closed) >= 1);
         CHECK_EQ(fsi_load32(&h.closed), 1);
         if (reads) {
             uint64_t bytes = fsi_load64(&h.bytes);
             CHECK_EQ(drink(busy, bytes), bytes);
-            CHECK(ended(busy));
+            CHECK(sock_ended(busy));
         }
         CHECK_EQ(fsv_server_wait(h.server), FSV_OK);
         CHECK_EQ(h.closed, 2);
         CHECK_EQ(why_of(), FSV_ERR_STOPPED);
-        if (!reads) CHECK(was_reset(busy));
-        close(idle);
-        close(busy);
+        if (!reads) CHECK(sock_was_reset(busy));
+        os_close(idle);
+        os_close(busy);
         host_end();
     }
 }
@@ -1265,15 +1152,15 @@ TEST(new_work_at_the_end)
         tcp.on_closed = on_closed_again;
         REQUIRE(host_start(NULL, &tcp));
         int fds[4];
-        for (int i = 0; i < 4; i++) fds[i] = dial(h.port);
+        for (int i = 0; i < 4; i++) fds[i] = sock_dial(h.port);
         UNTIL(fsi_load32(&h.opened) == 4);
-        hang_up_hard(fds[0]);
+        sock_reset(fds[0]);
         UNTIL(fsi_load32(&h.opened) >= 5); // it has come back, and goes on to
         if (stop) {
             fsv_server_stop(h.server, 0);
             CHECK_EQ(fsv_server_wait(h.server), FSV_OK);
         }
-        for (int i = 1; i < 4; i++) close(fds[i]);
+        for (int i = 1; i < 4; i++) os_close(fds[i]);
         host_end();
         CHECK(h.closed >= h.opened);
     }
