@@ -5,8 +5,8 @@
 //
 // which makes the server that a run without a URL measures. The only entry is bench_main().
 //
-//     >>bench-text >>bench-units >>bench-math >>bench-law >>bench-target >>bench-result >>bench-options >>bench-url
-//     >>bench-template >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-json
+//     >>bench-text >>bench-units >>bench-math >>bench-result >>bench-os >>bench-law >>bench-target
+//     >>bench-options >>bench-url >>bench-template >>bench-structs >>bench-flow >>bench-conn >>bench-thread >>bench-report >>bench-json
 //     >>bench-judge >>bench-compare >>bench-formats >>bench-html >>bench-connect >>bench-machine >>bench-audit >>bench-run
 //     >>bench-models >>bench-main
 //
@@ -27,12 +27,6 @@
 #if !FSI_CLIENT
 #error "bench.c needs the client side of fastserve.h: do not define FSV_NO_CLIENT"
 #endif
-
-#include <netdb.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
-#include <sys/utsname.h>
 
 #define BENCH_EXIT_OK 0
 #define BENCH_EXIT_USAGE 1     // also: cannot connect
@@ -118,14 +112,18 @@ static void bench_say(const char *format, ...) FSI_PRINTF(1, 2);
 
 static void bench_say(const char *format, ...)
 {
-    char line[1024];
+    char line[1042] = "fastserve bench: ";
+    size_t begin = strlen(line);
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(line, sizeof line, format, args);
+    (void)vsnprintf(line + begin, sizeof line - begin - 1, format, args);
     va_end(args);
     for (unsigned char *c = (unsigned char *)line, before = 0; *c; before = *c++) // C0, DEL, and C1 as UTF-8 has it
         if (*c < 32 || *c == 127 || (before == 0xc2 && *c < 0xa0)) *c = '?';
-    (void)fprintf(stderr, "fastserve bench: %s\n", line);
+    size_t end = strlen(line);
+    line[end] = '\n';
+    line[end + 1] = 0;
+    (void)fputs(line, stderr); // in one piece: a console wants all bytes of a character together
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -337,6 +335,990 @@ static double bench_normal_quantile(double u)
     }
     return z;
 }
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-result   What a run found out, whoever prints it. Plain data: it can be written as JSON, read back and added up.
+//                  Times are in nanoseconds. "Response" counts from when a request was due (open loop) or begun (closed
+//                  loop), "service" from when it was sent.
+// ---------------------------------------------------------------------------------------------------------
+
+// clang-format off
+// How a request or a connection fails: its constant, its name in JSON, and in words. The wrk layout has four words for them:
+// connect is REFUSED to UNREACHABLE, read CLOSED to BAD, then write and timeout. Whoever adds one looks also at
+// bench_print_details, bench_ab_failed and bench_httperf_errors, which name each.
+#define BENCH_KIND_LIST(KIND) \
+    KIND(REFUSED,         "connect_refused",   "Connection refused")       /* nobody listens there */ \
+    KIND(CONNECT_TIMEOUT, "connect_timeout",   "Connecting timed out")     /* not up within --timeout */ \
+    KIND(NO_PORTS,        "no_ports",          "No local port left")       /* every local port is taken */ \
+    KIND(NO_DESCRIPTORS,  "no_descriptors",    "Too many open files") \
+    KIND(UNREACHABLE,     "unreachable",       "Target unreachable")       /* any other reason */ \
+    KIND(CLOSED,          "early_close",       "Closed early by the peer") /* unannounced, or in mid answer */ \
+    KIND(RESET,           "reset",             "Connection reset") \
+    KIND(BAD,             "bad_response",      "Not a valid answer")       /* no HTTP, or not the echo */ \
+    KIND(WRITE,           "write",             "Sending failed") \
+    KIND(STATUS,          "unexpected_status", "Unexpected status")        /* of a whole answer */ \
+    KIND(BODY,            "unexpected_body",   "Unexpected body")          /* likewise */ \
+    KIND(TIMEOUT,         "timeout",           "No answer in time")        /* none within --timeout */
+// clang-format on
+
+// clang-format off
+// The histograms of a result, and of what a thread measures: field, and name in JSON, which has the unit.
+#define BENCH_HIST_LIST(HIST) \
+    HIST(response, "response_ns")    /* of what is done */ \
+    HIST(service,  "service_ns")     /* likewise */ \
+    HIST(censored, "censored_ns")    /* time so far of what timed out, was in flight at the end or never sent: "at least" */ \
+    HIST(connect,  "connect_ns")     /* until a connection was up */ \
+    HIST(wait,     "wait_ns")        /* from sending until the head of the answer was there */ \
+    HIST(lag,      "lag_ns")         /* open loop: how late requests were sent although a connection was free */ \
+    HIST(rate,     "requests_per_s") /* in each 100 ms of each thread */ \
+    HIST(life,     "life_ns")        /* of connections that ended well: from opening one until its end */
+// clang-format on
+
+// What is done with each, by one line inside a function that has the result (or tally) as `into`, and perhaps another as `from`.
+#define BENCH_HIST_FIELD(field, name) fsi_hist field;
+#define BENCH_HIST_INIT(field, name) fsi_hist_init(&into->field);
+#define BENCH_HIST_MERGE(field, name) fsi_hist_merge(&into->field, &from->field);
+#define BENCH_HIST_TOO_LARGE(field, name) || into->field.count > UINT64_MAX - from->field.count
+
+#define BENCH_KIND_ENUM(kind, name, words) BENCH_##kind,
+#define BENCH_KIND_NAME(kind, name, words) name,
+#define BENCH_KIND_WORDS(kind, name, words) words,
+typedef enum bench_kind { BENCH_KIND_LIST(BENCH_KIND_ENUM) BENCH_KINDS } bench_kind;
+static const char *const bench_kind_names[BENCH_KINDS] = {BENCH_KIND_LIST(BENCH_KIND_NAME)}; // JSON
+static const char *const bench_kind_words[BENCH_KINDS] = {BENCH_KIND_LIST(BENCH_KIND_WORDS)};
+
+#define BENCH_SLOTS_MAX 512  // slots of the series; when they are full, two become one
+#define BENCH_COARSE_SHIFT 4 // of a cell of fsi_hist: 8 cells to each power of two are what a figure over time needs
+
+// One slot of the series. Latencies are of requests that ended well in it, by response time.
+typedef struct bench_slot {
+    uint64_t done, errors, timeouts;
+    uint64_t p50, p99, max;
+} bench_slot;
+
+// What a run was asked to do and where it ran: equal for two runs that may be compared.
+typedef struct bench_setup {
+    char url[512];                                        // the first one
+    char version[32];                                     // of fastserve
+    char system[128];                                     // kernel and machine: "Linux 6.18.5 x86_64"
+    char cpu[128];                                        // its name
+    uint32_t cpus;                                        // that this process may use
+    uint32_t threads, connections, pipeline, urls, calls; // calls: requests on each connection, 0: no limit
+    uint64_t duration, warmup, ramp, timeout;             // ns; duration 0: no limit
+    uint64_t requests;                                    // -n; 0: no limit
+    double rate;                                          // asked for, requests per second; 0: closed loop
+    double conn_rate;                                     // asked for, connections per second; 0: not so
+    uint64_t size;                                        // of --echo
+    bool close, rst, spin, echo, self_hosted;
+    bool body; // requests have one
+    uint32_t source_ips;
+    uint32_t request_bytes; // of the first request as it was sent
+} bench_setup;
+
+typedef struct bench_result {
+    bench_setup setup;
+    int64_t began_unix; // seconds
+    uint64_t run_ns;    // what was measured, without set-up and warm-up
+    bool interrupted;   // by a signal
+
+    // Every request that was due ends as exactly one of these.
+    uint64_t due, done, failed[BENCH_KINDS], in_flight, unsent;
+
+    uint64_t events[BENCH_KINDS]; // errors as wrk counts them: a connection may also fail between two requests
+    uint64_t statuses[600];       // answers by status, those that were not expected too
+    uint64_t bytes_in, bytes_body, bytes_out;
+    uint64_t first_length, other_length; // body length of the first answer; answers with another one
+    uint64_t kept;                       // answers after which the connection went on
+    char server[64];                     // the Server field of the first answer
+    char first_error[160];               // in words: of the first connection that failed, or of a bad response
+    char doubts[1024];                   // why it is not to be trusted, a line for each reason; "": it is
+
+    BENCH_HIST_LIST(BENCH_HIST_FIELD)
+
+    bench_slot slots[BENCH_SLOTS_MAX];
+    uint32_t slot_count;
+    uint64_t slot_ns; // length of a slot
+
+    uint64_t conns_opened, conns_lost, conns_most; // most: open at a time
+    uint64_t conns_starved;                        // wanted an answer and never got one, of any kind
+    uint64_t syn_retransmits;
+    uint64_t client_user_ns, client_sys_ns; // CPU time of the load threads
+    uint64_t busiest_ns;                    // of the busiest load thread
+    uint64_t server_cpu_ns;                 // self-hosted or --pid; 0: not known
+    uint64_t server_rss;                    // bytes, the most that was seen; 0: not known
+    uint64_t steal_ns, throttled_ns,
+        other_ns; // of this machine's CPUs, taken away in the run; other: by other processes
+} bench_result;
+
+// Empty, as before a run.
+static void bench_result_init(bench_result *into)
+{
+    memset(into, 0, sizeof *into);
+    BENCH_HIST_LIST(BENCH_HIST_INIT)
+}
+
+// The smallest value of a cell of fsi_hist.
+static uint64_t bench_cell_low(uint32_t cell)
+{
+    if (cell < (2u << FSI_HIST_BITS)) return cell;
+    uint32_t shift = (cell >> FSI_HIST_BITS) - 1;
+    return (uint64_t)((cell & ((1u << FSI_HIST_BITS) - 1)) + (1u << FSI_HIST_BITS)) << shift;
+}
+
+// Mean and standard deviation of n values, from their sum and the sum of their squares.
+static void bench_moments_of(double n, double sum, double sum2, double *mean, double *deviation)
+{
+    *mean = n > 0 ? sum / n : 0;
+    *deviation = n > 1 ? bench_sqrt((sum2 - sum * *mean) / (n - 1)) : 0;
+}
+
+static void bench_moments(const fsi_hist *hist, double *mean, double *deviation)
+{
+    bench_moments_of((double)hist->count, hist->sum, hist->sum2, mean, deviation);
+}
+
+// Walks up the values of a distribution by the product-limit estimate: what was cut off counts as "at least so long".
+typedef struct bench_curve {
+    const fsi_hist *ended, *cut; // cut: NULL for none
+    double total, at_risk;       // requests in all, and of those that took longer than the last value
+    double alive;                // share that takes longer than value
+    uint64_t value;
+    uint32_t cell; // the next
+} bench_curve;
+
+static bench_curve bench_curve_of(const fsi_hist *ended, const fsi_hist *cut)
+{
+    bench_curve curve;
+    memset(&curve, 0, sizeof curve);
+    curve.ended = ended;
+    curve.cut = cut && cut->count ? cut : NULL;
+    curve.total = (double)ended->count + (curve.cut ? (double)cut->count : 0);
+    curve.at_risk = curve.total;
+    curve.alive = 1;
+    return curve;
+}
+
+static bool bench_curve_next(bench_curve *curve)
+{
+    const fsi_hist *ended = curve->ended;
+    while (curve->cell < FSI_HIST_CELLS) {
+        uint32_t cell = curve->cell++;
+        double before = curve->at_risk, gone = (double)ended->cells[cell];
+        curve->at_risk -= gone + (curve->cut ? (double)curve->cut->cells[cell] : 0);
+        if (gone <= 0) continue;
+        curve->alive *= before - gone > 0.5 ? (before - gone) / before : 0;
+        curve->value = fsi_hist_value(cell);
+        if (curve->value < ended->min) curve->value = ended->min;
+        if (curve->value > ended->max) curve->value = ended->max;
+        return true;
+    }
+    return false;
+}
+
+// The longest time that is known of: where some never ended, what the last of them had taken so far.
+static uint64_t bench_curve_end(const fsi_hist *ended, const fsi_hist *cut)
+{
+    uint64_t last = ended->max, cut_last = cut ? cut->max : 0;
+    return cut_last > last ? cut_last : last;
+}
+
+// The value that the share q does not exceed; 1: the greatest, exactly. *beyond: that share never ended, it is more than what is
+// returned. 0 when there is nothing.
+static uint64_t bench_curve_at(bench_curve *curve, double q, bool *beyond)
+{
+    *beyond = false;
+    if (curve->total <= 0) return 0;
+    while (bench_curve_next(curve))
+        if (curve->alive <= (1 - q) * (1 + 1e-12)) return q >= 1 ? curve->ended->max : curve->value;
+    *beyond = true;
+    return bench_curve_end(curve->ended, curve->cut);
+}
+
+// Mean and standard deviation. Where some never ended, of the estimate up to its end: "at least", and curve->alive is not 0.
+static void bench_curve_moments(bench_curve *curve, double *mean, double *deviation)
+{
+    double before = 1, sum = 0, sum2 = 0, end = (double)bench_curve_end(curve->ended, curve->cut);
+    if (curve->total <= (double)curve->ended->count) { // exact, not by cells
+        bench_moments(curve->ended, mean, deviation);
+        curve->alive = 0;
+        return;
+    }
+    for (; bench_curve_next(curve); before = curve->alive) {
+        double value = (double)curve->value, share = before - curve->alive;
+        sum += value * share;
+        sum2 += value * value * share;
+    }
+    *mean = sum + end * before;
+    *deviation = bench_sqrt(sum2 + end * end * before - *mean * *mean);
+}
+
+// The response time that the share q of all requests did not exceed, as bench_curve_at.
+// Of all but those that failed: they have no answer whose time could stand here. To cut them off at the moment of failing would
+// claim that they were about to end as the others did, and to take them for endless would hide how fast the answers were; so a
+// run that has any says so beside its percentiles, and an objective takes them for endless (bench_quantile_due).
+static uint64_t bench_quantile(const bench_result *result, double q, bool *beyond)
+{
+    bench_curve curve = bench_curve_of(&result->response, &result->censored);
+    return bench_curve_at(&curve, q, beyond);
+}
+
+// The errors among the requests: all that ended, but not well.
+static uint64_t bench_errors(const bench_result *result)
+{
+    uint64_t sum = 0;
+    for (int kind = 0; kind < BENCH_KINDS; kind++) sum += result->failed[kind];
+    return sum;
+}
+
+// Answers that came whole, whatever they said: what wrk calls requests.
+static uint64_t bench_answers(const bench_result *result)
+{
+    return result->done + result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
+}
+
+// To divide by: never 0.
+static double bench_run_s(const bench_result *result)
+{
+    return result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
+}
+
+// Answers per second: what wrk calls Requests/sec.
+static double bench_answer_rate(const bench_result *result)
+{
+    return (double)bench_answers(result) / bench_run_s(result);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-os   What the program, main.c too, asks of the system and the header has not got. One section for each system has
+//
+//   bench_os_begin(&argc, &argv)  first in main: arguments are UTF-8, streams and files carry bytes as they are, a console shows
+//                                 UTF-8, until the process ends. False: out of memory
+//   bench_os_on_stop(stop)        stop() is called when the user or the system wants the process to end; the time after that ends it.
+//                                 It runs in a signal handler or on a thread of its own, so it sets words and wakes an io. NULL: as
+//                                 if nobody had asked. Once this has returned, the function that was there before runs no more
+//   bench_os_keep_pipes()         writing to a pipe that nobody reads fails from now on, and ends nothing
+//   bench_os_open(path, mode)     as fopen, errno too; the path is UTF-8
+//   bench_os_in_way(path)         a file is there that is no socket
+//   bench_os_is_terminal(stream)  and one that understands "\r" and "\033[K"
+//   bench_os_resolve_text(error, out, size)  what getaddrinfo has returned, in words
+//   bench_os_descriptors(need)    lets the process have so many, as far as that is possible. Returns how many it may have,
+//                                 UINT64_MAX: no limit
+//   bench_os_exact_begin() _end() between them the calling thread's waits end as exactly as the system can
+//   bench_os_thread_ns()          CPU time of the calling thread; 0 where the system does not tell, as in all of these:
+//   bench_os_self(usage) bench_os_machine(usage) bench_os_process(usage, pid)  fill in what they know
+//   bench_os_ports() bench_os_backlog()  local ports to choose from; most that a listener's queue can hold
+//   bench_os_system(out, size) bench_os_cpu(out, size)  "Linux 6.18.5 x86_64", "Intel ..."; "": not known
+//   bench_os_failures             how connecting fails: the system's error, what that is, and what to do; the last one is 0
+//   BENCH_OS_TIMED_OUT BENCH_OS_QUEUE_FULL  errors: nobody answered; the backlog of a Unix-domain socket is full
+//   BENCH_OS_LOOPBACK BENCH_OS_BACKLOG BENCH_OS_MORE_FILES  words: whose CPU time loopback is, in a line of its own; a setting's
+//                                 name; how to raise the descriptor limit
+// ---------------------------------------------------------------------------------------------------------
+
+typedef struct bench_usage {
+    uint64_t process_ns, user_ns, sys_ns;     // this process
+    uint64_t busy_ns, steal_ns, throttled_ns; // the machine
+    uint64_t server_ns, server_rss;           // another process, bytes
+} bench_usage;
+
+typedef struct bench_os_failure {
+    int error;
+    bench_kind kind;
+    const char *advice;
+} bench_os_failure;
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-os-linux   /proc and the cgroup's files.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_LINUX
+#include <sys/prctl.h>
+
+#define BENCH_OS_LOOPBACK "; on loopback the sender's CPU time includes the receiver's softirq work"
+#define BENCH_OS_BACKLOG "net.core.somaxconn"
+
+static uint64_t bench_os_descriptors_most(uint64_t hard)
+{
+    return hard;
+}
+
+// Waits are otherwise 50 us too long, in exchange for fewer interrupts.
+static void bench_os_exact_begin(void)
+{
+    (void)prctl(PR_SET_TIMERSLACK, 10000UL, 0UL, 0UL, 0UL); // ns
+}
+
+static void bench_os_exact_end(void)
+{
+    (void)prctl(PR_SET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL); // as the thread began
+}
+
+// The number behind `key` in a file of lines "key number".
+static uint64_t bench_file_number(const char *path, const char *key)
+{
+    char text[4096];
+    if (!fsi_read_small(path, text, sizeof text)) return 0;
+    const char *at = key ? strstr(text, key) : text;
+    return at ? strtoull(at + (key ? strlen(key) : 0), NULL, 10) : 0;
+}
+
+static void bench_os_machine(bench_usage *usage)
+{
+    char text[512], *at = text + 4, *end;
+    if (!fsi_read_small("/proc/stat", text, sizeof text) || strncmp(text, "cpu ", 4) != 0) return;
+    for (int column = 1; column <= 8; column++, at = end) {
+        uint64_t ticks = strtoull(at, &end, 10);
+        if (column == 8) usage->steal_ns = ticks * 10000000;
+        if (column < 4 || column == 6 || column == 7) usage->busy_ns += ticks * 10000000;
+    }
+    usage->throttled_ns = bench_file_number("/sys/fs/cgroup/cpu.stat", "throttled_usec ") * 1000;
+}
+
+static void bench_os_process(bench_usage *usage, uint64_t pid)
+{
+    char path[64], text[1024];
+    (void)snprintf(path, sizeof path, "/proc/%llu/stat", (unsigned long long)pid);
+    if (!fsi_read_small(path, text, sizeof text)) return;
+    char *at = strrchr(text, ')'); // a program's name may hold anything
+    uint64_t ticks = 0;
+    for (int column = 2; at && column < 15; column++) {
+        at = strchr(at + 1, ' ');
+        if (at && column >= 13) ticks += strtoull(at, NULL, 10);
+    }
+    usage->server_ns = ticks * 10000000;
+    (void)snprintf(path, sizeof path, "/proc/%llu/status", (unsigned long long)pid);
+    usage->server_rss = bench_file_number(path, "VmRSS:") * 1024;
+}
+
+static uint64_t bench_os_ports(void)
+{
+    char range[64], *end;
+    if (!fsi_read_small("/proc/sys/net/ipv4/ip_local_port_range", range, sizeof range)) return 0;
+    uint64_t low = strtoull(range, &end, 10), high = strtoull(end, NULL, 10);
+    return high - low + 1;
+}
+
+static uint64_t bench_os_backlog(void)
+{
+    return bench_file_number("/proc/sys/net/core/somaxconn", NULL);
+}
+
+// "model name : Intel ..."
+static void bench_os_cpu(char *out, size_t size)
+{
+    char text[2048];
+    const char *at = NULL;
+    if (fsi_read_small("/proc/cpuinfo", text, sizeof text)) at = strstr(text, "model name");
+    if (at) at = strchr(at, ':');
+    size_t len = at ? strcspn(at += 2, "\n") : 0;
+    (void)snprintf(out, size, "%.*s", (int)len, at ? at : "");
+}
+#endif // >>bench-os-linux
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-os-macos   Mach and sysctl.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_POSIX && defined(__APPLE__)
+#include <libproc.h>
+#include <limits.h>
+#include <mach/mach.h>
+#include <mach/mach_time.h>
+#include <sys/sysctl.h>
+
+#define BENCH_OS_LOOPBACK ""
+#define BENCH_OS_BACKLOG "kern.ipc.somaxconn"
+
+static uint64_t bench_os_number(const char *name)
+{
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(name, &value, &size, NULL, 0) == 0 && value > 0 ? (uint64_t)value : 0;
+}
+
+// The hard limit says "infinity", and asking for more than this is refused.
+static uint64_t bench_os_descriptors_most(uint64_t hard)
+{
+    uint64_t most = bench_os_number("kern.maxfilesperproc");
+    if (!most) most = OPEN_MAX;
+    return hard < most ? hard : most;
+}
+
+static void bench_os_exact_begin(void) {} // a thread of normal priority has no choice
+
+static void bench_os_exact_end(void) {}
+
+// Ticks are of 10 ms. What the hypervisor takes away is not told.
+static void bench_os_machine(bench_usage *usage)
+{
+    host_cpu_load_info_data_t load;
+    mach_msg_type_number_t count = HOST_CPU_LOAD_INFO_COUNT;
+    mach_port_t host = mach_host_self();
+    if (host_statistics(host, HOST_CPU_LOAD_INFO, (host_info_t)&load, &count) == KERN_SUCCESS)
+        usage->busy_ns = ((uint64_t)load.cpu_ticks[CPU_STATE_USER] + load.cpu_ticks[CPU_STATE_SYSTEM] +
+                          load.cpu_ticks[CPU_STATE_NICE]) *
+                         10000000;
+    (void)mach_port_deallocate(mach_task_self(), host);
+}
+
+static void bench_os_process(bench_usage *usage, uint64_t pid)
+{
+    struct rusage_info_v2 info;
+    mach_timebase_info_data_t base; // times are in its units, which are no nanoseconds on ARM
+    memset(&info, 0, sizeof info);
+    if (pid > INT_MAX || proc_pid_rusage((int)pid, RUSAGE_INFO_V2, (rusage_info_t *)(void *)&info) != 0) return;
+    if (mach_timebase_info(&base) != KERN_SUCCESS || !base.denom) return;
+    double ticks = (double)info.ri_user_time + (double)info.ri_system_time;
+    usage->server_ns = (uint64_t)(ticks * base.numer / base.denom);
+    usage->server_rss = info.ri_resident_size;
+}
+
+static uint64_t bench_os_ports(void)
+{
+    uint64_t first = bench_os_number("net.inet.ip.portrange.first"),
+             last = bench_os_number("net.inet.ip.portrange.last");
+    return first && last >= first ? last - first + 1 : 0;
+}
+
+static uint64_t bench_os_backlog(void)
+{
+    return bench_os_number(BENCH_OS_BACKLOG);
+}
+
+static void bench_os_cpu(char *out, size_t size)
+{
+    if (sysctlbyname("machdep.cpu.brand_string", out, &size, NULL, 0) != 0) out[0] = 0;
+}
+#endif // >>bench-os-macos
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-os-bsd   sysctl. The names are FreeBSD's; what another BSD does not have is not known there.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_POSIX && !FSI_LINUX && !defined(__APPLE__)
+#include <limits.h>
+#include <sys/param.h>
+#include <sys/sysctl.h>
+#include <sys/time.h>
+#include <sys/user.h>
+
+#define BENCH_OS_LOOPBACK ""
+#define BENCH_OS_BACKLOG "kern.ipc.soacceptqueue"
+
+static uint64_t bench_os_number(const char *name)
+{
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(name, &value, &size, NULL, 0) == 0 && value > 0 ? (uint64_t)value : 0;
+}
+
+static uint64_t bench_os_descriptors_most(uint64_t hard)
+{
+    return hard;
+}
+
+static void bench_os_exact_begin(void) {} // waits are exact here
+
+static void bench_os_exact_end(void) {}
+
+// CPUs tell how many ticks they have spent in each of five ways; the last one is idle.
+static void bench_os_machine(bench_usage *usage)
+{
+    long spent[5];
+    struct clockinfo clock;
+    size_t size = sizeof spent, clock_size = sizeof clock;
+    memset(&clock, 0, sizeof clock);
+    if (sysctlbyname("kern.cp_time", spent, &size, NULL, 0) != 0 || size != sizeof spent) return;
+    if (sysctlbyname("kern.clockrate", &clock, &clock_size, NULL, 0) != 0) return;
+    uint64_t tick_ns = 1000000000u / (uint64_t)(clock.stathz > 0 ? clock.stathz : clock.hz > 0 ? clock.hz : 128);
+    for (int way = 0; way < 4; way++) usage->busy_ns += (uint64_t)spent[way] * tick_ns;
+}
+
+static void bench_os_process(bench_usage *usage, uint64_t pid)
+{
+    struct kinfo_proc info;
+    size_t size = sizeof info;
+    int name[4] = {CTL_KERN, KERN_PROC, KERN_PROC_PID, (int)pid};
+    if (pid > INT_MAX || sysctl(name, 4, &info, &size, NULL, 0) != 0 || size != sizeof info) return;
+    usage->server_ns = (uint64_t)info.ki_runtime * 1000;
+    usage->server_rss = (uint64_t)info.ki_rssize * (uint64_t)getpagesize();
+}
+
+static uint64_t bench_os_ports(void)
+{
+    uint64_t first = bench_os_number("net.inet.ip.portrange.first"),
+             last = bench_os_number("net.inet.ip.portrange.last");
+    return first && last >= first ? last - first + 1 : 0;
+}
+
+static uint64_t bench_os_backlog(void)
+{
+    return bench_os_number(BENCH_OS_BACKLOG);
+}
+
+static void bench_os_cpu(char *out, size_t size)
+{
+    if (sysctlbyname("hw.model", out, &size, NULL, 0) != 0) out[0] = 0;
+}
+#endif // >>bench-os-bsd
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-os-posix   What all of those share.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_POSIX
+#include <netdb.h>
+#include <sys/utsname.h>
+
+#define BENCH_OS_TIMED_OUT ETIMEDOUT
+#define BENCH_OS_QUEUE_FULL EAGAIN
+#define BENCH_OS_MORE_FILES "raise it (ulimit -n) or lower -c"
+
+static const bench_os_failure bench_os_failures[] = {
+    {ECONNREFUSED, BENCH_REFUSED, "is the server running, and on that port?"},
+    {ETIMEDOUT, BENCH_CONNECT_TIMEOUT, "nothing answers there; a firewall, or the wrong address?"},
+    {ENETUNREACH, BENCH_UNREACHABLE, "there is no way to that address from here"},
+    {EHOSTUNREACH, BENCH_UNREACHABLE, "there is no way to that address from here"},
+    {EADDRNOTAVAIL, BENCH_NO_PORTS, "no local port is free"},
+    {EADDRINUSE, BENCH_NO_PORTS, "check the address"},
+    {EMFILE, BENCH_NO_DESCRIPTORS, "too many open files; raise the limit (ulimit -n) or lower -c"},
+    {ENFILE, BENCH_NO_DESCRIPTORS, "too many open files; raise the limit (ulimit -n) or lower -c"},
+    {ECONNRESET, BENCH_RESET, "check the address"},
+    {ENOENT, BENCH_UNREACHABLE, "there is no such socket"},
+    {0, BENCH_UNREACHABLE, "check the address"}};
+
+FSI_PRIVATE bool bench_os_begin(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    return true;
+}
+
+static void (*bench_os_stop)(void);
+
+static void bench_os_signals(void (*handler)(int))
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGINT); // one at a time
+    sigaddset(&action.sa_mask, SIGTERM);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+// The program's other threads block signals: this interrupts the one that has called bench_os_on_stop.
+static void bench_os_signalled(int number)
+{
+    int error = errno;
+    (void)number;
+    bench_os_signals(SIG_DFL);
+    bench_os_stop();
+    errno = error;
+}
+
+static void bench_os_on_stop(void (*stop)(void))
+{
+    if (!stop) bench_os_signals(SIG_DFL);
+    bench_os_stop = stop;
+    if (stop) bench_os_signals(bench_os_signalled);
+}
+
+FSI_PRIVATE void bench_os_keep_pipes(void)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static FILE *bench_os_open(const char *path, const char *mode)
+{
+    return fopen(path, mode);
+}
+
+FSI_PRIVATE bool bench_os_in_way(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISSOCK(info.st_mode);
+}
+
+static bool bench_os_is_terminal(FILE *stream)
+{
+    return isatty(fileno(stream)) != 0;
+}
+
+static const char *bench_os_resolve_text(int error, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s", gai_strerror(error));
+    return out;
+}
+
+// The soft limit is often 1024 for the sake of select(), which nobody uses here.
+static uint64_t bench_os_descriptors(uint64_t need)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+    uint64_t has = (uint64_t)limit.rlim_cur, most = UINT64_MAX;
+    if (limit.rlim_max != RLIM_INFINITY) most = (uint64_t)limit.rlim_max;
+    most = bench_os_descriptors_most(most);
+    if (need <= has || most <= has) return has;
+    if (need < most) most = need;
+    limit.rlim_cur = most == UINT64_MAX ? RLIM_INFINITY : (rlim_t)most;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? most : has;
+}
+
+static uint64_t bench_os_thread_ns(void)
+{
+    return fsi_timespec_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static void bench_os_self(bench_usage *usage)
+{
+    struct rusage self;
+    usage->process_ns = fsi_timespec_ns(CLOCK_PROCESS_CPUTIME_ID);
+    if (getrusage(RUSAGE_SELF, &self) != 0) return;
+    usage->user_ns = (uint64_t)self.ru_utime.tv_sec * 1000000000u + (uint64_t)self.ru_utime.tv_usec * 1000;
+    usage->sys_ns = (uint64_t)self.ru_stime.tv_sec * 1000000000u + (uint64_t)self.ru_stime.tv_usec * 1000;
+}
+
+static void bench_os_system(char *out, size_t size)
+{
+    struct utsname name;
+    out[0] = 0;
+    if (uname(&name) >= 0) (void)snprintf(out, size, "%.40s %.50s %.30s", name.sysname, name.release, name.machine);
+}
+#endif // >>bench-os-posix
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-os-windows   DLLs that the header does not need are found at run time, so that nobody has to link them.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_WINDOWS
+#include <fcntl.h>
+#include <io.h>
+#define PSAPI_VERSION 2 // its functions are kernel32's
+#include <psapi.h>
+#undef near // words of 16-bit compilers, which we use as any others
+#undef far
+
+#define BENCH_OS_LOOPBACK ""
+#define BENCH_OS_BACKLOG ""
+#define BENCH_OS_MORE_FILES "lower -c"
+#define BENCH_OS_TIMED_OUT WSAETIMEDOUT
+#define BENCH_OS_QUEUE_FULL WSAEWOULDBLOCK // never: it refuses
+
+// An operation that has been waited for fails with an error of the system's, others with one of the sockets'.
+static const bench_os_failure bench_os_failures[] = {
+    {WSAECONNREFUSED, BENCH_REFUSED, "is the server running, and on that port?"},
+    {ERROR_CONNECTION_REFUSED, BENCH_REFUSED, "is the server running, and on that port?"},
+    {WSAETIMEDOUT, BENCH_CONNECT_TIMEOUT, "nothing answers there; a firewall, or the wrong address?"},
+    {ERROR_SEM_TIMEOUT, BENCH_CONNECT_TIMEOUT, "nothing answers there; a firewall, or the wrong address?"},
+    {WSAENETUNREACH, BENCH_UNREACHABLE, "there is no way to that address from here"},
+    {ERROR_NETWORK_UNREACHABLE, BENCH_UNREACHABLE, "there is no way to that address from here"},
+    {WSAEHOSTUNREACH, BENCH_UNREACHABLE, "there is no way to that address from here"},
+    {ERROR_HOST_UNREACHABLE, BENCH_UNREACHABLE, "there is no way to that address from here"},
+    {WSAEADDRNOTAVAIL, BENCH_NO_PORTS, "no local port is free"},
+    {WSAEADDRINUSE, BENCH_NO_PORTS, "no local port is free"},
+    {WSAENOBUFS, BENCH_NO_PORTS, "no local port is free, or no memory for sockets"},
+    {WSAEMFILE, BENCH_NO_DESCRIPTORS, "too many sockets; lower -c"},
+    {WSAECONNRESET, BENCH_RESET, "check the address"},
+    {WSAECONNABORTED, BENCH_RESET, "check the address"},
+    {ERROR_NETNAME_DELETED, BENCH_RESET, "check the address"},
+    {ERROR_CONNECTION_ABORTED, BENCH_RESET, "check the address"},
+    {0, BENCH_UNREACHABLE, "check the address"}};
+
+typedef void bench_os_function(void);
+
+// A function of one of the system's DLLs, to be cast to what it is; NULL: there is none.
+static bench_os_function *bench_os_find(const wchar_t *dll, const char *name)
+{
+    HMODULE module = LoadLibraryExW(dll, NULL, LOAD_LIBRARY_SEARCH_SYSTEM32); // stays: the process needs it to its end
+    return module ? (bench_os_function *)GetProcAddress(module, name) : NULL;
+}
+
+// UTF-8 of a text, in memory of the caller's; NULL: out of memory.
+static char *bench_os_narrow(const wchar_t *wide)
+{
+    int size = WideCharToMultiByte(CP_UTF8, 0, wide, -1, NULL, 0, NULL, NULL);
+    char *text = size > 0 ? (char *)malloc((size_t)size) : NULL;
+    if (text) (void)WideCharToMultiByte(CP_UTF8, 0, wide, -1, text, size, NULL, NULL);
+    return text;
+}
+
+// ---- the console and the arguments
+
+// What was found there; it is put back when the process ends.
+static struct {
+    UINT page; // 0: untouched
+    DWORD modes[2];
+    bool changed[2]; // of standard output and error
+} bench_os_console;
+
+static HANDLE bench_os_console_handle(int i)
+{
+    return GetStdHandle(i ? STD_ERROR_HANDLE : STD_OUTPUT_HANDLE);
+}
+
+static void bench_os_console_restore(void)
+{
+    for (int i = 1; i >= 0; i--)
+        if (bench_os_console.changed[i]) (void)SetConsoleMode(bench_os_console_handle(i), bench_os_console.modes[i]);
+    if (bench_os_console.page) (void)SetConsoleOutputCP(bench_os_console.page);
+}
+
+static void bench_os_console_begin(void)
+{
+    bool any = false;
+    for (int i = 0; i < 2; i++) {
+        DWORD *mode = &bench_os_console.modes[i];
+        if (!GetConsoleMode(bench_os_console_handle(i), mode)) continue; // a file or a pipe
+        any = true;
+        bench_os_console.changed[i] =
+            !(*mode & ENABLE_VIRTUAL_TERMINAL_PROCESSING) &&
+            SetConsoleMode(bench_os_console_handle(i), *mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING);
+    }
+    UINT page = any ? GetConsoleOutputCP() : CP_UTF8;
+    if (page != CP_UTF8 && SetConsoleOutputCP(CP_UTF8)) bench_os_console.page = page;
+    (void)atexit(bench_os_console_restore);
+}
+
+// The words of the command line. They stay until the process ends.
+static bool bench_os_arguments(int *argc, char ***argv)
+{
+    LPWSTR *(WINAPI * split)(LPCWSTR, int *) =
+        (LPWSTR * (WINAPI *)(LPCWSTR, int *)) bench_os_find(L"shell32.dll", "CommandLineToArgvW");
+    int count = 0;
+    LPWSTR *words = split ? split(GetCommandLineW(), &count) : NULL;
+    char **texts = words ? (char **)calloc((size_t)count + 1, sizeof *texts) : NULL;
+    bool fine = texts != NULL;
+    for (int i = 0; fine && i < count; i++) fine = (texts[i] = bench_os_narrow(words[i])) != NULL;
+    if (words) (void)LocalFree(words);
+    if (!fine) return false;
+    *argc = count;
+    *argv = texts;
+    return true;
+}
+
+// ---- the end, from outside
+
+static SRWLOCK bench_os_stop_lock = SRWLOCK_INIT;
+static void (*bench_os_stop)(void); // under the lock, and while it runs too
+
+// Ctrl-C, Ctrl-Break, a closed console, the user who logs off: on a thread that the system starts for it.
+static BOOL WINAPI bench_os_control(DWORD event)
+{
+    AcquireSRWLockExclusive(&bench_os_stop_lock);
+    void (*stop)(void) = bench_os_stop;
+    bench_os_stop = NULL;
+    if (stop) stop();
+    ReleaseSRWLockExclusive(&bench_os_stop_lock);
+    if (!stop) {
+        bench_os_console_restore();
+        (void)TerminateProcess(GetCurrentProcess(), 130);
+    }
+    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT)
+        Sleep(INFINITE); // returning would end the process now; main ends it, or the system in a few seconds
+    return TRUE;
+}
+
+static void bench_os_on_stop(void (*stop)(void))
+{
+    AcquireSRWLockExclusive(&bench_os_stop_lock);
+    bench_os_stop = stop;
+    ReleaseSRWLockExclusive(&bench_os_stop_lock);
+}
+
+FSI_PRIVATE bool bench_os_begin(int *argc, char ***argv)
+{
+    (void)_setmode(_fileno(stdin), _O_BINARY);
+    (void)_setmode(_fileno(stdout), _O_BINARY);
+    (void)_setmode(_fileno(stderr), _O_BINARY);
+    bench_os_console_begin();
+    (void)SetConsoleCtrlHandler(bench_os_control, TRUE);
+    return bench_os_arguments(argc, argv);
+}
+
+FSI_PRIVATE void bench_os_keep_pipes(void) {} // it is always so
+
+static bool bench_os_is_terminal(FILE *stream)
+{
+    DWORD mode;
+    return GetConsoleMode((HANDLE)_get_osfhandle(_fileno(stream)), &mode) &&
+           (mode & ENABLE_VIRTUAL_TERMINAL_PROCESSING);
+}
+
+// ---- files
+
+// In the form that may be long, "\\?\C:\..." or "\\?\UNC\server\...", in memory of the caller's. NULL: out of memory.
+static wchar_t *bench_os_long_path(const wchar_t *path)
+{
+    DWORD size = GetFullPathNameW(path, 0, NULL, NULL);
+    wchar_t *text = size ? (wchar_t *)malloc(((size_t)size + 8) * sizeof *text) : NULL;
+    if (!text) return NULL;
+    DWORD len = GetFullPathNameW(path, size, text + 8, NULL);
+    wchar_t *full = text + 8;
+    if (len == 0 || len >= size) { // the folder has changed meanwhile
+        free(text);
+        return NULL;
+    }
+    bool net = full[0] == L'\\' && full[1] == L'\\';
+    const wchar_t *before = net ? L"\\\\?\\UNC\\" : L"\\\\?\\";
+    size_t before_len = net ? 8 : 4, skip = net ? 2 : 0;
+    memmove(text + before_len, full + skip, (len - skip + 1) * sizeof *text);
+    memcpy(text, before, before_len * sizeof *text);
+    return text;
+}
+
+// A path as the system has it, in memory of the caller's. NULL: errno says why.
+static wchar_t *bench_os_path(const char *path)
+{
+    int size = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, NULL, 0);
+    wchar_t *wide = size > 0 ? (wchar_t *)malloc((size_t)size * sizeof *wide) : NULL;
+    errno = size > 0 ? ENOMEM : EINVAL;
+    if (!wide) return NULL;
+    (void)MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, size);
+    bool verbatim = wide[0] == L'\\' && wide[1] == L'\\' && (wide[2] == L'?' || wide[2] == L'.');
+    if (size < MAX_PATH || verbatim) return wide;
+    wchar_t *full = bench_os_long_path(wide);
+    free(wide);
+    return full;
+}
+
+static FILE *bench_os_open(const char *path, const char *mode)
+{
+    wchar_t how[4] = {(wchar_t)mode[0], L'b', 0, 0};
+    wchar_t *wide = bench_os_path(path);
+    FILE *file = wide ? _wfopen(wide, how) : NULL;
+    int error = errno;
+    free(wide);
+    errno = error;
+    return file;
+}
+
+FSI_PRIVATE bool bench_os_in_way(const char *path)
+{
+    wchar_t *wide = bench_os_path(path);
+    DWORD is = wide ? GetFileAttributesW(wide) : INVALID_FILE_ATTRIBUTES;
+    free(wide);
+    return is != INVALID_FILE_ATTRIBUTES && !(is & FILE_ATTRIBUTE_REPARSE_POINT); // which a socket is
+}
+
+// ---- the rest
+
+static const char *bench_os_resolve_text(int error, char *out, size_t size)
+{
+    return fsi_os_error_text(error, out, size); // it is one of the sockets'
+}
+
+static uint64_t bench_os_descriptors(uint64_t need)
+{
+    (void)need;
+    return UINT64_MAX;
+}
+
+// Waits are counted in ticks of up to 16 ms, unless a process wants them shorter, which costs the machine power.
+static void bench_os_tick(const char *name)
+{
+    UINT(WINAPI * set)(UINT) = (UINT(WINAPI *)(UINT))bench_os_find(L"winmm.dll", name);
+    if (set) (void)set(1); // ms
+}
+
+static void bench_os_exact_begin(void)
+{
+    bench_os_tick("timeBeginPeriod");
+}
+
+static void bench_os_exact_end(void)
+{
+    bench_os_tick("timeEndPeriod");
+}
+
+static uint64_t bench_os_time_ns(FILETIME time)
+{
+    return (((uint64_t)time.dwHighDateTime << 32) | time.dwLowDateTime) * 100;
+}
+
+static uint64_t bench_os_thread_ns(void)
+{
+    FILETIME begin, end, sys, user;
+    if (!GetThreadTimes(GetCurrentThread(), &begin, &end, &sys, &user)) return 0;
+    return bench_os_time_ns(sys) + bench_os_time_ns(user);
+}
+
+static void bench_os_self(bench_usage *usage)
+{
+    FILETIME begin, end, sys, user;
+    if (!GetProcessTimes(GetCurrentProcess(), &begin, &end, &sys, &user)) return;
+    usage->user_ns = bench_os_time_ns(user);
+    usage->sys_ns = bench_os_time_ns(sys);
+    usage->process_ns = usage->user_ns + usage->sys_ns;
+}
+
+static void bench_os_machine(bench_usage *usage)
+{
+    FILETIME idle, sys, user;
+    if (GetSystemTimes(&idle, &sys, &user)) // the idle time is a part of the system's
+        usage->busy_ns = bench_os_time_ns(sys) + bench_os_time_ns(user) - bench_os_time_ns(idle);
+}
+
+static void bench_os_process(bench_usage *usage, uint64_t pid)
+{
+    FILETIME begin, end, sys, user;
+    PROCESS_MEMORY_COUNTERS memory;
+    HANDLE process = pid <= MAXDWORD ? OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, (DWORD)pid) : NULL;
+    if (!process) return;
+    if (GetProcessTimes(process, &begin, &end, &sys, &user))
+        usage->server_ns = bench_os_time_ns(sys) + bench_os_time_ns(user);
+    if (GetProcessMemoryInfo(process, &memory, sizeof memory)) usage->server_rss = memory.WorkingSetSize;
+    (void)CloseHandle(process);
+}
+
+static uint64_t bench_os_ports(void)
+{
+    return 0; // a setting, and nothing tells it
+}
+
+static uint64_t bench_os_backlog(void)
+{
+    return 0;
+}
+
+// Not what a manifest makes of it: GetVersion tells programs without one that they run on Windows 8.
+static void bench_os_system(char *out, size_t size)
+{
+    LONG(WINAPI * version_get)
+    (OSVERSIONINFOW *) = (LONG(WINAPI *)(OSVERSIONINFOW *))bench_os_find(L"ntdll.dll", "RtlGetVersion");
+    OSVERSIONINFOW version;
+    SYSTEM_INFO machine;
+    memset(&version, 0, sizeof version);
+    version.dwOSVersionInfoSize = sizeof version;
+    out[0] = 0;
+    if (!version_get || version_get(&version) != 0) return;
+    GetNativeSystemInfo(&machine);
+    const char *name = machine.wProcessorArchitecture == PROCESSOR_ARCHITECTURE_AMD64 ? "x86_64"
+                       : machine.wProcessorArchitecture == 12 /* ARM64 */             ? "arm64"
+                                                                                      : "x86";
+    (void)snprintf(out, size, "Windows %u.%u.%u %s", (unsigned)version.dwMajorVersion, (unsigned)version.dwMinorVersion,
+                   (unsigned)version.dwBuildNumber, name);
+}
+
+static void bench_os_cpu(char *out, size_t size)
+{
+    LONG(WINAPI * get)
+    (HKEY, LPCWSTR, LPCWSTR, DWORD, LPDWORD, PVOID, LPDWORD) =
+        (LONG(WINAPI *)(HKEY, LPCWSTR, LPCWSTR, DWORD, LPDWORD, PVOID, LPDWORD))bench_os_find(L"advapi32.dll",
+                                                                                              "RegGetValueW");
+    wchar_t wide[128];
+    DWORD bytes = sizeof wide;
+    const DWORD as_text = 2; // RRF_RT_REG_SZ
+    out[0] = 0;
+    if (!get || get(HKEY_LOCAL_MACHINE, L"HARDWARE\\DESCRIPTION\\System\\CentralProcessor\\0", L"ProcessorNameString",
+                    as_text, NULL, wide, &bytes) != 0)
+        return;
+    char *text = bench_os_narrow(wide);
+    size_t len = text ? strlen(text) : 0;
+    while (len && text[len - 1] == ' ') len--; // some are padded
+    (void)snprintf(out, size, "%.*s", (int)len, text ? text : "");
+    free(text);
+}
+#endif // >>bench-os-windows
 
 // ---------------------------------------------------------------------------------------------------------
 // >>bench-law   How late a target answers, as a law whose quantiles are known: delays of one distribution, and perhaps a freeze
@@ -889,7 +1871,7 @@ static void bench_peer_open(bench_target *target, int fd)
 {
     bench_peer *peer = (bench_peer *)calloc(1, sizeof *peer);
     if (!peer) {
-        close(fd);
+        fsi_sock_close(fd);
         return;
     }
     fsi_chan_init(&peer->chan, FSI_CHAN_CLIENT);
@@ -1011,7 +1993,9 @@ static void bench_target_turn(bench_target *target)
 static void bench_target_run(void *arg)
 {
     bench_target *target = (bench_target *)arg;
+    bench_os_exact_begin();
     while (!fsi_load32(&target->stop)) bench_target_turn(target);
+    bench_os_exact_end();
 }
 
 // False: the system refused.
@@ -1044,7 +2028,7 @@ static bool bench_target_listen(bench_target *target, int fd)
             return true;
         }
     }
-    close(fd);
+    fsi_sock_close(fd);
     return false;
 }
 
@@ -1062,18 +2046,20 @@ static void bench_target_free(bench_target *target)
     fsi_io_free(&target->io);
 }
 
-// Serves the law at 127.0.0.1:target->port from a thread of its own. False: the system refused (errno), nothing is left.
+// Serves the law at 127.0.0.1:target->port from a thread of its own. False: the system refused
+// (fsi_os_error), nothing is left.
 FSI_PRIVATE bool bench_law_start(const bench_law *law, bench_target *target)
 {
     fsi_sockaddr at;
     fsi_sockaddr_v4(&at, 0x7f000001, 0);
     if (!bench_target_init(target, law)) return false;
-    if (bench_target_listen(target, fsi_sock_listen(&at, FSI_SHARE_NONE, false, 4096)) &&
-        fsi_thread_start(&target->thread, bench_target_run, target, "law"))
+    int fd = fsi_sock_listen(&at, FSI_SHARE_NONE, false, 4096);
+    if (fd < 0) fsi_os_error_set(-fd);
+    if (bench_target_listen(target, fd) && fsi_thread_start(&target->thread, bench_target_run, target, "law"))
         return true;
-    int error = errno;
+    int error = fsi_os_error();
     bench_target_free(target);
-    errno = error;
+    fsi_os_error_set(error);
     return false;
 }
 
@@ -1084,258 +2070,6 @@ FSI_PRIVATE void bench_law_stop(bench_target *target)
     fsi_io_wake(&target->io);
     fsi_thread_join(&target->thread);
     bench_target_free(target);
-}
-
-// ---------------------------------------------------------------------------------------------------------
-// >>bench-result   What a run found out, whoever prints it. Plain data: it can be written as JSON, read back and added up.
-//                  Times are in nanoseconds. "Response" counts from when a request was due (open loop) or begun (closed
-//                  loop), "service" from when it was sent.
-// ---------------------------------------------------------------------------------------------------------
-
-// clang-format off
-// How a request or a connection fails: its constant, its name in JSON, and in words. The wrk layout has four words for them:
-// connect is REFUSED to UNREACHABLE, read CLOSED to BAD, then write and timeout. Whoever adds one looks also at
-// bench_print_details, bench_ab_failed and bench_httperf_errors, which name each.
-#define BENCH_KIND_LIST(KIND) \
-    KIND(REFUSED,         "connect_refused",   "Connection refused")       /* nobody listens there */ \
-    KIND(CONNECT_TIMEOUT, "connect_timeout",   "Connecting timed out")     /* not up within --timeout */ \
-    KIND(NO_PORTS,        "no_ports",          "No local port left")       /* every local port is taken */ \
-    KIND(NO_DESCRIPTORS,  "no_descriptors",    "Too many open files") \
-    KIND(UNREACHABLE,     "unreachable",       "Target unreachable")       /* any other reason */ \
-    KIND(CLOSED,          "early_close",       "Closed early by the peer") /* unannounced, or in mid answer */ \
-    KIND(RESET,           "reset",             "Connection reset") \
-    KIND(BAD,             "bad_response",      "Not a valid answer")       /* no HTTP, or not the echo */ \
-    KIND(WRITE,           "write",             "Sending failed") \
-    KIND(STATUS,          "unexpected_status", "Unexpected status")        /* of a whole answer */ \
-    KIND(BODY,            "unexpected_body",   "Unexpected body")          /* likewise */ \
-    KIND(TIMEOUT,         "timeout",           "No answer in time")        /* none within --timeout */
-// clang-format on
-
-// clang-format off
-// The histograms of a result, and of what a thread measures: field, and name in JSON, which has the unit.
-#define BENCH_HIST_LIST(HIST) \
-    HIST(response, "response_ns")    /* of what is done */ \
-    HIST(service,  "service_ns")     /* likewise */ \
-    HIST(censored, "censored_ns")    /* time so far of what timed out, was in flight at the end or never sent: "at least" */ \
-    HIST(connect,  "connect_ns")     /* until a connection was up */ \
-    HIST(wait,     "wait_ns")        /* from sending until the head of the answer was there */ \
-    HIST(lag,      "lag_ns")         /* open loop: how late requests were sent although a connection was free */ \
-    HIST(rate,     "requests_per_s") /* in each 100 ms of each thread */ \
-    HIST(life,     "life_ns")        /* of connections that ended well: from opening one until its end */
-// clang-format on
-
-// What is done with each, by one line inside a function that has the result (or tally) as `into`, and perhaps another as `from`.
-#define BENCH_HIST_FIELD(field, name) fsi_hist field;
-#define BENCH_HIST_INIT(field, name) fsi_hist_init(&into->field);
-#define BENCH_HIST_MERGE(field, name) fsi_hist_merge(&into->field, &from->field);
-#define BENCH_HIST_TOO_LARGE(field, name) || into->field.count > UINT64_MAX - from->field.count
-
-#define BENCH_KIND_ENUM(kind, name, words) BENCH_##kind,
-#define BENCH_KIND_NAME(kind, name, words) name,
-#define BENCH_KIND_WORDS(kind, name, words) words,
-typedef enum bench_kind { BENCH_KIND_LIST(BENCH_KIND_ENUM) BENCH_KINDS } bench_kind;
-static const char *const bench_kind_names[BENCH_KINDS] = {BENCH_KIND_LIST(BENCH_KIND_NAME)}; // JSON
-static const char *const bench_kind_words[BENCH_KINDS] = {BENCH_KIND_LIST(BENCH_KIND_WORDS)};
-
-#define BENCH_SLOTS_MAX 512  // slots of the series; when they are full, two become one
-#define BENCH_COARSE_SHIFT 4 // of a cell of fsi_hist: 8 cells to each power of two are what a figure over time needs
-
-// One slot of the series. Latencies are of requests that ended well in it, by response time.
-typedef struct bench_slot {
-    uint64_t done, errors, timeouts;
-    uint64_t p50, p99, max;
-} bench_slot;
-
-// What a run was asked to do and where it ran: equal for two runs that may be compared.
-typedef struct bench_setup {
-    char url[512];                                        // the first one
-    char version[32];                                     // of fastserve
-    char system[128];                                     // kernel and machine: "Linux 6.18.5 x86_64"
-    char cpu[128];                                        // its name
-    uint32_t cpus;                                        // that this process may use
-    uint32_t threads, connections, pipeline, urls, calls; // calls: requests on each connection, 0: no limit
-    uint64_t duration, warmup, ramp, timeout;             // ns; duration 0: no limit
-    uint64_t requests;                                    // -n; 0: no limit
-    double rate;                                          // asked for, requests per second; 0: closed loop
-    double conn_rate;                                     // asked for, connections per second; 0: not so
-    uint64_t size;                                        // of --echo
-    bool close, rst, spin, echo, self_hosted;
-    bool body; // requests have one
-    uint32_t source_ips;
-    uint32_t request_bytes; // of the first request as it was sent
-} bench_setup;
-
-typedef struct bench_result {
-    bench_setup setup;
-    int64_t began_unix; // seconds
-    uint64_t run_ns;    // what was measured, without set-up and warm-up
-    bool interrupted;   // by a signal
-
-    // Every request that was due ends as exactly one of these.
-    uint64_t due, done, failed[BENCH_KINDS], in_flight, unsent;
-
-    uint64_t events[BENCH_KINDS]; // errors as wrk counts them: a connection may also fail between two requests
-    uint64_t statuses[600];       // answers by status, those that were not expected too
-    uint64_t bytes_in, bytes_body, bytes_out;
-    uint64_t first_length, other_length; // body length of the first answer; answers with another one
-    uint64_t kept;                       // answers after which the connection went on
-    char server[64];                     // the Server field of the first answer
-    char first_error[160];               // in words: of the first connection that failed, or of a bad response
-    char doubts[1024];                   // why it is not to be trusted, a line for each reason; "": it is
-
-    BENCH_HIST_LIST(BENCH_HIST_FIELD)
-
-    bench_slot slots[BENCH_SLOTS_MAX];
-    uint32_t slot_count;
-    uint64_t slot_ns; // length of a slot
-
-    uint64_t conns_opened, conns_lost, conns_most; // most: open at a time
-    uint64_t conns_starved;                        // wanted an answer and never got one, of any kind
-    uint64_t syn_retransmits;
-    uint64_t client_user_ns, client_sys_ns; // CPU time of the load threads
-    uint64_t busiest_ns;                    // of the busiest load thread
-    uint64_t server_cpu_ns;                 // self-hosted or --pid; 0: not known
-    uint64_t server_rss;                    // bytes, the most that was seen; 0: not known
-    uint64_t steal_ns, throttled_ns,
-        other_ns; // of this machine's CPUs, taken away in the run; other: by other processes
-} bench_result;
-
-// Empty, as before a run.
-static void bench_result_init(bench_result *into)
-{
-    memset(into, 0, sizeof *into);
-    BENCH_HIST_LIST(BENCH_HIST_INIT)
-}
-
-// The smallest value of a cell of fsi_hist.
-static uint64_t bench_cell_low(uint32_t cell)
-{
-    if (cell < (2u << FSI_HIST_BITS)) return cell;
-    uint32_t shift = (cell >> FSI_HIST_BITS) - 1;
-    return (uint64_t)((cell & ((1u << FSI_HIST_BITS) - 1)) + (1u << FSI_HIST_BITS)) << shift;
-}
-
-// Mean and standard deviation of n values, from their sum and the sum of their squares.
-static void bench_moments_of(double n, double sum, double sum2, double *mean, double *deviation)
-{
-    *mean = n > 0 ? sum / n : 0;
-    *deviation = n > 1 ? bench_sqrt((sum2 - sum * *mean) / (n - 1)) : 0;
-}
-
-static void bench_moments(const fsi_hist *hist, double *mean, double *deviation)
-{
-    bench_moments_of((double)hist->count, hist->sum, hist->sum2, mean, deviation);
-}
-
-// Walks up the values of a distribution by the product-limit estimate: what was cut off counts as "at least so long".
-typedef struct bench_curve {
-    const fsi_hist *ended, *cut; // cut: NULL for none
-    double total, at_risk;       // requests in all, and of those that took longer than the last value
-    double alive;                // share that takes longer than value
-    uint64_t value;
-    uint32_t cell; // the next
-} bench_curve;
-
-static bench_curve bench_curve_of(const fsi_hist *ended, const fsi_hist *cut)
-{
-    bench_curve curve;
-    memset(&curve, 0, sizeof curve);
-    curve.ended = ended;
-    curve.cut = cut && cut->count ? cut : NULL;
-    curve.total = (double)ended->count + (curve.cut ? (double)cut->count : 0);
-    curve.at_risk = curve.total;
-    curve.alive = 1;
-    return curve;
-}
-
-static bool bench_curve_next(bench_curve *curve)
-{
-    const fsi_hist *ended = curve->ended;
-    while (curve->cell < FSI_HIST_CELLS) {
-        uint32_t cell = curve->cell++;
-        double before = curve->at_risk, gone = (double)ended->cells[cell];
-        curve->at_risk -= gone + (curve->cut ? (double)curve->cut->cells[cell] : 0);
-        if (gone <= 0) continue;
-        curve->alive *= before - gone > 0.5 ? (before - gone) / before : 0;
-        curve->value = fsi_hist_value(cell);
-        if (curve->value < ended->min) curve->value = ended->min;
-        if (curve->value > ended->max) curve->value = ended->max;
-        return true;
-    }
-    return false;
-}
-
-// The longest time that is known of: where some never ended, what the last of them had taken so far.
-static uint64_t bench_curve_end(const fsi_hist *ended, const fsi_hist *cut)
-{
-    uint64_t last = ended->max, cut_last = cut ? cut->max : 0;
-    return cut_last > last ? cut_last : last;
-}
-
-// The value that the share q does not exceed; 1: the greatest, exactly. *beyond: that share never ended, it is more than what is
-// returned. 0 when there is nothing.
-static uint64_t bench_curve_at(bench_curve *curve, double q, bool *beyond)
-{
-    *beyond = false;
-    if (curve->total <= 0) return 0;
-    while (bench_curve_next(curve))
-        if (curve->alive <= (1 - q) * (1 + 1e-12)) return q >= 1 ? curve->ended->max : curve->value;
-    *beyond = true;
-    return bench_curve_end(curve->ended, curve->cut);
-}
-
-// Mean and standard deviation. Where some never ended, of the estimate up to its end: "at least", and curve->alive is not 0.
-static void bench_curve_moments(bench_curve *curve, double *mean, double *deviation)
-{
-    double before = 1, sum = 0, sum2 = 0, end = (double)bench_curve_end(curve->ended, curve->cut);
-    if (curve->total <= (double)curve->ended->count) { // exact, not by cells
-        bench_moments(curve->ended, mean, deviation);
-        curve->alive = 0;
-        return;
-    }
-    for (; bench_curve_next(curve); before = curve->alive) {
-        double value = (double)curve->value, share = before - curve->alive;
-        sum += value * share;
-        sum2 += value * value * share;
-    }
-    *mean = sum + end * before;
-    *deviation = bench_sqrt(sum2 + end * end * before - *mean * *mean);
-}
-
-// The response time that the share q of all requests did not exceed, as bench_curve_at.
-// Of all but those that failed: they have no answer whose time could stand here. To cut them off at the moment of failing would
-// claim that they were about to end as the others did, and to take them for endless would hide how fast the answers were; so a
-// run that has any says so beside its percentiles, and an objective takes them for endless (bench_quantile_due).
-static uint64_t bench_quantile(const bench_result *result, double q, bool *beyond)
-{
-    bench_curve curve = bench_curve_of(&result->response, &result->censored);
-    return bench_curve_at(&curve, q, beyond);
-}
-
-// The errors among the requests: all that ended, but not well.
-static uint64_t bench_errors(const bench_result *result)
-{
-    uint64_t sum = 0;
-    for (int kind = 0; kind < BENCH_KINDS; kind++) sum += result->failed[kind];
-    return sum;
-}
-
-// Answers that came whole, whatever they said: what wrk calls requests.
-static uint64_t bench_answers(const bench_result *result)
-{
-    return result->done + result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
-}
-
-// To divide by: never 0.
-static double bench_run_s(const bench_result *result)
-{
-    return result->run_ns ? (double)result->run_ns / 1e9 : 1e-9;
-}
-
-// Answers per second: what wrk calls Requests/sec.
-static double bench_answer_rate(const bench_result *result)
-{
-    return (double)bench_answers(result) / bench_run_s(result);
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -2254,6 +2988,7 @@ typedef struct bench_thread {
     bench_plan *plan;
     fsi_thread thread;
     fsi_io io;
+    bool io_made;
     uint32_t index;
     int cpu; // to pin it to, or -1
     bench_conn *conns;
@@ -2306,13 +3041,6 @@ typedef struct bench_thread {
 //                here: in a closed loop when there is room on a connection, in an open loop when the clock says so.
 // ---------------------------------------------------------------------------------------------------------
 
-static uint64_t bench_cpu_ns(clockid_t clock)
-{
-    struct timespec used;
-    if (clock_gettime(clock, &used) != 0) return 0;
-    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
-}
-
 static void bench_tally_init(bench_tally *into)
 {
     memset(into, 0, sizeof *into);
@@ -2348,7 +3076,7 @@ static void bench_measure_from_now(bench_thread *thread)
     thread->sample_ns = thread->now_ns;
     thread->sample_done = thread->done;
     thread->tick_ns = thread->now_ns + BENCH_TICK_NS;
-    thread->begin_cpu_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+    thread->begin_cpu_ns = bench_os_thread_ns();
 }
 
 // Reads the clock. Whatever is due at measure_ns or later begins after the measuring has.
@@ -2651,18 +3379,16 @@ static void bench_settled(bench_thread *thread, bench_conn *conn)
     if (thread->settled == thread->conn_count) fsi_io_wake(thread->plan->main_io);
 }
 
+static const bench_os_failure *bench_connect_failure(int error)
+{
+    const bench_os_failure *at = bench_os_failures;
+    while (at->error && at->error != error) at++;
+    return at;
+}
+
 static bench_kind bench_connect_kind(int error)
 {
-    switch (error) {
-    case ECONNREFUSED: return BENCH_REFUSED;
-    case ETIMEDOUT: return BENCH_CONNECT_TIMEOUT;
-    case EADDRNOTAVAIL:
-    case EADDRINUSE: return BENCH_NO_PORTS;
-    case EMFILE:
-    case ENFILE: return BENCH_NO_DESCRIPTORS;
-    case ECONNRESET: return BENCH_RESET;
-    default: return BENCH_UNREACHABLE;
-    }
+    return bench_connect_failure(error)->kind;
 }
 
 // Nobody answers there: 100 ms, growing to 1.6 s.
@@ -2678,7 +3404,7 @@ static void bench_connect_failed(bench_thread *thread, bench_conn *conn, int err
         fsi_count64(&thread->errors, 1);
         conn->fails++;
     }
-    conn->refused = error != ECONNRESET; // it was accepted, and reset before this thread looked
+    conn->refused = kind != BENCH_RESET; // it was accepted, and reset before this thread looked
     bench_reopen(thread, conn, true, (uint64_t)BENCH_TICK_NS << (conn->fails < 5 ? conn->fails - 1 : 4));
 }
 
@@ -3048,7 +3774,7 @@ static void bench_connect(bench_thread *thread, bench_conn *conn)
     bool local = plan->places[conn->place].address.storage.ss_family == AF_UNIX;
     if (fsi_io_connect(&thread->io, &conn->chan, &plan->places[conn->place].address, bench_source(thread, conn, &from),
                        &error) == FSI_FAILED) {
-        if (local && error == EAGAIN)
+        if (local && error == BENCH_OS_QUEUE_FULL)
             bench_reopen(thread, conn, true,
                          1000000); // its backlog is full, which a Unix-domain socket does not wait for
         else
@@ -3104,7 +3830,7 @@ static void bench_scan(bench_thread *thread)
                 bench_settled(thread, conn);
                 bench_reopen(thread, conn, true, 0);
             } else {
-                bench_connect_failed(thread, conn, ETIMEDOUT);
+                bench_connect_failed(thread, conn, BENCH_OS_TIMED_OUT);
             }
         } else if (late && conn->state == BENCH_UP) {
             bench_reopen(thread, conn, true, 0);
@@ -3307,12 +4033,8 @@ static void bench_open_all(bench_thread *thread, uint32_t all)
 static void bench_thread_body(void *arg)
 {
     bench_thread *thread = (bench_thread *)arg;
-#if FSI_LOCALITY
     if (thread->cpu >= 0) (void)fsi_affinity_pin(thread->cpu); // this thread ends with the run: nothing to restore
-#endif
-#ifdef PR_SET_TIMERSLACK
-    if (thread->plan->open) (void)prctl(PR_SET_TIMERSLACK, 10000UL, 0UL, 0UL, 0UL); // ns; else waits are 50 us too long
-#endif
+    if (thread->plan->open) bench_os_exact_begin();
     uint64_t now = bench_now(thread);
     thread->tick_ns = now + BENCH_TICK_NS;
     thread->scan_step_ns = thread->plan->timeout_ns / 4 < BENCH_TICK_NS ? thread->plan->timeout_ns / 4 : BENCH_TICK_NS;
@@ -3321,7 +4043,8 @@ static void bench_thread_body(void *arg)
     if (fsi_load32(&thread->plan->go)) bench_go(thread);
     bench_open_all(thread, thread->plan->conn_count);
     if (!bench_over_all(thread)) bench_turns(thread);
-    thread->cpu_ns = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID) - thread->begin_cpu_ns;
+    thread->cpu_ns = bench_os_thread_ns() - thread->begin_cpu_ns;
+    if (thread->plan->open) bench_os_exact_end();
     bench_finish(thread);
     (void)fsi_add32(&thread->plan->ended, 1);
     fsi_io_wake(thread->plan->main_io);
@@ -3330,7 +4053,7 @@ static void bench_thread_body(void *arg)
 static void bench_thread_free(bench_thread *thread)
 {
     if (!thread) return;
-    if (thread->io.fd >= 0) fsi_io_free(&thread->io);
+    if (thread->io_made) fsi_io_free(&thread->io);
     free(thread->conns);
     free(thread->stamps);
     free(thread->in);
@@ -3345,7 +4068,6 @@ static bench_thread *bench_thread_new(bench_plan *plan, uint32_t index, uint32_t
 {
     bench_thread *thread = (bench_thread *)calloc(1, sizeof *thread);
     if (!thread) return NULL;
-    thread->io.fd = -1;
     thread->cpu = -1;
     thread->plan = plan;
     thread->index = index;
@@ -3362,9 +4084,10 @@ static bench_thread *bench_thread_new(bench_plan *plan, uint32_t index, uint32_t
     thread->slots = (bench_slot_tally *)calloc(BENCH_SLOTS_MAX, sizeof *thread->slots); // touched as time passes
     if (plan->pipeline > 1)
         thread->stamps = (bench_stamp *)calloc((size_t)conn_count * plan->pipeline, sizeof *thread->stamps);
-    if (!thread->conns || !thread->in || !thread->head_seen || !thread->slots ||
-        (plan->pipeline > 1 && !thread->stamps) || !fsi_io_init(&thread->io, NULL)) {
-        thread->io.fd = -1; // a failed fsi_io_init has freed itself
+    bool room =
+        thread->conns && thread->in && thread->head_seen && thread->slots && (plan->pipeline == 1 || thread->stamps);
+    thread->io_made = room && fsi_io_init(&thread->io, NULL); // which frees itself when it fails
+    if (!thread->io_made) {
         bench_thread_free(thread);
         return NULL;
     }
@@ -3915,7 +4638,7 @@ static bool bench_save(const char *option, const char *path, bench_writer *write
 {
     bool dash = path && strcmp(path, "-") == 0;
     if (!path) return true;
-    FILE *out = dash ? stdout : fopen(path, "wb");
+    FILE *out = dash ? stdout : bench_os_open(path, "wb");
     bool fine = out != NULL;
     int error = errno;
     if (fine) {
@@ -4389,7 +5112,7 @@ static const char *bench_json_parse(const char *text, size_t len, bench_result *
 static const char *bench_json_read(const char *path, bench_result *result)
 {
     bool standard = strcmp(path, "-") == 0;
-    FILE *in = standard ? stdin : fopen(path, "rb");
+    FILE *in = standard ? stdin : bench_os_open(path, "rb");
     bench_text text = {NULL, 0, 0, false};
     bench_result_init(result);
     if (!in) return strerror(errno);
@@ -6887,28 +7610,19 @@ static int bench_try(fsi_io *io, const fsi_sockaddr *address, uint64_t timeout_n
         fsi_io_dispatch(io);
     }
     fsi_io_close(&probe.chan, false);
-    return probe.over ? probe.error : ETIMEDOUT;
+    return probe.over ? probe.error : BENCH_OS_TIMED_OUT;
 }
 
 static const char *bench_advice(int error)
 {
-    switch (error) {
-    case ECONNREFUSED: return "is the server running, and on that port?";
-    case ETIMEDOUT: return "nothing answers there; a firewall, or the wrong address?";
-    case ENETUNREACH:
-    case EHOSTUNREACH: return "there is no way to that address from here";
-    case EADDRNOTAVAIL: return "no local port is free";
-    case EMFILE:
-    case ENFILE: return "too many open files; raise the limit (ulimit -n) or lower -c";
-    default: return "check the address";
-    }
+    return bench_connect_failure(error)->advice;
 }
 
 // Tries one address after the other; the first that answers is used, and it is said which one if there are several.
 static bool bench_reach_name(const bench_url *url, const bench_options *options, bench_plan *plan, fsi_sockaddr *out)
 {
     struct addrinfo want, *list = NULL;
-    char tried[600] = "", text[64];
+    char tried[600] = "", text[64], why[200];
     uint32_t count = 0;
     int error = 0;
     memset(&want, 0, sizeof want);
@@ -6916,7 +7630,7 @@ static bool bench_reach_name(const bench_url *url, const bench_options *options,
     int failed = getaddrinfo(url->host, url->port, &want, &list);
     if (failed) {
         bench_say("cannot resolve the host '%s': %s; check the spelling and the network", url->host,
-                  gai_strerror(failed));
+                  bench_os_resolve_text(failed, why, sizeof why));
         return false;
     }
     bool found = false;
@@ -6924,12 +7638,14 @@ static bool bench_reach_name(const bench_url *url, const bench_options *options,
         if (found || at->ai_addrlen > sizeof out->storage) continue;
         memset(out, 0, sizeof *out);
         memcpy(&out->storage, at->ai_addr, at->ai_addrlen);
-        out->len = at->ai_addrlen;
+        out->len = (socklen_t)at->ai_addrlen;
         (void)fsi_sockaddr_text(out, text, sizeof text);
         error = bench_try(plan->main_io, out, plan->timeout_ns, &plan->stop);
         found = error == 0;
         size_t len = strlen(tried);
-        if (!found) (void)snprintf(tried + len, sizeof tried - len, "%s%s: %s", len ? ", " : "", text, strerror(error));
+        if (!found)
+            (void)snprintf(tried + len, sizeof tried - len, "%s%s: %s", len ? ", " : "", text,
+                           fsi_os_error_text(error, why, sizeof why));
     }
     freeaddrinfo(list);
     if (!found)
@@ -6943,11 +7659,12 @@ static bool bench_reach_name(const bench_url *url, const bench_options *options,
 static bool bench_reach(const bench_url *url, const bench_options *options, bench_plan *plan, fsi_sockaddr *out)
 {
     if (!url->local) return bench_reach_name(url, options, plan, out);
+    char why[200];
     (void)fsi_sockaddr_unix(out, url->host);
     int error = bench_try(plan->main_io, out, plan->timeout_ns, &plan->stop);
     if (error)
-        bench_say("cannot connect to unix:%s: %s; %s", url->host, strerror(error),
-                  error == ENOENT ? "there is no such socket" : bench_advice(error));
+        bench_say("cannot connect to unix:%s: %s; %s", url->host, fsi_os_error_text(error, why, sizeof why),
+                  bench_advice(error));
     return error == 0;
 }
 
@@ -6955,83 +7672,21 @@ static bool bench_reach(const bench_url *url, const bench_options *options, benc
 // >>bench-machine   What else happened on this machine meanwhile, and what stands in a run's way before it begins.
 // ---------------------------------------------------------------------------------------------------------
 
-typedef struct bench_usage {
-    uint64_t process_ns, user_ns, sys_ns;     // this process
-    uint64_t busy_ns, steal_ns, throttled_ns; // the machine; 0 where the system does not tell
-    uint64_t server_ns, server_rss;           // of --pid
-} bench_usage;
-
-// The number behind `key` in a file of lines "key number".
-static uint64_t bench_file_number(const char *path, const char *key)
-{
-    char text[4096];
-    if (!fsi_read_small(path, text, sizeof text)) return 0;
-    const char *at = key ? strstr(text, key) : text;
-    return at ? strtoull(at + (key ? strlen(key) : 0), NULL, 10) : 0;
-}
-
-static void bench_usage_machine(bench_usage *usage)
-{
-    char text[512], *at = text + 4, *end;
-    if (!fsi_read_small("/proc/stat", text, sizeof text) || strncmp(text, "cpu ", 4) != 0) return;
-    for (int column = 1; column <= 8; column++, at = end) {
-        uint64_t ticks = strtoull(at, &end, 10);
-        if (column == 8) usage->steal_ns = ticks * 10000000;
-        if (column < 4 || column == 6 || column == 7) usage->busy_ns += ticks * 10000000;
-    }
-    usage->throttled_ns = bench_file_number("/sys/fs/cgroup/cpu.stat", "throttled_usec ") * 1000;
-}
-
-static void bench_usage_server(bench_usage *usage, uint64_t pid)
-{
-    char path[64], text[1024];
-    (void)snprintf(path, sizeof path, "/proc/%llu/stat", (unsigned long long)pid);
-    if (!fsi_read_small(path, text, sizeof text)) return;
-    char *at = strrchr(text, ')'); // a program's name may hold anything
-    uint64_t ticks = 0;
-    for (int column = 2; at && column < 15; column++) {
-        at = strchr(at + 1, ' ');
-        if (at && column >= 13) ticks += strtoull(at, NULL, 10);
-    }
-    usage->server_ns = ticks * 10000000;
-    (void)snprintf(path, sizeof path, "/proc/%llu/status", (unsigned long long)pid);
-    usage->server_rss = bench_file_number(path, "VmRSS:") * 1024;
-}
-
 static bench_usage bench_usage_now(uint64_t pid)
 {
     bench_usage usage;
-    struct rusage self;
     memset(&usage, 0, sizeof usage);
-    usage.process_ns = bench_cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
-    if (getrusage(RUSAGE_SELF, &self) == 0) {
-        usage.user_ns = (uint64_t)self.ru_utime.tv_sec * 1000000000u + (uint64_t)self.ru_utime.tv_usec * 1000;
-        usage.sys_ns = (uint64_t)self.ru_stime.tv_sec * 1000000000u + (uint64_t)self.ru_stime.tv_usec * 1000;
-    }
-    bench_usage_machine(&usage);
-    if (pid) bench_usage_server(&usage, pid);
+    bench_os_self(&usage);
+    bench_os_machine(&usage);
+    if (pid) bench_os_process(&usage, pid);
     return usage;
-}
-
-// "model name : Intel ..." in a file of the system's.
-static void bench_cpu_name(char *out, size_t size)
-{
-    char text[2048];
-    const char *at = NULL;
-    if (fsi_read_small("/proc/cpuinfo", text, sizeof text)) at = strstr(text, "model name");
-    if (at) at = strchr(at, ':');
-    size_t len = at ? strcspn(at += 2, "\n") : 0;
-    (void)snprintf(out, size, "%.*s", (int)len, at ? at : "");
 }
 
 static void bench_describe_machine(bench_setup *setup)
 {
-    struct utsname name;
     (void)snprintf(setup->version, sizeof setup->version, "%s", fsv_version());
-    if (uname(&name) == 0)
-        (void)snprintf(setup->system, sizeof setup->system, "%.40s %.50s %.30s", name.sysname, name.release,
-                       name.machine);
-    bench_cpu_name(setup->cpu, sizeof setup->cpu);
+    bench_os_system(setup->system, sizeof setup->system);
+    bench_os_cpu(setup->cpu, sizeof setup->cpu);
     setup->cpus = fsi_cpu_usable();
 }
 
@@ -7046,21 +7701,18 @@ static bool bench_is_loopback(const fsi_sockaddr *at)
 static void bench_preflight(const bench_options *options, const bench_plan *plan)
 {
     const fsi_sockaddr *at = &plan->places[0].address;
-    char range[64], *end;
     if (at->storage.ss_family == AF_UNIX) return;
     double conns = options->conn_rate > 0 ? options->conn_rate : plan->connects ? options->rate : 0;
-    if (conns > 0 && !options->rst && fsi_read_small("/proc/sys/net/ipv4/ip_local_port_range", range, sizeof range)) {
-        uint64_t low = strtoull(range, &end, 10), high = strtoull(end, NULL, 10);
-        uint64_t ports = (high - low + 1) * (options->source_ips ? options->source_ips : 1);
+    uint64_t ports = bench_os_ports() * (options->source_ips ? options->source_ips : 1), backlog = bench_os_backlog();
+    if (conns > 0 && !options->rst && ports) {
         double seconds = options->duration_ns ? (double)options->duration_ns / 1e9 : (double)options->requests / conns;
         if (conns * (seconds < 60 ? seconds : 60) > (double)ports)
             bench_say("%.0f connections a second can use up the %llu local ports within a minute if closing is left to "
                       "this side; --source-ips or --rst avoid it",
                       conns, (unsigned long long)ports);
     }
-    uint64_t backlog = bench_file_number("/proc/sys/net/core/somaxconn", NULL);
     if (backlog && backlog < plan->conn_count && !(plan->open && plan->connects) && bench_is_loopback(at))
-        bench_say("a backlog holds at most %llu connections here (net.core.somaxconn), and %u come at once",
+        bench_say("a backlog holds at most %llu connections here (" BENCH_OS_BACKLOG "), and %u come at once",
                   (unsigned long long)backlog, plan->conn_count);
 }
 
@@ -7277,10 +7929,8 @@ static void bench_print_cpu(FILE *out, bool *blank, const bench_result *result)
                  (double)(result->client_user_ns + result->client_sys_ns) / 1000 / requests,
                  (double)result->server_cpu_ns / 1000 / requests);
     if (result->setup.self_hosted)
-        bench_remark(out, blank,
-                     "Both share this machine's %u CPU%s; on loopback the sender's CPU time includes the receiver's "
-                     "softirq work.",
-                     result->setup.cpus, result->setup.cpus == 1 ? "" : "s");
+        bench_remark(out, blank, "Both share this machine's %u CPU%s" BENCH_OS_LOOPBACK ".", result->setup.cpus,
+                     result->setup.cpus == 1 ? "" : "s");
     else if (result->server_rss)
         bench_remark(out, blank, "Server memory, the most that was seen: %.1f MB",
                      (double)result->server_rss / 1048576);
@@ -7296,7 +7946,8 @@ typedef struct bench_job {
     bench_url *urls;
     uint32_t url_count;
     bench_plan plan;
-    fsi_io io;       // the main thread's
+    fsi_io io; // the main thread's
+    bool io_made;
     bench_text body; // of -f
     bench_thread **threads;
     bool self_hosted;
@@ -7306,37 +7957,27 @@ typedef struct bench_job {
     bench_result *result;
 } bench_job;
 
-static bench_job *bench_signalled; // what SIGINT stops; set while a run is under way
-static uint32_t bench_interrupted; // a signal came
+static bench_job *bench_signalled; // what Ctrl-C stops; set while a run is under way
+static uint32_t bench_interrupted; // it came
 
-static void bench_on_signal(int number)
+static void bench_on_stop(void)
 {
-    int error = errno;
-    (void)number;
     fsi_store32(&bench_interrupted, 1);
-    if (bench_signalled) {
-        fsi_store32(&bench_signalled->plan.stop, 1);
-        fsi_io_wake(&bench_signalled->io);
-    }
-    errno = error;
+    fsi_store32(&bench_signalled->plan.stop, 1);
+    fsi_io_wake(&bench_signalled->io);
 }
 
-// Ctrl-C ends the run early and prints what there is; a second one ends the program.
+// Ctrl-C ends the run early and prints what there is; a second one ends the program. NULL: the run is over.
 static void bench_signals(bench_job *job)
 {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = job ? bench_on_signal : SIG_DFL;
-    action.sa_flags = (int)SA_RESETHAND;
-    sigemptyset(&action.sa_mask);
+    if (!job) bench_os_on_stop(NULL);
     bench_signalled = job;
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    if (job) bench_os_on_stop(bench_on_stop);
 }
 
 static bool bench_read_file(bench_text *text, const char *option, const char *path)
 {
-    FILE *file = fopen(path, "rb");
+    FILE *file = bench_os_open(path, "rb");
     const char *wrong = file ? bench_text_read(text, file, 1u << 30, "larger than 1 GiB") : strerror(errno);
     if (wrong) bench_say("%s %s: %s", option, path, wrong);
     if (file) (void)fclose(file);
@@ -7481,17 +8122,12 @@ static void bench_size(bench_job *job)
 // Raises the soft descriptor limit as far as the run needs it. False: said why that is not possible.
 static bool bench_descriptors(const bench_job *job)
 {
-    struct rlimit limit;
     uint64_t sides = job->self_hosted ? 2 : 1, conns = job->plan.conn_count;
     uint64_t need = conns * sides + 2 * (uint64_t)job->plan.thread_count + 64;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return true;
-    if (limit.rlim_max >= need) {
-        limit.rlim_cur = (rlim_t)need;
-        if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return true;
-    }
-    bench_say("-c %u needs %llu descriptors%s, the limit is %llu; raise it (ulimit -n) or lower -c",
-              job->plan.conn_count, (unsigned long long)need, sides == 2 ? " (client and server)" : "",
-              (unsigned long long)limit.rlim_max);
+    uint64_t limit = bench_os_descriptors(need);
+    if (limit >= need) return true;
+    bench_say("-c %u needs %llu descriptors%s, the limit is %llu; " BENCH_OS_MORE_FILES, job->plan.conn_count,
+              (unsigned long long)need, sides == 2 ? " (client and server)" : "", (unsigned long long)limit);
     return false;
 }
 
@@ -7516,7 +8152,7 @@ static void bench_plan_options(bench_job *job)
     plan->warmup_ns = options->warmup_ns;
     plan->duration_ns = options->duration_ns;
     plan->measure_ns = UINT64_MAX;
-    plan->progress = !options->quiet && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
+    plan->progress = !options->quiet && bench_os_is_terminal(stdout) && bench_os_is_terminal(stderr);
     for (uint32_t status = 200; status < 400; status++) plan->good[status / 8] |= (uint8_t)(1u << (status % 8));
     if (options->expects) memcpy(plan->good, options->expect, sizeof plan->good);
 }
@@ -7530,11 +8166,11 @@ static uint64_t bench_share(uint64_t all, uint32_t parts, uint32_t index)
 static bool bench_threads_make(bench_job *job)
 {
     const bench_plan *plan = &job->plan;
-    fsi_cpu cpus[CPU_SETSIZE];
+    fsi_cpu cpus[FSI_CPUS_MAX];
     uint32_t cpu_count = fsi_cpus(cpus), first = 0, count = plan->thread_count;
     // A thread for every CPU stays on its own, beside the loop that serves it there; left alone, threads crowd on one CPU and every
     // connection with them. Fewer threads are better placed by the system, which sees what else runs.
-    bool every_cpu = cpu_count && count >= cpu_count;
+    bool every_cpu = FSI_LOCALITY && cpu_count && count >= cpu_count;
     job->threads = (bench_thread **)calloc(count, sizeof(bench_thread *));
     for (uint32_t i = 0; job->threads && i < count; i++) {
         uint64_t quota = job->options->requests ? bench_share(job->options->requests, count, i) : UINT64_MAX;
@@ -7564,9 +8200,10 @@ static bool bench_prepare(bench_job *job, const char *const *urls, uint32_t coun
         return false;
     }
     if (job->options->body_file && !bench_read_file(&job->body, "-f", job->options->body_file)) return false;
-    if (!fsi_io_init(&job->io, NULL)) {
-        job->io.fd = -1;
-        bench_say("cannot make an event queue: %s", strerror(errno));
+    job->io_made = fsi_io_init(&job->io, NULL);
+    if (!job->io_made) {
+        char why[200];
+        bench_say("cannot make an event queue: %s", fsi_os_error_text(fsi_os_error(), why, sizeof why));
         return false;
     }
     job->io.on_client = bench_probe_ready;
@@ -7595,7 +8232,7 @@ static void bench_job_free(bench_job *job)
     free(job->plan.batch);
     free(job->plan.expect_back);
     free(job->urls);
-    if (job->io.fd >= 0) fsi_io_free(&job->io);
+    if (job->io_made) fsi_io_free(&job->io);
     bench_text_free(&job->body);
     free(job);
 }
@@ -7833,13 +8470,14 @@ static void bench_sum_error(const bench_job *job)
     bench_result *result = job->result;
     for (uint32_t i = 0; i < job->plan.thread_count && !result->first_error[0]; i++) {
         const bench_thread *thread = job->threads[i];
+        char why[200];
         const char *words = NULL;
         if (thread->refusal)
             words = thread->refusal == FSI_REFUSALS_END
                         ? job->plan.echo ? "what came back is not what was sent" : "bytes after the end of an answer"
                         : fsi_refusal_text(thread->refusal);
         else if (thread->connect_error)
-            words = strerror(thread->connect_error);
+            words = fsi_os_error_text(thread->connect_error, why, sizeof why);
         if (!words && thread->early) words = "an answer before its request was sent";
         if (words)
             (void)snprintf(result->first_error, sizeof result->first_error, "%s%s",
@@ -7904,12 +8542,13 @@ static void bench_sum(bench_job *job, const char *url)
 // Nobody ever answered: there is nothing to report.
 static void bench_never_up(const bench_job *job)
 {
-    char text[64];
-    int error = ETIMEDOUT;
+    char text[64], why[200];
+    int error = BENCH_OS_TIMED_OUT;
     for (uint32_t i = job->plan.thread_count; i-- > 0;)
         if (job->threads[i]->connect_error) error = job->threads[i]->connect_error;
     (void)fsi_sockaddr_text(&job->plan.places[0].address, text, sizeof text);
-    bench_say("no connection to %s could be made: %s; %s", text, strerror(error), bench_advice(error));
+    bench_say("no connection to %s could be made: %s; %s", text, fsi_os_error_text(error, why, sizeof why),
+              bench_advice(error));
 }
 
 // One run against these URLs. False: said why there is no result.
@@ -7923,7 +8562,6 @@ static bool bench_once(const bench_options *options, const char *const *urls, ui
         return false;
     }
     bench_result_init(result);
-    job->io.fd = -1;
     job->options = options;
     job->self_hosted = self_hosted;
     job->result = result;
@@ -8291,7 +8929,7 @@ static bool bench_trial_run(const bench_trial *trial, bench_options *options, be
     if (!bench_parse(argc, argv, options, error, sizeof error) || bench_law_parse(trial->law, &law)) return false;
     memset(target, 0, sizeof *target);
     if (!bench_law_start(&law, target)) {
-        bench_say("cannot start the target: %s", strerror(errno));
+        bench_say("cannot start the target: %s", fsi_os_error_text(fsi_os_error(), error, sizeof error));
         return false;
     }
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/", target->port);
@@ -8352,7 +8990,7 @@ static bool bench_files_fine(const bench_options *options)
     bench_usage usage;
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         if (!paths[i] || strcmp(paths[i], "-") == 0) continue;
-        FILE *file = fopen(paths[i], "a");
+        FILE *file = bench_os_open(paths[i], "ab");
         if (!file) bench_say("%s: %s", paths[i], strerror(errno));
         if (!file) return false;
         (void)fclose(file);
@@ -8360,7 +8998,7 @@ static bool bench_files_fine(const bench_options *options)
     if (!options->pid) return true;
     memset(&usage, 0, sizeof usage);
     (void)snprintf(stat, sizeof stat, "%llu", (unsigned long long)options->pid);
-    bench_usage_server(&usage, options->pid);
+    bench_os_process(&usage, options->pid);
     if (usage.server_rss == 0) bench_say("--pid %s: there is no such process, or it cannot be looked at", stat);
     return usage.server_rss != 0;
 }
@@ -8501,11 +9139,8 @@ static void bench_meter_release(void *memory, size_t size, void *user)
 // What /sleep does, on a route that does not say that it blocks.
 static void bench_models_nap(fsv_request *request, void *user)
 {
-    struct timespec rest;
     (void)user;
-    rest.tv_sec = 0;
-    rest.tv_nsec = BENCH_MODELS_NAP_MS * 1000000;
-    while (nanosleep(&rest, &rest) != 0 && errno == EINTR) continue;
+    fsi_sleep_ns(BENCH_MODELS_NAP_MS * 1000000);
     fsv_respond(request, 200, "text/plain", "Hello, World!", 13);
 }
 
@@ -9105,7 +9740,7 @@ static bool bench_models_save(const bench_models *models)
     const char *path = models->options->json_file;
     bool dash = path && strcmp(path, "-") == 0;
     if (!path) return true;
-    FILE *out = dash ? stdout : fopen(path, "w");
+    FILE *out = dash ? stdout : bench_os_open(path, "wb");
     bool fine = out != NULL;
     if (fine) {
         bench_models_json_write(out, models);
@@ -9264,7 +9899,7 @@ static int bench_compare_models(const bench_options *options)
     models.options = options;
     models.round_count = options->runs;
     models.show = !options->json_file || strcmp(options->json_file, "-") != 0;
-    models.live = !options->quiet && isatty(STDERR_FILENO);
+    models.live = !options->quiet && bench_os_is_terminal(stderr);
     models.cell = (bench_options *)malloc(sizeof *models.cell);
     models.result = (bench_result *)malloc(sizeof *models.result);
     models.rounds = (bench_round *)calloc(BENCH_SCENES * BENCH_MODELS * (size_t)options->runs, sizeof(bench_round));

@@ -100,12 +100,9 @@ static void demo_spin(fsv_request *request, void *user)
 static void demo_sleep(fsv_request *request, void *user)
 {
     uint64_t ms;
-    struct timespec rest;
     (void)user;
     if (!demo_number(request, "ms", 10, 60000, &ms)) return;
-    rest.tv_sec = (time_t)(ms / 1000);
-    rest.tv_nsec = (long)(ms % 1000) * 1000000;
-    while (nanosleep(&rest, &rest) != 0 && errno == EINTR) continue;
+    fsi_sleep_ns(ms * 1000000);
     demo_hello(request);
 }
 
@@ -272,8 +269,8 @@ static fsv_result echo_listen(fsv_server *server, const char *address)
 // ---- the access log: lines gather in memory, a thread of its own writes them
 
 typedef struct serve_log {
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
+    fsi_lock lock;
+    fsi_signal wake;
     char *lines;
     size_t len, cap;
     uint64_t lost; // beyond SERVE_LOG_MAX, when the disk is too slow: said in the log itself
@@ -290,8 +287,8 @@ static void serve_log_write(void *arg)
     serve_log *log = (serve_log *)arg;
     bool ending = false;
     while (!ending) {
-        pthread_mutex_lock(&log->lock);
-        while (!log->len && !log->ending) pthread_cond_wait(&log->wake, &log->lock);
+        fsi_lock_take(&log->lock);
+        while (!log->len && !log->ending) fsi_signal_wait(&log->wake, &log->lock, UINT64_MAX);
         char *lines = log->lines;
         size_t len = log->len;
         uint64_t lost = log->lost;
@@ -299,19 +296,19 @@ static void serve_log_write(void *arg)
         log->lines = NULL;
         log->len = log->cap = 0;
         log->lost = 0;
-        pthread_mutex_unlock(&log->lock);
+        fsi_lock_give(&log->lock);
         if (len) fwrite(lines, 1, len, log->file);
         if (lost)
             fprintf(log->file, "# %llu lines were lost: the log is slower than the server\n", (unsigned long long)lost);
         fflush(log->file);
         free(lines);
-        if (!ending) usleep(20000); // a batch, not a write per line
+        if (!ending) fsi_sleep_ns(20000000); // a batch, not a write per line
     }
 }
 
 static void serve_log_add(serve_log *log, const char *line, size_t len)
 {
-    pthread_mutex_lock(&log->lock);
+    fsi_lock_take(&log->lock);
     if (log->len + len > log->cap) {
         size_t cap = log->cap ? log->cap * 2 : 65536;
         char *more = cap <= SERVE_LOG_MAX ? (char *)realloc(log->lines, cap) : NULL;
@@ -326,8 +323,8 @@ static void serve_log_add(serve_log *log, const char *line, size_t len)
     } else {
         log->lost++;
     }
-    pthread_cond_signal(&log->wake);
-    pthread_mutex_unlock(&log->lock);
+    fsi_signal_all(&log->wake);
+    fsi_lock_give(&log->lock);
 }
 
 // Copies a text from the network with quotes, backslashes and everything unprintable as \xHH.
@@ -348,12 +345,10 @@ static size_t serve_escape(char *out, size_t size, fsv_str text)
 // One line in the Common Log Format, and the microseconds that the answer took.
 static void serve_on_answer(const fsv_answer *answer, void *user)
 {
-    char line[2600], peer[80] = "-", method[160] = "-", target[2048] = "-", when[40];
-    time_t now = time(NULL);
-    struct tm utc;
+    char line[2600], peer[80] = "-", method[160] = "-", target[2048] = "-", when[40], date[29];
     (void)user;
-    gmtime_r(&now, &utc);
-    strftime(when, sizeof when, "%d/%b/%Y:%H:%M:%S +0000", &utc);
+    fsi_date_write(date, (int64_t)(fsi_wall_ns() / 1000000000u)); // "Sun, 06 Nov 1994 08:49:37 GMT"
+    (void)snprintf(when, sizeof when, "%.2s/%.3s/%.4s:%.8s +0000", date + 5, date + 8, date + 12, date + 17);
     if (answer->request) {
         if (fsv_request_peer(answer->request, peer, sizeof peer) < 0) strcpy(peer, "-");
         char *colon = strrchr(peer, ':');
@@ -370,22 +365,24 @@ static void serve_on_answer(const fsv_answer *answer, void *user)
 static bool serve_log_open(const char *name)
 {
     memset(&serve_access, 0, sizeof serve_access);
-    serve_access.file = strcmp(name, "-") == 0 ? stdout : fopen(name, "a");
+    serve_access.file = strcmp(name, "-") == 0 ? stdout : bench_os_open(name, "ab");
     if (!serve_access.file) {
         fprintf(stderr, "fastserve serve: cannot write the log %s: %s\n", name, strerror(errno));
         return false;
     }
-    pthread_mutex_init(&serve_access.lock, NULL);
-    pthread_cond_init(&serve_access.wake, NULL);
-    return fsi_thread_start(&serve_access.thread, serve_log_write, &serve_access, "access-log");
+    if (fsi_lock_init(&serve_access.lock) && fsi_signal_init(&serve_access.wake) &&
+        fsi_thread_start(&serve_access.thread, serve_log_write, &serve_access, "access-log"))
+        return true;
+    fprintf(stderr, "fastserve serve: cannot start the log's thread\n");
+    return false;
 }
 
 static void serve_log_close(void)
 {
-    pthread_mutex_lock(&serve_access.lock);
+    fsi_lock_take(&serve_access.lock);
     serve_access.ending = true;
-    pthread_cond_signal(&serve_access.wake);
-    pthread_mutex_unlock(&serve_access.lock);
+    fsi_signal_all(&serve_access.wake);
+    fsi_lock_give(&serve_access.lock);
     fsi_thread_join(&serve_access.thread);
 }
 
@@ -436,7 +433,7 @@ static bool serve_scaled(const char *text, const char *const *units, const doubl
     if (!((*text >= '0' && *text <= '9') || *text == '.')) return false;
     double value = strtod(text, &end);
     for (int i = 0; units[i]; i++)
-        if (strcasecmp(end, units[i]) == 0) {
+        if (strlen(end) == strlen(units[i]) && fsi_same_nocase(end, units[i], strlen(end))) {
             value *= factors[i];
             if (!(value >= 0 && value <= max)) return false;
             *out = (uint64_t)(value + 0.5);
@@ -650,13 +647,11 @@ static int serve_parse(serve_options *o, int argc, char **argv)
     return serve_clash(o);
 }
 
-static fsv_server *serve_server;   // with --law it only lends its listening sockets
+static fsv_server *serve_server;   // with --law it only opens the listening sockets
 static bench_target *serve_target; // of --law; NULL: the demo
 
-static void serve_on_signal(int number)
+static void serve_on_stop(void)
 {
-    static volatile sig_atomic_t seen;
-    if (seen++) _exit(128 + number);
     if (!serve_target) {
         fsv_server_stop(serve_server, 10000);
         return;
@@ -669,8 +664,10 @@ static void serve_on_log(const fsv_log_record *record, void *user)
 {
     const serve_options *o = (const serve_options *)user;
     if (o->quiet || record->level == 2 || !strcmp(record->item, "listen")) return; // serve says it in its own words
+    char why[200] = "";
+    if (record->os_error) (void)fsi_os_error_text((int)record->os_error, why, sizeof why);
     fprintf(stderr, "fastserve serve: %s: %s%s%s\n", record->level ? "warning" : "error", record->text,
-            record->os_error ? ": " : "", record->os_error ? strerror((int)record->os_error) : "");
+            record->os_error ? ": " : "", why);
 }
 
 // Listens on one address. -1: fine, else the exit code.
@@ -706,14 +703,17 @@ static int serve_listen(fsv_server *server, const serve_options *o, const char *
 static int serve_listen_unix(fsv_server *server, const serve_options *o, const char *path)
 {
     char address[300];
-    struct stat info;
+    char too_long[80];
+    fsi_sockaddr at;
     (void)snprintf(address, sizeof address, "unix:%.290s", path);
+    (void)snprintf(too_long, sizeof too_long, "the path is too long, at most %u bytes are possible",
+                   (unsigned)sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
     fsv_result result = o->echo ? echo_listen(server, address) : fsv_server_listen(server, address);
     if (result == FSV_OK) return -1;
     const char *why = fsv_result_text(result);
-    if (strlen(path) > 107)
-        why = "the path is too long, at most 107 bytes are possible";
-    else if (result == FSV_ERR_IN_USE && stat(path, &info) == 0 && !S_ISSOCK(info.st_mode))
+    if (*path && !fsi_sockaddr_unix(&at, path))
+        why = too_long;
+    else if (result == FSV_ERR_IN_USE && bench_os_in_way(path))
         why = "a file is there that is no socket; choose another path";
     else if (result == FSV_ERR_IN_USE)
         why = "another program serves it; choose another path";
@@ -749,42 +749,35 @@ static void serve_announce(const fsv_server *server, const serve_options *o)
     fflush(stdout);
 }
 
-// The soft descriptor limit is often 1024 for the sake of select(); this program does not use it.
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-// Makes the target of --law on the sockets of the server, which never runs. -1: fine, else the exit code.
-static int serve_law(const fsv_server *server, const bench_law *law)
+// Makes the target of --law, which takes over the sockets of the server; that never runs. -1: fine, else the exit code.
+static int serve_law(fsv_server *server, const bench_law *law)
 {
     static bench_target target;
+    char why[200];
     bool fine = bench_target_init(&target, law);
     if (fine) serve_target = &target;
-    for (uint32_t i = 0; fine && i < fsv_server_listeners(server); i++)
-        fine = bench_target_listen(&target, fcntl(server->loops[0].listeners[i].chan.fd, F_DUPFD_CLOEXEC, 0));
-    if (!fine) fprintf(stderr, "fastserve serve: cannot start: %s\n", strerror(errno));
+    for (uint32_t i = 0; fine && i < fsv_server_listeners(server); i++) {
+        fsi_chan *listener = &server->loops[0].listeners[i].chan;
+        fine = bench_target_listen(&target, listener->fd);
+        listener->fd = -1;
+    }
+    if (!fine)
+        fprintf(stderr, "fastserve serve: cannot start: %s\n", fsi_os_error_text(fsi_os_error(), why, sizeof why));
     return fine ? -1 : 1;
 }
 
 // Until a signal ends it. Returns the exit code.
 static int serve_run(const serve_options *o)
 {
-    struct sigaction on_signal;
     fsv_result result = FSV_OK;
-    memset(&on_signal, 0, sizeof on_signal);
-    on_signal.sa_handler = serve_on_signal;
-    sigaction(SIGINT, &on_signal, NULL);
-    sigaction(SIGTERM, &on_signal, NULL);
-    signal(SIGPIPE, SIG_IGN); // for the log; sockets never raise it
+    bench_os_on_stop(serve_on_stop);
+    bench_os_keep_pipes(); // of the log
     if (!o->quiet) serve_announce(serve_server, o);
     if (serve_target)
         bench_target_run(serve_target);
     else
         result = fsv_server_run(serve_server);
+    bench_os_on_stop(NULL);
     if (result != FSV_OK) fprintf(stderr, "fastserve serve: %s\n", fsv_result_text(result));
     return result == FSV_OK ? 0 : 1;
 }
@@ -797,7 +790,7 @@ static int serve_main(int argc, char **argv)
     o.desc.loops = FSV_LOOPS_PER_CPU;
     int code = serve_parse(&o, argc, argv);
     if (code >= 0) return code;
-    raise_descriptor_limit();
+    (void)bench_os_descriptors(UINT64_MAX);
     if (o.desc.model) o.desc.loops = 1;
     if (o.law.kind) o.desc.loops = 1; // one socket for each address
     o.desc.pin = !o.no_pin && o.desc.loops != 1 && FSI_LOCALITY;
@@ -827,11 +820,11 @@ static const char main_help[] = "Usage: fastserve serve [options]         run th
                                 "       fastserve bench [options] [URL]   measure a server, or the built-in one\n"
                                 "       fastserve serve --help | bench --help | --version\n";
 
-int main(int argc, char **argv)
+static int main_command(int argc, char **argv)
 {
     if (argc >= 2 && !strcmp(argv[1], "serve")) return serve_main(argc - 1, argv + 1);
     if (argc >= 2 && !strcmp(argv[1], "bench")) {
-        raise_descriptor_limit();
+        (void)bench_os_descriptors(UINT64_MAX);
         return bench_main(argc - 1, argv + 1);
     }
     if (argc >= 2 && !strcmp(argv[1], "--version")) {
@@ -845,4 +838,19 @@ int main(int argc, char **argv)
     if (argc >= 2) fprintf(stderr, "fastserve: there is no command %s\n", argv[1]);
     fputs(main_help, stderr);
     return 1;
+}
+
+int main(int argc, char **argv)
+{
+    if (!bench_os_begin(&argc, &argv)) {
+        fputs("fastserve: out of memory\n", stderr);
+        return 1;
+    }
+    if (!fsi_sock_begin()) {
+        fputs("fastserve: this system gives no sockets\n", stderr);
+        return 1;
+    }
+    int code = main_command(argc, argv);
+    fsi_sock_end();
+    return code;
 }
