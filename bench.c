@@ -5878,6 +5878,7 @@ static void bench_compare_rounds(const bench_result *const *a, const bench_resul
     double values[BENCH_ROUNDS_MAX * 3], change[BENCH_ROUNDS_MAX], same[BENCH_ROUNDS_MAX];
     double noise = by == BENCH_BY_RATE ? 0.005 : 0.01; // smaller ones nobody needs, and cells are 0.8 % wide
     uint32_t pairs = arms == 3 ? rounds : rounds / 2;
+    memset(same, 0, sizeof same);
     for (uint32_t i = 0; i < rounds; i++) {
         double *round = values + (size_t)i * arms;
         for (uint32_t k = 0; k + 1 < arms; k++)
@@ -8470,7 +8471,7 @@ static void bench_sum_error(const bench_job *job)
     bench_result *result = job->result;
     for (uint32_t i = 0; i < job->plan.thread_count && !result->first_error[0]; i++) {
         const bench_thread *thread = job->threads[i];
-        char why[200];
+        char why[128];
         const char *words = NULL;
         if (thread->refusal)
             words = thread->refusal == FSI_REFUSALS_END
