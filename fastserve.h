@@ -28,9 +28,11 @@
    TABLE OF CONTENTS   (grep -n '^// >>' fastserve.h, or: make toc)
        What a user reads         >>manual >>config >>api
        Implementation, bottom-up >>platform >>atomics >>structs >>thread >>park >>memory >>queue >>time >>hist
-                                 >>log >>text >>http-read >>http-write >>sock >>io >>io-epoll >>io-kqueue
-                                 >>io-posix >>router >>conn >>tcp >>task >>loop >>balance >>worker >>handle
-                                 >>server >>public
+                                 >>log >>text >>http-read >>http-write >>sock >>io >>router >>conn >>tcp >>task
+                                 >>loop >>balance >>worker >>handle >>server >>public
+       Of one system each        >>thread-posix >>thread-linux >>thread-bsd >>thread-windows >>time-posix
+                                 >>time-windows >>sock-posix >>sock-linux >>sock-windows >>io-epoll >>io-kqueue
+                                 >>io-posix >>io-iocp
    Each section uses only what stands above it. Keep the structure: new code goes into its section. */
 
 // glibc fixes its feature set at the first system header, and affinity, accept4 and the like want this one.
@@ -761,7 +763,7 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 #define FSI_MACOS 0
 #define FSI_BSD 1
 #else
-#error "fastserve.h: no section for this system: Linux, macOS, FreeBSD, OpenBSD, NetBSD, DragonFly"
+#error "fastserve.h: no section for this system: Linux, macOS, FreeBSD, OpenBSD, NetBSD, DragonFly, Windows"
 #endif
 #define FSI_POSIX (!FSI_WINDOWS)
 
@@ -785,9 +787,11 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 #ifdef FSV_IO_HEADER // a test's own io
 #define FSI_IO_EPOLL 0
 #define FSI_IO_KQUEUE 0
+#define FSI_IO_IOCP 0
 #else
 #define FSI_IO_EPOLL (FSI_LINUX && !FSI_SHIM)
 #define FSI_IO_KQUEUE (FSI_MACOS || FSI_BSD || FSI_SHIM)
+#define FSI_IO_IOCP FSI_WINDOWS
 #endif
 
 #ifdef FSV_NO_LOCALITY
@@ -814,6 +818,49 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 #define FSV_CACHE_LINE 64
 #endif
 
+// Windows: 8 or newer; libraries ws2_32 (gcc: -lws2_32). winsock2.h must come before windows.h, which without
+// WIN32_LEAN_AND_MEAN brings an older one along; what is defined here for its sake is undefined again.
+#if FSI_WINDOWS
+#if defined(_WINSOCKAPI_) && !defined(_WINSOCK2API_)
+#error "fastserve.h: include it, or winsock2.h, before windows.h where FASTSERVE_IMPLEMENTATION is defined"
+#endif
+#ifndef _WIN32_WINNT
+#define _WIN32_WINNT 0x0A00
+#endif
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#define FSI_UNDEF_LEAN
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX
+#define FSI_UNDEF_NOMINMAX
+#endif
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <mswsock.h>
+#include <windows.h>
+#include <process.h>
+#ifdef FSI_UNDEF_LEAN
+#undef WIN32_LEAN_AND_MEAN
+#undef FSI_UNDEF_LEAN
+#endif
+#ifdef FSI_UNDEF_NOMINMAX
+#undef NOMINMAX
+#undef FSI_UNDEF_NOMINMAX
+#endif
+#if _WIN32_WINNT < 0x0602
+#error "fastserve.h: needs Windows 8 or newer: _WIN32_WINNT is defined as less than 0x0602"
+#endif
+typedef HANDLE fsi_os_thread;
+typedef SRWLOCK fsi_os_lock;
+typedef CONDITION_VARIABLE fsi_os_signal;
+#define FSI_CPUS_MAX 1           // nothing is known of single ones
+typedef struct fsi_sockaddr_un { // afunix.h is not everywhere
+    ADDRESS_FAMILY sun_family;
+    char sun_path[108];
+} fsi_sockaddr_un;
+#endif
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -838,6 +885,7 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 typedef pthread_t fsi_os_thread;
 typedef pthread_mutex_t fsi_os_lock;
 typedef pthread_cond_t fsi_os_signal;
+typedef struct sockaddr_un fsi_sockaddr_un;
 #endif
 
 #if FSI_LINUX
@@ -874,13 +922,47 @@ typedef pthread_cond_t fsi_os_signal;
 #define FSI_PRIVATE __attribute__((unused)) static
 #define FSI_INLINE __attribute__((unused)) static inline
 #define FSI_COLD __attribute__((unused, noinline, cold)) static
+#ifdef __MINGW_PRINTF_FORMAT // which of two families of printf this is
+#define FSI_PRINTF(at, first) __attribute__((format(__MINGW_PRINTF_FORMAT, at, first)))
+#else
 #define FSI_PRINTF(at, first) __attribute__((format(printf, at, first)))
+#endif
 #define FSI_ALIGNED8 __attribute__((aligned(8)))
 #define FSI_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FSI_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define FSI_ATOMICS_GNU 1
+#ifndef FSI_ATOMICS_MSVC // a test may want the other ones
+#define FSI_ATOMICS_MSVC 0
+#endif
+#elif defined(_MSC_VER)
+#define FSI_PRIVATE static
+#define FSI_INLINE static __inline
+#define FSI_COLD static __declspec(noinline)
+#define FSI_PRINTF(at, first)
+#define FSI_ALIGNED8 __declspec(align(8))
+#define FSI_LIKELY(x) (x)
+#define FSI_UNLIKELY(x) (x)
+#define FSI_ATOMICS_MSVC 1
+#pragma comment(lib, "ws2_32.lib")
+#pragma warning(push)
+#pragma warning(disable : 4127) // a condition is constant: the 0/1 macros
+#pragma warning(disable : 4505) // a function is not used: there is a macro that leaves out what uses it
+#pragma warning(disable : 4324) // padding: wanted
 #else
-#error "fastserve.h: this version is for gcc and clang"
+#error "fastserve.h: needs gcc, clang or MSVC"
+#endif
+
+#if defined(_M_X64) || defined(_M_ARM64) || defined(__x86_64__) || defined(__aarch64__)
+#define FSI_WORD64 1
+#else
+#define FSI_WORD64 0
+#endif
+#if FSI_ATOMICS_MSVC
+#include <intrin.h>
+#if defined(_M_ARM64) || defined(__aarch64__)
+#define FSI_ATOMICS_ARM 1
+#else
+#define FSI_ATOMICS_ARM 0
+#endif
 #endif
 
 #ifdef __cplusplus
@@ -896,9 +978,10 @@ typedef pthread_cond_t fsi_os_signal;
 // ---------------------------------------------------------------------------------------------------------
 
 // 64 bits that threads share. A 32-bit x86 aligns a plain uint64_t to 4: across two cache lines it is not atomic.
-typedef uint64_t FSI_ALIGNED8 fsi_word64;
+typedef FSI_ALIGNED8 uint64_t fsi_word64;
 
 // clang-format off
+#if !FSI_ATOMICS_MSVC
 FSI_INLINE uint32_t fsi_load32(const uint32_t *at)                  { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
 FSI_INLINE void     fsi_store32(uint32_t *at, uint32_t v)           { __atomic_store_n(at, v, __ATOMIC_RELEASE); }
 FSI_INLINE uint32_t fsi_swap32(uint32_t *at, uint32_t v)            { return __atomic_exchange_n(at, v, __ATOMIC_ACQ_REL); }
@@ -915,6 +998,81 @@ FSI_INLINE bool     fsi_cas32(uint32_t *at, uint32_t *seen, uint32_t v)
 FSI_INLINE void     fsi_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); } // I say, then look; you look, having said
 FSI_INLINE uint32_t fsi_lowest_bit(uint64_t v)  { return (uint32_t)__builtin_ctzll(v); }      // number of it; v is not 0
 FSI_INLINE uint32_t fsi_highest_bit(uint64_t v) { return 63 - (uint32_t)__builtin_clzll(v); } // likewise
+#else
+// Read-modify-write of these is a full barrier, to the compiler too. A plain load or store of x86 acquires or releases by
+// itself, so there only the compiler must be held back; ARM has instructions of its own for it.
+#if FSI_ATOMICS_ARM
+FSI_INLINE uint32_t fsi_load32(const uint32_t *at)       { return __ldar32((unsigned __int32 volatile *)(uintptr_t)at); }
+FSI_INLINE void     fsi_store32(uint32_t *at, uint32_t v) { __stlr32((unsigned __int32 volatile *)at, v); }
+FSI_INLINE uint64_t fsi_load64(const fsi_word64 *at)       { return __ldar64((unsigned __int64 volatile *)(uintptr_t)at); }
+FSI_INLINE void     fsi_store64(fsi_word64 *at, uint64_t v) { __stlr64((unsigned __int64 volatile *)at, v); }
+#else
+FSI_INLINE uint32_t fsi_load32(const uint32_t *at)
+{ uint32_t v = *(const volatile uint32_t *)at; _ReadWriteBarrier(); return v; }
+FSI_INLINE void     fsi_store32(uint32_t *at, uint32_t v)
+{ _ReadWriteBarrier(); *(volatile uint32_t *)at = v; }
+#if FSI_WORD64
+FSI_INLINE uint64_t fsi_load64(const fsi_word64 *at)
+{ uint64_t v = *(const volatile uint64_t *)at; _ReadWriteBarrier(); return v; }
+FSI_INLINE void     fsi_store64(fsi_word64 *at, uint64_t v)
+{ _ReadWriteBarrier(); *(volatile uint64_t *)at = v; }
+#else // one instruction that touches 8 bytes at once
+FSI_INLINE uint64_t fsi_load64(const fsi_word64 *at)
+{ return (uint64_t)_InterlockedCompareExchange64((volatile __int64 *)(uintptr_t)at, 0, 0); }
+FSI_INLINE void     fsi_store64(fsi_word64 *at, uint64_t v)
+{
+    __int64 seen = 0, now;
+    while ((now = _InterlockedCompareExchange64((volatile __int64 *)at, (__int64)v, seen)) != seen) seen = now;
+}
+#endif
+#endif
+#if FSI_WORD64
+FSI_INLINE uint64_t fsi_peek64(const fsi_word64 *at)                { return *(const volatile uint64_t *)at; }
+FSI_INLINE void     fsi_poke64(fsi_word64 *at, uint64_t v)          { *(volatile uint64_t *)at = v; }
+#else
+FSI_INLINE uint64_t fsi_peek64(const fsi_word64 *at)                { return fsi_load64(at); }
+FSI_INLINE void     fsi_poke64(fsi_word64 *at, uint64_t v)          { fsi_store64(at, v); }
+#endif
+FSI_INLINE uint32_t fsi_swap32(uint32_t *at, uint32_t v) { return (uint32_t)_InterlockedExchange((volatile long *)at, (long)v); }
+FSI_INLINE uint32_t fsi_add32(uint32_t *at, uint32_t v)  { return (uint32_t)_InterlockedExchangeAdd((volatile long *)at, (long)v); }
+FSI_INLINE void     fsi_count64(fsi_word64 *at, uint64_t more) { fsi_poke64(at, fsi_peek64(at) + more); } // one writer
+FSI_INLINE bool     fsi_cas64(fsi_word64 *at, uint64_t *seen, uint64_t v)
+{
+    __int64 before = (__int64)*seen, now = _InterlockedCompareExchange64((volatile __int64 *)at, (__int64)v, before);
+    *seen = (uint64_t)now;
+    return now == before;
+}
+FSI_INLINE bool     fsi_cas32(uint32_t *at, uint32_t *seen, uint32_t v)
+{
+    long before = (long)*seen, now = _InterlockedCompareExchange((volatile long *)at, (long)v, before);
+    *seen = (uint32_t)now;
+    return now == before;
+}
+#if FSI_ATOMICS_ARM
+FSI_INLINE void     fsi_fence(void) { __dmb(_ARM64_BARRIER_ISH); }
+#else
+FSI_INLINE void     fsi_fence(void) { volatile long here = 0; (void)_InterlockedExchange(&here, 1); }
+#endif
+#if FSI_WORD64
+FSI_INLINE uint32_t fsi_lowest_bit(uint64_t v)  { unsigned long n = 0; (void)_BitScanForward64(&n, v); return (uint32_t)n; }
+FSI_INLINE uint32_t fsi_highest_bit(uint64_t v) { unsigned long n = 0; (void)_BitScanReverse64(&n, v); return (uint32_t)n; }
+#else
+FSI_INLINE uint32_t fsi_lowest_bit(uint64_t v)
+{
+    unsigned long n = 0;
+    if (_BitScanForward(&n, (unsigned long)v)) return (uint32_t)n;
+    (void)_BitScanForward(&n, (unsigned long)(v >> 32));
+    return (uint32_t)n + 32;
+}
+FSI_INLINE uint32_t fsi_highest_bit(uint64_t v)
+{
+    unsigned long n = 0;
+    if (_BitScanReverse(&n, (unsigned long)(v >> 32))) return (uint32_t)n + 32;
+    (void)_BitScanReverse(&n, (unsigned long)v);
+    return (uint32_t)n;
+}
+#endif
+#endif
 // clang-format on
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1027,6 +1185,9 @@ typedef enum fsi_chan_kind {
 // One socket. Belongs to one io at a time, or to none between accept and fsi_io_open.
 typedef struct fsi_chan {
     fsi_io *io;
+#if FSI_IO_IOCP
+    struct fsi_ops *ops; // >>io-iocp's own; NULL: none
+#endif
     int fd;        // -1: none
     uint8_t kind;  // fsi_chan_kind
     bool can_read; // nothing has said yet that a read would block
@@ -1381,6 +1542,17 @@ struct fsi_io {
 #if FSI_IO_KQUEUE
     int wake_to; // with wake.fd: a pipe, where kqueue has no events of its own
     struct kevent events[FSI_IO_EVENTS];
+#endif
+#if FSI_IO_IOCP
+    HANDLE port;                  // NULL: none; fd stays -1
+    struct fsi_ops *all;          // of open channels, and of closed ones that the system still holds
+    struct fsi_ops *due;          // to be told of in the next batch without a completion
+    struct fsi_ops *spare;        // for reuse
+    struct fsi_backlog *backlogs; // of listeners
+    uint32_t spare_count;
+    uint32_t in_flight; // operations that the port has yet to report
+    uint32_t woken;     // atomic: a wake is on its way through the port
+    OVERLAPPED_ENTRY events[FSI_IO_EVENTS];
 #endif
 };
 
@@ -1920,6 +2092,210 @@ FSI_PRIVATE uint32_t fsi_cpu_usable(void)
 #endif // >>thread-bsd
 
 // ---------------------------------------------------------------------------------------------------------
+// >>thread-windows   Locks and signals are words that need no freeing. No affinity: what Windows 8 and newer call groups
+//                    of processors has no counterpart in the rest of this file.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_WINDOWS
+// The last error of Windows and of Winsock is the same word.
+FSI_INLINE int fsi_os_error(void)
+{
+    return (int)GetLastError();
+}
+
+FSI_INLINE void fsi_os_error_set(int error)
+{
+    SetLastError((DWORD)error);
+}
+
+// As UTF-8, in the system's language, without the end of line that it comes with.
+FSI_PRIVATE const char *fsi_os_error_text(int error, char *out, size_t size)
+{
+    WCHAR text[256];
+    DWORD len = FormatMessageW(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)error, 0, text,
+                               sizeof text / sizeof text[0], NULL);
+    while (len && (text[len - 1] == L'\n' || text[len - 1] == L'\r' || text[len - 1] == L' ')) len--;
+    int n = size && len ? WideCharToMultiByte(CP_UTF8, 0, text, (int)len, out, (int)(size - 1), NULL, NULL) : 0;
+    if (n > 0)
+        out[n] = 0;
+    else
+        (void)snprintf(out, size, "error %d", error);
+    return out;
+}
+
+FSI_INLINE uint64_t fsi_thread_self(void)
+{
+    return GetCurrentThreadId();
+}
+
+// Name of the calling thread, for debuggers. Windows 10 has it; older ones have nothing of the kind.
+FSI_PRIVATE void fsi_thread_name(const char *name)
+{
+    typedef HRESULT(WINAPI * set_name)(HANDLE, const WCHAR *);
+    WCHAR wide[16];
+    size_t n = 0;
+    set_name set = NULL;
+    HMODULE kernel = GetModuleHandleW(L"kernel32.dll");
+    FARPROC found = kernel ? GetProcAddress(kernel, "SetThreadDescription") : NULL;
+    if (!found) return;
+    memcpy(&set, &found, sizeof set);
+    for (; name[n] && n < 15; n++) wide[n] = (WCHAR)(unsigned char)name[n];
+    wide[n] = 0;
+    (void)set(GetCurrentThread(), wide);
+}
+
+FSI_PRIVATE unsigned __stdcall fsi_thread_main(void *arg)
+{
+    fsi_thread *thread = (fsi_thread *)arg;
+    fsi_thread_name(thread->name);
+    thread->body(thread->arg);
+    return 0;
+}
+
+// By the C library's call, which knows its own state of each thread.
+FSI_PRIVATE bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void *arg, const char *name)
+{
+    thread->body = body;
+    thread->arg = arg;
+    (void)snprintf(thread->name, sizeof thread->name, "%s", name);
+    SetLastError(0);
+    thread->id = (HANDLE)_beginthreadex(NULL, 0, fsi_thread_main, thread, 0, NULL);
+    if (!thread->id && GetLastError() == 0) SetLastError(ERROR_NOT_ENOUGH_MEMORY);
+    return thread->id != NULL;
+}
+
+FSI_PRIVATE void fsi_thread_join(fsi_thread *thread)
+{
+    (void)WaitForSingleObject(thread->id, INFINITE);
+    (void)CloseHandle(thread->id);
+}
+
+FSI_PRIVATE bool fsi_lock_init(fsi_lock *lock)
+{
+    InitializeSRWLock(&lock->os);
+    return lock->made = true;
+}
+
+FSI_PRIVATE void fsi_lock_free(fsi_lock *lock)
+{
+    lock->made = false;
+}
+
+FSI_PRIVATE void fsi_lock_take(fsi_lock *lock)
+{
+    AcquireSRWLockExclusive(&lock->os);
+}
+
+FSI_PRIVATE void fsi_lock_give(fsi_lock *lock)
+{
+    ReleaseSRWLockExclusive(&lock->os);
+}
+
+FSI_PRIVATE bool fsi_signal_init(fsi_signal *signal)
+{
+    InitializeConditionVariable(&signal->os);
+    return signal->made = true;
+}
+
+FSI_PRIVATE void fsi_signal_free(fsi_signal *signal)
+{
+    signal->made = false;
+}
+
+FSI_PRIVATE void fsi_signal_all(fsi_signal *signal)
+{
+    WakeAllConditionVariable(&signal->os);
+}
+
+// The performance counter as nanoseconds; whole seconds apart, or the product would overflow after half an hour.
+FSI_PRIVATE uint64_t fsi_counter_ns(void)
+{
+    LARGE_INTEGER ticks, per_second;
+    (void)QueryPerformanceCounter(&ticks);
+    (void)QueryPerformanceFrequency(&per_second);
+    uint64_t t = (uint64_t)ticks.QuadPart, f = (uint64_t)per_second.QuadPart;
+    return t / f * 1000000000u + t % f * 1000000000u / f;
+}
+
+// Waits of the system are whole milliseconds and less than INFINITE: a part of one is rounded up.
+FSI_PRIVATE DWORD fsi_wait_ms(uint64_t ns)
+{
+    uint64_t ms = ns / 1000000 + (ns % 1000000 != 0);
+    return ms < 0x7fffffff ? (DWORD)ms : 0x7fffffff;
+}
+
+FSI_PRIVATE void fsi_signal_wait(fsi_signal *signal, fsi_lock *lock, uint64_t due_ns)
+{
+    DWORD ms = INFINITE;
+    if (due_ns != UINT64_MAX) {
+        uint64_t now = fsi_counter_ns();
+        ms = due_ns > now ? fsi_wait_ms(due_ns - now) : 0;
+    }
+    (void)SleepConditionVariableSRW(&signal->os, &lock->os, ms, 0);
+}
+
+typedef struct fsi_affinity {
+    bool known;
+} fsi_affinity;
+
+FSI_PRIVATE fsi_affinity fsi_affinity_get(void)
+{
+    fsi_affinity now;
+    now.known = false;
+    return now;
+}
+
+FSI_PRIVATE void fsi_affinity_restore(const fsi_affinity *before)
+{
+    (void)before;
+}
+
+FSI_PRIVATE bool fsi_affinity_pin(int cpu)
+{
+    (void)cpu;
+    SetLastError(ERROR_NOT_SUPPORTED);
+    return false;
+}
+
+FSI_PRIVATE uint32_t fsi_cpus(fsi_cpu *out)
+{
+    (void)out;
+    return 0;
+}
+
+FSI_PRIVATE void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us)
+{
+    (void)cpus;
+    (void)count;
+    (void)passed_us;
+}
+
+// CPUs that a hard cap of the process's job amounts to, rounded up; 0: no cap. Containers have one.
+FSI_PRIVATE uint32_t fsi_cpu_quota(uint32_t all)
+{
+    JOBOBJECT_CPU_RATE_CONTROL_INFORMATION rate;
+    const DWORD cap = JOB_OBJECT_CPU_RATE_CONTROL_ENABLE | JOB_OBJECT_CPU_RATE_CONTROL_HARD_CAP;
+    memset(&rate, 0, sizeof rate);
+    if (!QueryInformationJobObject(NULL, JobObjectCpuRateControlInformation, &rate, sizeof rate, NULL)) return 0;
+    if ((rate.ControlFlags & cap) != cap || rate.CpuRate == 0) return 0;
+    return (uint32_t)(((uint64_t)rate.CpuRate * all + 9999) / 10000); // in hundredths of a percent of the machine
+}
+
+FSI_PRIVATE uint32_t fsi_cpu_usable(void)
+{
+    DWORD_PTR mine = 0, machine = 0;
+    uint32_t all = GetActiveProcessorCount(ALL_PROCESSOR_GROUPS), n = 0, quota;
+    if (all == 0) all = 1;
+    // With several groups the mask speaks of one of them, and threads may run on all.
+    if (GetActiveProcessorGroupCount() == 1 && GetProcessAffinityMask(GetCurrentProcess(), &mine, &machine))
+        for (; mine; mine &= mine - 1) n++;
+    if (n == 0) n = all;
+    quota = fsi_cpu_quota(all);
+    return quota && quota < n ? quota : n;
+}
+#endif // >>thread-windows
+
+// ---------------------------------------------------------------------------------------------------------
 // >>park   Where one thread sleeps until it is woken once.
 // ---------------------------------------------------------------------------------------------------------
 
@@ -2243,7 +2619,46 @@ FSI_PRIVATE void fsi_sleep_ns(uint64_t ns)
     rest.tv_nsec = (long)(ns % 1000000000u);
     while (nanosleep(&rest, &rest) != 0 && errno == EINTR) continue;
 }
-#endif // >>time-posix
+#elif FSI_WINDOWS
+// ---------------------------------------------------------------------------------------------------------
+// >>time-windows   What the period of the system's timer is (15.6 ms unless some program asked for less) is the host's
+//                  to decide: waits end that much late.
+// ---------------------------------------------------------------------------------------------------------
+
+FSI_INLINE uint64_t fsi_clock_ns(void)
+{
+    return fsi_counter_ns();
+}
+
+FSI_PRIVATE uint64_t fsi_wall_ns(void)
+{
+    const uint64_t epoch = 116444736000000000u; // 1970 in units of 100 ns since 1601
+    FILETIME now;
+    GetSystemTimePreciseAsFileTime(&now);
+    uint64_t units = (uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime;
+    return units > epoch ? (units - epoch) * 100 : 0;
+}
+
+// One sleep, perhaps too short. Windows 10 has timers that do not depend on the system's period.
+FSI_PRIVATE void fsi_sleep_once(uint64_t ns)
+{
+    const DWORD high_resolution = 2; // CREATE_WAITABLE_TIMER_HIGH_RESOLUTION
+    LARGE_INTEGER due;
+    HANDLE timer = CreateWaitableTimerExW(NULL, NULL, high_resolution, TIMER_MODIFY_STATE | SYNCHRONIZE);
+    due.QuadPart = -(LONGLONG)(ns / 100 + 1); // negative: from now
+    if (timer && SetWaitableTimer(timer, &due, 0, NULL, NULL, FALSE))
+        (void)WaitForSingleObject(timer, INFINITE);
+    else
+        Sleep(fsi_wait_ms(ns));
+    if (timer) (void)CloseHandle(timer);
+}
+
+FSI_PRIVATE void fsi_sleep_ns(uint64_t ns)
+{
+    uint64_t began = fsi_counter_ns(), passed = 0;
+    for (; passed < ns; passed = fsi_counter_ns() - began) fsi_sleep_once(ns - passed);
+}
+#endif // >>time-posix, >>time-windows
 
 // "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7): 29 bytes, no terminator. Valid for years 1970 to 9999.
 FSI_PRIVATE void fsi_date_write(char *out, int64_t seconds)
@@ -3368,14 +3783,14 @@ FSI_PRIVATE bool fsi_sockaddr_parse(const char *text, fsi_sockaddr *at, uint32_t
 // False: the path does not fit. "@name" is Linux's abstract namespace, which others do not have.
 FSI_PRIVATE bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
 {
-    struct sockaddr_un un;
+    fsi_sockaddr_un un;
     size_t len = strlen(path);
     memset(at, 0, sizeof *at);
     memset(&un, 0, sizeof un);
     if (len == 0 || len >= sizeof un.sun_path || (path[0] == '@' && !FSI_LINUX)) return false;
     un.sun_family = AF_UNIX;
     memcpy(un.sun_path, path, len);
-    at->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+    at->len = (socklen_t)(offsetof(fsi_sockaddr_un, sun_path) + len + 1);
     if (path[0] == '@') {
         un.sun_path[0] = 0;
         at->len--;
@@ -3694,6 +4109,171 @@ FSI_PRIVATE bool fsi_sock_steer(int fd, const fsi_cpu *cpus, uint32_t cpu_count,
     return true;
 }
 #endif // >>sock-linux
+
+// ---------------------------------------------------------------------------------------------------------
+// >>sock-windows   A socket stays an int: handles have 32 significant bits on every Windows, documented so that programs
+//                  of both widths can exchange them, and -1 widens to INVALID_SOCKET. A port is taken exclusively, or a
+//                  stranger could take it too. No inheritance.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_WINDOWS
+FSI_INLINE SOCKET fsi_sock_handle(int fd)
+{
+    return (SOCKET)(INT_PTR)fd;
+}
+
+// Winsock counts; what was begun before by the host stays.
+FSI_PRIVATE bool fsi_sock_begin(void)
+{
+    WSADATA data;
+    int error = WSAStartup(MAKEWORD(2, 2), &data);
+    if (error) WSASetLastError(error);
+    return error == 0;
+}
+
+FSI_PRIVATE void fsi_sock_end(void)
+{
+    (void)WSACleanup();
+}
+
+FSI_PRIVATE fsv_result fsi_sock_result(int error)
+{
+    switch (error) {
+    case WSAEADDRINUSE: return FSV_ERR_IN_USE;
+    case WSAEACCES: return FSV_ERR_PERMISSION; // also a port that another socket has exclusively
+    case WSAEADDRNOTAVAIL:
+    case WSAEAFNOSUPPORT:
+    case WSAEINVAL:
+    case WSAEFAULT:
+    case WSAENAMETOOLONG:
+    case WSAENETDOWN: // a path in a directory that does not exist
+    case ERROR_PATH_NOT_FOUND:
+    case ERROR_FILE_NOT_FOUND: return FSV_ERR_ADDRESS;
+    case WSAENOBUFS:
+    case ERROR_NOT_ENOUGH_MEMORY: return FSV_ERR_MEMORY;
+    case WSAEOPNOTSUPP:
+    case WSAEPROTONOSUPPORT: return FSV_ERR_UNSUPPORTED;
+    default: return FSV_ERR_SYSTEM;
+    }
+}
+
+FSI_PRIVATE fsv_result fsi_sock_refusal(int error)
+{
+    switch (error) {
+    case WSAECONNREFUSED:
+    case WSAECONNRESET:
+    case WSAEHOSTUNREACH:
+    case WSAENETUNREACH:
+    case ERROR_CONNECTION_REFUSED: // what a completion says without Winsock's translation
+    case ERROR_NETWORK_UNREACHABLE:
+    case ERROR_HOST_UNREACHABLE:
+    case ERROR_FILE_NOT_FOUND: return FSV_ERR_REFUSED;
+    case WSAETIMEDOUT:
+    case ERROR_SEM_TIMEOUT: return FSV_ERR_TIMEOUT;
+    default: return fsi_sock_result(error);
+    }
+}
+
+// A socket of ours; blocking until fsi_sock_unblock. INVALID_SOCKET: refused.
+FSI_PRIVATE SOCKET fsi_sock_new(int family)
+{
+    return WSASocketW(family, SOCK_STREAM, 0, NULL, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+}
+
+FSI_PRIVATE bool fsi_sock_unblock(SOCKET s)
+{
+    u_long one = 1;
+    return ioctlsocket(s, (long)FIONBIO, &one) == 0;
+}
+
+FSI_PRIVATE bool fsi_sock_set(SOCKET s, int level, int option, DWORD value)
+{
+    return setsockopt(s, level, option, (const char *)&value, sizeof value) == 0;
+}
+
+// Several listeners on one address would share nothing here: the first gets all connections.
+FSI_PRIVATE int fsi_sock_listen(const fsi_sockaddr *at, fsi_share share, bool v6_only, uint32_t backlog)
+{
+    int family = at->storage.ss_family, error;
+    int most = backlog <= 200 ? (int)backlog : -(int)(backlog < 65535 ? backlog : 65535); // SOMAXCONN_HINT
+    if (share == FSI_SHARE_ALL || share == FSI_SHARE_MEMBER) return -WSAEOPNOTSUPP;
+    SOCKET s = fsi_sock_new(family);
+    if (s == INVALID_SOCKET) {
+        error = WSAGetLastError();
+        return family == AF_UNIX && error == WSAEAFNOSUPPORT ? -WSAEPROTONOSUPPORT : -error;
+    }
+    if (family != AF_UNIX && !fsi_sock_set(s, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1)) goto fail;
+    if (family == AF_INET6 && !fsi_sock_set(s, IPPROTO_IPV6, IPV6_V6ONLY, v6_only)) goto fail;
+    if (!fsi_sock_unblock(s)) goto fail;
+    if (bind(s, (const struct sockaddr *)(const void *)&at->storage, at->len) != 0) goto fail;
+    if (listen(s, most) != 0) goto fail;
+    return (int)s;
+fail:
+    error = WSAGetLastError();
+    (void)closesocket(s);
+    return -error;
+}
+
+FSI_PRIVATE void fsi_sock_close(int fd)
+{
+    (void)closesocket(fsi_sock_handle(fd));
+}
+
+FSI_PRIVATE bool fsi_sock_name(int fd, fsi_sockaddr *at)
+{
+    memset(at, 0, sizeof *at);
+    at->len = sizeof at->storage;
+    return getsockname(fsi_sock_handle(fd), (struct sockaddr *)(void *)&at->storage, &at->len) == 0;
+}
+
+FSI_PRIVATE bool fsi_sock_peer(int fd, fsi_sockaddr *at)
+{
+    memset(at, 0, sizeof *at);
+    at->len = sizeof at->storage;
+    return getpeername(fsi_sock_handle(fd), (struct sockaddr *)(void *)&at->storage, &at->len) == 0;
+}
+
+FSI_PRIVATE uint64_t fsi_sock_limit(void)
+{
+    return UINT64_MAX;
+}
+
+// False: not UTF-8, or too long for a socket's path.
+FSI_PRIVATE bool fsi_unix_wide(const char *path, WCHAR *wide, int room)
+{
+    return MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, room) > 0;
+}
+
+FSI_PRIVATE void fsi_unix_remove(const char *path)
+{
+    WCHAR wide[128];
+    if (fsi_unix_wide(path, wide, 128)) (void)DeleteFileW(wide);
+}
+
+// A socket's file is a reparse point with a tag of its own. A connect to one that is not served is refused.
+FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
+{
+    const DWORD socket_tag = 0x80000023; // IO_REPARSE_TAG_AF_UNIX
+    WCHAR wide[128];
+    WIN32_FIND_DATAW info;
+    if (!fsi_unix_wide(path, wide, 128)) return false;
+    HANDLE found = FindFirstFileW(wide, &info);
+    if (found == INVALID_HANDLE_VALUE) return false;
+    (void)FindClose(found);
+    if (!(info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) || info.dwReserved0 != socket_tag) return false;
+    SOCKET s = fsi_sock_new(AF_UNIX);
+    if (s == INVALID_SOCKET) return false;
+    bool stale = connect(s, (const struct sockaddr *)(const void *)&at->storage, at->len) != 0 &&
+                 WSAGetLastError() == WSAECONNREFUSED;
+    (void)closesocket(s);
+    return stale;
+}
+
+FSI_PRIVATE void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
+{
+    if (fsi_unix_is_stale(at, path)) fsi_unix_remove(path);
+}
+#endif // >>sock-windows
 
 // ---------------------------------------------------------------------------------------------------------
 // >>io   The one interface under everything; one of the sections after this fills it. One socket is one channel with
@@ -4216,6 +4796,733 @@ fail:
 }
 #endif
 #endif // >>io-posix
+
+// ---------------------------------------------------------------------------------------------------------
+// >>io-iocp   Windows. Reads and writes are tried first, as elsewhere. Where a read would block, one of no bytes is left
+//             with the system: its completion is the edge, and an idle connection pins no buffer. Where a write would
+//             block, the system gets memory that stays, and the next call hears how much of it has left. A listener keeps
+//             accepts of no bytes posted. What the system may still write to stands in blocks of the io: they outlive
+//             their channel until the port has reported every operation. A socket belongs to one port for life.
+//
+//             can_read is false only while a read of no bytes is in flight, can_write only while a write or a connect is.
+//             A peer that resets after it has ended its direction is noticed only by a write: after the end a read
+//             completes at once, so none can be left with the system.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_IO_IOCP
+#define FSI_IO_CAN_MOVE 0
+#define FSI_IO_ONE_ACCEPTOR 1
+#define FSI_SPARE_OPS 256 // blocks that an io keeps for reuse
+#define FSI_SEND_BYTES \
+    (1024u * 1024)              // of one write: what is taken is copied into the kernel's memory, whatever its size
+#define FSI_PINNED_BYTES 65536u // of one that is left with the system: its end is the only progress that shows
+#define FSI_ACCEPTS 16          // posted at a time; as many again may wait for the port to report them
+#define FSI_ACCEPT_NAME (sizeof(struct sockaddr_storage) + 16)
+
+typedef enum fsi_op_kind { FSI_OP_READ, FSI_OP_WRITE, FSI_OP_ACCEPT } fsi_op_kind;
+
+// An operation; the port reports the address of its first field.
+typedef struct fsi_op {
+    OVERLAPPED os;
+    fsi_op_kind kind;
+} fsi_op;
+
+// What the system holds of a channel.
+typedef struct fsi_ops {
+    fsi_op read, write; // write: also the connect
+    fsi_chan *chan;     // NULL: closed
+    fsi_chan *closing;  // closed, with a write of its memory in flight: to be told when that has ended
+    struct fsi_ops *next, *prev;
+    struct fsi_ops *next_due;
+    struct fsi_backlog *backlog; // of a listener, which uses little else
+    int64_t sent;                // not 0: how the write ended, for the next call; bytes or FSI_FAILED
+    int error;                   // of the last operation that failed
+    bool skips;                  // what succeeds at once is not reported by the port
+    bool listed;                 // stands on the due list
+    bool reading;                // in flight
+    bool writing;                // likewise, or connecting
+    bool connecting;
+} fsi_ops;
+
+typedef enum fsi_accept_state {
+    FSI_ACCEPT_FREE,
+    FSI_ACCEPT_POSTED,
+    FSI_ACCEPT_READY, // a connection, or an error, that nobody has taken yet
+    FSI_ACCEPT_TAKEN  // taken before the port has reported it
+} fsi_accept_state;
+
+typedef struct fsi_accept {
+    fsi_op op;
+    struct fsi_backlog *home;
+    SOCKET socket;
+    fsi_accept_state state;
+    char names[2 * FSI_ACCEPT_NAME]; // required, never looked at
+} fsi_accept;
+
+typedef struct fsi_backlog {
+    fsi_chan *chan; // NULL: closed
+    struct fsi_backlog *next;
+    LPFN_ACCEPTEX accept;
+    int family;
+    uint32_t posted;
+    bool listening; // its channel is to be told
+    bool starved;   // none could be posted: no sockets, or no memory
+    bool skips;
+    fsi_accept slots[2 * FSI_ACCEPTS];
+} fsi_backlog;
+
+FSI_PRIVATE void *fsi_iocp_alloc(const fsi_io *io, size_t size)
+{
+    void *memory = io->loop ? fsi_alloc(io->loop->server, size) : malloc(size);
+    if (memory) memset(memory, 0, size);
+    return memory;
+}
+
+FSI_PRIVATE void fsi_iocp_release(const fsi_io *io, void *memory, size_t size)
+{
+    if (io->loop)
+        fsi_release(io->loop->server, memory, size);
+    else
+        free(memory);
+}
+
+FSI_PRIVATE fsi_ops *fsi_ops_get(fsi_io *io, fsi_chan *chan)
+{
+    fsi_ops *ops = io->spare;
+    if (ops) {
+        io->spare = ops->next;
+        io->spare_count--;
+        memset(ops, 0, sizeof *ops);
+    } else {
+        ops = (fsi_ops *)fsi_iocp_alloc(io, sizeof *ops);
+        if (!ops) {
+            SetLastError(ERROR_NOT_ENOUGH_MEMORY);
+            return NULL;
+        }
+    }
+    ops->read.kind = FSI_OP_READ;
+    ops->write.kind = FSI_OP_WRITE;
+    ops->chan = chan;
+    ops->next = io->all;
+    if (io->all) io->all->prev = ops;
+    io->all = ops;
+    return ops;
+}
+
+// Of a closed channel: returns the block, if the system and the due list hold nothing of it any more.
+FSI_PRIVATE void fsi_ops_put(fsi_io *io, fsi_ops *ops)
+{
+    if (ops->chan || ops->reading || ops->writing || ops->listed) return;
+    if (ops->prev)
+        ops->prev->next = ops->next;
+    else
+        io->all = ops->next;
+    if (ops->next) ops->next->prev = ops->prev;
+    if (io->spare_count == FSI_SPARE_OPS) {
+        fsi_iocp_release(io, ops, sizeof *ops);
+        return;
+    }
+    ops->next = io->spare;
+    io->spare = ops;
+    io->spare_count++;
+}
+
+FSI_PRIVATE void fsi_iocp_due(fsi_io *io, fsi_ops *ops)
+{
+    if (ops->listed) return;
+    ops->listed = true;
+    ops->next_due = io->due;
+    io->due = ops;
+}
+
+// Ties a socket to the port. *skips: what succeeds at once is not reported, which needs a handle that is the kernel's own
+// and not one of a provider in between. False: refused.
+FSI_PRIVATE bool fsi_iocp_tie(fsi_io *io, SOCKET s, bool *skips)
+{
+    WSAPROTOCOL_INFOW protocol;
+    int size = sizeof protocol;
+    if (!CreateIoCompletionPort((HANDLE)s, io->port, 0, 0)) return false;
+    *skips = getsockopt(s, SOL_SOCKET, SO_PROTOCOL_INFOW, (char *)&protocol, &size) == 0 &&
+             (protocol.dwServiceFlags1 & XP1_IFS_HANDLES) != 0 &&
+             SetFileCompletionNotificationModes((HANDLE)s,
+                                                FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE);
+    return true;
+}
+
+// Functions that only a socket's own provider can name.
+FSI_PRIVATE bool fsi_iocp_extension(SOCKET s, GUID id, void *function, size_t size)
+{
+    DWORD got = 0;
+    return WSAIoctl(s, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, function, (DWORD)size, &got, NULL, NULL) ==
+           0;
+}
+
+// The socket joins the io: its block, or NULL.
+FSI_PRIVATE fsi_ops *fsi_iocp_join(fsi_io *io, fsi_chan *chan)
+{
+    fsi_ops *ops = fsi_ops_get(io, chan);
+    if (!ops) return NULL;
+    if (!fsi_iocp_tie(io, fsi_sock_handle(chan->fd), &ops->skips)) {
+        ops->chan = NULL;
+        fsi_ops_put(io, ops);
+        return NULL;
+    }
+    chan->ops = ops;
+    chan->io = io;
+    chan->eof = false;
+    return ops;
+}
+
+// ---- listeners
+
+// 1: posted; 0: a connection was there already, or one that has died; -1: refused.
+FSI_PRIVATE int fsi_accept_post(fsi_io *io, fsi_backlog *log, fsi_accept *slot)
+{
+    DWORD got = 0;
+    slot->socket = fsi_sock_new(log->family);
+    if (slot->socket == INVALID_SOCKET) return -1;
+    memset(&slot->op.os, 0, sizeof slot->op.os);
+    slot->op.kind = FSI_OP_ACCEPT;
+    slot->home = log;
+    bool at_once = log->accept(fsi_sock_handle(log->chan->fd), slot->socket, slot->names, 0, FSI_ACCEPT_NAME,
+                               FSI_ACCEPT_NAME, &got, &slot->op.os);
+    if (!at_once && WSAGetLastError() != ERROR_IO_PENDING) {
+        (void)closesocket(slot->socket);
+        return WSAGetLastError() == WSAECONNRESET ? 0 : -1;
+    }
+    slot->state = at_once && log->skips ? FSI_ACCEPT_READY : FSI_ACCEPT_POSTED;
+    if (slot->state == FSI_ACCEPT_READY) return 0;
+    log->posted++;
+    io->in_flight++;
+    return 1;
+}
+
+// Keeps accepts posted, as long as not enough connections wait here.
+FSI_PRIVATE void fsi_backlog_fill(fsi_io *io, fsi_backlog *log)
+{
+    uint32_t live = log->posted;
+    for (uint32_t i = 0; i < 2 * FSI_ACCEPTS; i++) live += log->slots[i].state == FSI_ACCEPT_READY;
+    for (uint32_t i = 0; i < 2 * FSI_ACCEPTS && live < FSI_ACCEPTS; i++) {
+        if (log->slots[i].state != FSI_ACCEPT_FREE) continue;
+        if (fsi_accept_post(io, log, &log->slots[i]) < 0) break;
+        live++;
+    }
+    log->starved = live == 0;
+}
+
+// One that is over, or NULL. The port may report it later.
+FSI_PRIVATE fsi_accept *fsi_backlog_first(fsi_backlog *log)
+{
+    for (uint32_t i = 0; i < 2 * FSI_ACCEPTS; i++) {
+        fsi_accept *slot = &log->slots[i];
+        if (slot->state == FSI_ACCEPT_READY) return slot;
+        if (slot->state == FSI_ACCEPT_POSTED && HasOverlappedIoCompleted(&slot->op.os)) return slot;
+    }
+    return NULL;
+}
+
+// The backlog of a socket that joins the io, NULL: refused.
+FSI_PRIVATE fsi_backlog *fsi_backlog_new(fsi_io *io, fsi_chan *chan)
+{
+    GUID accept_ex = WSAID_ACCEPTEX;
+    fsi_sockaddr at;
+    fsi_backlog *log = (fsi_backlog *)fsi_iocp_alloc(io, sizeof *log);
+    if (!log) return NULL;
+    if (!fsi_iocp_extension(fsi_sock_handle(chan->fd), accept_ex, &log->accept, sizeof log->accept) ||
+        !fsi_sock_name(chan->fd, &at) || !fsi_iocp_join(io, chan)) {
+        fsi_iocp_release(io, log, sizeof *log);
+        return NULL;
+    }
+    log->family = at.storage.ss_family;
+    log->chan = chan;
+    log->skips = chan->ops->skips;
+    log->next = io->backlogs;
+    io->backlogs = chan->ops->backlog = log;
+    return log;
+}
+
+FSI_PRIVATE bool fsi_io_listen(fsi_io *io, fsi_chan *chan, bool shared)
+{
+    fsi_backlog *log = chan->ops ? chan->ops->backlog : fsi_backlog_new(io, chan);
+    (void)shared;
+    if (!log) return false;
+    log->listening = true;
+    fsi_backlog_fill(io, log);
+    return true;
+}
+
+FSI_PRIVATE void fsi_io_unlisten(fsi_chan *chan)
+{
+    chan->ops->backlog->listening = false;
+}
+
+FSI_PRIVATE bool fsi_io_waiting(const fsi_chan *chan)
+{
+    return chan->ops && fsi_backlog_first(chan->ops->backlog) != NULL;
+}
+
+// The socket takes over the listener's properties, without which it does not even know its peer. -1: it has died.
+FSI_PRIVATE int fsi_accept_finish(const fsi_accept *slot, SOCKET listener)
+{
+    if (slot->op.os.Internal != 0 ||
+        setsockopt(slot->socket, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (const char *)&listener, sizeof listener) != 0 ||
+        !fsi_sock_unblock(slot->socket)) {
+        (void)closesocket(slot->socket);
+        return -1;
+    }
+    if (slot->home->family != AF_UNIX) (void)fsi_sock_set(slot->socket, IPPROTO_TCP, TCP_NODELAY, 1);
+    return (int)slot->socket;
+}
+
+FSI_PRIVATE int fsi_io_accept(const fsi_chan *chan)
+{
+    fsi_backlog *log = chan->ops ? chan->ops->backlog : NULL;
+    if (!log) return FSI_PENDING;
+    fsi_accept *slot = fsi_backlog_first(log);
+    if (!slot) {
+        fsi_backlog_fill(chan->io, log);
+        slot = fsi_backlog_first(log);
+    }
+    if (!slot) return log->starved ? FSI_EMPTY : FSI_PENDING;
+    int fd = fsi_accept_finish(slot, fsi_sock_handle(chan->fd));
+    slot->state = slot->state == FSI_ACCEPT_READY ? FSI_ACCEPT_FREE : FSI_ACCEPT_TAKEN;
+    if (slot->state == FSI_ACCEPT_TAKEN) log->posted--;
+    fsi_backlog_fill(chan->io, log);
+    return fd >= 0 ? fd : FSI_FAILED;
+}
+
+FSI_PRIVATE void fsi_accept_done(fsi_accept *slot)
+{
+    fsi_backlog *log = slot->home;
+    if (slot->state == FSI_ACCEPT_POSTED) log->posted--;
+    if (slot->state == FSI_ACCEPT_POSTED && log->chan) {
+        slot->state = FSI_ACCEPT_READY;
+        return;
+    }
+    if (slot->state == FSI_ACCEPT_POSTED) (void)closesocket(slot->socket);
+    slot->state = FSI_ACCEPT_FREE;
+}
+
+// Closes connections that nobody has taken; what is posted ends as the listener's socket is closed.
+FSI_PRIVATE void fsi_backlog_close(fsi_backlog *log)
+{
+    log->chan = NULL;
+    log->listening = false;
+    for (uint32_t i = 0; i < 2 * FSI_ACCEPTS; i++) {
+        if (log->slots[i].state != FSI_ACCEPT_READY) continue;
+        (void)closesocket(log->slots[i].socket);
+        log->slots[i].state = FSI_ACCEPT_FREE;
+    }
+}
+
+FSI_PRIVATE bool fsi_backlog_is_over(const fsi_backlog *log)
+{
+    if (log->chan) return false;
+    for (uint32_t i = 0; i < 2 * FSI_ACCEPTS; i++)
+        if (log->slots[i].state != FSI_ACCEPT_FREE) return false;
+    return true;
+}
+
+// ---- connections
+
+FSI_PRIVATE bool fsi_io_open(fsi_io *io, fsi_chan *chan)
+{
+    fsi_ops *ops = fsi_iocp_join(io, chan);
+    if (!ops) return false;
+    chan->can_read = chan->can_write = true;
+    fsi_iocp_due(io, ops); // the first edge, which other systems give by themselves
+    return true;
+}
+
+// Leaves a read of no bytes with the system, unless there is something to read: can_read then stays. False: the system
+// takes none.
+FSI_PRIVATE bool fsi_iocp_probe(fsi_chan *chan)
+{
+    fsi_ops *ops = chan->ops;
+    DWORD got = 0, flags = 0;
+    WSABUF none;
+    none.len = 0;
+    none.buf = (char *)ops;
+    memset(&ops->read.os, 0, sizeof ops->read.os);
+    int failed = WSARecv(fsi_sock_handle(chan->fd), &none, 1, &got, &flags, &ops->read.os, NULL);
+    if (failed && WSAGetLastError() != WSA_IO_PENDING) {
+        ops->error = WSAGetLastError();
+        return false;
+    }
+    if (!failed && ops->skips) return true;
+    ops->reading = true;
+    chan->can_read = false;
+    chan->io->in_flight++;
+    return true;
+}
+
+FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
+{
+    const fsi_ops *ops = chan->ops;
+    int error = 0, size = sizeof error;
+    if (ops->error) return ops->error;
+    if (getsockopt(fsi_sock_handle(chan->fd), SOL_SOCKET, SO_ERROR, (char *)&error, &size) != 0)
+        return WSAGetLastError();
+    return error;
+}
+
+FSI_INLINE int64_t fsi_io_read(fsi_chan *chan, void *to, size_t size)
+{
+    int most = size < INT32_MAX ? (int)size : INT32_MAX;
+    while (chan->can_read) {
+        int got = recv(fsi_sock_handle(chan->fd), (char *)to, most, 0);
+        if (got > 0) {
+            if (got < most && !chan->eof) (void)fsi_iocp_probe(chan); // if it fails, so will the next read
+            return got;
+        }
+        if (got == 0) {
+            chan->eof = true;
+            return fsi_io_connected(chan) ? FSI_FAILED : 0; // under Wine a reset may read as the end
+        }
+        if (WSAGetLastError() != WSAEWOULDBLOCK) {
+            chan->ops->error = WSAGetLastError();
+            return FSI_FAILED;
+        }
+        if (!fsi_iocp_probe(chan)) return FSI_FAILED;
+    }
+    return FSI_PENDING;
+}
+
+// 0, or the system's error; *sent is how much left at once.
+FSI_PRIVATE int fsi_iocp_send(fsi_chan *chan, const fsi_buf *bufs, uint32_t count, size_t room, OVERLAPPED *os,
+                              DWORD *sent)
+{
+    WSABUF parts[16];
+    uint32_t n = 0;
+    for (; n < count && n < 16 && room; n++) {
+        size_t len = bufs[n].len < room ? bufs[n].len : room;
+        parts[n].buf = (char *)(uintptr_t)bufs[n].ptr;
+        parts[n].len = (ULONG)len;
+        room -= len;
+    }
+    *sent = 0;
+    return WSASend(fsi_sock_handle(chan->fd), parts, n, sent, 0, os, NULL) == 0 ? 0 : WSAGetLastError();
+}
+
+FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t count, bool stable)
+{
+    fsi_ops *ops = chan->ops;
+    DWORD sent;
+    if (FSI_UNLIKELY(ops->writing)) return FSI_PENDING;
+    if (FSI_UNLIKELY(ops->sent != 0)) {
+        int64_t before = ops->sent;
+        ops->sent = 0;
+        return before;
+    }
+    int error = fsi_iocp_send(chan, bufs, count, FSI_SEND_BYTES, NULL, &sent);
+    if (FSI_LIKELY(error == 0)) return sent;
+    if (error == WSAEWOULDBLOCK && !stable) return FSI_PENDING; // nothing was taken; the same comes again at once
+    if (error == WSAEWOULDBLOCK) {
+        memset(&ops->write.os, 0, sizeof ops->write.os);
+        error = fsi_iocp_send(chan, bufs, count, FSI_PINNED_BYTES, &ops->write.os, &sent);
+        if (error == 0 && ops->skips) return sent;
+    }
+    if (error != 0 && error != WSA_IO_PENDING) {
+        ops->error = error;
+        return FSI_FAILED;
+    }
+    ops->writing = true;
+    chan->can_write = false;
+    chan->io->in_flight++;
+    return FSI_PENDING;
+}
+
+FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
+{
+    (void)shutdown(fsi_sock_handle(chan->fd), SD_SEND);
+}
+
+// Closing a socket ends what is in flight on it; the port still reports it.
+FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
+{
+    SOCKET s = fsi_sock_handle(chan->fd);
+    fsi_ops *ops = chan->ops;
+    if (chan->fd < 0) return;
+    if (reset) {
+        struct linger now;
+        now.l_onoff = 1;
+        now.l_linger = 0;
+        (void)setsockopt(s, SOL_SOCKET, SO_LINGER, (const char *)&now, sizeof now);
+    }
+    if (ops && ops->backlog) fsi_backlog_close(ops->backlog);
+    (void)closesocket(s);
+    chan->fd = -1;
+    chan->ops = NULL;
+    if (ops) {
+        ops->chan = NULL;
+        if (ops->writing && !ops->connecting && chan->kind == FSI_CHAN_CONN) {
+            ops->closing = chan;
+            return;
+        }
+        fsi_ops_put(chan->io, ops);
+    }
+    if (chan->kind == FSI_CHAN_CONN) fsi_chan_closed(chan);
+}
+
+// ---- the port
+
+FSI_PRIVATE bool fsi_io_init(fsi_io *io, fsi_loop *loop)
+{
+    memset(io, 0, sizeof *io);
+    fsi_chan_init(&io->wake, FSI_CHAN_WAKE);
+    io->loop = loop;
+    io->fd = -1;
+    io->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
+    return io->port != NULL;
+}
+
+// A listener whose connections wait here is told in every batch until they have been taken.
+FSI_PRIVATE bool fsi_backlog_tells(fsi_backlog *log)
+{
+    return log->listening && (log->starved || fsi_backlog_first(log));
+}
+
+FSI_PRIVATE uint32_t fsi_io_wait(fsi_io *io, uint64_t timeout_us)
+{
+    DWORD ms = timeout_us == UINT64_MAX         ? INFINITE
+               : timeout_us / 1000 > 0x7ffffffe ? 0x7fffffff
+                                                : (DWORD)(timeout_us / 1000 + (timeout_us % 1000 != 0));
+    ULONG n = 0;
+    uint32_t told = io->due != NULL;
+    for (fsi_backlog *log = io->backlogs; log; log = log->next) told += fsi_backlog_tells(log);
+    if (!GetQueuedCompletionStatusEx(io->port, io->events, FSI_IO_EVENTS, &n, told ? 0 : ms, FALSE)) n = 0;
+    io->event_count = n;
+    for (ULONG i = 0; i < n; i++) // before the caller looks for what it was woken for
+        if (!io->events[i].lpOverlapped) (void)fsi_swap32(&io->woken, 0);
+    return n + told;
+}
+
+FSI_PRIVATE void fsi_iocp_tell(fsi_io *io, fsi_chan *chan, uint32_t ready)
+{
+    if (chan->kind == FSI_CHAN_CLIENT)
+        io->on_client(chan, ready);
+    else
+        fsi_chan_ready(chan, ready);
+}
+
+// What an operation that failed says, in Winsock's own codes.
+FSI_PRIVATE void fsi_iocp_failed(fsi_ops *ops, fsi_op *op)
+{
+    DWORD n = 0, flags = 0;
+    if (WSAGetOverlappedResult(fsi_sock_handle(ops->chan->fd), &op->os, &n, FALSE, &flags)) return;
+    ops->error = WSAGetLastError();
+}
+
+// Returns what the channel is to be told.
+FSI_PRIVATE uint32_t fsi_iocp_connected(fsi_ops *ops, bool failed)
+{
+    fsi_chan *chan = ops->chan;
+    ops->connecting = false;
+    chan->can_read = chan->can_write = true;
+    chan->eof = failed;
+    if (failed) return FSI_READY_READ | FSI_READY_WRITE;
+    (void)setsockopt(fsi_sock_handle(chan->fd), SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, NULL, 0);
+    (void)fsi_iocp_probe(chan);
+    return FSI_READY_WRITE | (chan->can_read ? FSI_READY_READ : 0);
+}
+
+FSI_PRIVATE void fsi_iocp_read_done(fsi_io *io, fsi_ops *ops)
+{
+    ops->reading = false;
+    if (!ops->chan) {
+        fsi_ops_put(io, ops);
+        return;
+    }
+    bool failed = ops->read.os.Internal != 0;
+    if (failed) fsi_iocp_failed(ops, &ops->read);
+    ops->chan->can_read = true;
+    if (failed) ops->chan->eof = true;
+    fsi_iocp_tell(io, ops->chan, failed && !ops->writing ? FSI_READY_READ | FSI_READY_WRITE : FSI_READY_READ);
+}
+
+FSI_PRIVATE void fsi_iocp_write_done(fsi_io *io, fsi_ops *ops, DWORD sent)
+{
+    fsi_chan *closed = ops->closing;
+    bool failed = ops->write.os.Internal != 0;
+    uint32_t ready = FSI_READY_WRITE;
+    ops->writing = false;
+    ops->closing = NULL;
+    if (!ops->chan) {
+        fsi_ops_put(io, ops);
+        if (closed) fsi_chan_closed(closed);
+        return;
+    }
+    if (failed) fsi_iocp_failed(ops, &ops->write);
+    ops->chan->can_write = true;
+    if (ops->connecting)
+        ready = fsi_iocp_connected(ops, failed);
+    else
+        ops->sent = failed || sent == 0 ? FSI_FAILED : (int64_t)sent;
+    fsi_iocp_tell(io, ops->chan, ready);
+}
+
+FSI_PRIVATE void fsi_iocp_event(fsi_io *io, const OVERLAPPED_ENTRY *event)
+{
+    fsi_op *op = (fsi_op *)(void *)event->lpOverlapped;
+    if (!op) return; // a wake
+    io->in_flight--;
+    switch (op->kind) {
+    case FSI_OP_READ: fsi_iocp_read_done(io, (fsi_ops *)(void *)((char *)op - offsetof(fsi_ops, read))); break;
+    case FSI_OP_WRITE:
+        fsi_iocp_write_done(io, (fsi_ops *)(void *)((char *)op - offsetof(fsi_ops, write)),
+                            event->dwNumberOfBytesTransferred);
+        break;
+    case FSI_OP_ACCEPT: fsi_accept_done((fsi_accept *)(void *)op); break;
+    }
+}
+
+FSI_PRIVATE void fsi_iocp_tell_due(fsi_io *io)
+{
+    fsi_ops *ops = io->due, *next;
+    io->due = NULL;
+    for (; ops; ops = next) {
+        next = ops->next_due;
+        ops->listed = false;
+        if (ops->chan)
+            fsi_iocp_tell(io, ops->chan, FSI_READY_WRITE | (ops->chan->can_read ? FSI_READY_READ : 0));
+        else
+            fsi_ops_put(io, ops);
+    }
+}
+
+// Tells listeners, and lets go of those that have ended.
+FSI_PRIVATE void fsi_iocp_tell_listeners(fsi_io *io)
+{
+    for (fsi_backlog *log = io->backlogs; log; log = log->next)
+        if (fsi_backlog_tells(log)) fsi_iocp_tell(io, log->chan, FSI_READY_READ);
+    for (fsi_backlog **at = &io->backlogs, *log; (log = *at) != NULL;) {
+        if (fsi_backlog_is_over(log)) {
+            *at = log->next;
+            fsi_iocp_release(io, log, sizeof *log);
+        } else {
+            at = &log->next;
+        }
+    }
+}
+
+FSI_PRIVATE void fsi_io_dispatch(fsi_io *io)
+{
+    uint32_t n = io->event_count;
+    io->event_count = 0;
+    if (io->due) fsi_iocp_tell_due(io);
+    for (uint32_t i = 0; i < n; i++) fsi_iocp_event(io, &io->events[i]);
+    if (io->backlogs) fsi_iocp_tell_listeners(io);
+}
+
+FSI_PRIVATE void fsi_io_wake(fsi_io *io)
+{
+    if (fsi_swap32(&io->woken, 1)) return;
+    if (!PostQueuedCompletionStatus(io->port, 0, 0, NULL)) fsi_store32(&io->woken, 0);
+}
+
+// Ends what is in flight and waits until the port has reported it all: no memory goes away that the system still knows.
+// Channels that are still open lose their io; what is left of them is the socket.
+FSI_PRIVATE void fsi_io_free(fsi_io *io)
+{
+    if (!io->port) return;
+    for (fsi_ops *ops = io->all; ops; ops = ops->next) {
+        if (!ops->chan) continue;
+        (void)CancelIoEx((HANDLE)fsi_sock_handle(ops->chan->fd), NULL);
+        ops->chan->ops = NULL;
+        ops->chan = NULL;
+    }
+    for (fsi_backlog *log = io->backlogs; log; log = log->next) fsi_backlog_close(log);
+    fsi_io_dispatch(io);
+    while (io->in_flight) {
+        (void)fsi_io_wait(io, UINT64_MAX);
+        fsi_io_dispatch(io);
+    }
+    for (fsi_ops *ops = io->all, *next; ops; ops = next) {
+        next = ops->next;
+        fsi_ops_put(io, ops);
+    }
+    for (fsi_ops *ops = io->spare, *next; ops; ops = next) {
+        next = ops->next;
+        fsi_iocp_release(io, ops, sizeof *ops);
+    }
+    fsi_iocp_tell_listeners(io);
+    (void)CloseHandle(io->port);
+    io->port = NULL;
+    io->spare = NULL;
+    io->spare_count = 0;
+}
+
+#if FSI_CLIENT
+// An outgoing socket must be bound before; its port is chosen when both ends are known, where the system can (10).
+FSI_PRIVATE bool fsi_iocp_bind(SOCKET s, const fsi_sockaddr *to, const fsi_sockaddr *from)
+{
+    const int reuse_unicast_port = 0x3007; // SO_REUSE_UNICASTPORT
+    fsi_sockaddr any;
+    struct in6_addr zero;
+    memset(&zero, 0, sizeof zero);
+    if (to->storage.ss_family == AF_INET6)
+        fsi_sockaddr_v6(&any, &zero, 0);
+    else
+        fsi_sockaddr_v4(&any, 0, 0);
+    if (!from) from = &any;
+    (void)fsi_sock_set(s, IPPROTO_TCP, TCP_NODELAY, 1);
+    (void)fsi_sock_set(s, SOL_SOCKET, reuse_unicast_port, 1);
+    return bind(s, (const struct sockaddr *)(const void *)&from->storage, from->len) == 0;
+}
+
+// Unix-domain sockets know no ConnectEx; theirs ends at once, so it blocks for nothing.
+FSI_PRIVATE bool fsi_iocp_connect(fsi_ops *ops, SOCKET s, const fsi_sockaddr *to)
+{
+    const struct sockaddr *name = (const struct sockaddr *)(const void *)&to->storage;
+    GUID connect_ex = WSAID_CONNECTEX;
+    LPFN_CONNECTEX start = NULL;
+    DWORD sent = 0;
+    if (to->storage.ss_family == AF_UNIX) return connect(s, name, to->len) == 0 && fsi_sock_unblock(s);
+    if (!fsi_sock_unblock(s) || !fsi_iocp_extension(s, connect_ex, &start, sizeof start)) return false;
+    bool at_once = start(s, name, to->len, NULL, 0, &sent, &ops->write.os);
+    if (!at_once && WSAGetLastError() != ERROR_IO_PENDING) return false;
+    ops->connecting = true;
+    ops->writing = !at_once || !ops->skips;
+    return true;
+}
+
+FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, const fsi_sockaddr *from,
+                               int *os_error)
+{
+    SOCKET s = fsi_sock_new(to->storage.ss_family);
+    fsi_ops *ops = NULL;
+    chan->fd = (int)s;
+    if (s == INVALID_SOCKET) goto fail;
+    if (to->storage.ss_family != AF_UNIX && !fsi_iocp_bind(s, to, from)) goto fail;
+    ops = fsi_iocp_join(io, chan);
+    if (!ops || !fsi_iocp_connect(ops, s, to)) goto fail;
+    chan->can_read = chan->can_write = false;
+    if (ops->writing) {
+        io->in_flight++;
+        return FSI_PENDING;
+    }
+    (void)fsi_iocp_connected(ops, false);
+    fsi_iocp_due(io, ops);
+    return FSI_PENDING;
+fail:
+    *os_error = WSAGetLastError();
+    if (s != INVALID_SOCKET) (void)closesocket(s);
+    chan->fd = -1;
+    chan->ops = NULL;
+    if (ops) {
+        ops->chan = NULL;
+        fsi_ops_put(io, ops);
+    }
+    return FSI_FAILED;
+}
+
+FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
+{
+    (void)chan;
+    return 0;
+}
+#endif
+#endif // >>io-iocp
 
 // ---------------------------------------------------------------------------------------------------------
 // >>router   A tree of path segments, made before the server runs and only read afterwards. Literal children are
@@ -6789,11 +8096,12 @@ FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
     loop->stopping = true;
     loop->drain_due_ms = loop->now_ms + drain;
     loop->fresh_due_ms = loop->now_ms + (drain < FSI_DRAIN_FRESH_MS ? drain : FSI_DRAIN_FRESH_MS);
-    if (!loop->listeners) return; // a worker's
+    if (!loop->listeners) return;                   // a worker's
+    if (FSI_IO_ONE_ACCEPTOR && loop->index) return; // the first loop has them all, and nobody else touches them
     for (uint32_t i = 0; i < server->address_count; i++)
         if (loop->listeners[i].chan.fd >= 0)
             (void)fsi_loop_accept(loop, &loop->listeners[i].chan, server->desc.backlog + 1);
-    if (fsi_add32(&server->loops_drained, 1) + 1 < server->loop_count) return;
+    if (!FSI_IO_ONE_ACCEPTOR && fsi_add32(&server->loops_drained, 1) + 1 < server->loop_count) return;
     for (uint32_t k = 0; k < server->loop_count; k++)
         for (uint32_t i = 0; i < server->address_count; i++)
             if (server->loops[k].listeners[i].chan.fd >= 0)

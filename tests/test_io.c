@@ -25,7 +25,9 @@ static void on_client(fsi_chan *chan, uint32_t ready)
 
 static bool io_start(fsi_io *io, const uint32_t *id)
 {
-    if (!fsi_io_init(io, NULL)) return false;
+    static bool sockets = false; // for the whole run
+    if (!sockets) sockets = fsi_sock_begin();
+    if (!sockets || !fsi_io_init(io, NULL)) return false;
     io->on_client = on_client;
     io->user = (void *)(uintptr_t)id;
     return true;
@@ -209,7 +211,7 @@ TEST(connect_refused)
         error = fsi_io_connected(&client.chan);
         fsi_io_close(&client.chan, false);
     }
-    CHECK_EQ(error, ECONNREFUSED);
+    CHECK_EQ(fsi_sock_refusal(error), FSV_ERR_REFUSED);
     CHECK_EQ(client.chan.fd, -1);
     fsi_io_free(&io);
 }
@@ -443,11 +445,6 @@ static void close_victim(peer *p)
     fsi_io_close(&p->victim->chan, false);
 }
 
-static void detach_victim(peer *p)
-{
-    if (p->victim->chan.io) fsi_io_detach(&p->victim->chan);
-}
-
 // Makes two connections whose server ends both have an event in the next batch, and drop each other when they are told.
 static bool rivals_make(fsi_io *io, peer *clients, peer *servers, void (*drop)(peer *peer))
 {
@@ -504,6 +501,11 @@ TEST(close_itself)
 }
 
 #if FSI_IO_CAN_MOVE
+static void detach_victim(peer *p)
+{
+    if (p->victim->chan.io) fsi_io_detach(&p->victim->chan);
+}
+
 // Goal: a channel that moves with data waiting, or to which data came while it belonged to nobody, is told of it in its new io.
 TEST(detach_and_open_elsewhere)
 {
@@ -642,6 +644,9 @@ TEST(unlisten_and_again)
 // Goal: two ios on one listening socket share its connections: each is accepted once, by either of them.
 TEST(listen_shared)
 {
+#if FSI_IO_ONE_ACCEPTOR
+    SKIP("one io has all listeners on this system");
+#else
     fsi_io a, b;
     peer first, second, clients[CLIENTS];
     fsi_sockaddr at;
@@ -677,6 +682,7 @@ TEST(listen_shared)
     fsi_io_close(&first.chan, false);
     fsi_io_free(&a);
     fsi_io_free(&b);
+#endif
 }
 
 // ---- wakes
