@@ -209,7 +209,7 @@ TEST(connect_refused)
         error = fsi_io_connected(&client.chan);
         fsi_io_close(&client.chan, false);
     }
-    CHECK_EQ(error, ECONNREFUSED);
+    CHECK_EQ(fsi_sock_refusal(error), FSV_ERR_REFUSED);
     CHECK_EQ(client.chan.fd, -1);
     fsi_io_free(&io);
 }
