@@ -5,22 +5,12 @@
 //   ./chaos PORT [SECONDS] [SEED]
 //
 // Two threads with 24 connections each, on 127.0.0.1. Ends with one well-behaved request: exit 0 if it got its answer.
+#define FASTSERVE_IMPLEMENTATION
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include "../fastserve.h"
+#include "os.h"
 
 #define THREADS 2
 #define CONNS 24
@@ -39,8 +29,8 @@ typedef struct crowd { // one thread's own
     client clients[CONNS];
 } crowd;
 
-static struct sockaddr_in server;
-static time_t end_time;
+static fsi_sockaddr server;
+static uint64_t end_ns;
 static crowd crowds[THREADS];
 
 // xorshift64*: 0 .. limit-1
@@ -140,16 +130,17 @@ static void add_request(crowd *c, client *to)
 
 static void open_client(crowd *c, client *to)
 {
-    to->fd = socket(AF_INET, SOCK_STREAM, 0);
+    to->fd = os_socket(AF_INET);
     if (to->fd < 0) return;
-    if (connect(to->fd, (const struct sockaddr *)(const void *)&server, sizeof server) != 0) {
-        if (errno == ECONNREFUSED)
+    if (!os_connect(to->fd, &server.storage, (size_t)server.len)) {
+        if (os_error() == OS_REFUSED)
             c->refused++; // the server is gone; that this machine ran out of ports is not its fault
-        close(to->fd);
+        os_close(to->fd);
         to->fd = -1;
-        poll(NULL, 0, 1);
+        fsi_sleep_ns(1000000);
         return;
     }
+    os_block(to->fd, false);
     c->opened++;
     to->size = to->sent = 0;
     for (uint32_t left = 1 + pick(c, 3); left > 0; left--) add_request(c, to);
@@ -159,14 +150,13 @@ static void open_client(crowd *c, client *to)
 
 static void close_client(crowd *c, client *to)
 {
-    struct linger abort_it = {1, 0};
     if (pick(c, 4)) {
-        setsockopt(to->fd, SOL_SOCKET, SO_LINGER, &abort_it, sizeof abort_it);
+        os_close_resets(to->fd);
         c->resets++;
     } else {
         c->closes++;
     }
-    close(to->fd);
+    os_close(to->fd);
     to->fd = -1;
 }
 
@@ -174,73 +164,68 @@ static void close_client(crowd *c, client *to)
 static void step(crowd *c, client *to)
 {
     uint32_t what = pick(c, 100);
-    ssize_t n;
+    int64_t n;
     if (to->fd < 0) {
         open_client(c, to);
     } else if (what < 60 && to->sent < to->size) { // mostly a large piece, sometimes a few bytes
         size_t most = pick(c, 4) ? to->size - to->sent : 1 + pick(c, 40);
         if (most > to->size - to->sent) most = to->size - to->sent;
-        n = send(to->fd, to->out + to->sent, most, MSG_DONTWAIT);
+        n = os_send(to->fd, to->out + to->sent, most);
         if (n > 0) to->sent += (size_t)n, c->sent += (uint64_t)n;
-        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) close_client(c, to);
+        if (n < 0 && os_error() != OS_BLOCKED) close_client(c, to);
     } else if (what < 90) {
-        n = recv(to->fd, c->in, 1 + pick(c, sizeof c->in), MSG_DONTWAIT);
+        n = os_recv(to->fd, c->in, 1 + (size_t)pick(c, sizeof c->in));
         if (n > 0) c->received += (uint64_t)n;
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) close_client(c, to);
+        if (n == 0 || (n < 0 && os_error() != OS_BLOCKED)) close_client(c, to);
     } else if (what < 92) {
-        shutdown(to->fd, SHUT_WR);
+        os_shut(to->fd, false);
         to->size = to->sent;
     } else if (what < 97) {
         close_client(c, to);
     } else {
-        poll(NULL, 0, (int)pick(c, 5)); // let the server get ahead
+        fsi_sleep_ns(pick(c, 5) * 1000000u); // let the server get ahead
     }
 }
 
-static void *thread(void *arg)
+static void run(void *arg)
 {
     crowd *c = (crowd *)arg;
     for (int i = 0; i < CONNS; i++) c->clients[i].fd = -1;
-    while (time(NULL) < end_time && c->refused < 100) step(c, &c->clients[pick(c, CONNS)]);
+    while (fsi_clock_ns() < end_ns && c->refused < 100) step(c, &c->clients[pick(c, CONNS)]);
     for (int i = 0; i < CONNS; i++)
         if (c->clients[i].fd >= 0) close_client(c, &c->clients[i]);
-    return NULL;
 }
 
 // A client that means well: 0 if `GET /` is answered with 200 within ten seconds.
 static int ask(void)
 {
     static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    struct timeval limit = {10, 0};
     char in[4096];
     size_t got = 0;
-    ssize_t n = -1;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    if (connect(fd, (const struct sockaddr *)(const void *)&server, sizeof server) == 0 &&
-        send(fd, request, sizeof request - 1, 0) > 0)
-        while (got < sizeof in - 1 && (n = recv(fd, in + got, sizeof in - 1 - got, 0)) > 0) got += (size_t)n;
-    close(fd);
+    int64_t n = -1;
+    int fd = os_socket(AF_INET);
+    os_guard(fd, 10000);
+    if (os_connect(fd, &server.storage, (size_t)server.len) && os_send(fd, request, sizeof request - 1) > 0)
+        while (got < sizeof in - 1 && (n = os_recv(fd, in + got, sizeof in - 1 - got)) > 0) got += (size_t)n;
+    os_close(fd);
     in[got] = 0;
     return n == 0 && strncmp(in, "HTTP/1.1 200 ", 13) == 0 ? 0 : 1;
 }
 
 int main(int argc, char **argv)
 {
-    pthread_t threads[THREADS];
+    fsi_thread threads[THREADS];
     static crowd all;
     if (argc < 2) return fprintf(stderr, "usage: chaos PORT [SECONDS] [SEED]\n"), 2;
-    signal(SIGPIPE, SIG_IGN);
-    server.sin_family = AF_INET;
-    server.sin_port = htons((uint16_t)atoi(argv[1]));
-    server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    end_time = time(NULL) + (argc > 2 ? atoi(argv[2]) : 20);
+    if (!os_begin()) return 2;
+    fsi_sockaddr_v4(&server, 0x7f000001u, (uint32_t)atoi(argv[1]));
+    end_ns = fsi_clock_ns() + (uint64_t)(argc > 2 ? atoi(argv[2]) : 20) * 1000000000u;
     for (int i = 0; i < THREADS; i++) {
         crowds[i].random = 0x9e3779b97f4a7c15u * (uint64_t)(i + 1) + (argc > 3 ? (uint64_t)atoll(argv[3]) : 1);
-        if (pthread_create(&threads[i], NULL, thread, &crowds[i]) != 0) return 2;
+        if (!fsi_thread_start(&threads[i], run, &crowds[i], "chaos")) return 2;
     }
     for (int i = 0; i < THREADS; i++) {
-        pthread_join(threads[i], NULL);
+        fsi_thread_join(&threads[i]);
         all.opened += crowds[i].opened, all.refused += crowds[i].refused, all.requests += crowds[i].requests;
         all.resets += crowds[i].resets, all.closes += crowds[i].closes;
         all.sent += crowds[i].sent, all.received += crowds[i].received;

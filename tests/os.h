@@ -20,7 +20,7 @@
 #define OS_CUT 4u   // told unasked: the connection is gone
 
 // Why the last call on a socket has failed.
-typedef enum os_why { OS_BLOCKED, OS_RESET, OS_OTHER } os_why;
+typedef enum os_why { OS_BLOCKED, OS_RESET, OS_REFUSED, OS_OTHER } os_why;
 
 // How signals are set, for the thread that asks.
 typedef struct os_signals {
@@ -61,6 +61,8 @@ typedef struct os_child {
 #define OS_FULL_FILE "/dev/full"                                  // where every write fails, if there is such a thing
 #define OS_SIGNALS (1u << SIGINT | 1u << SIGTERM | 1u << SIGUSR1) // what a program uses
 
+#define OS_UTC_LAST INT64_MAX // that os_utc knows
+
 #ifdef __APPLE__
 #define OS_RSS_BYTES 1 // of what getrusage counts in
 #else
@@ -85,7 +87,7 @@ typedef struct os_child {
 #define OS_QUIET SO_KEEPALIVE // a stand-in that does no harm
 #endif
 
-// Before the first socket.
+// Before the first socket. What goes through standard streams is bytes.
 static inline bool os_begin(void)
 {
     return true;
@@ -94,6 +96,7 @@ static inline bool os_begin(void)
 static inline os_why os_error(void)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK) return OS_BLOCKED;
+    if (errno == ECONNREFUSED) return OS_REFUSED;
     return errno == ECONNRESET || errno == EPIPE ? OS_RESET : OS_OTHER;
 }
 
@@ -269,13 +272,28 @@ static inline void os_yield(void)
     (void)sched_yield();
 }
 
+// The system's own lock and condition, to compare with: what they wake is one thread.
+typedef pthread_mutex_t os_mutex;
+typedef pthread_cond_t os_cond;
+
+// clang-format off
+static inline void os_mutex_init(os_mutex *lock) { if (pthread_mutex_init(lock, NULL) != 0) abort(); }
+static inline void os_mutex_free(os_mutex *lock) { (void)pthread_mutex_destroy(lock); }
+static inline void os_mutex_take(os_mutex *lock) { (void)pthread_mutex_lock(lock); }
+static inline void os_mutex_give(os_mutex *lock) { (void)pthread_mutex_unlock(lock); }
+static inline void os_cond_init(os_cond *signal) { if (pthread_cond_init(signal, NULL) != 0) abort(); }
+static inline void os_cond_free(os_cond *signal) { (void)pthread_cond_destroy(signal); }
+static inline void os_cond_one(os_cond *signal) { (void)pthread_cond_signal(signal); }
+static inline void os_cond_wait(os_cond *signal, os_mutex *lock) { (void)pthread_cond_wait(signal, lock); }
+// clang-format on
+
 // Of the thread that calls; "" where nobody keeps it.
 static inline void os_thread_name(char *out, size_t size)
 {
     if (pthread_getname_np(pthread_self(), out, size) != 0) out[0] = 0;
 }
 
-// Days, months and seconds of UTC.
+// False: the C library's calendar does not go so far.
 static inline bool os_utc(time_t at, struct tm *out)
 {
     return gmtime_r(&at, out) != NULL;
@@ -432,10 +450,13 @@ static inline void os_child_main(int argc, char **argv, int (*body)(void))
 #include <ws2tcpip.h>
 #include <windows.h>
 #include <psapi.h>
+#include <fcntl.h>
+#include <io.h>
 #include <time.h>
 
 #define OS_NULL_FILE "NUL"
-#define OS_FULL_FILE "" // there is none
+#define OS_FULL_FILE ""         // there is none
+#define OS_UTC_LAST 32535215999 // that os_utc knows: 2999
 #define OS_E(name) WSA##name
 #define WSAENFILE WSAEMFILE // there is no table of the whole system that could be full
 #define OS_SIGNALS 0u
@@ -445,6 +466,8 @@ static inline bool os_begin(void)
 {
     static bool begun;
     WSADATA data;
+    (void)_setmode(_fileno(stdin), _O_BINARY);
+    (void)_setmode(_fileno(stdout), _O_BINARY);
     if (!begun) begun = WSAStartup(MAKEWORD(2, 2), &data) == 0;
     return begun;
 }
@@ -453,6 +476,7 @@ static inline os_why os_error(void)
 {
     int error = WSAGetLastError();
     if (error == WSAEWOULDBLOCK || error == WSAETIMEDOUT) return OS_BLOCKED;
+    if (error == WSAECONNREFUSED) return OS_REFUSED;
     return error == WSAECONNRESET || error == WSAECONNABORTED ? OS_RESET : OS_OTHER;
 }
 
@@ -610,6 +634,21 @@ static inline void os_yield(void)
 {
     (void)SwitchToThread();
 }
+
+typedef SRWLOCK os_mutex;
+typedef CONDITION_VARIABLE os_cond;
+
+// clang-format off
+static inline void os_mutex_init(os_mutex *lock) { InitializeSRWLock(lock); }
+static inline void os_mutex_free(os_mutex *lock) { (void)lock; }
+static inline void os_mutex_take(os_mutex *lock) { AcquireSRWLockExclusive(lock); }
+static inline void os_mutex_give(os_mutex *lock) { ReleaseSRWLockExclusive(lock); }
+static inline void os_cond_init(os_cond *signal) { InitializeConditionVariable(signal); }
+static inline void os_cond_free(os_cond *signal) { (void)signal; }
+static inline void os_cond_one(os_cond *signal) { WakeConditionVariable(signal); }
+static inline void os_cond_wait(os_cond *signal, os_mutex *lock)
+{ (void)SleepConditionVariableSRW(signal, lock, INFINITE, 0); }
+// clang-format on
 
 typedef HRESULT(WINAPI *os_description)(HANDLE, PWSTR *); // since Windows 10
 
@@ -785,6 +824,18 @@ static inline const char *os_temp_path(char *out, size_t size, const char *name)
     (void)snprintf(out, size, "%s/fastserve-%llu-%u-%s", os_temp(), (unsigned long long)os_process_id(), ++count, name);
     (void)remove(out);
     return out;
+}
+
+// What was written to os_stream's, in memory of the caller's to free, terminated. Closes it. NULL: something failed.
+static inline char *os_stream_all(FILE *file, size_t *len)
+{
+    long size = ftell(file);
+    char *text = size < 0 || ferror(file) ? NULL : (char *)malloc((size_t)size + 1);
+    rewind(file);
+    *len = text ? fread(text, 1, (size_t)size, file) : 0;
+    if (text) text[*len] = 0;
+    (void)fclose(file);
+    return text;
 }
 
 // What was written to os_stream's, terminated; what does not fit is cut. Closes it. Returns how many bytes.

@@ -15,6 +15,7 @@
 #define _GNU_SOURCE
 #endif
 #include "../fastserve.h"
+#include "os.h"
 
 enum { CAPACITY = 1024, THREADS_MAX = 4, ROUNDS = 5, KINDS_MAX = 8, STOP = 99 };
 
@@ -57,8 +58,8 @@ static bool ring_pop(void *queue, fsi_msg *msg)
 // ---- mutex and condition variables
 
 typedef struct locked {
-    pthread_mutex_t lock;
-    pthread_cond_t not_full, not_empty;
+    os_mutex lock;
+    os_cond not_full, not_empty;
     uint32_t first, count;
     fsi_msg msgs[CAPACITY];
 } locked;
@@ -66,41 +67,42 @@ typedef struct locked {
 static void *locked_make(void)
 {
     locked *queue = (locked *)calloc(1, sizeof *queue);
-    if (!queue || pthread_mutex_init(&queue->lock, NULL) || pthread_cond_init(&queue->not_full, NULL) ||
-        pthread_cond_init(&queue->not_empty, NULL))
-        abort();
+    if (!queue) abort();
+    os_mutex_init(&queue->lock);
+    os_cond_init(&queue->not_full);
+    os_cond_init(&queue->not_empty);
     return queue;
 }
 
 static void locked_destroy(void *memory)
 {
     locked *queue = (locked *)memory;
-    pthread_cond_destroy(&queue->not_full);
-    pthread_cond_destroy(&queue->not_empty);
-    pthread_mutex_destroy(&queue->lock);
+    os_cond_free(&queue->not_full);
+    os_cond_free(&queue->not_empty);
+    os_mutex_free(&queue->lock);
     free(queue);
 }
 
 static bool locked_push(void *memory, fsi_msg msg)
 {
     locked *queue = (locked *)memory;
-    pthread_mutex_lock(&queue->lock);
-    while (queue->count == CAPACITY) pthread_cond_wait(&queue->not_full, &queue->lock);
+    os_mutex_take(&queue->lock);
+    while (queue->count == CAPACITY) os_cond_wait(&queue->not_full, &queue->lock);
     queue->msgs[(queue->first + queue->count++) % CAPACITY] = msg;
-    pthread_mutex_unlock(&queue->lock);
-    pthread_cond_signal(&queue->not_empty);
+    os_mutex_give(&queue->lock);
+    os_cond_one(&queue->not_empty);
     return true;
 }
 
 static bool locked_pop(void *memory, fsi_msg *msg)
 {
     locked *queue = (locked *)memory;
-    pthread_mutex_lock(&queue->lock);
-    while (queue->count == 0) pthread_cond_wait(&queue->not_empty, &queue->lock);
+    os_mutex_take(&queue->lock);
+    while (queue->count == 0) os_cond_wait(&queue->not_empty, &queue->lock);
     *msg = queue->msgs[queue->first++ % CAPACITY];
     queue->count--;
-    pthread_mutex_unlock(&queue->lock);
-    pthread_cond_signal(&queue->not_full);
+    os_mutex_give(&queue->lock);
+    os_cond_one(&queue->not_full);
     return true;
 }
 
@@ -120,7 +122,7 @@ static const kind kinds[] = {
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 typedef struct worker {
-    pthread_t thread;
+    fsi_thread thread;
     uint64_t count, sum;
     char pad[FSV_CACHE_LINE];
 } worker;
@@ -129,17 +131,10 @@ static const kind *now;
 static void *queue_now;
 static uint32_t ready, stop; // threads at the gate; time is over
 
-static uint64_t clock_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 // Full or empty: a short while for the other side to go on, then its thread may need this CPU.
 static void wait_a_little(uint32_t *tries)
 {
-    if (++*tries % 64 == 0) sched_yield();
+    if (++*tries % 64 == 0) os_yield();
 }
 
 static void push(fsi_msg msg)
@@ -150,10 +145,10 @@ static void push(fsi_msg msg)
 static void at_the_gate(void)
 {
     fsi_add32(&ready, 1);
-    while (fsi_load32(&ready) < UINT32_MAX / 2) sched_yield();
+    while (fsi_load32(&ready) < UINT32_MAX / 2) os_yield();
 }
 
-static void *produce(void *arg)
+static void produce(void *arg)
 {
     worker *self = (worker *)arg;
     fsi_msg msg;
@@ -165,23 +160,22 @@ static void *produce(void *arg)
         self->sum += msg.number;
         push(msg);
     }
-    return NULL;
 }
 
-static void *consume(void *arg)
+static void consume(void *arg)
 {
     worker *self = (worker *)arg;
     fsi_msg msg;
     at_the_gate();
     for (;;) {
         for (uint32_t tries = 0; !now->pop(queue_now, &msg);) wait_a_little(&tries);
-        if (msg.kind == STOP) return NULL;
+        if (msg.kind == STOP) return;
         self->count++;
         self->sum += msg.number;
     }
 }
 
-static void *alone(void *arg)
+static void alone(void *arg)
 {
     worker *self = (worker *)arg;
     fsi_msg msg;
@@ -190,20 +184,19 @@ static void *alone(void *arg)
     at_the_gate();
     for (; !fsi_load32(&stop); self->count++)
         if (!now->push(queue_now, msg) || !now->pop(queue_now, &msg)) abort();
-    return NULL;
 }
 
-static void start(worker *workers, uint32_t count, void *(*run)(void *))
+static void start(worker *workers, uint32_t count, void (*run)(void *))
 {
     memset(workers, 0, sizeof *workers * count);
     for (uint32_t i = 0; i < count; i++)
-        if (pthread_create(&workers[i].thread, NULL, run, &workers[i])) abort();
+        if (!fsi_thread_start(&workers[i].thread, run, &workers[i], "queue")) abort();
 }
 
 static void join(worker *workers, uint32_t count, worker *total)
 {
     for (uint32_t i = 0; i < count; i++) {
-        pthread_join(workers[i].thread, NULL);
+        fsi_thread_join(&workers[i].thread);
         total->count += workers[i].count;
         total->sum += workers[i].sum;
     }
@@ -212,11 +205,10 @@ static void join(worker *workers, uint32_t count, worker *total)
 // Opens the gate for so long; returns when it did.
 static uint64_t let_run(uint32_t threads, uint32_t ms)
 {
-    while (fsi_load32(&ready) < threads) sched_yield();
-    uint64_t began = clock_ns();
+    while (fsi_load32(&ready) < threads) os_yield();
+    uint64_t began = fsi_clock_ns();
     fsi_store32(&ready, UINT32_MAX / 2);
-    struct timespec time = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
-    nanosleep(&time, NULL);
+    fsi_sleep_ns((uint64_t)ms * 1000000);
     fsi_store32(&stop, 1);
     return began;
 }
@@ -243,7 +235,7 @@ static double measure(const kind *what, uint32_t side, uint32_t ms)
         push(msg);
     }
     join(to, side, &popped);
-    double ns = (double)(clock_ns() - began);
+    double ns = (double)(fsi_clock_ns() - began);
     what->destroy(queue_now);
     if (side && (popped.count != pushed.count || popped.sum != pushed.sum)) {
         printf("%s: %llu pushed, %llu popped\n", what->name, (unsigned long long)pushed.count,

@@ -13,6 +13,9 @@
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE // before the first system header, or fastserve.h could not ask for it any more
 #endif
+#if defined(__MINGW32__) && !defined(__USE_MINGW_ANSI_STDIO)
+#define __USE_MINGW_ANSI_STDIO 1 // printf as the standard has it, likewise
+#endif
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +27,10 @@
 #ifndef NOMINMAX
 #define NOMINMAX
 #endif
+#include <winsock2.h>
 #include <windows.h>
+#include <fcntl.h>
+#include <io.h>
 #else
 #include <signal.h>
 #include <unistd.h>
@@ -120,9 +126,12 @@ static DWORD WINAPI test_watchdog(void *milliseconds)
     ExitProcess(3);
     return 0;
 }
-static inline void test_watch(int seconds)
+static inline void test_begin(int seconds)
 {
     static DWORD milliseconds;
+    static WSADATA sockets;
+    (void)WSAStartup(MAKEWORD(2, 2), &sockets);
+    (void)_setmode(_fileno(stdout), _O_BINARY); // no CR
     milliseconds = (DWORD)seconds * 1000;
     CloseHandle(CreateThread(0, 0, test_watchdog, &milliseconds, 0, 0));
 }
@@ -135,7 +144,7 @@ static inline void test_watchdog(int number) // a signal handler: write and _exi
     }
     _exit(3);
 }
-static inline void test_watch(int seconds)
+static inline void test_begin(int seconds)
 {
     signal(SIGALRM, test_watchdog);
     alarm((unsigned)seconds);
@@ -149,7 +158,7 @@ static inline int test_run(int argc, char **argv, const test_case *cases, size_t
     for (const char *at = program; *at;)
         if (*at++ == '/' || at[-1] == '\\') program = at;
     setvbuf(stdout, 0, _IONBF, 0); // what was printed stands, also when a case crashes
-    test_watch(limit && atoi(limit) > 0 ? atoi(limit) : 60);
+    test_begin(limit && atoi(limit) > 0 ? atoi(limit) : 60);
     for (size_t i = 0; i < count; i++) {
         if (!strstr(cases[i].name, part)) continue;
         test_name = cases[i].name, test_row[0] = 0, test_skipped = 0, test_failures = 0;

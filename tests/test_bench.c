@@ -1,6 +1,7 @@
 // The pure parts of bench.c: numbers, options, URLs, what is printed; and what an answer is taken for, however it is cut.
 #include "test.h"
 #include "bench.h"
+#include "os.h"
 
 // Goal: counts as wrk's users type them, and a reason for what is none.
 TEST(count_reads_suffixes_and_fractions)
@@ -348,7 +349,7 @@ TEST(report_layout)
                                "Requests/sec:    500.00\n"
                                "Transfer/sec:    512.00KB\n";
     char got[2048];
-    FILE *file = tmpfile();
+    FILE *file = os_stream();
     REQUIRE(file != NULL);
     bench_result_init(&result);
     fsi_hist_add(&result.response, 200000, 995);
@@ -360,9 +361,7 @@ TEST(report_layout)
     result.events[BENCH_WRITE] = 3, result.events[BENCH_TIMEOUT] = 4;
     bench_print_head(file, 10000000000u, 0, "http://a/", 2, 100);
     bench_print_wrk(file, &result, bench_print_percentiles);
-    rewind(file);
-    got[fread(got, 1, sizeof got - 1, file)] = 0;
-    (void)fclose(file);
+    (void)os_stream_text(file, got, sizeof got);
     CHECK_STR(got, want);
 }
 

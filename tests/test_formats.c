@@ -5,6 +5,7 @@
 //   build/test_formats --sample LAYOUT [RUN]       prints a layout of a made-up run, for tests/formats.sh and for the eye
 #include "test.h"
 #include "bench.h"
+#include "os.h"
 
 // ---- made-up runs
 
@@ -235,13 +236,11 @@ static int sample(const char *layout, const char *name)
 // The text of a layout, of the run that stands. In `page`, until the next.
 static const char *text_of(void (*print)(FILE *out))
 {
-    FILE *file = tmpfile();
+    FILE *file = os_stream();
     page[0] = 0;
     if (!file) return page;
     print(file);
-    rewind(file);
-    page[fread(page, 1, sizeof page - 1, file)] = 0;
-    (void)fclose(file);
+    (void)os_stream_text(file, page, sizeof page);
     return page;
 }
 

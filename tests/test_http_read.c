@@ -3,8 +3,7 @@
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"
-
-#include <sys/mman.h>
+#include "os.h"
 
 #define S(literal) literal, sizeof(literal) - 1
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -21,16 +20,11 @@ enum { GUARDED = 1 << 18 };
 // A copy of the bytes whose end is the end of what may be read. Valid until the next call.
 static char *guarded(const char *data, size_t len)
 {
-    static char *base;
-    if (!base) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        void *memory = mmap(NULL, GUARDED + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED || mprotect((char *)memory + GUARDED, page, PROT_NONE) != 0) abort();
-        base = (char *)memory;
-    }
-    if (len > GUARDED) abort();
-    if (len) memcpy(base + GUARDED - len, data, len);
-    return base + GUARDED - len;
+    static char *end;
+    if (!end) end = os_guarded(GUARDED);
+    if (!end || len > GUARDED) abort();
+    if (len) memcpy(end - len, data, len);
+    return end - len;
 }
 
 static int64_t read_request(const char *data, size_t len, const fsi_limits *limits)

@@ -1,6 +1,7 @@
 // >>bench-json and merging: what is written is JSON and reads back as it was, and no bytes can make the reader do harm.
 #include "test.h"
 #include "bench.h"
+#include "os.h"
 #include <locale.h>
 
 static bench_result one, two, three; // half a megabyte each
@@ -74,13 +75,10 @@ static void dice_result(bench_result *result)
 // As text; the caller frees it.
 static char *written(const bench_result *result, size_t *len)
 {
-    char *text = NULL;
-    FILE *out = open_memstream(&text, len);
+    FILE *out = os_stream();
     if (!out) return NULL;
     bench_write_json(out, result);
-    if (fclose(out) == 0) return text;
-    free(text);
-    return NULL;
+    return os_stream_all(out, len);
 }
 
 // Goal: everything comes back bit by bit, doubles too; an extreme of each magnitude among it.
@@ -446,29 +444,25 @@ TEST(locale_changes_nothing)
     (void)setlocale(LC_NUMERIC, "C");
 }
 
-// A file of this process; the caller unlinks it.
+// A file of this process; the caller removes it.
 static bool saved(char *path, size_t size, const bench_result *result)
 {
-    (void)snprintf(path, size, "/tmp/test_json_XXXXXX");
-    int fd = mkstemp(path);
-    if (fd < 0) return false;
-    (void)close(fd);
-    return bench_save("--json", path, bench_write_json, result);
+    return bench_save("--json", os_temp_path(path, size, "json"), bench_write_json, result);
 }
 
 TEST(files_are_read_and_written)
 {
-    char path[64], none[] = "/nonexistent/x.json", folder[] = "/tmp";
+    char path[256], none[] = "/nonexistent/x.json";
     plausible(&one);
     REQUIRE(saved(path, sizeof path, &one));
     CHECK(bench_json_read(path, &two) == NULL);
     CHECK(memcmp(&one, &two, sizeof one) == 0);
-    (void)unlink(path);
+    (void)remove(path);
     CHECK_STR(bench_json_read(none, &two), strerror(ENOENT));
-    CHECK(bench_json_read(folder, &two) != NULL);
+    CHECK(bench_json_read(os_temp(), &two) != NULL);
     CHECK(bench_save("--json", NULL, bench_write_json, &one)); // nobody asked for it
     CHECK(!bench_save("--json", none, bench_write_json, &one));
-    if (access("/dev/full", W_OK) == 0) CHECK(!bench_save("--json", "/dev/full", bench_write_json, &one));
+    if (os_exists(OS_FULL_FILE)) CHECK(!bench_save("--json", OS_FULL_FILE, bench_write_json, &one));
 }
 
 // Goal: of several runs the files have the one whose rate as many exceed as stay below, wherever it stands.
@@ -480,12 +474,9 @@ TEST(files_have_the_middle_run)
     static const uint64_t middles[] = {3, 2, 2, 7, 1};
     static bench_result runs[5];
     bench_options options;
-    char path[64] = "/tmp/test_json_XXXXXX";
-    int fd = mkstemp(path);
-    REQUIRE(fd >= 0);
-    (void)close(fd);
+    char path[256];
     memset(&options, 0, sizeof options);
-    options.json_file = path;
+    options.json_file = os_temp_path(path, sizeof path, "json");
     for (uint32_t i = 0; i < 5; i++) {
         ROW("%u", i);
         for (uint32_t k = 0; k < counts[i]; k++) {
@@ -496,7 +487,7 @@ TEST(files_have_the_middle_run)
         CHECK(bench_json_read(path, &two) == NULL);
         CHECK_EQ(two.done, middles[i]);
     }
-    (void)unlink(path);
+    (void)remove(path);
 }
 
 // Goal: a reader that is not ours takes it, and finds what the schema promises.
@@ -510,15 +501,15 @@ TEST(python_reads_it)
                                   "assert r[\"cells\"][0][0] <= r[\"min\"]\n"
                                   "o = d[\"outcomes\"]\n"
                                   "assert len(o[\"failed\"]) == 12 and len(d[\"latency_us\"]) == 5\n";
-    char path[64], command[1200];
-    if (system("command -v python3 >/dev/null 2>&1 && python3 -c '' 2>/dev/null") != 0) SKIP("there is no python3");
+    char path[256], command[1200];
+    if (!os_has_python()) SKIP("there is no python3");
     seed = 5;
     dice_result(&one);
     fsi_hist_add(&one.response, 5, 1);
     REQUIRE(saved(path, sizeof path, &one));
     (void)snprintf(command, sizeof command, "python3 -c '%s' %s", program, path);
     CHECK_EQ(system(command), 0);
-    (void)unlink(path);
+    (void)remove(path);
 }
 
 // ---- merging
@@ -632,7 +623,7 @@ TEST(merge_refuses_what_cannot_be_added)
 // Goal: a run that was given twice does not count twice, under whatever name and wherever it stands.
 TEST(merge_refuses_the_same_run)
 {
-    char a[64], b[64], again[64], merge[] = "merge";
+    char a[256], b[256], again[256], merge[] = "merge";
     plausible(&one);
     plausible(&two);
     two.client_user_ns++; // as little as that makes it another one
@@ -643,23 +634,21 @@ TEST(merge_refuses_the_same_run)
     CHECK_EQ(bench_main_merge(3, next), BENCH_EXIT_USAGE);
     CHECK_EQ(bench_main_merge(4, far), BENCH_EXIT_USAGE);
     CHECK_EQ(bench_main_merge(4, copy), BENCH_EXIT_USAGE);
-    (void)unlink(a);
-    (void)unlink(b);
-    (void)unlink(again);
+    (void)remove(a);
+    (void)remove(b);
+    (void)remove(again);
 }
 
 // Goal: the commands, as far as no terminal is needed: exit statuses, and a sum that can be read again.
 TEST(main_merge_and_compare)
 {
-    char a[64], b[64], sum[64] = "/tmp/test_json_sum_XXXXXX", none[] = "/nonexistent/x.json", json[] = "--json",
-                       frob[] = "--frob", merge[] = "merge", compare[] = "compare", quiet[] = "/dev/null";
+    char a[256], b[256], sum[256], none[] = "/nonexistent/x.json", json[] = "--json", frob[] = "--frob",
+                                   merge[] = "merge", compare[] = "compare", quiet[] = OS_NULL_FILE;
     plausible(&one);
     plausible(&two);
     two.began_unix += 1;
     REQUIRE(saved(a, sizeof a, &one) && saved(b, sizeof b, &two));
-    int fd = mkstemp(sum);
-    REQUIRE(fd >= 0);
-    (void)close(fd);
+    (void)os_temp_path(sum, sizeof sum, "sum");
     char *good[] = {merge, a, json, sum, b, NULL}, *few[] = {merge, a, NULL}, *gone[] = {merge, a, none, NULL},
          *odd[] = {merge, a, frob, b, NULL}, *bare[] = {merge, a, b, json, NULL},
          *lost[] = {merge, a, b, json, none, NULL}, *empty[] = {merge, a, quiet, NULL};
@@ -681,9 +670,9 @@ TEST(main_merge_and_compare)
     CHECK_EQ(bench_main_compare(4, three_files), BENCH_EXIT_USAGE);
     CHECK_EQ(bench_main_compare(3, no_file), BENCH_EXIT_USAGE);
     CHECK_EQ(bench_main_compare(3, option), BENCH_EXIT_USAGE);
-    (void)unlink(a);
-    (void)unlink(b);
-    (void)unlink(sum);
+    (void)remove(a);
+    (void)remove(b);
+    (void)remove(sum);
 }
 
 TEST_MAIN(CASE(tables_have_every_member), CASE(round_trip_is_exact), CASE(empty_result_round_trips),

@@ -2,6 +2,7 @@
 // random comes from fixed seeds, so that a claim about "95 % of all" is a fact about these.
 #include "test.h"
 #include "bench.h"
+#include "os.h"
 
 static bench_result one, two; // half a megabyte each
 static uint64_t seed;
@@ -298,13 +299,6 @@ TEST(find_rate_wants_the_rate_itself)
     CHECK_STR(knee.points[1].why, "only 50.0% of the rate was achieved; sent late: p99 40.00ms");
 }
 
-// What a function prints, in a buffer of the caller.
-static FILE *printed(char *out, size_t size)
-{
-    memset(out, 0, size);
-    return fmemopen(out, size - 1, "w");
-}
-
 TEST(knee_layout)
 {
     bench_slo slo;
@@ -313,10 +307,10 @@ TEST(knee_layout)
     queue_model model = {10000, 0, 0, 0, 0, 0, {0}};
     REQUIRE(bench_slo_parse("p99<5ms", &slo) == NULL);
     CHECK(bench_find_rate(&slo, 8000, queue_run, &model, &knee));
-    FILE *out = printed(text, sizeof text);
+    FILE *out = os_stream();
     REQUIRE(out != NULL);
     bench_print_knee(out, &knee);
-    (void)fclose(out);
+    (void)os_stream_text(out, text, sizeof text);
     CHECK(strncmp(text,
                   "     asked/s  achieved/s        p50        p99        max   errors\n"
                   "      8000.0      8000.0   345.09us     2.29ms     3.80ms        0  held\n",
@@ -330,10 +324,10 @@ TEST(knee_layout)
         before = asked;
     }
     memset(&knee, 0, sizeof knee);
-    out = printed(text, sizeof text);
+    out = os_stream();
     REQUIRE(out != NULL);
     bench_print_knee(out, &knee);
-    (void)fclose(out);
+    (void)os_stream_text(out, text, sizeof text);
     CHECK(strstr(text, "\nFound rate: none\n") != NULL);
 }
 
@@ -651,10 +645,10 @@ TEST(verdict_layout)
     seed = 12;
     simulate_rounds(7, 3, 0.01, 1.05, 1, normal);
     bench_compare(side_a, 14, side_b, 7, &verdict);
-    FILE *out = printed(text, sizeof text);
+    FILE *out = os_stream();
     REQUIRE(out != NULL);
     bench_print_comparison(out, &verdict);
-    (void)fclose(out);
+    (void)os_stream_text(out, text, sizeof text);
     if (getenv("TEST_SHOW")) printf("%s", text);
     CHECK(strstr(text, "  B / A        ratio   95 % interval      noise floor\n  rate        1.0") == text);
     CHECK(strstr(text, "\n  A/A p99") != NULL);

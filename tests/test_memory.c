@@ -3,6 +3,7 @@
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"
+#include "os.h"
 
 #define SLABS 64
 
@@ -12,19 +13,19 @@ static void *slab_table[SLABS];
 
 static size_t live_bytes, live_blocks; // handed out and not given back
 static long calls, fail_at;            // the fail_at-th call fails; 0: none
-static pthread_mutex_t counters = PTHREAD_MUTEX_INITIALIZER;
+static fsi_lock counters;
 
 static void *test_alloc(size_t size, void *user)
 {
     uint64_t *block = NULL;
     CHECK(user == &server);
-    pthread_mutex_lock(&counters);
+    fsi_lock_take(&counters);
     if (++calls != fail_at && (block = (uint64_t *)malloc(size + 16)) != NULL) {
         block[0] = size;
         live_bytes += size;
         live_blocks++;
     }
-    pthread_mutex_unlock(&counters);
+    fsi_lock_give(&counters);
     return block ? block + 2 : NULL;
 }
 
@@ -33,10 +34,10 @@ static void test_release(void *memory, size_t size, void *user)
     uint64_t *block = (uint64_t *)memory - 2;
     CHECK(user == &server);
     CHECK_EQ(size, block[0]);
-    pthread_mutex_lock(&counters);
+    fsi_lock_take(&counters);
     live_bytes -= size;
     live_blocks--;
-    pthread_mutex_unlock(&counters);
+    fsi_lock_give(&counters);
     free(block);
 }
 
@@ -53,6 +54,7 @@ static void start(uint32_t slab_max)
     server.slabs = slab_table;
     server.slab_max = slab_max;
     (void)fsi_lock_init(&server.lock);
+    (void)fsi_lock_init(&counters);
     loops[0].server = loops[1].server = &server;
 }
 
@@ -62,6 +64,7 @@ static void end(void)
     for (uint32_t i = 0; i < server.slab_count; i++)
         fsi_release(&server, slab_table[i], sizeof(fsi_conn) * FSI_SLAB_CONNS);
     fsi_lock_free(&server.lock);
+    fsi_lock_free(&counters);
     CHECK_EQ(live_blocks, 0);
     CHECK_EQ(live_bytes, 0);
 }
@@ -397,12 +400,13 @@ TEST(alloc_fails_at_every_call)
 enum { HANDED = 20000 };
 static fsi_queue handed;
 
-static void *taker(void *unused)
+static void taker(void *unused)
 {
     fsi_msg msg;
+    (void)unused;
     for (int i = 0; i < HANDED;) {
         if (!fsi_queue_pop(&handed, &msg)) {
-            sched_yield();
+            os_yield();
             continue;
         }
         fsi_conn *conn = (fsi_conn *)msg.ptr;
@@ -410,16 +414,15 @@ static void *taker(void *unused)
         fsi_conn_put(&loops[1], conn);
         i++;
     }
-    return unused;
 }
 
 // Goal: one loop takes connections while the other one ends them: the lock covers depot and table (TSan looks on).
 TEST(conn_drift_between_threads)
 {
-    pthread_t thread;
+    fsi_thread thread;
     start(SLABS);
     REQUIRE(fsi_queue_init(&handed, &server, 32));
-    REQUIRE(pthread_create(&thread, NULL, taker, NULL) == 0);
+    REQUIRE(fsi_thread_start(&thread, taker, NULL, "taker"));
     for (uint32_t i = 0; i < HANDED;) {
         fsi_conn *conn = fsi_conn_get(&loops[0]);
         if (!conn) {
@@ -430,9 +433,9 @@ TEST(conn_drift_between_threads)
         msg.kind = FSI_MSG_CONN;
         msg.number = conn->moved_s = i++;
         msg.ptr = conn;
-        while (!fsi_queue_push(&handed, msg)) sched_yield();
+        while (!fsi_queue_push(&handed, msg)) os_yield();
     }
-    REQUIRE(pthread_join(thread, NULL) == 0);
+    fsi_thread_join(&thread);
     CHECK(server.slab_count <= 5);
     fsi_queue_free(&handed, &server);
     end();

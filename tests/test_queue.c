@@ -3,6 +3,7 @@
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"
+#include "os.h"
 
 static fsv_server server; // all zero: malloc and free
 static fsi_queue queue;
@@ -132,7 +133,7 @@ TEST(queue_out_of_memory)
 enum { PRODUCERS = 4, CONSUMERS = 4, VALUES = 20000, STOP = 99 }; // at most, of the first two
 
 typedef struct worker {
-    pthread_t thread;
+    fsi_thread thread;
     uint32_t id;
     uint32_t out_of_order, overtaken, wrong; // consumers
     uint64_t popped;
@@ -147,16 +148,15 @@ static uint32_t gate;                               // workers wait here until a
 static void at_the_gate(void)
 {
     fsi_add32(&gate, 1);
-    while (fsi_load32(&gate) < producer_count + consumer_count) sched_yield();
+    while (fsi_load32(&gate) < producer_count + consumer_count) os_yield();
 }
 
-static void *produce(void *arg)
+static void produce(void *arg)
 {
     worker *self = (worker *)arg;
     at_the_gate();
     for (uint32_t i = 0; i < VALUES; i++)
-        while (!fsi_queue_push(&queue, message(self->id, ~i, i))) sched_yield();
-    return NULL;
+        while (!fsi_queue_push(&queue, message(self->id, ~i, i))) os_yield();
 }
 
 static void take(worker *self, fsi_msg msg, const uint64_t *before)
@@ -175,7 +175,7 @@ static void take(worker *self, fsi_msg msg, const uint64_t *before)
 
 // What any consumer has had before a pop begins, that pop must not give again, nor anything older. Looking for it orders
 // the consumers among themselves, but no producer and consumer: a message that is read too early stays a data race.
-static void *consume(void *arg)
+static void consume(void *arg)
 {
     worker *self = (worker *)arg;
     at_the_gate();
@@ -188,10 +188,10 @@ static void *consume(void *arg)
                 if (before[p] < newest) before[p] = newest;
             }
         if (!fsi_queue_pop(&queue, &msg)) {
-            sched_yield();
+            os_yield();
             continue;
         }
-        if (msg.kind == STOP) return NULL;
+        if (msg.kind == STOP) return;
         take(self, msg, before);
     }
 }
@@ -220,17 +220,17 @@ static void many_threads(uint32_t from, uint32_t to, uint32_t capacity)
     REQUIRE(fsi_queue_init(&queue, &server, capacity));
     for (uint32_t i = 0; i < from; i++) {
         producers[i].id = i;
-        REQUIRE(pthread_create(&producers[i].thread, NULL, produce, &producers[i]) == 0);
+        REQUIRE(fsi_thread_start(&producers[i].thread, produce, &producers[i], "produce"));
     }
     for (uint32_t i = 0; i < to; i++) {
         consumers[i].id = i;
-        REQUIRE(pthread_create(&consumers[i].thread, NULL, consume, &consumers[i]) == 0);
+        REQUIRE(fsi_thread_start(&consumers[i].thread, consume, &consumers[i], "consume"));
     }
-    for (uint32_t i = 0; i < from; i++) pthread_join(producers[i].thread, NULL);
+    for (uint32_t i = 0; i < from; i++) fsi_thread_join(&producers[i].thread);
     for (uint32_t i = 0; i < to; i++)
-        while (!fsi_queue_push(&queue, message(STOP, 0, 0))) sched_yield();
+        while (!fsi_queue_push(&queue, message(STOP, 0, 0))) os_yield();
     for (uint32_t i = 0; i < to; i++) {
-        pthread_join(consumers[i].thread, NULL);
+        fsi_thread_join(&consumers[i].thread);
         CHECK_EQ(consumers[i].out_of_order, 0);
         CHECK_EQ(consumers[i].overtaken, 0);
         CHECK_EQ(consumers[i].wrong, 0);
