@@ -610,6 +610,7 @@ static double bench_answer_rate(const bench_result *result)
 //   bench_os_failures             how connecting fails: the system's error, what that is, and what to do; the last one is 0
 //   BENCH_OS_TIMED_OUT BENCH_OS_QUEUE_FULL  errors: nobody answered; the backlog of a Unix-domain socket is full
 //   BENCH_OS_SENDS_AHEAD          1: bytes of a write that is pending may have left already
+//   BENCH_OS_PATH_BYTES           most that a Unix-domain socket's path may have
 //   BENCH_OS_LOOPBACK BENCH_OS_BACKLOG BENCH_OS_MORE_FILES  words: whose CPU time loopback is, in a line of its own; a setting's
 //                                 name; how to raise the descriptor limit
 // ---------------------------------------------------------------------------------------------------------
@@ -873,6 +874,7 @@ static void bench_os_cpu(char *out, size_t size)
 #define BENCH_OS_QUEUE_FULL EAGAIN
 #define BENCH_OS_MORE_FILES "raise it (ulimit -n) or lower -c"
 #define BENCH_OS_SENDS_AHEAD 0
+#define BENCH_OS_PATH_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 static const bench_os_failure bench_os_failures[] = {
     {ECONNREFUSED, BENCH_REFUSED, "is the server running, and on that port?"},
@@ -1003,6 +1005,7 @@ static void bench_os_system(char *out, size_t size)
 #define BENCH_OS_BACKLOG ""
 #define BENCH_OS_MORE_FILES "lower -c"
 #define BENCH_OS_SENDS_AHEAD 1
+#define BENCH_OS_PATH_BYTES (sizeof(((fsi_sockaddr_un *)0)->sun_path) - 1)
 #define BENCH_OS_TIMED_OUT WSAETIMEDOUT
 #define BENCH_OS_QUEUE_FULL WSAEWOULDBLOCK // never: it refuses
 
