@@ -610,6 +610,8 @@ static double bench_answer_rate(const bench_result *result)
 //   bench_os_system(out, size) bench_os_cpu(out, size)  "Linux 6.18.5 x86_64", "Intel ..."; "": not known
 //   bench_os_failures             how connecting fails: the system's error, what that is, and what to do; the last one is 0
 //   BENCH_OS_TIMED_OUT BENCH_OS_QUEUE_FULL  errors: nobody answered; the backlog of a Unix-domain socket is full
+//   BENCH_OS_SENDS_AHEAD          1: bytes of a write that is pending may have left already
+//   BENCH_OS_PATH_BYTES           most that a Unix-domain socket's path may have
 //   BENCH_OS_LOOPBACK BENCH_OS_BACKLOG BENCH_OS_MORE_FILES  words: whose CPU time loopback is, in a line of its own; a setting's
 //                                 name; how to raise the descriptor limit
 // ---------------------------------------------------------------------------------------------------------
@@ -872,6 +874,8 @@ static void bench_os_cpu(char *out, size_t size)
 #define BENCH_OS_TIMED_OUT ETIMEDOUT
 #define BENCH_OS_QUEUE_FULL EAGAIN
 #define BENCH_OS_MORE_FILES "raise it (ulimit -n) or lower -c"
+#define BENCH_OS_SENDS_AHEAD 0
+#define BENCH_OS_PATH_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 static const bench_os_failure bench_os_failures[] = {
     {ECONNREFUSED, BENCH_REFUSED, "is the server running, and on that port?"},
@@ -1001,6 +1005,8 @@ static void bench_os_system(char *out, size_t size)
 #define BENCH_OS_LOOPBACK ""
 #define BENCH_OS_BACKLOG ""
 #define BENCH_OS_MORE_FILES "lower -c"
+#define BENCH_OS_SENDS_AHEAD 1
+#define BENCH_OS_PATH_BYTES (sizeof(((fsi_sockaddr_un *)0)->sun_path) - 1)
 #define BENCH_OS_TIMED_OUT WSAETIMEDOUT
 #define BENCH_OS_QUEUE_FULL WSAEWOULDBLOCK // never: it refuses
 
@@ -1593,8 +1599,10 @@ struct bench_peer {
     uint32_t asks;
     uint32_t in_len;
     uint64_t body_left; // of the request, to be dropped
-    bench_text out;     // answers that the socket has not taken
+    bench_text out;     // answers that the socket has not taken, from out_at on
+    bench_text more;    // answers since, while a write of those is pending: they stay where they are
     size_t out_at;
+    bool held;
     bool ended; // no request can follow
     bool eof, shut;
     bool listed; // in todo
@@ -1678,12 +1686,19 @@ static void bench_peer_close(bench_target *target, bench_peer *peer)
 // reset can eat the answer.
 static void bench_peer_send(bench_target *target, bench_peer *peer)
 {
-    while (peer->out_at < peer->out.len) {
+    while (peer->out_at < peer->out.len || peer->more.len) {
+        if (peer->out_at == peer->out.len) {
+            bench_text taken = peer->out;
+            peer->out = peer->more;
+            peer->more = taken;
+            peer->more.len = peer->out_at = 0;
+        }
         fsi_buf out;
         out.ptr = peer->out.ptr + peer->out_at;
         out.len = peer->out.len - peer->out_at;
         int64_t sent = fsi_io_write(&peer->chan, &out, 1, true);
-        if (sent == FSI_PENDING) return;
+        peer->held = sent == FSI_PENDING;
+        if (peer->held) return;
         if (sent <= 0) {
             bench_peer_close(target, peer);
             return;
@@ -1735,8 +1750,9 @@ static void bench_ask_answer(bench_target *target, bench_peer *peer, const bench
                    ask->last       ? "Connection: close\r\n"
                    : ask->say_keep ? "Connection: keep-alive\r\n"
                                    : "");
-    bench_text_str(&peer->out, head);
-    if (!ask->bare) bench_text_add(&peer->out, body, len);
+    bench_text *out = peer->held ? &peer->more : &peer->out;
+    bench_text_str(out, head);
+    if (!ask->bare) bench_text_add(out, body, len);
 }
 
 // Sends every answer whose turn has come.
@@ -1750,7 +1766,7 @@ static void bench_peer_answer(bench_target *target, bench_peer *peer)
         bench_ask_answer(target, peer, ask);
         free(ask);
     }
-    if (peer->out.failed)
+    if (peer->out.failed || peer->more.failed)
         bench_peer_close(target, peer);
     else
         bench_peer_send(target, peer);
@@ -1758,7 +1774,7 @@ static void bench_peer_answer(bench_target *target, bench_peer *peer)
 
 static bool bench_peer_full(const bench_peer *peer)
 {
-    return peer->asks >= BENCH_TARGET_ASKS || peer->out.len - peer->out_at >= BENCH_TARGET_UNREAD;
+    return peer->asks >= BENCH_TARGET_ASKS || peer->out.len - peer->out_at + peer->more.len >= BENCH_TARGET_UNREAD;
 }
 
 // What is wrong with a head that was read with this result: a status, and why; 0: nothing.
@@ -1958,6 +1974,7 @@ static void bench_target_bury(bench_target *target)
     for (bench_peer *peer = target->gone, *next; peer; peer = next) {
         next = peer->next;
         bench_text_free(&peer->out);
+        bench_text_free(&peer->more);
         free(peer);
     }
     target->gone = NULL;
@@ -2920,6 +2937,7 @@ typedef struct bench_conn {
     bench_stamp stamp;
     uint64_t out_left;   // bytes of requests that the socket has not taken
     bench_text out;      // requests that are not all alike: their bytes, the last out_left of them unsent
+    bool held;           // a write is pending: what it was given stays where it is
     uint64_t body_left;  // of BENCH_LENGTH and BENCH_ECHO
     uint64_t body_bytes; // of the answer so far
     uint32_t match;      // bytes of expect_body that stand at the end of the body so far; all: it was there
@@ -3346,6 +3364,7 @@ static void bench_shut(bench_thread *thread, bench_conn *conn, bool reset)
     conn->last = false;
     conn->write_failed = false;
     conn->out_left = 0;
+    conn->held = false;             // what the system may still send of it goes nowhere
     conn->unmade = conn->in_flight; // what is still in flight is sent again
 }
 
@@ -3465,14 +3484,16 @@ static fsi_buf bench_next_bytes(const bench_plan *plan, const bench_conn *conn)
 
 static void bench_send(bench_thread *thread, bench_conn *conn)
 {
-    if (conn->unmade && !bench_make(thread, conn)) {
-        bench_broken(thread, conn, BENCH_WRITE);
-        return;
-    }
-    while (conn->out_left) {
+    for (;;) {
+        if (conn->unmade && (thread->plan->alike || !conn->held) && !bench_make(thread, conn)) {
+            bench_broken(thread, conn, BENCH_WRITE);
+            return;
+        }
+        if (!conn->out_left) return;
         fsi_buf out = bench_next_bytes(thread->plan, conn);
         int64_t sent = fsi_io_write(&conn->chan, &out, 1, true);
-        if (sent == FSI_PENDING) return;
+        conn->held = sent == FSI_PENDING;
+        if (conn->held) return;
         if (sent <= 0) {
             conn->write_failed = true; // an answer may have come before; the read side tells the end
             conn->out_left = 0;
@@ -3534,8 +3555,11 @@ static bench_kind bench_judge_answer(const bench_thread *thread, const bench_con
 static bool bench_is_unsent(const bench_plan *plan, const bench_conn *conn)
 {
     uint64_t behind = 0; // bytes of the requests behind it
+    uint32_t made = conn->in_flight - conn->unmade;
     if (FSI_LIKELY(!conn->out_left)) return false;
-    for (uint32_t i = 1, at = conn->oldest; i < conn->in_flight; i++) {
+    if (conn->held && BENCH_OS_SENDS_AHEAD) return false; // nobody knows
+    if (!made) return true;
+    for (uint32_t i = 1, at = conn->oldest; i < made; i++) {
         at = at + 1 < plan->pipeline ? at + 1 : 0;
         behind += conn->stamps[at].bytes;
     }
@@ -3554,6 +3578,7 @@ static bool bench_answered(bench_thread *thread, bench_conn *conn)
         thread->tally.events[kind]++;
     }
     bench_done(thread, conn, kind);
+    if (FSI_UNLIKELY(conn->unmade > conn->in_flight)) conn->unmade = conn->in_flight;
     conn->part = plan->echo ? BENCH_ECHO : BENCH_HEAD;
     conn->body_left = plan->request_len;
     conn->body_bytes = 0;
@@ -4008,7 +4033,6 @@ static void bench_finish(bench_thread *thread)
         fsi_io_close(&conn->chan, thread->plan->rst);
         free(conn->carry);
         conn->carry = NULL;
-        bench_text_free(&conn->out);
     }
     bench_finish_requests(thread);
 }
@@ -4053,7 +4077,8 @@ static void bench_thread_body(void *arg)
 static void bench_thread_free(bench_thread *thread)
 {
     if (!thread) return;
-    if (thread->io_made) fsi_io_free(&thread->io);
+    if (thread->io_made) fsi_io_free(&thread->io); // the system holds nothing any more
+    for (uint32_t i = 0; i < thread->conn_count && thread->conns; i++) bench_text_free(&thread->conns[i].out);
     free(thread->conns);
     free(thread->stamps);
     free(thread->in);
