@@ -59,19 +59,26 @@ ARM64_CC ?= $(ZIG) cc -target aarch64-linux-musl
 QEMU_ARM64 ?= qemu-aarch64
 MINGW_CC ?= x86_64-w64-mingw32-gcc
 MINGW_CXX ?= x86_64-w64-mingw32-g++
-WINE ?= $(or $(call found,wine64 /usr/lib/wine/wine64 wine),wine64)
 LIBS_windows := -lws2_32
 LIBS_windows-arm64 := -lws2_32
+LIBS_windows-cxx := -lws2_32
 $(eval $(call flavour,build/musl,build/musl/fastserve,$(MUSL_CC) $(C) $(CFLAGS),$(MUSL_CC) -static -pthread,$$(TESTFLAGS)))
 $(eval $(call flavour,build/32,build/32/fastserve,$(CC_32) $(C) $(CFLAGS),$(CC_32) -pthread,$$(TESTFLAGS)))
 $(eval $(call flavour,build/arm64,build/arm64/fastserve,$(ARM64_CC) $(C) $(CFLAGS),$(ARM64_CC) -static -pthread,$$(TESTFLAGS)))
-$(eval $(call flavour,build/windows,build/windows/fastserve.exe,$(MINGW_CC) $(C) $(CFLAGS),$(MINGW_CC) -static,$$(TESTFLAGS),.exe))
-$(eval $(call flavour,build/windows-arm64,build/windows-arm64/fastserve.exe,$(ZIG) cc -target aarch64-windows-gnu $(C) \
-    $(CFLAGS),$(ZIG) cc -target aarch64-windows-gnu,$$(TESTFLAGS),.exe))
-$(eval $(call flavour,build/windows-cxx,build/windows-cxx/fastserve.exe,$(MINGW_CXX) -x c++ $(CPP) $(CXXFLAGS),$(MINGW_CXX) \
+# Programs to hand out are small: size is what these builds promise.
+SMALL_CFLAGS ?= -Os $(filter-out -O%,$(CFLAGS))
+SMALL_CXXFLAGS ?= -Os $(filter-out -O%,$(CXXFLAGS))
+$(eval $(call flavour,build/windows,build/windows/fastserve.exe,$(MINGW_CC) $(C) $(SMALL_CFLAGS),$(MINGW_CC) \
     -static,$$(TESTFLAGS),.exe))
-$(foreach cpu,x86_64 aarch64,$(eval $(call flavour,build/macos-$(cpu),build/macos-$(cpu)/fastserve,$(ZIG) cc -target \
-    $(cpu)-macos $(C) $(CFLAGS),$(ZIG) cc -target $(cpu)-macos -pthread,$$(TESTFLAGS))))
+$(eval $(call flavour,build/windows-cxx,build/windows-cxx/fastserve.exe,$(MINGW_CXX) -x c++ $(CPP) \
+    $(SMALL_CXXFLAGS),$(MINGW_CXX) -static,$$(TESTFLAGS),.exe))
+define flavour_zig
+$(call flavour,build/$(1),build/$(1)/fastserve$(3),$(ZIG) cc -target $(2) $(C) $(SMALL_CFLAGS),$(ZIG) cc -target \
+    $(2),$$(TESTFLAGS),$(3))
+endef
+$(eval $(call flavour_zig,windows-arm64,aarch64-windows-gnu,.exe))
+$(eval $(call flavour_zig,macos-aarch64,aarch64-macos))
+$(eval $(call flavour_zig,macos-x86_64,x86_64-macos))
 # The kqueue section on Linux, over a kevent that tests/kqueue_shim.h makes of epoll.
 SHIM := -DFSV_KQUEUE_SHIM='"tests/kqueue_shim.h"' -I.
 $(eval $(call flavour,build/kqueue,build/kqueue/fastserve,$(CC) $(C) $(CFLAGS) $$(SHIM),$(CC) $(C) $(CFLAGS),$$(TESTFLAGS)))
@@ -100,10 +107,14 @@ cxx: build/cxx/fastserve build/cxx/chaos build/cxx/queue_bench $(TESTS:%=build/c
 # it by a script of the same name.
 FOREIGN_SCRIPTS := $(filter-out tests/test_readme.sh,$(SCRIPTS))
 RUN_arm64 = $(QEMU_ARM64)
+RUN_windows = sh tests/wine.sh
 build/%/fastserve.sh: build/%/fastserve
+	@printf '#!/bin/sh\nexec %s %s "$$@"\n' '$(RUN_$*)' '$<' >$@ && chmod 755 $@
+build/%/fastserve.sh: build/%/fastserve.exe
 	@printf '#!/bin/sh\nexec %s %s "$$@"\n' '$(RUN_$*)' '$<' >$@ && chmod 755 $@
 
 musl: build/musl/fastserve
+	@MUSL_CC='$(MUSL_CC)' sh tests/binaries.sh musl
 test-musl: build/musl/fastserve $(TESTS:%=build/musl/%)
 	@FASTSERVE=build/musl/fastserve sh tests/run.sh $(TESTS:%=build/musl/%) $(FOREIGN_SCRIPTS)
 
@@ -112,9 +123,26 @@ test-32: build/32/fastserve $(TESTS:%=build/32/%)
 	@FASTSERVE=build/32/fastserve sh tests/run.sh $(TESTS:%=build/32/%) $(FOREIGN_SCRIPTS)
 
 arm64: build/arm64/fastserve
+	@ARM64_CC='$(ARM64_CC)' sh tests/binaries.sh arm64
 test-arm64: build/arm64/fastserve.sh $(TESTS:%=build/arm64/%)
 	@FASTSERVE=build/arm64/fastserve.sh RUN='$(RUN_arm64)' TEST_WATCHDOG_S=300 \
 	    sh tests/run.sh $(TESTS:%=build/arm64/%) $(FOREIGN_SCRIPTS)
+
+kqueue: build/kqueue/fastserve
+test-kqueue: build/kqueue/fastserve $(TESTS:%=build/kqueue/%)
+	@FASTSERVE=build/kqueue/fastserve sh tests/run.sh $(TESTS:%=build/kqueue/%) $(FOREIGN_SCRIPTS)
+
+# As C and as C++ by mingw-w64; where zig is, for arm64 too.
+ZIG_HERE := $(call found,$(ZIG))
+windows: build/windows/fastserve.exe $(TESTS:%=build/windows/%.exe) build/windows-cxx/fastserve.exe \
+    $(if $(ZIG_HERE),build/windows-arm64/fastserve.exe)
+	@ZIG='$(ZIG)' MINGW_CC='$(MINGW_CC)' sh tests/binaries.sh windows $(if $(ZIG_HERE),windows-arm64)
+test-windows: build/windows/fastserve.sh $(TESTS:%=build/windows/%.exe)
+	@FASTSERVE=build/windows/fastserve.sh RUN='$(RUN_windows)' TEST_WATCHDOG_S=300 \
+	    sh tests/wine.sh --around sh tests/run.sh $(TESTS:%=build/windows/%.exe) $(FOREIGN_SCRIPTS)
+
+macos: build/macos-aarch64/fastserve build/macos-x86_64/fastserve $(TESTS:%=build/macos-aarch64/%)
+	@ZIG='$(ZIG)' sh tests/binaries.sh macos-aarch64 macos-x86_64
 
 builds:
 	@CC='$(CC)' CXX='$(CXX)' sh tests/builds.sh

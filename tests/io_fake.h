@@ -172,7 +172,7 @@ static void fake_close_fd(int fd)
     sock->chan = NULL;
 }
 
-static int fake_cpu(int fd)
+FSI_PRIVATE int fake_cpu(int fd) // not called where the core may not move connections
 {
     const fake_sock *sock = fake_of(fd);
     return sock ? sock->cpu : -1;

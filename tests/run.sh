@@ -18,6 +18,7 @@ run() { # PROGRAM LOG; its exit status stands in LOG.status
     *) ${RUN:-} "$1" >"$2" 2>&1 </dev/null ;;
     esac
     echo $? >"$2.status"
+    [ -z "${RUN:-}" ] || sed -i 's/\r$//' "$2"
 }
 
 collect() { # PROGRAM LOG; what a good run says besides its sum stays out of the way
@@ -40,7 +41,7 @@ collect() { # PROGRAM LOG; what a good run says besides its sum stays out of the
 beside=
 for program in "$@"; do
     case $program in
-    *test_load)
+    *test_load | *test_load.exe)
         beside=$program
         run "$program" "$dir/beside" &
         ;;

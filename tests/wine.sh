@@ -1,0 +1,37 @@
+#!/bin/sh
+# wine.sh: runs Windows programs under Wine, in a prefix of its own below build/.
+#
+#   sh tests/wine.sh PROGRAM.exe ARGUMENTS...   with the program's exit status; SIGINT is its Ctrl-C
+#   sh tests/wine.sh --around COMMAND...        makes the prefix, runs COMMAND, then ends all that the prefix still runs
+#
+# WINE names the loader (default: wine64 or wine, wherever Debian puts them), WINEPREFIX the prefix.
+set -u
+for wine in "${WINE:-}" wine64 /usr/lib/wine/wine64 wine; do
+    [ -n "$wine" ] && command -v "$wine" >/dev/null && break
+    wine=
+done
+if [ -z "$wine" ]; then
+    echo 'wine.sh: no Wine here (Debian: apt-get install wine64 wine); or say where: WINE=...' >&2
+    exit 127
+fi
+root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+export WINEPREFIX="${WINEPREFIX:-$root/build/wine}" WINEDEBUG="${WINEDEBUG:--all}"
+export WINEDLLOVERRIDES='mscoree=;mshtml=' # no offer to fetch Mono or Gecko
+
+if [ "${1:-}" != --around ]; then exec "$wine" "$@"; fi
+shift
+
+# The server of this prefix alone: the variable says which.
+finish() {
+    for server in "$(dirname "$(command -v "$wine")")/wineserver64" wineserver /usr/lib/wine/wineserver64; do
+        command -v "$server" >/dev/null || continue
+        "$server" -k
+        "$server" -w
+        return
+    done
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+mkdir -p "$WINEPREFIX" || exit 1
+[ -e "$WINEPREFIX/system.reg" ] || "$wine" wineboot -i >/dev/null 2>&1 </dev/null
+"$@"
