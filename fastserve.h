@@ -5177,7 +5177,7 @@ FSI_INLINE int64_t fsi_io_read(fsi_chan *chan, void *to, size_t size)
         }
         if (got == 0) {
             chan->eof = true;
-            return fsi_io_connected(chan) ? FSI_FAILED : 0; // under Wine a reset may read as the end
+            return 0;
         }
         if (WSAGetLastError() != WSAEWOULDBLOCK) {
             chan->ops->error = WSAGetLastError();
