@@ -123,7 +123,8 @@ static void bench_say(const char *format, ...)
     size_t end = strlen(line);
     line[end] = '\n';
     line[end + 1] = 0;
-    (void)fputs(line, stderr); // in one piece: a console wants all bytes of a character together
+    (void)fputs(line, stderr);
+    (void)fflush(stderr); // it is not unbuffered everywhere
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1136,6 +1137,8 @@ FSI_PRIVATE bool bench_os_begin(int *argc, char ***argv)
     (void)_setmode(_fileno(stdin), _O_BINARY);
     (void)_setmode(_fileno(stdout), _O_BINARY);
     (void)_setmode(_fileno(stderr), _O_BINARY);
+    (void)setvbuf(stdout, NULL, _IOFBF, 8192); // else a console gets each byte apart, even within a character
+    (void)setvbuf(stderr, NULL, _IOFBF, 1024);
     bench_os_console_begin();
     (void)SetConsoleCtrlHandler(bench_os_control, TRUE);
     return bench_os_arguments(argc, argv);
@@ -8285,6 +8288,13 @@ static bench_glance bench_look(const bench_job *job)
     return sum;
 }
 
+// Before anything else is printed.
+static void bench_live_end(void)
+{
+    (void)fputs("\r\033[K", stderr);
+    (void)fflush(stderr);
+}
+
 static void bench_progress(const bench_job *job, const bench_glance *now, const bench_glance *before, uint64_t span_ns)
 {
     char p99[48];
@@ -8366,7 +8376,7 @@ static void bench_watch(bench_job *job)
         before = now;
         shown_ns = now_ns;
     }
-    if (job->plan.progress) (void)fprintf(stderr, "\r\033[K");
+    if (job->plan.progress) bench_live_end();
 }
 
 // Runs the load. False: a thread could not be started, and nothing was measured.
@@ -8651,6 +8661,7 @@ static int bench_exit_status(const bench_options *options, const bench_result *r
 {
     uint64_t events = 0, answers_bad = result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
     for (int kind = 0; kind < BENCH_KINDS; kind++) events += result->events[kind];
+    if (bench_os_is_terminal(stdout)) (void)fflush(stdout); // the report comes first
     bench_say_lines("result not trustworthy: ", result->doubts);
     if (result->doubts[0]) return BENCH_EXIT_UNTRUSTED;
     double share = (double)(events + answers_bad) / (double)(result->due ? result->due : 1);
@@ -8705,7 +8716,9 @@ static void bench_print(const bench_options *options, const bench_result *result
     case BENCH_FORMAT_WRK: bench_print_all(stdout, options, result); return;
     }
     (void)fflush(stdout);
-    if (!options->quiet) bench_audit_remarks(stderr, &blank, result);
+    if (options->quiet) return;
+    bench_audit_remarks(stderr, &blank, result);
+    (void)fflush(stderr);
 }
 
 static bool bench_save_all(const bench_options *options, const bench_result *result)
@@ -9865,12 +9878,13 @@ static bool bench_models_scene(bench_models *models, uint32_t index)
             if (models->live)
                 (void)fprintf(stderr, "\r  run %llu of %llu: %s, %s\033[K", (unsigned long long)++models->runs,
                               (unsigned long long)models->runs_all, scene->name, bench_model_defs[model].name);
+            (void)fflush(stderr);
             if (fsi_load32(&bench_interrupted) ||
                 !bench_models_run(models, scene, (bench_model)model, bench_models_cell(models, index, model) + round))
                 return false;
             if (fsi_load32(&bench_interrupted)) return false;
         }
-    if (models->live) (void)fputs("\r\033[K", stderr);
+    if (models->live) bench_live_end();
     bench_models_block(models, index);
     return true;
 }
@@ -9899,7 +9913,7 @@ static int bench_models_measure(bench_models *models)
         for (uint32_t i = 0; i < BENCH_MODELS; i++)
             models->runs_all += bench_models_has(models, scene, i) ? models->round_count : 0;
     bool fine = bench_models_all(models), saved = fine && bench_models_save(models);
-    if (models->live && !fine) (void)fputs("\r\033[K", stderr);
+    if (models->live && !fine) bench_live_end();
     if (fsi_load32(&bench_interrupted)) {
         bench_say("interrupted: the rounds are not complete");
         return BENCH_EXIT_CUT;

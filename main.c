@@ -668,6 +668,7 @@ static void serve_on_log(const fsv_log_record *record, void *user)
     if (record->os_error) (void)fsi_os_error_text((int)record->os_error, why, sizeof why);
     fprintf(stderr, "fastserve serve: %s: %s%s%s\n", record->level ? "warning" : "error", record->text,
             record->os_error ? ": " : "", why);
+    (void)fflush(stderr); // it is not unbuffered everywhere
 }
 
 // Listens on one address. -1: fine, else the exit code.
