@@ -612,7 +612,6 @@ static double bench_answer_rate(const bench_result *result)
 //   bench_os_failures             how connecting fails: the system's error, what that is, and what to do; the last one is 0
 //   BENCH_OS_TIMED_OUT BENCH_OS_QUEUE_FULL  errors: nobody answered; the backlog of a Unix-domain socket is full
 //   BENCH_OS_SENDS_AHEAD          1: bytes of a write that is pending may have left already
-//   BENCH_OS_PATH_BYTES           most that a Unix-domain socket's path may have
 //   BENCH_OS_LOOPBACK BENCH_OS_BACKLOG BENCH_OS_MORE_FILES  words: whose CPU time loopback is, in a line of its own; a setting's
 //                                 name; how to raise the descriptor limit
 // ---------------------------------------------------------------------------------------------------------
@@ -721,7 +720,7 @@ static void bench_os_cpu(char *out, size_t size)
 // >>bench-os-macos   Mach and sysctl.
 // ---------------------------------------------------------------------------------------------------------
 
-#if FSI_POSIX && defined(__APPLE__)
+#if FSI_MACOS
 #include <libproc.h>
 #include <limits.h>
 #include <mach/mach.h>
@@ -794,10 +793,10 @@ static void bench_os_cpu(char *out, size_t size)
 #endif // >>bench-os-macos
 
 // ---------------------------------------------------------------------------------------------------------
-// >>bench-os-bsd   sysctl. The names are FreeBSD's; what another BSD does not have is not known there.
+// >>bench-os-freebsd   sysctl.
 // ---------------------------------------------------------------------------------------------------------
 
-#if FSI_POSIX && !FSI_LINUX && !defined(__APPLE__)
+#if FSI_FREEBSD
 #include <limits.h>
 #include <sys/param.h>
 #include <sys/sysctl.h>
@@ -862,6 +861,49 @@ static void bench_os_cpu(char *out, size_t size)
 {
     if (sysctlbyname("hw.model", out, &size, NULL, 0) != 0) out[0] = 0;
 }
+#endif // >>bench-os-freebsd
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-os-bsd   The others tell each in a way of its own: not known here.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_BSD && !FSI_FREEBSD
+#define BENCH_OS_LOOPBACK ""
+#define BENCH_OS_BACKLOG ""
+
+static uint64_t bench_os_descriptors_most(uint64_t hard)
+{
+    return hard;
+}
+
+static void bench_os_exact_begin(void) {}
+
+static void bench_os_exact_end(void) {}
+
+static void bench_os_machine(bench_usage *usage)
+{
+    (void)usage;
+}
+
+static void bench_os_process(bench_usage *usage, uint64_t pid)
+{
+    (void)usage, (void)pid;
+}
+
+static uint64_t bench_os_ports(void)
+{
+    return 0;
+}
+
+static uint64_t bench_os_backlog(void)
+{
+    return 0;
+}
+
+static void bench_os_cpu(char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s", "");
+}
 #endif // >>bench-os-bsd
 
 // ---------------------------------------------------------------------------------------------------------
@@ -876,7 +918,6 @@ static void bench_os_cpu(char *out, size_t size)
 #define BENCH_OS_QUEUE_FULL EAGAIN
 #define BENCH_OS_MORE_FILES "raise it (ulimit -n) or lower -c"
 #define BENCH_OS_SENDS_AHEAD 0
-#define BENCH_OS_PATH_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 static const bench_os_failure bench_os_failures[] = {
     {ECONNREFUSED, BENCH_REFUSED, "is the server running, and on that port?"},
@@ -1007,7 +1048,6 @@ static void bench_os_system(char *out, size_t size)
 #define BENCH_OS_BACKLOG ""
 #define BENCH_OS_MORE_FILES "lower -c"
 #define BENCH_OS_SENDS_AHEAD 1
-#define BENCH_OS_PATH_BYTES (sizeof(((fsi_sockaddr_un *)0)->sun_path) - 1)
 #define BENCH_OS_TIMED_OUT WSAETIMEDOUT
 #define BENCH_OS_QUEUE_FULL WSAEWOULDBLOCK // never: it refuses
 

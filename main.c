@@ -708,7 +708,7 @@ static int serve_listen_unix(fsv_server *server, const serve_options *o, const c
     fsi_sockaddr at;
     (void)snprintf(address, sizeof address, "unix:%.290s", path);
     (void)snprintf(too_long, sizeof too_long, "the path is too long, at most %u bytes are possible",
-                   (unsigned)BENCH_OS_PATH_BYTES);
+                   (unsigned)sizeof(((fsi_sockaddr_un *)0)->sun_path) - 1);
     fsv_result result = o->echo ? echo_listen(server, address) : fsv_server_listen(server, address);
     if (result == FSV_OK) return -1;
     const char *why = fsv_result_text(result);
