@@ -123,7 +123,8 @@ static void bench_say(const char *format, ...)
     size_t end = strlen(line);
     line[end] = '\n';
     line[end + 1] = 0;
-    (void)fputs(line, stderr); // in one piece: a console wants all bytes of a character together
+    (void)fputs(line, stderr);
+    (void)fflush(stderr); // it is not unbuffered everywhere
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -611,7 +612,6 @@ static double bench_answer_rate(const bench_result *result)
 //   bench_os_failures             how connecting fails: the system's error, what that is, and what to do; the last one is 0
 //   BENCH_OS_TIMED_OUT BENCH_OS_QUEUE_FULL  errors: nobody answered; the backlog of a Unix-domain socket is full
 //   BENCH_OS_SENDS_AHEAD          1: bytes of a write that is pending may have left already
-//   BENCH_OS_PATH_BYTES           most that a Unix-domain socket's path may have
 //   BENCH_OS_LOOPBACK BENCH_OS_BACKLOG BENCH_OS_MORE_FILES  words: whose CPU time loopback is, in a line of its own; a setting's
 //                                 name; how to raise the descriptor limit
 // ---------------------------------------------------------------------------------------------------------
@@ -720,7 +720,7 @@ static void bench_os_cpu(char *out, size_t size)
 // >>bench-os-macos   Mach and sysctl.
 // ---------------------------------------------------------------------------------------------------------
 
-#if FSI_POSIX && defined(__APPLE__)
+#if FSI_MACOS
 #include <libproc.h>
 #include <limits.h>
 #include <mach/mach.h>
@@ -793,10 +793,10 @@ static void bench_os_cpu(char *out, size_t size)
 #endif // >>bench-os-macos
 
 // ---------------------------------------------------------------------------------------------------------
-// >>bench-os-bsd   sysctl. The names are FreeBSD's; what another BSD does not have is not known there.
+// >>bench-os-freebsd   sysctl.
 // ---------------------------------------------------------------------------------------------------------
 
-#if FSI_POSIX && !FSI_LINUX && !defined(__APPLE__)
+#if FSI_FREEBSD
 #include <limits.h>
 #include <sys/param.h>
 #include <sys/sysctl.h>
@@ -861,6 +861,49 @@ static void bench_os_cpu(char *out, size_t size)
 {
     if (sysctlbyname("hw.model", out, &size, NULL, 0) != 0) out[0] = 0;
 }
+#endif // >>bench-os-freebsd
+
+// ---------------------------------------------------------------------------------------------------------
+// >>bench-os-bsd   The others tell each in a way of its own: not known here.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_BSD && !FSI_FREEBSD
+#define BENCH_OS_LOOPBACK ""
+#define BENCH_OS_BACKLOG ""
+
+static uint64_t bench_os_descriptors_most(uint64_t hard)
+{
+    return hard;
+}
+
+static void bench_os_exact_begin(void) {}
+
+static void bench_os_exact_end(void) {}
+
+static void bench_os_machine(bench_usage *usage)
+{
+    (void)usage;
+}
+
+static void bench_os_process(bench_usage *usage, uint64_t pid)
+{
+    (void)usage, (void)pid;
+}
+
+static uint64_t bench_os_ports(void)
+{
+    return 0;
+}
+
+static uint64_t bench_os_backlog(void)
+{
+    return 0;
+}
+
+static void bench_os_cpu(char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s", "");
+}
 #endif // >>bench-os-bsd
 
 // ---------------------------------------------------------------------------------------------------------
@@ -875,7 +918,6 @@ static void bench_os_cpu(char *out, size_t size)
 #define BENCH_OS_QUEUE_FULL EAGAIN
 #define BENCH_OS_MORE_FILES "raise it (ulimit -n) or lower -c"
 #define BENCH_OS_SENDS_AHEAD 0
-#define BENCH_OS_PATH_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 static const bench_os_failure bench_os_failures[] = {
     {ECONNREFUSED, BENCH_REFUSED, "is the server running, and on that port?"},
@@ -1006,7 +1048,6 @@ static void bench_os_system(char *out, size_t size)
 #define BENCH_OS_BACKLOG ""
 #define BENCH_OS_MORE_FILES "lower -c"
 #define BENCH_OS_SENDS_AHEAD 1
-#define BENCH_OS_PATH_BYTES (sizeof(((fsi_sockaddr_un *)0)->sun_path) - 1)
 #define BENCH_OS_TIMED_OUT WSAETIMEDOUT
 #define BENCH_OS_QUEUE_FULL WSAEWOULDBLOCK // never: it refuses
 
@@ -1136,6 +1177,8 @@ FSI_PRIVATE bool bench_os_begin(int *argc, char ***argv)
     (void)_setmode(_fileno(stdin), _O_BINARY);
     (void)_setmode(_fileno(stdout), _O_BINARY);
     (void)_setmode(_fileno(stderr), _O_BINARY);
+    (void)setvbuf(stdout, NULL, _IOFBF, 8192); // else a console gets each byte apart, even within a character
+    (void)setvbuf(stderr, NULL, _IOFBF, 1024);
     bench_os_console_begin();
     (void)SetConsoleCtrlHandler(bench_os_control, TRUE);
     return bench_os_arguments(argc, argv);
@@ -8285,6 +8328,13 @@ static bench_glance bench_look(const bench_job *job)
     return sum;
 }
 
+// Before anything else is printed.
+static void bench_live_end(void)
+{
+    (void)fputs("\r\033[K", stderr);
+    (void)fflush(stderr);
+}
+
 static void bench_progress(const bench_job *job, const bench_glance *now, const bench_glance *before, uint64_t span_ns)
 {
     char p99[48];
@@ -8366,7 +8416,7 @@ static void bench_watch(bench_job *job)
         before = now;
         shown_ns = now_ns;
     }
-    if (job->plan.progress) (void)fprintf(stderr, "\r\033[K");
+    if (job->plan.progress) bench_live_end();
 }
 
 // Runs the load. False: a thread could not be started, and nothing was measured.
@@ -8651,6 +8701,7 @@ static int bench_exit_status(const bench_options *options, const bench_result *r
 {
     uint64_t events = 0, answers_bad = result->failed[BENCH_STATUS] + result->failed[BENCH_BODY];
     for (int kind = 0; kind < BENCH_KINDS; kind++) events += result->events[kind];
+    if (bench_os_is_terminal(stdout)) (void)fflush(stdout); // the report comes first
     bench_say_lines("result not trustworthy: ", result->doubts);
     if (result->doubts[0]) return BENCH_EXIT_UNTRUSTED;
     double share = (double)(events + answers_bad) / (double)(result->due ? result->due : 1);
@@ -8705,7 +8756,9 @@ static void bench_print(const bench_options *options, const bench_result *result
     case BENCH_FORMAT_WRK: bench_print_all(stdout, options, result); return;
     }
     (void)fflush(stdout);
-    if (!options->quiet) bench_audit_remarks(stderr, &blank, result);
+    if (options->quiet) return;
+    bench_audit_remarks(stderr, &blank, result);
+    (void)fflush(stderr);
 }
 
 static bool bench_save_all(const bench_options *options, const bench_result *result)
@@ -9865,12 +9918,13 @@ static bool bench_models_scene(bench_models *models, uint32_t index)
             if (models->live)
                 (void)fprintf(stderr, "\r  run %llu of %llu: %s, %s\033[K", (unsigned long long)++models->runs,
                               (unsigned long long)models->runs_all, scene->name, bench_model_defs[model].name);
+            (void)fflush(stderr);
             if (fsi_load32(&bench_interrupted) ||
                 !bench_models_run(models, scene, (bench_model)model, bench_models_cell(models, index, model) + round))
                 return false;
             if (fsi_load32(&bench_interrupted)) return false;
         }
-    if (models->live) (void)fputs("\r\033[K", stderr);
+    if (models->live) bench_live_end();
     bench_models_block(models, index);
     return true;
 }
@@ -9899,7 +9953,7 @@ static int bench_models_measure(bench_models *models)
         for (uint32_t i = 0; i < BENCH_MODELS; i++)
             models->runs_all += bench_models_has(models, scene, i) ? models->round_count : 0;
     bool fine = bench_models_all(models), saved = fine && bench_models_save(models);
-    if (models->live && !fine) (void)fputs("\r\033[K", stderr);
+    if (models->live && !fine) bench_live_end();
     if (fsi_load32(&bench_interrupted)) {
         bench_say("interrupted: the rounds are not complete");
         return BENCH_EXIT_CUT;

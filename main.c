@@ -668,6 +668,7 @@ static void serve_on_log(const fsv_log_record *record, void *user)
     if (record->os_error) (void)fsi_os_error_text((int)record->os_error, why, sizeof why);
     fprintf(stderr, "fastserve serve: %s: %s%s%s\n", record->level ? "warning" : "error", record->text,
             record->os_error ? ": " : "", why);
+    (void)fflush(stderr); // it is not unbuffered everywhere
 }
 
 // Listens on one address. -1: fine, else the exit code.
@@ -707,7 +708,7 @@ static int serve_listen_unix(fsv_server *server, const serve_options *o, const c
     fsi_sockaddr at;
     (void)snprintf(address, sizeof address, "unix:%.290s", path);
     (void)snprintf(too_long, sizeof too_long, "the path is too long, at most %u bytes are possible",
-                   (unsigned)BENCH_OS_PATH_BYTES);
+                   (unsigned)sizeof(((fsi_sockaddr_un *)0)->sun_path) - 1);
     fsv_result result = o->echo ? echo_listen(server, address) : fsv_server_listen(server, address);
     if (result == FSV_OK) return -1;
     const char *why = fsv_result_text(result);
