@@ -7834,18 +7834,27 @@ FSI_PRIVATE uint64_t fsi_loop_open(const fsi_loop *loop)
     return came + under_way > gone ? came + under_way - gone : 0; // they change as we look
 }
 
-// Where one loop accepts for all: gives the socket to the one with the fewest connections. False: that is this one, or its
-// inbox is full.
+// Where one loop accepts for all: gives the socket to the one with the fewest connections. False: that is this one, or the
+// other takes nothing now: its inbox is full, or it has ended. Only to loops that run, since nobody may ever look into the
+// inbox of one whose thread is still to be made; and not while this one stops, when the last loop to do so accepts as well.
 FSI_PRIVATE bool fsi_loop_give_away(fsi_loop *loop, int fd, const fsi_tcp *tcp)
 {
     fsv_server *server = loop->server;
     fsi_loop *best = loop;
-    for (uint32_t i = 0; i < server->loop_count; i++)
-        if (fsi_loop_open(&server->loops[i]) < fsi_loop_open(best)) best = &server->loops[i];
-    if (best == loop || !fsi_loop_reserve(best, false)) return false;
-    best->given++;
-    fsi_loop_send(best, FSI_MSG_SOCKET, (void *)(uintptr_t)tcp, (uint32_t)fd);
-    return true;
+    fsi_msg msg;
+    for (uint32_t i = 0; !loop->stopping && i < server->loop_count; i++) {
+        fsi_loop *other = &server->loops[i];
+        if (fsi_load64(&other->thread) && fsi_loop_open(other) < fsi_loop_open(best)) best = other;
+    }
+    if (best == loop) return false;
+    memset(&msg, 0, sizeof msg);
+    msg.kind = FSI_MSG_SOCKET;
+    msg.number = (uint32_t)fd;
+    msg.ptr = (void *)(uintptr_t)tcp;
+    best->given++; // before it can have arrived
+    if (fsi_loop_post(best, msg) == FSV_OK) return true;
+    best->given--;
+    return false;
 }
 
 // Accepts at most max connections from a listener, its own or another loop's. Returns how many.
@@ -8101,6 +8110,7 @@ FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
     for (uint32_t i = 0; i < server->address_count; i++)
         if (loop->listeners[i].chan.fd >= 0)
             (void)fsi_loop_accept(loop, &loop->listeners[i].chan, server->desc.backlog + 1);
+    fsi_loop_unlisten(loop, true); // from here on its listeners are the last loop's, which may close them at any time
     if (!FSI_IO_ONE_ACCEPTOR && fsi_add32(&server->loops_drained, 1) + 1 < server->loop_count) return;
     for (uint32_t k = 0; k < server->loop_count; k++)
         for (uint32_t i = 0; i < server->address_count; i++)

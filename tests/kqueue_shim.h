@@ -344,24 +344,32 @@ static inline int kqs_mischief(kqs *k, struct kevent *out, int n, int room)
     return kept;
 }
 
+// The user event, if it was triggered since the last look.
+static inline int kqs_collect_user(kqs *k, struct kevent *out, int room)
+{
+    if (room <= 0 || !__atomic_exchange_n(&k->user_triggered, 0, __ATOMIC_SEQ_CST)) return 0;
+    memset(out, 0, sizeof *out);
+    out->filter = KQS_USER;
+    out->flags = EV_CLEAR;
+    out->udata = __atomic_load_n(&k->user_data, __ATOMIC_ACQUIRE);
+    return 1;
+}
+
 static inline int kqs_collect(kqs *k, struct kevent *out, int room)
 {
     uint64_t one = 1;
-    int n = 0;
+    ssize_t again = 0;
     bool writes = false;
-    if (__atomic_exchange_n(&k->user_triggered, 0, __ATOMIC_SEQ_CST)) {
-        memset(&out[0], 0, sizeof out[0]);
-        out[0].filter = KQS_USER;
-        out[0].flags = EV_CLEAR;
-        out[0].udata = __atomic_load_n(&k->user_data, __ATOMIC_ACQUIRE);
-        n = 1;
-    }
+    int n = kqs_collect_user(k, out, room); // first, so that descriptors never crowd it out
     pthread_mutex_lock(&k->lock);
     n += kqs_collect_late(k, out + n, room - n);
     n += kqs_collect_side(k, 0, out + n, room - n, &writes);
     if (writes) n += kqs_collect_side(k, 1, out + n, room - n, &writes);
     if (k->random) n = kqs_mischief(k, out, n, room);
-    if (k->late_count && write(k->bell, &one, sizeof one) < 0) n += 0; // who polls the kqueue's descriptor is told
+    // What is left for the next call shows on the kqueue's descriptor; the bell that was heard may have been for it.
+    if (k->late_count || __atomic_load_n(&k->user_triggered, __ATOMIC_SEQ_CST))
+        again = write(k->bell, &one, sizeof one);
+    (void)again;
     pthread_mutex_unlock(&k->lock);
     return n;
 }
