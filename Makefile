@@ -64,7 +64,7 @@ LIBS_windows-arm64 := -lws2_32
 LIBS_windows-cxx := -lws2_32
 $(eval $(call flavour,build/musl,build/musl/fastserve,$(MUSL_CC) $(C) $(CFLAGS),$(MUSL_CC) -static -pthread,$$(TESTFLAGS)))
 $(eval $(call flavour,build/32,build/32/fastserve,$(CC_32) $(C) $(CFLAGS),$(CC_32) -pthread,$$(TESTFLAGS)))
-$(eval $(call flavour,build/arm64,build/arm64/fastserve,$(ARM64_CC) $(C) $(CFLAGS),$(ARM64_CC) -static -pthread,$$(TESTFLAGS)))
+$(eval $(call flavour,build/arm64,build/arm64/fastserve,$(ARM64_CC) $(C) $(CFLAGS),$(ARM64_CC) -static -pthread,-O2))
 # Programs to hand out are small: size is what these builds promise.
 SMALL_CFLAGS ?= -Os $(filter-out -O%,$(CFLAGS))
 SMALL_CXXFLAGS ?= -Os $(filter-out -O%,$(CXXFLAGS))
