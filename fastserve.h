@@ -8105,13 +8105,14 @@ FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
     loop->stopping = true;
     loop->drain_due_ms = loop->now_ms + drain;
     loop->fresh_due_ms = loop->now_ms + (drain < FSI_DRAIN_FRESH_MS ? drain : FSI_DRAIN_FRESH_MS);
-    if (!loop->listeners) return;                   // a worker's
-    if (FSI_IO_ONE_ACCEPTOR && loop->index) return; // the first loop has them all, and nobody else touches them
+    if (!loop->listeners) return; // a worker's
     for (uint32_t i = 0; i < server->address_count; i++)
         if (loop->listeners[i].chan.fd >= 0)
             (void)fsi_loop_accept(loop, &loop->listeners[i].chan, server->desc.backlog + 1);
     fsi_loop_unlisten(loop, true); // from here on its listeners are the last loop's, which may close them at any time
-    if (!FSI_IO_ONE_ACCEPTOR && fsi_add32(&server->loops_drained, 1) + 1 < server->loop_count) return;
+    uint32_t drained = fsi_add32(&server->loops_drained, 1) + 1;
+    if (FSI_IO_ONE_ACCEPTOR ? loop->index != 0 : drained < server->loop_count)
+        return; // the first one's are only its own
     for (uint32_t k = 0; k < server->loop_count; k++)
         for (uint32_t i = 0; i < server->address_count; i++)
             if (server->loops[k].listeners[i].chan.fd >= 0)
