@@ -97,6 +97,24 @@ static bool pair_make(fsi_io *io, peer *client, peer *server, bool v6)
     return true;
 }
 
+// Likewise, each end on an io of its own.
+static bool pair_make_apart(fsi_io *clients, fsi_io *servers, peer *client, peer *server)
+{
+    peer listener;
+    fsi_sockaddr at;
+    int error = 0;
+    peer_init(client);
+    peer_init(server);
+    if (!listener_make(&listener, &at, false) || !fsi_io_listen(servers, &listener.chan, false)) return false;
+    if (fsi_io_connect(clients, &client->chan, &at, NULL, &error) != FSI_PENDING) return false;
+    while (!(client->ready & FSI_READY_WRITE)) turn(clients);
+    while ((server->chan.fd = fsi_io_accept(&listener.chan)) == FSI_PENDING) turn(servers);
+    if (fsi_io_connected(&client->chan) != 0 || !fsi_io_open(servers, &server->chan)) return false;
+    fsi_io_unlisten(&listener.chan);
+    fsi_io_close(&listener.chan, false);
+    return true;
+}
+
 // Reads once, waiting for it as long as it takes.
 static int64_t read_wait(fsi_io *io, peer *p, char *to, size_t size)
 {
@@ -275,6 +293,28 @@ TEST(read_end_with_data)
     fsi_io_free(&io);
 }
 
+// Goal: bytes that stand before the end are read to the last one, in small reads, though the end was told with them.
+TEST(read_end_after_much)
+{
+    enum { TOTAL = 20000 };
+    static char sent[TOTAL], got[TOTAL + 700];
+    fsi_io io;
+    peer client, server;
+    size_t read = 0;
+    for (size_t i = 0; i < TOTAL; i++) sent[i] = (char)(i * 7 >> 2);
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    (void)turn_now(&io);
+    CHECK_EQ(fsi_io_read(&server.chan, got, sizeof got), FSI_PENDING);
+    CHECK(write_all(&io, &client, sent, TOTAL));
+    fsi_io_shut(&client.chan);
+    for (int64_t n; (n = read_wait(&io, &server, got + read, 700)) != 0; read += (size_t)n)
+        REQUIRE(n > 0 && read + (size_t)n + 700 <= sizeof got);
+    CHECK_BYTES(got, read, sent, TOTAL);
+    pair_close(&client, &server);
+    fsi_io_free(&io);
+}
+
 // Goal: what arrives after a read said PENDING, or came back short, but before the wait, is told.
 TEST(read_edge_before_wait)
 {
@@ -378,6 +418,65 @@ TEST(write_edge_before_wait)
     while (!(client.ready & FSI_READY_WRITE)) turn(&io);
     CHECK(write_once(&client, piece, sizeof piece) > 0);
     pair_close(&client, &server);
+    fsi_io_free(&io);
+}
+
+// Fills the pipe from p to its peer, which does not read. Returns how many bytes went in; 0: it failed.
+static size_t fill(peer *p)
+{
+    static char piece[65536];
+    size_t sent = 0;
+    for (int64_t n; (n = write_once(p, piece, sizeof piece)) != FSI_PENDING; sent += (size_t)n)
+        if (n <= 0) return 0;
+    return sent;
+}
+
+// Goal: the peer's end comes while output waits: it is told, and the output still leaves to its last byte.
+TEST(write_pending_half_closed)
+{
+    static char piece[65536], got[65536];
+    fsi_io io;
+    peer client, server;
+    char end[8];
+    size_t sent, read = 0, more = 300000;
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    sent = fill(&server);
+    REQUIRE(sent > 0);
+    CHECK(write_all(&io, &client, "done", 4));
+    fsi_io_shut(&client.chan);
+    CHECK(read_all(&io, &server, end, 4));
+    CHECK_EQ(read_wait(&io, &server, end, sizeof end), 0);
+    for (size_t left = more; read < sent + more;) {
+        int64_t n = fsi_io_read(&client.chan, got, sizeof got), m = FSI_PENDING;
+        REQUIRE(n > 0 || n == FSI_PENDING);
+        if (n > 0) read += (size_t)n;
+        if (left) m = write_once(&server, piece, left < sizeof piece ? left : sizeof piece);
+        REQUIRE(m > 0 || m == FSI_PENDING);
+        if (m > 0) left -= (size_t)m;
+        if (n == FSI_PENDING && m == FSI_PENDING && read < sent + more) turn(&io);
+    }
+    fsi_io_shut(&server.chan);
+    CHECK_EQ(read_wait(&io, &client, got, sizeof got), 0);
+    CHECK_EQ(read, sent + more);
+    pair_close(&client, &server);
+    fsi_io_free(&io);
+}
+
+// Goal: the peer's reset comes while output waits, and nothing is read: it is told, and the next write is FAILED.
+TEST(write_pending_reset)
+{
+    static char piece[65536];
+    fsi_io io;
+    peer client, server;
+    int64_t result;
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    REQUIRE(fill(&server) > 0);
+    fsi_io_close(&client.chan, true);
+    while ((result = write_once(&server, piece, sizeof piece)) == FSI_PENDING) turn(&io);
+    CHECK_EQ(result, FSI_FAILED);
+    fsi_io_close(&server.chan, false);
     fsi_io_free(&io);
 }
 
@@ -509,6 +608,37 @@ TEST(close_itself)
     CHECK(read_wait(&io, &client, got, sizeof got) <= 0); // an end, or a reset since one byte was not read
     fsi_io_close(&client.chan, false);
     fsi_io_free(&io);
+}
+
+// Goal: a channel that has something to read and room to write in one batch, and closes itself when it is first told, is not
+// told again: both may be events of their own.
+TEST(close_within_own_batch)
+{
+    static char got[65536];
+    fsi_io io, other;
+    peer client, server;
+    size_t sent, read = 0;
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(io_start(&other, &id_b));
+    REQUIRE(pair_make_apart(&other, &io, &client, &server));
+    (void)turn_now(&io);
+    CHECK_EQ(fsi_io_read(&server.chan, got, sizeof got), FSI_PENDING);
+    sent = fill(&server);
+    server.told = 0;
+    server.victim = &server;
+    server.on_ready = close_victim;
+    CHECK(write_all(&other, &client, "x", 1));
+    while (read < sent) { // now there is room, too
+        int64_t n = read_wait(&other, &client, got, sizeof got);
+        REQUIRE(n > 0);
+        read += (size_t)n;
+    }
+    while (server.chan.fd >= 0) turn(&io);
+    (void)turn_now(&io);
+    CHECK_EQ(server.told, 1);
+    fsi_io_close(&client.chan, false);
+    fsi_io_free(&io);
+    fsi_io_free(&other);
 }
 
 #if FSI_IO_CAN_MOVE
@@ -751,6 +881,45 @@ TEST(wake_from_thread)
     fsi_io_free(&p.ios[1]);
 }
 
+// Many that wake one.
+#define WAKERS 6
+#define WAKES 2000
+
+typedef struct waker {
+    fsi_thread thread;
+    fsi_io *io;
+    uint32_t *count; // atomic
+} waker;
+
+static void waker_body(void *arg)
+{
+    waker *w = (waker *)arg;
+    for (uint32_t i = 0; i < WAKES; i++) {
+        (void)fsi_add32(w->count, 1);
+        fsi_io_wake(w->io);
+    }
+}
+
+// Goal: who does something and then wakes is seen, however many do it at once: the last wake always ends a wait.
+TEST(wake_from_many)
+{
+    static waker wakers[WAKERS];
+    for (uint32_t round = 0; round < 5; round++) {
+        fsi_io io;
+        uint32_t count = 0;
+        ROW("round %u", round);
+        REQUIRE(io_start(&io, &id_a));
+        for (int i = 0; i < WAKERS; i++) {
+            wakers[i].io = &io;
+            wakers[i].count = &count;
+            REQUIRE(fsi_thread_start(&wakers[i].thread, waker_body, &wakers[i], "waker"));
+        }
+        while (fsi_load32(&count) < WAKERS * WAKES) turn(&io);
+        for (int i = 0; i < WAKERS; i++) fsi_thread_join(&wakers[i].thread);
+        fsi_io_free(&io);
+    }
+}
+
 // Goal: a wake and readiness in one batch do not hide each other.
 TEST(wake_with_data)
 {
@@ -772,8 +941,9 @@ TEST(wake_with_data)
 
 TEST_MAIN(CASE(free_is_safe), CASE(wait_has_a_limit), CASE(connect_accept_open), CASE(connect_refused),
           CASE(read_pending_short_end), CASE(read_rest_needs_no_event), CASE(read_end_with_data),
-          CASE(read_edge_before_wait), CASE(read_reset), CASE(write_pending_resumes), CASE(write_edge_before_wait),
-          CASE(write_gathers), CASE(write_after_reset), CASE(shut_is_half), CASE(close_within_batch),
-          CASE(close_itself), CASE(detach_and_open_elsewhere), CASE(detach_within_batch), CASE(accept_bounded),
-          CASE(unlisten_and_again), CASE(listen_shared), CASE(wake_before_wait), CASE(wake_from_thread),
-          CASE(wake_with_data))
+          CASE(read_edge_before_wait), CASE(read_end_after_much), CASE(read_reset), CASE(write_pending_resumes),
+          CASE(write_edge_before_wait), CASE(write_pending_half_closed), CASE(write_pending_reset), CASE(write_gathers),
+          CASE(write_after_reset), CASE(shut_is_half), CASE(close_within_batch), CASE(close_itself),
+          CASE(close_within_own_batch), CASE(detach_and_open_elsewhere), CASE(detach_within_batch),
+          CASE(accept_bounded), CASE(unlisten_and_again), CASE(listen_shared), CASE(wake_before_wait),
+          CASE(wake_from_thread), CASE(wake_from_many), CASE(wake_with_data))

@@ -287,7 +287,7 @@ enum {
     CLAIM_IN_TWO = 4,  // the position is taken by a load and a store
     EARLY = 8,         // seq is stored before the message is copied
     BLIND = 16,        // the position is taken without a look at the cell
-    SHORT = 32,        // what is stored to seq is too small by one
+    SMALL = 32,        // what is stored to seq is too small by one
     FOR_POP = 8
 };
 
@@ -465,7 +465,7 @@ static void step_publish(const state *s, uint32_t t, branches *out)
 {
     bool pop = pops(s, t), release = !flawed(s, t, STORE_RELAXED);
     uint8_t at = s->runners[t].at, p = (uint8_t)(SEQ + cell_of(at));
-    uint8_t value = (uint8_t)(at + (pop ? run.capacity : 1) - flawed(s, t, SHORT));
+    uint8_t value = (uint8_t)(at + (pop ? run.capacity : 1) - flawed(s, t, SMALL));
     for (uint8_t i = 1; i <= s->places[p].count; i++) {
         if (!may_store(s, t, p, i)) continue;
         state *next = branch(out, s, t, MESSAGE);
@@ -729,8 +729,8 @@ static const struct weakened {
     {"pop takes its position by load and store", CLAIM_IN_TWO << FOR_POP, true},
     {"push takes its position without a look at the cell", BLIND, true},
     {"pop takes its position without a look at the cell", BLIND << FOR_POP, true},
-    {"push stores at to seq, not at + 1", SHORT, true},
-    {"pop stores at + mask to seq, not at + mask + 1", SHORT << FOR_POP, true},
+    {"push stores at to seq, not at + 1", SMALL, true},
+    {"pop stores at + mask to seq, not at + mask + 1", SMALL << FOR_POP, true},
     {"push stores seq relaxed", STORE_RELAXED, false},
     {"pop stores seq relaxed", STORE_RELAXED << FOR_POP, false},
     {"push loads seq relaxed", LOAD_RELAXED, false},
