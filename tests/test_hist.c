@@ -40,9 +40,9 @@ static void check_value(uint64_t value)
 TEST(hist_error_at_powers)
 {
     for (int bit = 0; bit < 64; bit++)
-        for (uint64_t near = 0; near < 1024; near++) {
-            check_value(((uint64_t)1 << bit) + near);
-            check_value(((uint64_t)1 << bit) - near);
+        for (uint64_t more = 0; more < 1024; more++) {
+            check_value(((uint64_t)1 << bit) + more);
+            check_value(((uint64_t)1 << bit) - more);
         }
     check_value(0);
     check_value(UINT64_MAX);

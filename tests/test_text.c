@@ -383,9 +383,9 @@ TEST(sockaddr_unix_paths)
 {
 #if FSI_UNIX
     fsi_sockaddr at;
-    struct sockaddr_un un;
+    fsi_sockaddr_un un;
     char path[120], text[64];
-    const size_t start = offsetof(struct sockaddr_un, sun_path);
+    const size_t start = offsetof(fsi_sockaddr_un, sun_path);
     memset(path, 'p', sizeof path);
     path[sizeof un.sun_path - 1] = 0;
     CHECK(fsi_sockaddr_unix(&at, path));

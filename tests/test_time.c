@@ -265,9 +265,9 @@ TEST(wheel_exact_at_borders)
 TEST(wheel_sleeps_towards_one_timer)
 {
     for (int i = 0; i < 400; i++) {
-        uint64_t far = dice_log(32);
+        uint64_t away = dice_log(32);
         start(dice_log(40));
-        arm(&model[0], now + far);
+        arm(&model[0], now + away);
         drain(false);
         sleep_until_empty(FSI_WHEEL_LEVELS + 2);
     }
