@@ -463,23 +463,6 @@ TEST(write_pending_half_closed)
     fsi_io_free(&io);
 }
 
-// Goal: the peer's reset comes while output waits, and nothing is read: it is told, and the next write is FAILED.
-TEST(write_pending_reset)
-{
-    static char piece[65536];
-    fsi_io io;
-    peer client, server;
-    int64_t result;
-    REQUIRE(io_start(&io, &id_a));
-    REQUIRE(pair_make(&io, &client, &server, false));
-    REQUIRE(fill(&server) > 0);
-    fsi_io_close(&client.chan, true);
-    while ((result = write_once(&server, piece, sizeof piece)) == FSI_PENDING) turn(&io);
-    CHECK_EQ(result, FSI_FAILED);
-    fsi_io_close(&server.chan, false);
-    fsi_io_free(&io);
-}
-
 // Goal: several pieces leave in their order, also more of them than one call of the system takes.
 TEST(write_gathers)
 {
@@ -546,6 +529,90 @@ TEST(shut_is_half)
     CHECK_EQ(read_wait(&io, &client, got, sizeof got), 0);
     pair_close(&client, &server);
     fsi_io_free(&io);
+}
+
+// Fills the pipe; the last write is PENDING, from memory that stays. Returns the bytes that were taken before, -1: failed.
+static int64_t fill_from(peer *p, const char *from, size_t size)
+{
+    int64_t sent = 0, n;
+    while ((n = write_once(p, from, size)) > 0) sent += n;
+    return n == FSI_PENDING ? sent : -1;
+}
+
+static char filler[1 << 20], drink[65536];
+
+// Goal: a write that waits for the peer ends when the peer resets the connection, and the next call says that it failed.
+TEST(write_pending_peer_resets)
+{
+    for (int both = 0; both <= 1; both++) {
+        fsi_io io;
+        peer client, server;
+        int64_t result;
+        ROW("%s", both ? "a read waits too" : "nothing is read");
+        REQUIRE(io_start(&io, &id_a));
+        REQUIRE(pair_make(&io, &client, &server, false));
+        if (both) CHECK_EQ(fsi_io_read(&client.chan, drink, sizeof drink), FSI_PENDING);
+        REQUIRE(fill_from(&client, filler, sizeof filler) > 0);
+        client.ready = 0;
+        fsi_io_close(&server.chan, true);
+        while (!(client.ready & FSI_READY_WRITE)) turn(&io);
+        while ((result = write_once(&client, filler, sizeof filler)) > 0) continue; // what the system still takes
+        CHECK_EQ(result, FSI_FAILED);
+        fsi_io_close(&client.chan, false);
+        fsi_io_free(&io);
+    }
+}
+
+// Goal: a channel may close with a read and a write waiting, gently or not; the peer gets what was taken, then an end or a
+// reset, and nothing is told of the closed one any more.
+TEST(close_with_all_pending)
+{
+    for (int reset = 0; reset <= 1; reset++) {
+        fsi_io io;
+        peer client, server;
+        int64_t taken, got = 0, n;
+        ROW("%s", reset ? "reset" : "gently");
+        REQUIRE(io_start(&io, &id_a));
+        REQUIRE(pair_make(&io, &client, &server, false));
+        (void)turn_now(&io);
+        CHECK_EQ(fsi_io_read(&client.chan, drink, sizeof drink), FSI_PENDING);
+        taken = fill_from(&client, filler, sizeof filler);
+        REQUIRE(taken > 0);
+        fsi_io_close(&client.chan, reset != 0);
+        CHECK_EQ(client.chan.fd, -1);
+        client.told = 0;
+        while ((n = read_wait(&io, &server, drink, sizeof drink)) > 0) got += n;
+        if (!reset) CHECK(got >= taken);
+        CHECK_EQ(client.told, 0);
+        fsi_io_close(&server.chan, false);
+        fsi_io_free(&io);
+    }
+}
+
+// Goal: an io is freed while reads, writes, a connect and accepts are under way, with its channels open: it neither hangs nor
+// lets the system write to what it has freed.
+TEST(free_with_all_pending)
+{
+    fsi_io io, other;
+    peer client, server, listener, late;
+    fsi_sockaddr at;
+    int error;
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(io_start(&other, &id_b));
+    REQUIRE(pair_make(&io, &client, &server, false));
+    CHECK_EQ(fsi_io_read(&client.chan, drink, sizeof drink), FSI_PENDING);
+    REQUIRE(fill_from(&client, filler, sizeof filler) > 0);
+    REQUIRE(listener_make(&listener, &at, false));
+    REQUIRE(fsi_io_listen(&io, &listener.chan, false));
+    peer_init(&late);
+    REQUIRE(fsi_io_connect(&io, &late.chan, &at, NULL, &error) == FSI_PENDING);
+    fsi_io_free(&io);
+    fsi_sock_close(client.chan.fd);
+    fsi_sock_close(server.chan.fd);
+    fsi_sock_close(listener.chan.fd);
+    fsi_sock_close(late.chan.fd);
+    CHECK_EQ(turn_now(&other), 0);
+    fsi_io_free(&other);
 }
 
 // ---- batches
@@ -826,6 +893,48 @@ TEST(listen_shared)
 #endif
 }
 
+// Goal: connections that nobody accepts for a while wait, more of them than an io may hold itself, and all are accepted
+// later, one at each event; then those of a listener that is closed with some waiting are cut.
+TEST(accept_late)
+{
+    enum { MANY = 40, LATE = 10 };
+    static peer clients[MANY + LATE];
+    fsi_io io, other;
+    peer listener;
+    fsi_sockaddr at;
+    int error, count = 0;
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(io_start(&other, &id_b));
+    REQUIRE(listener_make(&listener, &at, false));
+    REQUIRE(fsi_io_listen(&io, &listener.chan, false));
+    for (int i = 0; i < MANY + LATE; i++) {
+        peer_init(&clients[i]);
+        REQUIRE(fsi_io_connect(&other, &clients[i].chan, &at, NULL, &error) == FSI_PENDING);
+        while (!(clients[i].ready & FSI_READY_WRITE)) turn(&other);
+        CHECK_EQ(fsi_io_connected(&clients[i].chan), 0);
+        (void)turn_now(&io); // told, and does nothing
+    }
+    CHECK(fsi_io_waiting(&listener.chan));
+    while (count < MANY) {
+        listener.ready = 0;
+        turn(&io);
+        if (!listener.ready) continue;
+        int fd = fsi_io_accept(&listener.chan);
+        if (fd == FSI_PENDING) continue;
+        REQUIRE(fd >= 0);
+        count++;
+        fsi_sock_close(fd);
+    }
+    CHECK(fsi_io_waiting(&listener.chan));
+    fsi_io_close(&listener.chan, false);
+    for (int i = 0; i < MANY + LATE; i++) {
+        CHECK(read_wait(&other, &clients[i], drink, sizeof drink) <= 0);
+        fsi_io_close(&clients[i].chan, false);
+    }
+    fsi_io_free(&io);
+    fsi_io_free(&other);
+}
+
 // ---- wakes
 
 // Goal: a wake before the wait ends it, once; the next wake counts again.
@@ -841,6 +950,44 @@ TEST(wake_before_wait)
     }
     for (int i = 0; i < 1000; i++) fsi_io_wake(&io); // more than one at a time: at least one counts
     turn(&io);
+    fsi_io_free(&io);
+}
+
+enum { WAKERS = 4, WAKES = 1000 };
+
+typedef struct waker {
+    fsi_thread thread;
+    fsi_io *io;
+    uint32_t said; // atomic: how often
+} waker;
+
+static void waker_body(void *arg)
+{
+    waker *w = (waker *)arg;
+    for (uint32_t i = 1; i <= WAKES; i++) {
+        fsi_store32(&w->said, i);
+        fsi_io_wake(w->io);
+    }
+}
+
+// Goal: of wakes from several threads at once none is lost: what was said before the last of them is seen.
+TEST(wake_from_many_threads)
+{
+    static waker wakers[WAKERS];
+    fsi_io io;
+    uint32_t done = 0;
+    REQUIRE(io_start(&io, &id_a));
+    for (int i = 0; i < WAKERS; i++) {
+        memset(&wakers[i], 0, sizeof wakers[i]);
+        wakers[i].io = &io;
+    }
+    for (int i = 0; i < WAKERS; i++) REQUIRE(fsi_thread_start(&wakers[i].thread, waker_body, &wakers[i], "waker"));
+    while (done < WAKERS) {
+        turn(&io); // without a limit: a lost wake hangs
+        done = 0;
+        for (int i = 0; i < WAKERS; i++) done += fsi_load32(&wakers[i].said) == WAKES;
+    }
+    for (int i = 0; i < WAKERS; i++) fsi_thread_join(&wakers[i].thread);
     fsi_io_free(&io);
 }
 
@@ -881,45 +1028,6 @@ TEST(wake_from_thread)
     fsi_io_free(&p.ios[1]);
 }
 
-// Many that wake one.
-#define WAKERS 6
-#define WAKES 2000
-
-typedef struct waker {
-    fsi_thread thread;
-    fsi_io *io;
-    uint32_t *count; // atomic
-} waker;
-
-static void waker_body(void *arg)
-{
-    waker *w = (waker *)arg;
-    for (uint32_t i = 0; i < WAKES; i++) {
-        (void)fsi_add32(w->count, 1);
-        fsi_io_wake(w->io);
-    }
-}
-
-// Goal: who does something and then wakes is seen, however many do it at once: the last wake always ends a wait.
-TEST(wake_from_many)
-{
-    static waker wakers[WAKERS];
-    for (uint32_t round = 0; round < 5; round++) {
-        fsi_io io;
-        uint32_t count = 0;
-        ROW("round %u", round);
-        REQUIRE(io_start(&io, &id_a));
-        for (int i = 0; i < WAKERS; i++) {
-            wakers[i].io = &io;
-            wakers[i].count = &count;
-            REQUIRE(fsi_thread_start(&wakers[i].thread, waker_body, &wakers[i], "waker"));
-        }
-        while (fsi_load32(&count) < WAKERS * WAKES) turn(&io);
-        for (int i = 0; i < WAKERS; i++) fsi_thread_join(&wakers[i].thread);
-        fsi_io_free(&io);
-    }
-}
-
 // Goal: a wake and readiness in one batch do not hide each other.
 TEST(wake_with_data)
 {
@@ -942,8 +1050,9 @@ TEST(wake_with_data)
 TEST_MAIN(CASE(free_is_safe), CASE(wait_has_a_limit), CASE(connect_accept_open), CASE(connect_refused),
           CASE(read_pending_short_end), CASE(read_rest_needs_no_event), CASE(read_end_with_data),
           CASE(read_edge_before_wait), CASE(read_end_after_much), CASE(read_reset), CASE(write_pending_resumes),
-          CASE(write_edge_before_wait), CASE(write_pending_half_closed), CASE(write_pending_reset), CASE(write_gathers),
-          CASE(write_after_reset), CASE(shut_is_half), CASE(close_within_batch), CASE(close_itself),
-          CASE(close_within_own_batch), CASE(detach_and_open_elsewhere), CASE(detach_within_batch),
-          CASE(accept_bounded), CASE(unlisten_and_again), CASE(listen_shared), CASE(wake_before_wait),
-          CASE(wake_from_thread), CASE(wake_from_many), CASE(wake_with_data))
+          CASE(write_edge_before_wait), CASE(write_pending_half_closed), CASE(write_gathers), CASE(write_after_reset),
+          CASE(shut_is_half), CASE(close_within_batch), CASE(close_itself), CASE(close_within_own_batch),
+          CASE(detach_and_open_elsewhere), CASE(detach_within_batch), CASE(accept_bounded), CASE(unlisten_and_again),
+          CASE(listen_shared), CASE(wake_before_wait), CASE(wake_from_thread), CASE(wake_from_many_threads),
+          CASE(write_pending_peer_resets), CASE(close_with_all_pending), CASE(free_with_all_pending), CASE(accept_late),
+          CASE(wake_with_data))
