@@ -778,7 +778,7 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 #define FSI_NETBSD 0
 #endif
 
-#ifdef FSV_KQUEUE_SHIM // a test's kqueue, on Linux
+#if defined(FSV_KQUEUE_SHIM) && !defined(FSV_IO_HEADER) // a test's kqueue, on Linux
 #define FSI_SHIM 1
 #else
 #define FSI_SHIM 0
