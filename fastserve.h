@@ -7836,7 +7836,7 @@ FSI_PRIVATE uint64_t fsi_loop_open(const fsi_loop *loop)
 
 // Where one loop accepts for all: gives the socket to the one with the fewest connections. False: that is this one, or the
 // other takes nothing now: its inbox is full, or it has ended. Only to loops that run, since nobody may ever look into the
-// inbox of one whose thread is still to be made; and not while this one stops, when the last loop to do so accepts as well.
+// inbox of one whose thread is still to be made; and not while this one stops, when others may have drained.
 FSI_PRIVATE bool fsi_loop_give_away(fsi_loop *loop, int fd, const fsi_tcp *tcp)
 {
     fsv_server *server = loop->server;
