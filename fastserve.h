@@ -778,7 +778,7 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 #define FSI_NETBSD 0
 #endif
 
-#ifdef FSV_KQUEUE_SHIM // a test's kqueue, on Linux
+#if defined(FSV_KQUEUE_SHIM) && !defined(FSV_IO_HEADER) // a test's kqueue, on Linux
 #define FSI_SHIM 1
 #else
 #define FSI_SHIM 0
@@ -7836,7 +7836,7 @@ FSI_PRIVATE uint64_t fsi_loop_open(const fsi_loop *loop)
 
 // Where one loop accepts for all: gives the socket to the one with the fewest connections. False: that is this one, or the
 // other takes nothing now: its inbox is full, or it has ended. Only to loops that run, since nobody may ever look into the
-// inbox of one whose thread is still to be made; and not while this one stops, when the last loop to do so accepts as well.
+// inbox of one whose thread is still to be made; and not while this one stops, when others may have drained.
 FSI_PRIVATE bool fsi_loop_give_away(fsi_loop *loop, int fd, const fsi_tcp *tcp)
 {
     fsv_server *server = loop->server;
