@@ -613,7 +613,7 @@ static double bench_answer_rate(const bench_result *result)
 //   bench_os_system(out, size) bench_os_cpu(out, size)  "Linux 6.18.5 x86_64", "Intel ..."; "": not known
 //   bench_os_failures             how connecting fails: the system's error, what that is, and what to do; the last one is 0
 //   BENCH_OS_TIMED_OUT BENCH_OS_QUEUE_FULL  errors: nobody answered; the backlog of a Unix-domain socket is full
-//   BENCH_OS_SENDS_AHEAD          1: bytes of a write that is pending may have left already
+//   BENCH_OS_SENDS_AHEAD          so many bytes of a write that is pending may have left already
 //   BENCH_OS_LOOPBACK BENCH_OS_BACKLOG BENCH_OS_MORE_FILES  words: whose CPU time loopback is, in a line of its own; a setting's
 //                                 name; how to raise the descriptor limit
 // ---------------------------------------------------------------------------------------------------------
@@ -1079,7 +1079,7 @@ static void bench_os_system(char *out, size_t size)
 #define BENCH_OS_LOOPBACK ""
 #define BENCH_OS_BACKLOG ""
 #define BENCH_OS_MORE_FILES "lower -c"
-#define BENCH_OS_SENDS_AHEAD 1
+#define BENCH_OS_SENDS_AHEAD FSI_PINNED_BYTES
 #define BENCH_OS_TIMED_OUT WSAETIMEDOUT
 #define BENCH_OS_QUEUE_FULL WSAEWOULDBLOCK // never: it refuses
 
@@ -3665,7 +3665,7 @@ static bool bench_is_unsent(const bench_plan *plan, const bench_conn *conn)
     uint64_t behind = 0; // bytes of the requests behind it
     uint32_t made = conn->in_flight - conn->unmade;
     if (FSI_LIKELY(!conn->out_left)) return false;
-    if (conn->held && BENCH_OS_SENDS_AHEAD) return false; // nobody knows
+    if (conn->held) behind = BENCH_OS_SENDS_AHEAD; // bytes of which nobody knows
     if (!made) return true;
     for (uint32_t i = 1, at = conn->oldest; i < made; i++) {
         at = at + 1 < plan->pipeline ? at + 1 : 0;

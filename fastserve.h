@@ -5177,7 +5177,7 @@ FSI_INLINE int64_t fsi_io_read(fsi_chan *chan, void *to, size_t size)
         }
         if (got == 0) {
             chan->eof = true;
-            return 0;
+            return chan->ops->error ? FSI_FAILED : 0; // a reset may be told only once, to the read of no bytes
         }
         if (WSAGetLastError() != WSAEWOULDBLOCK) {
             chan->ops->error = WSAGetLastError();
