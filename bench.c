@@ -604,14 +604,16 @@ static double bench_answer_rate(const bench_result *result)
 //   bench_os_resolve_text(error, out, size)  what getaddrinfo has returned, in words
 //   bench_os_descriptors(need)    lets the process have so many, as far as that is possible. Returns how many it may have,
 //                                 UINT64_MAX: no limit
-//   bench_os_exact_begin() _end() between them the calling thread's waits end as exactly as the system can
+//   bench_os_exact_begin(alarm, io) _end(alarm)  between them bench_os_wait of this thread ends as exactly as the system can. The
+//                                 alarm is zero before and after
+//   bench_os_wait(alarm, io, us)  fsi_io_wait
 //   bench_os_thread_ns()          CPU time of the calling thread; 0 where the system does not tell, as in all of these:
 //   bench_os_self(usage) bench_os_machine(usage) bench_os_process(usage, pid)  fill in what they know
 //   bench_os_ports() bench_os_backlog()  local ports to choose from; most that a listener's queue can hold
 //   bench_os_system(out, size) bench_os_cpu(out, size)  "Linux 6.18.5 x86_64", "Intel ..."; "": not known
 //   bench_os_failures             how connecting fails: the system's error, what that is, and what to do; the last one is 0
 //   BENCH_OS_TIMED_OUT BENCH_OS_QUEUE_FULL  errors: nobody answered; the backlog of a Unix-domain socket is full
-//   BENCH_OS_SENDS_AHEAD          1: bytes of a write that is pending may have left already
+//   BENCH_OS_SENDS_AHEAD          so many bytes of a write that is pending may have left already
 //   BENCH_OS_LOOPBACK BENCH_OS_BACKLOG BENCH_OS_MORE_FILES  words: whose CPU time loopback is, in a line of its own; a setting's
 //                                 name; how to raise the descriptor limit
 // ---------------------------------------------------------------------------------------------------------
@@ -621,6 +623,10 @@ typedef struct bench_usage {
     uint64_t busy_ns, steal_ns, throttled_ns; // the machine
     uint64_t server_ns, server_rss;           // another process, bytes
 } bench_usage;
+
+typedef struct bench_os_alarm {
+    void *timer, *watch; // Windows'
+} bench_os_alarm;
 
 typedef struct bench_os_failure {
     int error;
@@ -644,13 +650,15 @@ static uint64_t bench_os_descriptors_most(uint64_t hard)
 }
 
 // Waits are otherwise 50 us too long, in exchange for fewer interrupts.
-static void bench_os_exact_begin(void)
+static void bench_os_exact_begin(bench_os_alarm *alarm, fsi_io *io)
 {
+    (void)alarm, (void)io;
     (void)prctl(PR_SET_TIMERSLACK, 10000UL, 0UL, 0UL, 0UL); // ns
 }
 
-static void bench_os_exact_end(void)
+static void bench_os_exact_end(bench_os_alarm *alarm)
 {
+    (void)alarm;
     (void)prctl(PR_SET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL); // as the thread began
 }
 
@@ -745,9 +753,15 @@ static uint64_t bench_os_descriptors_most(uint64_t hard)
     return hard < most ? hard : most;
 }
 
-static void bench_os_exact_begin(void) {} // a thread of normal priority has no choice
+static void bench_os_exact_begin(bench_os_alarm *alarm, fsi_io *io)
+{
+    (void)alarm, (void)io; // a thread of normal priority has no choice
+}
 
-static void bench_os_exact_end(void) {}
+static void bench_os_exact_end(bench_os_alarm *alarm)
+{
+    (void)alarm;
+}
 
 // Ticks are of 10 ms. What the hypervisor takes away is not told.
 static void bench_os_machine(bench_usage *usage)
@@ -818,9 +832,15 @@ static uint64_t bench_os_descriptors_most(uint64_t hard)
     return hard;
 }
 
-static void bench_os_exact_begin(void) {} // waits are exact here
+static void bench_os_exact_begin(bench_os_alarm *alarm, fsi_io *io)
+{
+    (void)alarm, (void)io; // waits are exact here
+}
 
-static void bench_os_exact_end(void) {}
+static void bench_os_exact_end(bench_os_alarm *alarm)
+{
+    (void)alarm;
+}
 
 // CPUs tell how many ticks they have spent in each of five ways; the last one is idle.
 static void bench_os_machine(bench_usage *usage)
@@ -876,9 +896,15 @@ static uint64_t bench_os_descriptors_most(uint64_t hard)
     return hard;
 }
 
-static void bench_os_exact_begin(void) {}
+static void bench_os_exact_begin(bench_os_alarm *alarm, fsi_io *io)
+{
+    (void)alarm, (void)io;
+}
 
-static void bench_os_exact_end(void) {}
+static void bench_os_exact_end(bench_os_alarm *alarm)
+{
+    (void)alarm;
+}
 
 static void bench_os_machine(bench_usage *usage)
 {
@@ -936,6 +962,12 @@ FSI_PRIVATE bool bench_os_begin(int *argc, char ***argv)
 {
     (void)argc, (void)argv;
     return true;
+}
+
+static uint32_t bench_os_wait(bench_os_alarm *alarm, fsi_io *io, uint64_t us)
+{
+    (void)alarm;
+    return fsi_io_wait(io, us);
 }
 
 static void (*bench_os_stop)(void);
@@ -1047,7 +1079,7 @@ static void bench_os_system(char *out, size_t size)
 #define BENCH_OS_LOOPBACK ""
 #define BENCH_OS_BACKLOG ""
 #define BENCH_OS_MORE_FILES "lower -c"
-#define BENCH_OS_SENDS_AHEAD 1
+#define BENCH_OS_SENDS_AHEAD FSI_PINNED_BYTES
 #define BENCH_OS_TIMED_OUT WSAETIMEDOUT
 #define BENCH_OS_QUEUE_FULL WSAEWOULDBLOCK // never: it refuses
 
@@ -1262,21 +1294,52 @@ static uint64_t bench_os_descriptors(uint64_t need)
     return UINT64_MAX;
 }
 
-// Waits are counted in ticks of up to 16 ms, unless a process wants them shorter, which costs the machine power.
+// ---- waiting. The io's own waits are whole milliseconds, and end at ticks of up to 16 ms unless a process asks for shorter ones.
+//      Windows 10 has timers that are finer than those: one of them wakes the io when it is time.
+
 static void bench_os_tick(const char *name)
 {
     UINT(WINAPI * set)(UINT) = (UINT(WINAPI *)(UINT))bench_os_find(L"winmm.dll", name);
     if (set) (void)set(1); // ms
 }
 
-static void bench_os_exact_begin(void)
+static VOID CALLBACK bench_os_rings(PVOID io, BOOLEAN timed_out)
 {
-    bench_os_tick("timeBeginPeriod");
+    (void)timed_out;
+    fsi_io_wake((fsi_io *)io);
 }
 
-static void bench_os_exact_end(void)
+static void bench_os_exact_begin(bench_os_alarm *alarm, fsi_io *io)
 {
+    const DWORD high_resolution = 2; // CREATE_WAITABLE_TIMER_HIGH_RESOLUTION
+    HANDLE watch = NULL;
+    bench_os_tick("timeBeginPeriod");
+    alarm->timer = CreateWaitableTimerExW(NULL, NULL, high_resolution, TIMER_MODIFY_STATE | SYNCHRONIZE);
+    if (alarm->timer &&
+        RegisterWaitForSingleObject(&watch, alarm->timer, bench_os_rings, io, INFINITE, WT_EXECUTEINWAITTHREAD)) {
+        alarm->watch = watch;
+        return;
+    }
+    if (alarm->timer) (void)CloseHandle(alarm->timer);
+    alarm->timer = NULL;
+}
+
+static void bench_os_exact_end(bench_os_alarm *alarm)
+{
+    if (alarm->watch) (void)UnregisterWaitEx(alarm->watch, INVALID_HANDLE_VALUE); // it rings no more
+    if (alarm->timer) (void)CloseHandle(alarm->timer);
     bench_os_tick("timeEndPeriod");
+    memset(alarm, 0, sizeof *alarm);
+}
+
+static uint32_t bench_os_wait(bench_os_alarm *alarm, fsi_io *io, uint64_t us)
+{
+    LARGE_INTEGER due;
+    if (alarm->timer && us && us <= 3600000000u) {
+        due.QuadPart = -(LONGLONG)us * 10; // negative: from now
+        (void)SetWaitableTimer(alarm->timer, &due, 0, NULL, NULL, FALSE);
+    }
+    return fsi_io_wait(io, us);
 }
 
 static uint64_t bench_os_time_ns(FILETIME time)
@@ -1660,6 +1723,7 @@ struct bench_target {
     uint64_t start_ns; // periods count from here
     uint64_t now_ns;   // of the last clock read
     fsi_io io;
+    bench_os_alarm alarm;
     fsi_chan listeners[FSI_ADDRESSES_MAX];
     uint32_t listener_count;
     uint32_t port;     // of the first
@@ -2037,7 +2101,7 @@ static void bench_target_reread(bench_target *target)
 
 static void bench_target_turn(bench_target *target)
 {
-    (void)fsi_io_wait(&target->io, bench_target_wait_us(target));
+    (void)bench_os_wait(&target->alarm, &target->io, bench_target_wait_us(target));
     target->now_ns = fsi_clock_ns();
     bench_target_reread(target);
     fsi_io_dispatch(&target->io);
@@ -2053,9 +2117,9 @@ static void bench_target_turn(bench_target *target)
 static void bench_target_run(void *arg)
 {
     bench_target *target = (bench_target *)arg;
-    bench_os_exact_begin();
+    bench_os_exact_begin(&target->alarm, &target->io);
     while (!fsi_load32(&target->stop)) bench_target_turn(target);
-    bench_os_exact_end();
+    bench_os_exact_end(&target->alarm);
 }
 
 // False: the system refused.
@@ -3050,6 +3114,7 @@ typedef struct bench_thread {
     fsi_thread thread;
     fsi_io io;
     bool io_made;
+    bench_os_alarm alarm;
     uint32_t index;
     int cpu; // to pin it to, or -1
     bench_conn *conns;
@@ -3600,7 +3665,7 @@ static bool bench_is_unsent(const bench_plan *plan, const bench_conn *conn)
     uint64_t behind = 0; // bytes of the requests behind it
     uint32_t made = conn->in_flight - conn->unmade;
     if (FSI_LIKELY(!conn->out_left)) return false;
-    if (conn->held && BENCH_OS_SENDS_AHEAD) return false; // nobody knows
+    if (conn->held) behind = BENCH_OS_SENDS_AHEAD; // bytes of which nobody knows
     if (!made) return true;
     for (uint32_t i = 1, at = conn->oldest; i < made; i++) {
         at = at + 1 < plan->pipeline ? at + 1 : 0;
@@ -4009,7 +4074,7 @@ static void bench_go(bench_thread *thread)
 static void bench_turns(bench_thread *thread)
 {
     do {
-        (void)fsi_io_wait(&thread->io, bench_wait_us(thread));
+        (void)bench_os_wait(&thread->alarm, &thread->io, bench_wait_us(thread));
         thread->clocked = false;
         if (FSI_UNLIKELY(!thread->running && fsi_load32(&thread->plan->go))) bench_go(thread);
         fsi_io_dispatch(&thread->io);
@@ -4101,7 +4166,7 @@ static void bench_thread_body(void *arg)
 {
     bench_thread *thread = (bench_thread *)arg;
     if (thread->cpu >= 0) (void)fsi_affinity_pin(thread->cpu); // this thread ends with the run: nothing to restore
-    if (thread->plan->open) bench_os_exact_begin();
+    if (thread->plan->open) bench_os_exact_begin(&thread->alarm, &thread->io);
     uint64_t now = bench_now(thread);
     thread->tick_ns = now + BENCH_TICK_NS;
     thread->scan_step_ns = thread->plan->timeout_ns / 4 < BENCH_TICK_NS ? thread->plan->timeout_ns / 4 : BENCH_TICK_NS;
@@ -4111,7 +4176,7 @@ static void bench_thread_body(void *arg)
     bench_open_all(thread, thread->plan->conn_count);
     if (!bench_over_all(thread)) bench_turns(thread);
     thread->cpu_ns = bench_os_thread_ns() - thread->begin_cpu_ns;
-    if (thread->plan->open) bench_os_exact_end();
+    if (thread->plan->open) bench_os_exact_end(&thread->alarm);
     bench_finish(thread);
     (void)fsi_add32(&thread->plan->ended, 1);
     fsi_io_wake(thread->plan->main_io);

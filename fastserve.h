@@ -2108,13 +2108,13 @@ FSI_INLINE void fsi_os_error_set(int error)
     SetLastError((DWORD)error);
 }
 
-// As UTF-8, in the system's language, without the end of line that it comes with.
+// As UTF-8, in the system's language, without the full stop and the end of line that it comes with.
 FSI_PRIVATE const char *fsi_os_error_text(int error, char *out, size_t size)
 {
     WCHAR text[256];
     DWORD len = FormatMessageW(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)error, 0, text,
                                sizeof text / sizeof text[0], NULL);
-    while (len && (text[len - 1] == L'\n' || text[len - 1] == L'\r' || text[len - 1] == L' ')) len--;
+    while (len && wcschr(L"\r\n .", text[len - 1])) len--;
     int n = size && len ? WideCharToMultiByte(CP_UTF8, 0, text, (int)len, out, (int)(size - 1), NULL, NULL) : 0;
     if (n > 0)
         out[n] = 0;
@@ -5177,7 +5177,7 @@ FSI_INLINE int64_t fsi_io_read(fsi_chan *chan, void *to, size_t size)
         }
         if (got == 0) {
             chan->eof = true;
-            return 0;
+            return chan->ops->error ? FSI_FAILED : 0; // a reset may be told only once, to the read of no bytes
         }
         if (WSAGetLastError() != WSAEWOULDBLOCK) {
             chan->ops->error = WSAGetLastError();
