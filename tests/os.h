@@ -185,6 +185,12 @@ static inline void os_guard(int fd, uint32_t ms)
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
+// Whether the peer of a reset sees more than an end.
+static inline bool os_tells_resets(void)
+{
+    return true;
+}
+
 // The next os_close of it is a reset.
 static inline void os_close_resets(int fd)
 {
@@ -550,6 +556,11 @@ static inline void os_guard(int fd, uint32_t ms)
 {
     (void)os_option(fd, SOL_SOCKET, SO_RCVTIMEO, (int)ms);
     (void)os_option(fd, SOL_SOCKET, SO_SNDTIMEO, (int)ms);
+}
+
+static inline bool os_tells_resets(void) // Wine ends a connection before it resets it
+{
+    return GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version") == NULL;
 }
 
 static inline void os_close_resets(int fd)
