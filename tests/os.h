@@ -224,6 +224,12 @@ static inline bool os_descriptor_wait(int64_t descriptor, uint32_t ms)
     return os_poll((int)descriptor, OS_READ, ms) != 0;
 }
 
+// What stands on the standard input, as soon as there is something. 0 at its end.
+static inline int64_t os_input(void *to, size_t len)
+{
+    return read(0, to, len);
+}
+
 // Two connected sockets.
 static inline bool os_pair(int fds[2])
 {
@@ -592,6 +598,11 @@ static inline bool os_descriptor_wait(int64_t descriptor, uint32_t ms) // there 
     (void)descriptor;
     (void)ms;
     return false;
+}
+
+static inline int64_t os_input(void *to, size_t len)
+{
+    return _read(0, to, (unsigned)len);
 }
 
 static inline bool os_pair(int fds[2])
