@@ -5237,7 +5237,8 @@ FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
     (void)shutdown(fsi_sock_handle(chan->fd), SD_SEND);
 }
 
-// Closing a socket ends what is in flight on it; the port still reports it.
+// Closing a socket ends what is in flight on it; the port still reports it. Wine goes on sending, for as long as the peer
+// lets it.
 FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
 {
     SOCKET s = fsi_sock_handle(chan->fd);
@@ -5250,6 +5251,7 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
         (void)setsockopt(s, SOL_SOCKET, SO_LINGER, (const char *)&now, sizeof now);
     }
     if (ops && ops->backlog) fsi_backlog_close(ops->backlog);
+    if (ops && ops->writing) (void)CancelIoEx((HANDLE)s, &ops->write.os);
     (void)closesocket(s);
     chan->fd = -1;
     chan->ops = NULL;

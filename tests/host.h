@@ -96,7 +96,7 @@ static inline bool sock_was_reset(int fd)
     char sink[4096];
     int64_t n;
     while ((n = os_recv(fd, sink, sizeof sink)) > 0) continue;
-    return n < 0 && os_error() == OS_RESET;
+    return n < 0 ? os_error() == OS_RESET : !os_tells_resets();
 }
 
 static inline void sock_reset(int fd)
@@ -317,7 +317,7 @@ static inline bool was_cut(client *c)
 {
     int64_t n;
     while ((n = receive(c)) > 0) continue;
-    return n < 0 && os_error() == OS_RESET;
+    return n < 0 ? os_error() == OS_RESET : !os_tells_resets();
 }
 
 // Terminated; good until the next call.

@@ -185,6 +185,12 @@ static inline void os_guard(int fd, uint32_t ms)
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
+// Whether the peer of a reset sees more than an end.
+static inline bool os_tells_resets(void)
+{
+    return true;
+}
+
 // The next os_close of it is a reset.
 static inline void os_close_resets(int fd)
 {
@@ -216,6 +222,12 @@ static inline uint32_t os_poll(int fd, uint32_t want, uint32_t ms)
 static inline bool os_descriptor_wait(int64_t descriptor, uint32_t ms)
 {
     return os_poll((int)descriptor, OS_READ, ms) != 0;
+}
+
+// What stands on the standard input, as soon as there is something. 0 at its end.
+static inline int64_t os_input(void *to, size_t len)
+{
+    return read(0, to, len);
 }
 
 // Two connected sockets.
@@ -552,6 +564,11 @@ static inline void os_guard(int fd, uint32_t ms)
     (void)os_option(fd, SOL_SOCKET, SO_SNDTIMEO, (int)ms);
 }
 
+static inline bool os_tells_resets(void) // Wine ends a connection before it resets it
+{
+    return GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version") == NULL;
+}
+
 static inline void os_close_resets(int fd)
 {
     struct linger now;
@@ -581,6 +598,11 @@ static inline bool os_descriptor_wait(int64_t descriptor, uint32_t ms) // there 
     (void)descriptor;
     (void)ms;
     return false;
+}
+
+static inline int64_t os_input(void *to, size_t len)
+{
+    return _read(0, to, (unsigned)len);
 }
 
 static inline bool os_pair(int fds[2])

@@ -28,8 +28,7 @@ static int dial(const char *address)
 int main(int argc, char **argv)
 {
     static char buf[65536];
-    size_t len;
-    int64_t n;
+    int64_t len, n;
     bool hold = argc == 3 && strcmp(argv[1], "-h") == 0, ends = argc == 3 && strcmp(argv[1], "-e") == 0;
     int fd = argc == 2 || hold || ends ? dial(argv[argc - 1]) : -1;
     if (fd < 0) {
@@ -40,9 +39,9 @@ int main(int argc, char **argv)
         printf("connected\n");
         fflush(stdout);
     }
-    while ((len = fread(buf, 1, sizeof buf, stdin)) > 0)
-        for (size_t at = 0; at < len; at += (size_t)n)
-            if ((n = os_send(fd, buf + at, len - at)) <= 0) return 2;
+    while ((len = os_input(buf, sizeof buf)) > 0)
+        for (int64_t at = 0; at < len; at += n)
+            if ((n = os_send(fd, buf + at, (size_t)(len - at))) <= 0) return 2;
     if (hold) return 0;
     if (ends) os_shut(fd, false);
     while ((n = os_recv(fd, buf, sizeof buf)) > 0) fwrite(buf, 1, (size_t)n, stdout);

@@ -234,6 +234,7 @@ TEST(url_forms)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         bench_url url;
         ROW("%s", rows[i].text);
+        if (!OS_ABSTRACT && strstr(rows[i].text, "unix:@")) continue;
         const char *wrong = bench_url_parse(&url, rows[i].text);
         CHECK_EQ(wrong == NULL, rows[i].host != NULL);
         if (wrong || !rows[i].host) continue;

@@ -2012,7 +2012,7 @@ static void two_loops(uint32_t inbox_max)
 // Goal: a connection follows its packets to the other loop, and what came on the way is answered there; it comes back, too.
 TEST(move_keeps_bytes)
 {
-    if (!FSI_LOCALITY) SKIP("no pinning here");
+    if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
     fsv_stats stats;
     two_loops(0);
     fsi_loop *other = &server->loops[1];
@@ -2051,7 +2051,7 @@ TEST(move_keeps_bytes)
 // Goal: a full inbox keeps the connection where it is, and it goes on.
 TEST(move_into_full_inbox)
 {
-    if (!FSI_LOCALITY) SKIP("no pinning here");
+    if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
     two_loops(2);
     fake_sock *sock = join();
     sock->cpu = 1;
@@ -2095,7 +2095,7 @@ static uint32_t given_away(uint64_t busy, uint64_t load, uint64_t other_load, fa
 // not its own, and nothing when there is no room elsewhere or no need.
 TEST(full_cpu_gives_away)
 {
-    if (!FSI_LOCALITY) SKIP("no pinning here");
+    if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
     static const struct {
         uint64_t busy, load, other_load;
         uint32_t want;
@@ -2129,7 +2129,7 @@ TEST(full_cpu_gives_away)
 // Goal: a connection that was given away does not follow its packets back while that CPU is busy, and does when it rests.
 TEST(load_overrides_locality)
 {
-    if (!FSI_LOCALITY) SKIP("no pinning here");
+    if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
     fake_sock *socks[MOVERS];
     CHECK_EQ(given_away(400, 1000, 0, socks), MOVERS);
     fsi_loop *other = &server->loops[1];
@@ -2147,7 +2147,7 @@ TEST(load_overrides_locality)
 // Goal: an io that cannot open the moved socket costs that connection only.
 TEST(move_that_fails)
 {
-    if (!FSI_LOCALITY) SKIP("no pinning here");
+    if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
     two_loops(0);
     fake_sock *sock = join();
     sock->cpu = 1;
@@ -2166,7 +2166,7 @@ TEST(move_that_fails)
 // Goal: connections with a request or bytes under way do not move.
 TEST(move_only_between_requests)
 {
-    if (!FSI_LOCALITY) SKIP("no pinning here");
+    if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
     two_loops(0);
     fake_sock *partial = join(), *stuck = join();
     partial->cpu = stuck->cpu = 1;

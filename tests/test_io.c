@@ -3,6 +3,7 @@
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"
+#include "os.h"
 
 // One end of a connection, or a listener.
 typedef struct peer {
@@ -335,23 +336,13 @@ TEST(read_edge_before_wait)
     fsi_io_free(&io);
 }
 
-// Wine ends a connection before it resets it.
-static bool under_wine(void)
-{
-#if FSI_WINDOWS
-    return GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != NULL;
-#else
-    return false;
-#endif
-}
-
 // Goal: the peer's reset is FAILED, not an end.
 TEST(read_reset)
 {
     fsi_io io;
     peer client, server;
     char got[8];
-    if (under_wine()) SKIP("Wine ends a connection before it resets it");
+    if (!os_tells_resets()) SKIP("Wine ends a connection before it resets it");
     REQUIRE(io_start(&io, &id_a));
     REQUIRE(pair_make(&io, &client, &server, false));
     fsi_io_close(&client.chan, true);

@@ -400,7 +400,8 @@ TEST(sockaddr_unix_paths)
     path[sizeof un.sun_path] = 0;
     CHECK(!fsi_sockaddr_unix(&at, path));
     CHECK(!fsi_sockaddr_unix(&at, ""));
-    CHECK(fsi_sockaddr_unix(&at, "@name"));
+    CHECK_EQ(fsi_sockaddr_unix(&at, "@name"), FSI_LINUX);
+    if (!FSI_LINUX) return; // there it is no address
     CHECK_EQ(at.len, start + 5);
     memcpy(&un, &at.storage, sizeof un);
     CHECK_BYTES(un.sun_path, 5, "\0name", 5);
