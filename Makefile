@@ -74,11 +74,18 @@ $(eval $(call flavour,build/windows-cxx,build/windows-cxx/fastserve.exe,$(MINGW_
     $(SMALL_CXXFLAGS),$(MINGW_CXX) -static,$$(TESTFLAGS),.exe))
 define flavour_zig
 $(call flavour,build/$(1),build/$(1)/fastserve$(3),$(ZIG) cc -target $(2) $(C) $(SMALL_CFLAGS),$(ZIG) cc -target \
-    $(2),$$(TESTFLAGS),$(3))
+    $(2) $(SMALL_CFLAGS),$$(TESTFLAGS),$(3))
 endef
 $(eval $(call flavour_zig,windows-arm64,aarch64-windows-gnu,.exe))
 $(eval $(call flavour_zig,macos-aarch64,aarch64-macos))
 $(eval $(call flavour_zig,macos-x86_64,x86_64-macos))
+# The branches for cl, by clang and mingw-w64: tests/msvc.h says how far that goes.
+MINGW_INCLUDE ?= /usr/share/mingw-w64/include
+LIBS_msvc := -lws2_32
+MSVC_CC ?= $(CLANG) --target=x86_64-pc-windows-msvc -fms-compatibility-version=19.30 -nostdlibinc -isystem $(MINGW_INCLUDE) \
+    -include tests/msvc.h -fno-autolink -mno-stack-arg-probe
+$(eval $(call flavour,build/msvc,build/msvc/fastserve.exe,$(MSVC_CC) -std=c11 $(WARN) -Wno-unused-function \
+    -Wno-ignored-attributes -Wno-pragma-pack $(CFLAGS),$(MINGW_CC) -static,$$(TESTFLAGS),.exe))
 # The kqueue section on Linux, over a kevent that tests/kqueue_shim.h makes of epoll.
 SHIM := -DFSV_KQUEUE_SHIM='"tests/kqueue_shim.h"' -I.
 $(eval $(call flavour,build/kqueue,build/kqueue/fastserve,$(CC) $(C) $(CFLAGS) $$(SHIM),$(CC) $(C) $(CFLAGS),$$(TESTFLAGS)))
@@ -86,7 +93,9 @@ $(eval $(call flavour,build/kqueue,build/kqueue/fastserve,$(CC) $(C) $(CFLAGS) $
 # The model counts states, all in one thread: 4 s, but much longer unoptimised or under TSan, which it gives no work.
 %/test_queue_model.o %/test_wake_model.o: TESTFLAGS = -O1
 %/queue_bench.o: TESTFLAGS = -O2
-TSAN_TESTS := $(filter-out test_queue_model,$(TESTS))
+# What runs in one thread alone is nothing for TSan.
+TSAN_TESTS := $(filter-out test_queue_model test_wake_model test_audit test_formats test_hist test_http_read \
+    test_http_write test_json test_judge test_text test_time,$(TESTS))
 
 # FASTSERVE is the program that tests start when they need one.
 test: fastserve $(TESTS:%=build/%)
@@ -103,11 +112,17 @@ tsan: build/tsan/fastserve $(TSAN_TESTS:%=build/tsan/%)
 cxx: build/cxx/fastserve build/cxx/chaos build/cxx/queue_bench $(TESTS:%=build/cxx/%)
 	$(CXX) $(CPP) $(CXXFLAGS) tests/build_cpp.cpp $(LDFLAGS) $(LDLIBS) -o build/cxx/build_cpp
 
+# All of it as C++ in the eyes of a compiler, without code.
+cxx-syntax:
+	@for f in main.c tests/build_cpp.cpp tests/chaos.c tests/queue_bench.c $(TESTS:%=tests/%.c); do \
+	    $(CXX) -x c++ $(CPP) $(CXXFLAGS) -fsyntax-only $$f || exit 1; done
+
 # Their tests run with the time that an emulator takes. What runs a program of another system stands in RUN; scripts start
 # it by a script of the same name.
 FOREIGN_SCRIPTS := $(filter-out tests/test_readme.sh,$(SCRIPTS))
 RUN_arm64 = $(QEMU_ARM64)
 RUN_windows = sh tests/wine.sh
+RUN_msvc = $(RUN_windows)
 build/%/fastserve.sh: build/%/fastserve
 	@printf '#!/bin/sh\nexec %s %s "$$@"\n' '$(RUN_$*)' '$<' >$@ && chmod 755 $@
 build/%/fastserve.sh: build/%/fastserve.exe
@@ -140,6 +155,15 @@ windows: build/windows/fastserve.exe $(TESTS:%=build/windows/%.exe) build/window
 test-windows: build/windows/fastserve.sh $(TESTS:%=build/windows/%.exe)
 	@FASTSERVE=build/windows/fastserve.sh RUN='$(RUN_windows)' TEST_WATCHDOG_S=300 \
 	    sh tests/wine.sh --around sh tests/run.sh $(TESTS:%=build/windows/%.exe) $(FOREIGN_SCRIPTS)
+
+# build.bat under Wine's cmd.
+test-bat:
+	@MINGW_CC='$(MINGW_CC)' sh tests/wine.sh --around sh tests/build_bat.sh
+
+msvc: build/msvc/fastserve.exe
+msvc-check: build/msvc/fastserve.sh $(TESTS:%=build/msvc/%.exe)
+	@FASTSERVE=build/msvc/fastserve.sh RUN='$(RUN_msvc)' TEST_WATCHDOG_S=300 \
+	    sh tests/wine.sh --around sh tests/run.sh $(TESTS:%=build/msvc/%.exe) $(FOREIGN_SCRIPTS)
 
 macos: build/macos-aarch64/fastserve build/macos-x86_64/fastserve $(TESTS:%=build/macos-aarch64/%)
 	@ZIG='$(ZIG)' sh tests/binaries.sh macos-aarch64 macos-x86_64
@@ -219,11 +243,17 @@ help:
 	@echo 'make lint       clang-tidy and analyzer  make clients   curl, wrk, ab, Node, Go ... against serve'
 	@echo 'make chaos      load with resets, ASan, CHAOS_S=20      make fuzz      libFuzzer, FUZZ_S=30 each'
 	@echo 'make beside     figures beside the floor servers; see tests/beside, BESIDE= its options'
+	@echo 'make musl       a static Linux program   make test-musl, test-32, test-arm64  tests of other Linux builds'
+	@echo 'make windows    .exe files (mingw-w64)   make test-windows  tests under Wine; make test-bat  build.bat'
+	@echo 'make macos      for both CPUs (zig)      make test-kqueue   tests over the kqueue section, on Linux'
+	@echo 'make msvc-check tests of the branches for cl, by clang, under Wine'
 	@echo 'make selftest   bench against built-in targets with known latencies, 25 s'
 	@echo 'make queue-bench  the queue beside a mutex and condition variables, 10 s'
 	@echo 'make truth      load generators against known latencies; see tests/truth, TRUTH= its options'
 	@echo
+	@echo 'Of other systems: MUSL_CC CC_32 ARM64_CC QEMU_ARM64 MINGW_CC MINGW_CXX MSVC_CC ZIG WINE; TESTS= names some tests'
 	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT'
 
 .PHONY: all test asan tsan cxx builds clients chaos fuzz queue-bench beside selftest truth lint format format-check toc install uninstall clean help
+.PHONY: cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
 .SECONDARY:

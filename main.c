@@ -1,6 +1,7 @@
 // The program: `fastserve serve` runs the built-in demo server, `fastserve bench` measures any server. Options, then
 // the library. One translation unit: cc -O2 -pthread main.c -o fastserve
 #define FASTSERVE_IMPLEMENTATION
+#define FASTSERVE_STATIC // so that functions that it does not call are not in it
 #include "fastserve.h"
 
 // ---- the demo: every test and suite uses these routes
