@@ -23,7 +23,9 @@
            return fsv_server_free(server);
        }
 
-   Build: cc -O2 -pthread hello.c -o hello
+   Build: cc -O2 -pthread hello.c -o hello          Linux, macOS, the BSDs
+          gcc -O2 hello.c -o hello.exe -lws2_32     Windows with MinGW
+          cl /O2 /std:c11 hello.c                   Windows with Visual Studio, or clang-cl
 
    TABLE OF CONTENTS   (grep -n '^// >>' fastserve.h, or: make toc)
        What a user reads         >>manual >>config >>api
@@ -58,8 +60,8 @@
 //
 // WHAT IT IS   An HTTP/1.0 and 1.1 server: keep-alive, pipelining, chunked bodies both ways, Expect:
 //              100-continue, strict framing (RFC 9112), routes, limits and timeouts on everything; raw TCP, timers
-//              and posted calls on the same loops. Event loops over epoll, and a worker pool for handlers that
-//              block; Linux so far.
+//              and posted calls on the same loops. Event loops over epoll (Linux), kqueue (macOS, the BSDs) or IOCP
+//              (Windows), and a worker pool for handlers that block.
 // WHAT NOT     No TLS (put a proxy in front, or a private network under it), no HTTP/2, no compression.
 //
 // LIFE         create -> route, listen (any number) -> run | start + wait | poll -> stop -> free.
@@ -110,7 +112,7 @@
 // LIMITS       Every limit is a desc field with a default; see fsv_server_desc. A limit that a client runs into
 //              is answered (408 413 414 431 503 504) and counted in fsv_stats.
 //
-// POLLING      In a loop of your own, with poll(2):
+// POLLING      In a loop of your own, with poll(2); on Windows with fsv_server_poll(server, ms) alone:
 //                  struct pollfd p = {(int)fsv_server_descriptor(server), POLLIN, 0};
 //                  do {
 //                      uint32_t ms = fsv_server_poll_wait_ms(server); // UINT32_MAX: nothing planned
@@ -235,7 +237,7 @@ typedef struct fsv_log_record {
     uint32_t level; // 0 error: something is not served; 1 warning: served with less than was asked; 2 information
     const char *item;
     const char *text;
-    int64_t os_error; // errno, or 0
+    int64_t os_error; // errno, on Windows what GetLastError() says, or 0
 } fsv_log_record;
 typedef void (*fsv_log_handler)(const fsv_log_record *record, void *user);
 
