@@ -7791,7 +7791,8 @@ FSI_COLD void fsi_loop_accept_pause(fsi_loop *loop)
 FSI_PRIVATE void fsi_loop_listen(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
-    for (uint32_t i = 0; i < server->address_count; i++) {
+    bool accepts = !FSI_IO_ONE_ACCEPTOR || loop->index == 0; // as in fsi_loop_begin_stop
+    for (uint32_t i = 0; accepts && i < server->address_count; i++) {
         fsi_listener *listener = &loop->listeners[i];
         if (!listener->registered && listener->chan.fd >= 0)
             listener->registered = fsi_io_listen(&loop->io, &listener->chan, server->addresses[i].shared);
@@ -8109,14 +8110,15 @@ FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
     loop->stopping = true;
     loop->drain_due_ms = loop->now_ms + drain;
     loop->fresh_due_ms = loop->now_ms + (drain < FSI_DRAIN_FRESH_MS ? drain : FSI_DRAIN_FRESH_MS);
-    if (!loop->listeners) return; // a worker's
-    for (uint32_t i = 0; i < server->address_count; i++)
+    if (!loop->listeners) return;                            // a worker's
+    bool accepts = !FSI_IO_ONE_ACCEPTOR || loop->index == 0; // others do not even look: the first may be closing all
+    for (uint32_t i = 0; accepts && i < server->address_count; i++)
         if (loop->listeners[i].chan.fd >= 0)
             (void)fsi_loop_accept(loop, &loop->listeners[i].chan, server->desc.backlog + 1);
-    fsi_loop_unlisten(loop, true); // from here on its listeners are the last loop's, which may close them at any time
+    if (accepts)
+        fsi_loop_unlisten(loop, true); // from here on they are the last loop's, which may close them at any time
     uint32_t drained = fsi_add32(&server->loops_drained, 1) + 1;
-    if (FSI_IO_ONE_ACCEPTOR ? loop->index != 0 : drained < server->loop_count)
-        return; // the first one's are only its own
+    if (FSI_IO_ONE_ACCEPTOR ? !accepts : drained < server->loop_count) return; // the first one's are only its own
     for (uint32_t k = 0; k < server->loop_count; k++)
         for (uint32_t i = 0; i < server->address_count; i++)
             if (server->loops[k].listeners[i].chan.fd >= 0)
