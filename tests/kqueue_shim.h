@@ -404,8 +404,8 @@ static inline int kqs_wait(kqs *k, struct kevent *out, int room, const struct ti
     }
 }
 
-static inline int kevent(int kq, const struct kevent *changes, int change_count, struct kevent *out, int room,
-                         const struct timespec *limit)
+static inline int kqs_kevent(int kq, const struct kevent *changes, int change_count, struct kevent *out, int room,
+                             const struct timespec *limit)
 {
     kqs *k = kqs_find(kq);
     int n = 0;
@@ -426,4 +426,6 @@ static inline int kevent(int kq, const struct kevent *changes, int change_count,
     }
     return n || room == 0 ? n : kqs_wait(k, out, room, limit);
 }
+// A function of that name would hide the constructor of the struct in C++.
+#define kevent(kq, changes, change_count, out, room, limit) kqs_kevent(kq, changes, change_count, out, room, limit)
 #endif
