@@ -7795,12 +7795,15 @@ FSI_COLD void fsi_loop_accept_pause(fsi_loop *loop)
 FSI_PRIVATE void fsi_loop_listen(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
+    bool failed = false;
     for (uint32_t i = 0; i < server->address_count; i++) {
         fsi_listener *listener = &loop->listeners[i];
-        if (!listener->registered && listener->chan.fd >= 0)
-            listener->registered = fsi_io_listen(&loop->io, &listener->chan, server->addresses[i].shared);
+        if (listener->registered || listener->chan.fd < 0) continue;
+        listener->registered = fsi_io_listen(&loop->io, &listener->chan, server->addresses[i].shared);
+        failed = failed || !listener->registered;
     }
     loop->accept_paused = false;
+    if (failed) fsi_loop_accept_pause(loop); // and tries again
 }
 
 static bool fsi_model_has_room(fsi_loop *loop, const fsi_chan *listener); // upcalls, in >>worker
