@@ -34,7 +34,7 @@
                                  >>loop >>balance >>worker >>handle >>server >>public
        Of one system each        >>thread-posix >>thread-linux >>thread-bsd >>thread-windows >>time-posix
                                  >>time-windows >>sock-posix >>sock-linux >>sock-windows >>io-epoll >>io-kqueue
-                                 >>io-posix >>io-iocp
+                                 >>io-posix >>io-iocp >>iocp-listen >>iocp-port
    Each section uses only what stands above it. Keep the structure: new code goes into its section. */
 
 // glibc fixes its feature set at the first system header, and affinity, accept4 and the like want this one.
@@ -4818,8 +4818,6 @@ fail:
 #define FSI_SEND_BYTES \
     (1024u * 1024)              // of one write: what is taken is copied into the kernel's memory, whatever its size
 #define FSI_PINNED_BYTES 65536u // of one that is left with the system: its end is the only progress that shows
-#define FSI_ACCEPTS 16          // posted at a time; as many again may wait for the port to report them
-#define FSI_ACCEPT_NAME (sizeof(struct sockaddr_storage) + 16)
 
 typedef enum fsi_op_kind { FSI_OP_READ, FSI_OP_WRITE, FSI_OP_ACCEPT } fsi_op_kind;
 
@@ -4845,33 +4843,6 @@ typedef struct fsi_ops {
     bool writing;                // likewise, or connecting
     bool connecting;
 } fsi_ops;
-
-typedef enum fsi_accept_state {
-    FSI_ACCEPT_FREE,
-    FSI_ACCEPT_POSTED,
-    FSI_ACCEPT_READY, // a connection, or an error, that nobody has taken yet
-    FSI_ACCEPT_TAKEN  // taken before the port has reported it
-} fsi_accept_state;
-
-typedef struct fsi_accept {
-    fsi_op op;
-    struct fsi_backlog *home;
-    SOCKET socket;
-    fsi_accept_state state;
-    char names[2 * FSI_ACCEPT_NAME]; // required, never looked at
-} fsi_accept;
-
-typedef struct fsi_backlog {
-    fsi_chan *chan; // NULL: closed
-    struct fsi_backlog *next;
-    LPFN_ACCEPTEX accept;
-    int family;
-    uint32_t posted;
-    bool listening; // its channel is to be told
-    bool starved;   // none could be posted: no sockets, or no memory
-    bool skips;
-    fsi_accept slots[2 * FSI_ACCEPTS];
-} fsi_backlog;
 
 FSI_PRIVATE void *fsi_iocp_alloc(const fsi_io *io, size_t size)
 {
@@ -4975,7 +4946,152 @@ FSI_PRIVATE fsi_ops *fsi_iocp_join(fsi_io *io, fsi_chan *chan)
     return ops;
 }
 
-// ---- listeners
+FSI_PRIVATE bool fsi_io_open(fsi_io *io, fsi_chan *chan)
+{
+    fsi_ops *ops = fsi_iocp_join(io, chan);
+    if (!ops) return false;
+    chan->can_read = chan->can_write = true;
+    fsi_iocp_due(io, ops); // the first edge, which other systems give by themselves
+    return true;
+}
+
+// Leaves a read of no bytes with the system, unless there is something to read: can_read then stays. False: the system
+// takes none.
+FSI_PRIVATE bool fsi_iocp_probe(fsi_chan *chan)
+{
+    fsi_ops *ops = chan->ops;
+    DWORD got = 0, flags = 0;
+    WSABUF none;
+    none.len = 0;
+    none.buf = (char *)ops;
+    memset(&ops->read.os, 0, sizeof ops->read.os);
+    int failed = WSARecv(fsi_sock_handle(chan->fd), &none, 1, &got, &flags, &ops->read.os, NULL);
+    if (failed && WSAGetLastError() != WSA_IO_PENDING) {
+        ops->error = WSAGetLastError();
+        return false;
+    }
+    if (!failed && ops->skips) return true;
+    ops->reading = true;
+    chan->can_read = false;
+    chan->io->in_flight++;
+    return true;
+}
+
+FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
+{
+    const fsi_ops *ops = chan->ops;
+    int error = 0, size = sizeof error;
+    if (ops->error) return ops->error;
+    if (getsockopt(fsi_sock_handle(chan->fd), SOL_SOCKET, SO_ERROR, (char *)&error, &size) != 0)
+        return WSAGetLastError();
+    return error;
+}
+
+FSI_INLINE int64_t fsi_io_read(fsi_chan *chan, void *to, size_t size)
+{
+    int most = size < INT32_MAX ? (int)size : INT32_MAX;
+    while (chan->can_read) {
+        int got = recv(fsi_sock_handle(chan->fd), (char *)to, most, 0);
+        if (got > 0) {
+            if (got < most && !chan->eof) (void)fsi_iocp_probe(chan); // if it fails, so will the next read
+            return got;
+        }
+        if (got == 0) {
+            chan->eof = true;
+            return chan->ops->error ? FSI_FAILED : 0; // a reset may be told only once, to the read of no bytes
+        }
+        if (WSAGetLastError() != WSAEWOULDBLOCK) {
+            chan->ops->error = WSAGetLastError();
+            return FSI_FAILED;
+        }
+        if (!fsi_iocp_probe(chan)) return FSI_FAILED;
+    }
+    return FSI_PENDING;
+}
+
+// 0, or the system's error; *sent is how much left at once.
+FSI_PRIVATE int fsi_iocp_send(fsi_chan *chan, const fsi_buf *bufs, uint32_t count, size_t room, OVERLAPPED *os,
+                              DWORD *sent)
+{
+    WSABUF parts[16];
+    uint32_t n = 0;
+    for (; n < count && n < 16 && room; n++) {
+        size_t len = bufs[n].len < room ? bufs[n].len : room;
+        parts[n].buf = (char *)(uintptr_t)bufs[n].ptr;
+        parts[n].len = (ULONG)len;
+        room -= len;
+    }
+    *sent = 0;
+    return WSASend(fsi_sock_handle(chan->fd), parts, n, sent, 0, os, NULL) == 0 ? 0 : WSAGetLastError();
+}
+
+FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t count, bool stable)
+{
+    fsi_ops *ops = chan->ops;
+    DWORD sent;
+    if (FSI_UNLIKELY(ops->writing)) return FSI_PENDING;
+    if (FSI_UNLIKELY(ops->sent != 0)) {
+        int64_t before = ops->sent;
+        ops->sent = 0;
+        return before;
+    }
+    int error = fsi_iocp_send(chan, bufs, count, FSI_SEND_BYTES, NULL, &sent);
+    if (FSI_LIKELY(error == 0)) return sent;
+    if (error == WSAEWOULDBLOCK && !stable) return FSI_PENDING; // nothing was taken; the same comes again at once
+    if (error == WSAEWOULDBLOCK) {
+        memset(&ops->write.os, 0, sizeof ops->write.os);
+        error = fsi_iocp_send(chan, bufs, count, FSI_PINNED_BYTES, &ops->write.os, &sent);
+        if (error == 0 && ops->skips) return sent;
+    }
+    if (error != 0 && error != WSA_IO_PENDING) {
+        ops->error = error;
+        return FSI_FAILED;
+    }
+    ops->writing = true;
+    chan->can_write = false;
+    chan->io->in_flight++;
+    return FSI_PENDING;
+}
+
+FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
+{
+    (void)shutdown(fsi_sock_handle(chan->fd), SD_SEND);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// >>iocp-listen   Listeners of >>io-iocp. A few accepts are posted at a time; further connections wait in the system's
+//                 backlog. They receive no bytes, so none waits for a client that says nothing.
+// ---------------------------------------------------------------------------------------------------------
+
+#define FSI_ACCEPTS 16 // posted at a time; as many again may wait for the port to report them
+#define FSI_ACCEPT_NAME (sizeof(struct sockaddr_storage) + 16)
+
+typedef enum fsi_accept_state {
+    FSI_ACCEPT_FREE,
+    FSI_ACCEPT_POSTED,
+    FSI_ACCEPT_READY, // a connection, or an error, that nobody has taken yet
+    FSI_ACCEPT_TAKEN  // taken before the port has reported it
+} fsi_accept_state;
+
+typedef struct fsi_accept {
+    fsi_op op;
+    struct fsi_backlog *home;
+    SOCKET socket;
+    fsi_accept_state state;
+    char names[2 * FSI_ACCEPT_NAME]; // required, never looked at
+} fsi_accept;
+
+typedef struct fsi_backlog {
+    fsi_chan *chan; // NULL: closed
+    struct fsi_backlog *next;
+    LPFN_ACCEPTEX accept;
+    int family;
+    uint32_t posted;
+    bool listening; // its channel is to be told
+    bool starved;   // none could be posted: no sockets, or no memory
+    bool skips;
+    fsi_accept slots[2 * FSI_ACCEPTS];
+} fsi_backlog;
 
 // 1: posted; 0: a connection was there already, or one that has died; -1: refused.
 FSI_PRIVATE int fsi_accept_post(fsi_io *io, fsi_backlog *log, fsi_accept *slot)
@@ -5125,119 +5241,9 @@ FSI_PRIVATE bool fsi_backlog_is_over(const fsi_backlog *log)
     return true;
 }
 
-// ---- connections
-
-FSI_PRIVATE bool fsi_io_open(fsi_io *io, fsi_chan *chan)
-{
-    fsi_ops *ops = fsi_iocp_join(io, chan);
-    if (!ops) return false;
-    chan->can_read = chan->can_write = true;
-    fsi_iocp_due(io, ops); // the first edge, which other systems give by themselves
-    return true;
-}
-
-// Leaves a read of no bytes with the system, unless there is something to read: can_read then stays. False: the system
-// takes none.
-FSI_PRIVATE bool fsi_iocp_probe(fsi_chan *chan)
-{
-    fsi_ops *ops = chan->ops;
-    DWORD got = 0, flags = 0;
-    WSABUF none;
-    none.len = 0;
-    none.buf = (char *)ops;
-    memset(&ops->read.os, 0, sizeof ops->read.os);
-    int failed = WSARecv(fsi_sock_handle(chan->fd), &none, 1, &got, &flags, &ops->read.os, NULL);
-    if (failed && WSAGetLastError() != WSA_IO_PENDING) {
-        ops->error = WSAGetLastError();
-        return false;
-    }
-    if (!failed && ops->skips) return true;
-    ops->reading = true;
-    chan->can_read = false;
-    chan->io->in_flight++;
-    return true;
-}
-
-FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
-{
-    const fsi_ops *ops = chan->ops;
-    int error = 0, size = sizeof error;
-    if (ops->error) return ops->error;
-    if (getsockopt(fsi_sock_handle(chan->fd), SOL_SOCKET, SO_ERROR, (char *)&error, &size) != 0)
-        return WSAGetLastError();
-    return error;
-}
-
-FSI_INLINE int64_t fsi_io_read(fsi_chan *chan, void *to, size_t size)
-{
-    int most = size < INT32_MAX ? (int)size : INT32_MAX;
-    while (chan->can_read) {
-        int got = recv(fsi_sock_handle(chan->fd), (char *)to, most, 0);
-        if (got > 0) {
-            if (got < most && !chan->eof) (void)fsi_iocp_probe(chan); // if it fails, so will the next read
-            return got;
-        }
-        if (got == 0) {
-            chan->eof = true;
-            return chan->ops->error ? FSI_FAILED : 0; // a reset may be told only once, to the read of no bytes
-        }
-        if (WSAGetLastError() != WSAEWOULDBLOCK) {
-            chan->ops->error = WSAGetLastError();
-            return FSI_FAILED;
-        }
-        if (!fsi_iocp_probe(chan)) return FSI_FAILED;
-    }
-    return FSI_PENDING;
-}
-
-// 0, or the system's error; *sent is how much left at once.
-FSI_PRIVATE int fsi_iocp_send(fsi_chan *chan, const fsi_buf *bufs, uint32_t count, size_t room, OVERLAPPED *os,
-                              DWORD *sent)
-{
-    WSABUF parts[16];
-    uint32_t n = 0;
-    for (; n < count && n < 16 && room; n++) {
-        size_t len = bufs[n].len < room ? bufs[n].len : room;
-        parts[n].buf = (char *)(uintptr_t)bufs[n].ptr;
-        parts[n].len = (ULONG)len;
-        room -= len;
-    }
-    *sent = 0;
-    return WSASend(fsi_sock_handle(chan->fd), parts, n, sent, 0, os, NULL) == 0 ? 0 : WSAGetLastError();
-}
-
-FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t count, bool stable)
-{
-    fsi_ops *ops = chan->ops;
-    DWORD sent;
-    if (FSI_UNLIKELY(ops->writing)) return FSI_PENDING;
-    if (FSI_UNLIKELY(ops->sent != 0)) {
-        int64_t before = ops->sent;
-        ops->sent = 0;
-        return before;
-    }
-    int error = fsi_iocp_send(chan, bufs, count, FSI_SEND_BYTES, NULL, &sent);
-    if (FSI_LIKELY(error == 0)) return sent;
-    if (error == WSAEWOULDBLOCK && !stable) return FSI_PENDING; // nothing was taken; the same comes again at once
-    if (error == WSAEWOULDBLOCK) {
-        memset(&ops->write.os, 0, sizeof ops->write.os);
-        error = fsi_iocp_send(chan, bufs, count, FSI_PINNED_BYTES, &ops->write.os, &sent);
-        if (error == 0 && ops->skips) return sent;
-    }
-    if (error != 0 && error != WSA_IO_PENDING) {
-        ops->error = error;
-        return FSI_FAILED;
-    }
-    ops->writing = true;
-    chan->can_write = false;
-    chan->io->in_flight++;
-    return FSI_PENDING;
-}
-
-FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
-{
-    (void)shutdown(fsi_sock_handle(chan->fd), SD_SEND);
-}
+// ---------------------------------------------------------------------------------------------------------
+// >>iocp-port   What the port of >>io-iocp reports; closing, connecting.
+// ---------------------------------------------------------------------------------------------------------
 
 // Closing a socket ends what is in flight on it; the port still reports it. Wine goes on sending, for as long as the peer
 // lets it.
@@ -5267,8 +5273,6 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
     }
     if (chan->kind == FSI_CHAN_CONN) fsi_chan_closed(chan);
 }
-
-// ---- the port
 
 FSI_PRIVATE bool fsi_io_init(fsi_io *io, fsi_loop *loop)
 {
@@ -7792,12 +7796,15 @@ FSI_PRIVATE void fsi_loop_listen(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
     bool accepts = !FSI_IO_ONE_ACCEPTOR || loop->index == 0; // as in fsi_loop_begin_stop
+    bool failed = false;
     for (uint32_t i = 0; accepts && i < server->address_count; i++) {
         fsi_listener *listener = &loop->listeners[i];
-        if (!listener->registered && listener->chan.fd >= 0)
-            listener->registered = fsi_io_listen(&loop->io, &listener->chan, server->addresses[i].shared);
+        if (listener->registered || listener->chan.fd < 0) continue;
+        listener->registered = fsi_io_listen(&loop->io, &listener->chan, server->addresses[i].shared);
+        failed = failed || !listener->registered;
     }
     loop->accept_paused = false;
+    if (failed) fsi_loop_accept_pause(loop); // and tries again
 }
 
 static bool fsi_model_has_room(fsi_loop *loop, const fsi_chan *listener); // upcalls, in >>worker

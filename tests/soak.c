@@ -277,7 +277,7 @@ static void drop(crowd *c, client *k)
     (void)(hard ? fsv_tcp_abort(k->tcp) : fsv_tcp_close(k->tcp));
 }
 
-// Moves a crowd on: about one in a hundred connections at a tick ends, and some ask for more.
+// Moves a crowd on: about one in two hundred connections ends at a tick, and some ask for more.
 static void tick(fsv_timer timer, void *user)
 {
     crowd *c = (crowd *)user;
@@ -288,9 +288,9 @@ static void tick(fsv_timer timer, void *user)
         client *k = &c->clients[i];
         used += k->used;
         if (!k->used) {
-            if (!ending && opened < OPEN_PER_TICK && pick(c, 10) == 0) dial(c, k), opened++;
+            if (!ending && opened < OPEN_PER_TICK && pick(c, 3) == 0) dial(c, k), opened++;
         } else if (k->up && !k->dropped) {
-            uint32_t what = pick(c, 200);
+            uint32_t what = pick(c, 400);
             if (ending || what < 2)
                 drop(c, k);
             else if (what < 10 && k->wants == 0)
