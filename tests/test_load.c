@@ -1158,6 +1158,7 @@ TEST(source_ips_take_turns)
 
 TEST(rst_is_what_the_server_sees)
 {
+    if (!os_tells_resets()) SKIP("Wine ends a connection before it resets it");
     static const char *const ways[] = {"-n 6 -c 3", "-n 6 -c 3 --rst", "-n 6 -c 2 --close", "-n 6 -c 2 --close --rst",
                                        "-d 30ms -c 2 --rst"};
     for (uint32_t i = 0; i < 5; i++) {
@@ -1451,6 +1452,7 @@ TEST(bad_answers_have_their_kinds)
 
 TEST(resets_have_their_kind)
 {
+    if (!os_tells_resets()) SKIP("Wine ends a connection before it resets it");
     bench_thread *thread = bare_thread(1, 1);
     REQUIRE(thread != NULL);
     bare_feed(thread, "HTTP/1.1 200 OK\r\n\r\nup to the end", 32);
@@ -1471,6 +1473,7 @@ static void serve_early(visit *v) // answers the first bytes, and nothing after 
 {
     (void)os_option(v->fd, SOL_SOCKET, SO_RCVBUF, 4096);
     if (!visit_more(v) || !visit_answer(v)) return;
+    nap(50); // or it might be sent before the answer is looked at
     while (visit_more(v)) v->in.len = 0;
 }
 
@@ -1504,6 +1507,7 @@ static void serve_reset_early(visit *v)
 
 TEST(reset_while_sending)
 {
+    if (!os_tells_resets()) SKIP("Wine ends a connection before it resets it");
     static char body[250001];
     memset(body, 'x', sizeof body - 1);
     host *h = host_new();
@@ -1610,22 +1614,22 @@ TEST(server_gone_in_mid_run)
     static const struct {
         const char *options;
         bool requests; // connecting is a part of them, so that they fail
-    } rows[] = {{"-d 150ms -c 3", false},
-                {"-d 150ms -c 3 --close", true},
-                {"-d 150ms -c 3 -R 1000", false},
-                {"-d 150ms -c 3 -R 1000 --close", true},
-                {"-d 150ms --conn-rate 500 --calls 3", true},
-                {"-d 150ms -c 3 --pipeline 4", false},
+    } rows[] = {{"-d 300ms -c 3", false},
+                {"-d 300ms -c 3 --close", true},
+                {"-d 300ms -c 3 -R 1000", false},
+                {"-d 300ms -c 3 -R 1000 --close", true},
+                {"-d 300ms --conn-rate 100 --calls 3", true},
+                {"-d 300ms -c 3 --pipeline 4", false},
                 {"-n 1000000 -c 3", false},
                 {"-n 1000000 -c 3 -t 2 -R 1000 --close", true}};
     for (uint32_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         ROW("%s", rows[i].options);
         host *h = host_new();
-        h->number = 20;
+        h->number = 10;
         REQUIRE(host_start(h, serve_and_leave, answer_ok));
         CHECK(load("%s --timeout 100ms %s", rows[i].options, h->url));
         host_stop(h);
-        CHECK(result.done >= 10);
+        CHECK(result.done >= 5);
         CHECK(result.events[BENCH_REFUSED] > 0);
         CHECK_EQ(result.failed[BENCH_REFUSED] > 0, rows[i].requests);
         CHECK(rows[i].requests || result.conns_lost == 3);
