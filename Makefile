@@ -60,7 +60,7 @@ QEMU_ARM64 ?= qemu-aarch64
 MINGW_CC ?= x86_64-w64-mingw32-gcc
 MINGW_CXX ?= x86_64-w64-mingw32-g++
 LIBS_windows := -lws2_32
-LIBS_windows-arm64 := -lws2_32
+LIBS_windows-arm64 := -lws2_32 -s
 LIBS_windows-cxx := -lws2_32
 $(eval $(call flavour,build/musl,build/musl/fastserve,$(MUSL_CC) $(C) $(CFLAGS),$(MUSL_CC) -static -pthread,$$(TESTFLAGS)))
 $(eval $(call flavour,build/32,build/32/fastserve,$(CC_32) $(C) $(CFLAGS),$(CC_32) -pthread,$$(TESTFLAGS)))
