@@ -85,7 +85,7 @@ LIBS_msvc := -lws2_32
 MSVC_CC ?= $(CLANG) --target=x86_64-pc-windows-msvc -fms-compatibility-version=19.30 -nostdlibinc -isystem $(MINGW_INCLUDE) \
     -include tests/msvc.h -fno-autolink -mno-stack-arg-probe
 $(eval $(call flavour,build/msvc,build/msvc/fastserve.exe,$(MSVC_CC) -std=c11 $(WARN) -Wno-unused-function \
-    -Wno-ignored-attributes -Wno-pragma-pack $(CFLAGS),$(MINGW_CC) -static,$$(TESTFLAGS),.exe))
+    -Wno-ignored-attributes -Wno-pragma-pack -Wno-language-extension-token $(CFLAGS),$(MINGW_CC) -static,$$(TESTFLAGS),.exe))
 # The kqueue section on Linux, over a kevent that tests/kqueue_shim.h makes of epoll.
 SHIM := -DFSV_KQUEUE_SHIM='"tests/kqueue_shim.h"' -I.
 $(eval $(call flavour,build/kqueue,build/kqueue/fastserve,$(CC) $(C) $(CFLAGS) $$(SHIM),$(CC) $(C) $(CFLAGS),$$(TESTFLAGS)))
