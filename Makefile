@@ -60,7 +60,7 @@ QEMU_ARM64 ?= qemu-aarch64
 MINGW_CC ?= x86_64-w64-mingw32-gcc
 MINGW_CXX ?= x86_64-w64-mingw32-g++
 LIBS_windows := -lws2_32
-LIBS_windows-arm64 := -lws2_32
+LIBS_windows-arm64 := -lws2_32 -s
 LIBS_windows-cxx := -lws2_32
 $(eval $(call flavour,build/musl,build/musl/fastserve,$(MUSL_CC) $(C) $(CFLAGS),$(MUSL_CC) -static -pthread,$$(TESTFLAGS)))
 $(eval $(call flavour,build/32,build/32/fastserve,$(CC_32) $(C) $(CFLAGS),$(CC_32) -pthread,$$(TESTFLAGS)))
@@ -85,7 +85,7 @@ LIBS_msvc := -lws2_32
 MSVC_CC ?= $(CLANG) --target=x86_64-pc-windows-msvc -fms-compatibility-version=19.30 -nostdlibinc -isystem $(MINGW_INCLUDE) \
     -include tests/msvc.h -fno-autolink -mno-stack-arg-probe
 $(eval $(call flavour,build/msvc,build/msvc/fastserve.exe,$(MSVC_CC) -std=c11 $(WARN) -Wno-unused-function \
-    -Wno-ignored-attributes -Wno-pragma-pack $(CFLAGS),$(MINGW_CC) -static,$$(TESTFLAGS),.exe))
+    -Wno-ignored-attributes -Wno-pragma-pack -Wno-language-extension-token $(CFLAGS),$(MINGW_CC) -static,$$(TESTFLAGS),.exe))
 # The kqueue section on Linux, over a kevent that tests/kqueue_shim.h makes of epoll.
 SHIM := -DFSV_KQUEUE_SHIM='"tests/kqueue_shim.h"' -I.
 $(eval $(call flavour,build/kqueue,build/kqueue/fastserve,$(CC) $(C) $(CFLAGS) $$(SHIM),$(CC) $(C) $(CFLAGS),$$(TESTFLAGS)))

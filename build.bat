@@ -3,7 +3,7 @@ rem build.bat: builds fastserve.exe on Windows, with cl, else clang-cl, else gcc
 rem
 rem   build.bat              fastserve.exe, optimised
 rem   build.bat debug        the same with debug information and without optimisation
-rem   build.bat test [NAME]  builds and runs the tests (those whose file has NAME in its name)
+rem   build.bat test [NAME]  builds and runs the tests: tests\test_*NAME*.c
 rem   build.bat clean        removes what was built
 rem
 rem CC=gcc (or cl, or clang-cl) says which compiler to take. Exit status: 0 good, 1 something failed, 2 wrong usage.

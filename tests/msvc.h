@@ -2,8 +2,12 @@
 // fastserve.h, and the tests, take their branches for cl: `make msvc-check` puts it before each file. What it proves: that
 // code is C, its intrinsics exist and, linked by mingw-w64, do what the others do. What it does not: cl's own warnings and
 // headers, and its code generator.
-#define __MM_MALLOC_H   // clang's own intrinsics come first: mingw-w64 takes a compiler that is
-#include <x86intrin.h>  // not gcc for one without attributes, and they need theirs
+
+// clang's own intrinsics come first: mingw-w64 takes a compiler that is not gcc for one without attributes, and they need
+// theirs.
+#define __MM_MALLOC_H
+#include <x86intrin.h>
+
 #include <_mingw.h>
 #undef __MINGW_ATTRIB_DEPRECATED // what cl takes before a declaration only
 #define __MINGW_ATTRIB_DEPRECATED
