@@ -1064,7 +1064,7 @@ TEST(token_by_other_handler)
         host_route(&h1, "/next", on_answer_next, blocking);
         REQUIRE(fsv_server_start(h1.server) == FSV_OK && dial(&c1, h1.port) && dial(&c2, h1.port));
         CHECK(say(&c1, GET("/defer/1")));
-        sync_with(&h1);
+        UNTIL(STAT(&h1, deferred) == 1); // or the handler waits on the loop for what is yet to come there
         CHECK_EQ(ask(&c2, GET("/next")), 200);
         CHECK_EQ(hear(&c1), 200);
         CHECK_STR(body_of(&c1), "by another");
@@ -1158,9 +1158,7 @@ TEST(token_client_gone)
         CHECK(sayf(&c1, "GET %s %s", path, last_words[i % LAST_WORDS]));
         fsv_token token = mail_token(&h1);
         hang_up_hard(&c1);
-        sync_with(&h1);
-        CHECK_EQ(pool_of(&h1).tokens, 1);
-        CHECK_EQ(fsv_token_write(token, "x", 1), FSV_ERR_CLOSED); // asks, ends nothing
+        UNTIL(fsv_token_write(token, "x", 1) == FSV_ERR_CLOSED); // asks, ends nothing
         CHECK_EQ(pool_of(&h1).tokens, 1);
         if (i % 2)
             CHECK_EQ(fsv_token_respond(token, 200, NULL, NULL, 0), FSV_ERR_CLOSED);
