@@ -153,7 +153,7 @@ windows: build/windows/fastserve.exe $(TESTS:%=build/windows/%.exe) build/window
     $(if $(ZIG_HERE),build/windows-arm64/fastserve.exe)
 	@ZIG='$(ZIG)' MINGW_CC='$(MINGW_CC)' sh tests/binaries.sh windows $(if $(ZIG_HERE),windows-arm64)
 test-windows: build/windows/fastserve.sh $(TESTS:%=build/windows/%.exe)
-	@FASTSERVE=build/windows/fastserve.sh RUN='$(RUN_windows)' TEST_WATCHDOG_S=300 \
+	@FASTSERVE=build/windows/fastserve.sh RUN='$(RUN_windows)' TEST_WATCHDOG_S=120 \
 	    sh tests/wine.sh --around sh tests/run.sh $(TESTS:%=build/windows/%.exe) $(FOREIGN_SCRIPTS)
 
 # build.bat under Wine's cmd.
@@ -162,7 +162,7 @@ test-bat:
 
 msvc: build/msvc/fastserve.exe
 msvc-check: build/msvc/fastserve.sh $(TESTS:%=build/msvc/%.exe)
-	@FASTSERVE=build/msvc/fastserve.sh RUN='$(RUN_msvc)' TEST_WATCHDOG_S=300 \
+	@FASTSERVE=build/msvc/fastserve.sh RUN='$(RUN_msvc)' TEST_WATCHDOG_S=120 \
 	    sh tests/wine.sh --around sh tests/run.sh $(TESTS:%=build/msvc/%.exe) $(FOREIGN_SCRIPTS)
 
 macos: build/macos-aarch64/fastserve build/macos-x86_64/fastserve $(TESTS:%=build/macos-aarch64/%)
