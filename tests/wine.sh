@@ -21,14 +21,20 @@ export WINEDLLOVERRIDES='mscoree=;mshtml=' # no offer to fetch Mono or Gecko
 if [ "${1:-}" != --around ]; then exec "$wine" "$@"; fi
 shift
 
-# The server of this prefix alone: the variable says which.
+# The server of this prefix alone: the variable says which. One that takes too long to end leaves what it served behind, so
+# that is looked for too, where there is a /proc.
 finish() {
     for server in "$(dirname "$(command -v "$wine")")/wineserver64" wineserver /usr/lib/wine/wineserver64; do
         command -v "$server" >/dev/null || continue
         "$server" -k
         "$server" -w
-        return
+        break
     done
+    for process in /proc/[0-9]*; do
+        case $(readlink "$process/exe" 2>/dev/null) in *wine64* | *wine-preloader*) ;; *) continue ;; esac
+        tr '\0' '\n' <"$process/environ" 2>/dev/null | grep -qxF "WINEPREFIX=$WINEPREFIX" && kill -9 "${process#/proc/}"
+    done
+    return 0
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
