@@ -7726,7 +7726,7 @@ typedef struct bench_probe {
 static void bench_probe_ready(fsi_chan *chan, uint32_t ready)
 {
     bench_probe *probe = (bench_probe *)(void *)chan;
-    if (!(ready & FSI_READY_WRITE)) return;
+    if (!(ready & FSI_READY_WRITE) || probe->over) return; // it is told twice by kqueue, and the error only once
     probe->error = fsi_io_connected(chan);
     probe->over = true;
 }
