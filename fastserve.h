@@ -1710,6 +1710,7 @@ struct fsv_server {
     fsi_cpu *cpus;       // usable CPUs in order, when pinned; room for FSI_CPUS_MAX
     uint32_t loop_count;
     uint32_t thread_count; // started
+    uint32_t next_loop;    // to be given a socket, where one loop accepts for all; that one's to write
     uint32_t cpu_count;
     bool has_sockets;  // fsi_sock_begin was called
     bool conns_asked;  // conns_max is not the default
@@ -5213,23 +5214,21 @@ FSI_PRIVATE void fsi_accept_done(fsi_accept *slot)
 {
     fsi_backlog *log = slot->home;
     if (slot->state == FSI_ACCEPT_POSTED) log->posted--;
-    if (slot->state == FSI_ACCEPT_POSTED && log->chan) {
-        slot->state = FSI_ACCEPT_READY;
-        return;
-    }
-    if (slot->state == FSI_ACCEPT_POSTED) (void)closesocket(slot->socket);
-    slot->state = FSI_ACCEPT_FREE;
+    slot->state = slot->state == FSI_ACCEPT_POSTED ? FSI_ACCEPT_READY : FSI_ACCEPT_FREE;
 }
 
-// Closes connections that nobody has taken; what is posted ends as the listener's socket is closed.
+// Closes connections that nobody has taken, and the sockets that are posted: some may have been connected at this moment, and
+// nobody would look at the port again before the io ends. By now what is posted has been cancelled, so no more can come.
 FSI_PRIVATE void fsi_backlog_close(fsi_backlog *log)
 {
     log->chan = NULL;
     log->listening = false;
     for (uint32_t i = 0; i < 2 * FSI_ACCEPTS; i++) {
-        if (log->slots[i].state != FSI_ACCEPT_READY) continue;
-        (void)closesocket(log->slots[i].socket);
-        log->slots[i].state = FSI_ACCEPT_FREE;
+        fsi_accept *slot = &log->slots[i];
+        if (slot->state != FSI_ACCEPT_READY && slot->state != FSI_ACCEPT_POSTED) continue;
+        (void)closesocket(slot->socket);
+        if (slot->state == FSI_ACCEPT_POSTED) log->posted--;
+        slot->state = slot->state == FSI_ACCEPT_READY ? FSI_ACCEPT_FREE : FSI_ACCEPT_TAKEN; // the port reports it yet
     }
 }
 
@@ -5258,9 +5257,9 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
         now.l_linger = 0;
         (void)setsockopt(s, SOL_SOCKET, SO_LINGER, (const char *)&now, sizeof now);
     }
-    if (ops && ops->backlog) fsi_backlog_close(ops->backlog);
     if (ops && ops->writing) (void)CancelIoEx((HANDLE)s, &ops->write.os);
     (void)closesocket(s);
+    if (ops && ops->backlog) fsi_backlog_close(ops->backlog);
     chan->fd = -1;
     chan->ops = NULL;
     if (ops) {
@@ -7846,18 +7845,22 @@ FSI_PRIVATE uint64_t fsi_loop_open(const fsi_loop *loop)
     return came + under_way > gone ? came + under_way - gone : 0; // they change as we look
 }
 
-// Where one loop accepts for all: gives the socket to the one with the fewest connections. False: that is this one, or the
-// other takes nothing now: its inbox is full, or it has ended. Only to loops that run, since nobody may ever look into the
-// inbox of one whose thread is still to be made; and not while this one stops, when others may have drained.
+// Where one loop accepts for all: gives the socket to the one with the fewest connections, to the next one if several have
+// as few. False: that is this one, or the other takes nothing now: its inbox is full, or it has ended. Only to loops that
+// run, since nobody may ever look into the inbox of one whose thread is still to be made; and not while this one stops, when
+// the last loop to do so accepts as well.
 FSI_PRIVATE bool fsi_loop_give_away(fsi_loop *loop, int fd, const fsi_tcp *tcp)
 {
     fsv_server *server = loop->server;
-    fsi_loop *best = loop;
+    fsi_loop *best = NULL;
     fsi_msg msg;
     for (uint32_t i = 0; !loop->stopping && i < server->loop_count; i++) {
-        fsi_loop *other = &server->loops[i];
-        if (fsi_load64(&other->thread) && fsi_loop_open(other) < fsi_loop_open(best)) best = other;
+        fsi_loop *other = &server->loops[(server->next_loop + i) % server->loop_count];
+        if (other != loop && !fsi_load64(&other->thread)) continue;
+        if (!best || fsi_loop_open(other) < fsi_loop_open(best)) best = other;
     }
+    if (!best) return false;
+    server->next_loop = best->index + 1;
     if (best == loop) return false;
     memset(&msg, 0, sizeof msg);
     msg.kind = FSI_MSG_SOCKET;
