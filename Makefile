@@ -66,8 +66,8 @@ $(eval $(call flavour,build/musl,build/musl/fastserve,$(MUSL_CC) $(C) $(CFLAGS),
 $(eval $(call flavour,build/32,build/32/fastserve,$(CC_32) $(C) $(CFLAGS),$(CC_32) -pthread,$$(TESTFLAGS)))
 $(eval $(call flavour,build/arm64,build/arm64/fastserve,$(ARM64_CC) $(C) $(CFLAGS),$(ARM64_CC) -static -pthread,-O2))
 # Programs to hand out are small: size is what these builds promise.
-SMALL_CFLAGS ?= -Os $(filter-out -O%,$(CFLAGS))
-SMALL_CXXFLAGS ?= -Os $(filter-out -O%,$(CXXFLAGS))
+SMALL_CFLAGS ?= -Oz $(filter-out -O%,$(CFLAGS))
+SMALL_CXXFLAGS ?= -Oz $(filter-out -O%,$(CXXFLAGS))
 $(eval $(call flavour,build/windows,build/windows/fastserve.exe,$(MINGW_CC) $(C) $(SMALL_CFLAGS),$(MINGW_CC) \
     -static,$$(TESTFLAGS),.exe))
 $(eval $(call flavour,build/windows-cxx,build/windows-cxx/fastserve.exe,$(MINGW_CXX) -x c++ $(CPP) \
