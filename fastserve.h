@@ -5091,44 +5091,82 @@ typedef struct fsi_backlog {
     int family;
     uint32_t posted;
     bool listening; // its channel is to be told
-    bool starved;   // none could be posted: no sockets, or no memory
+    bool bare;      // none is posted or waits; the next batch tries again
+    bool starved;   // likewise, and the system refused: no sockets, or no memory
     bool skips;
     fsi_accept slots[2 * FSI_ACCEPTS];
 } fsi_backlog;
 
-// 1: posted; 0: a connection was there already, or one that has died; -1: refused.
-FSI_PRIVATE int fsi_accept_post(fsi_io *io, fsi_backlog *log, fsi_accept *slot)
+// False: refused. A connection that was there already is in the slot; of one that has died nothing is left.
+FSI_PRIVATE bool fsi_accept_post(fsi_io *io, fsi_backlog *log, fsi_accept *slot)
 {
     DWORD got = 0;
     slot->socket = fsi_sock_new(log->family);
-    if (slot->socket == INVALID_SOCKET) return -1;
+    if (slot->socket == INVALID_SOCKET) return false;
     memset(&slot->op.os, 0, sizeof slot->op.os);
     slot->op.kind = FSI_OP_ACCEPT;
     slot->home = log;
     bool at_once = log->accept(fsi_sock_handle(log->chan->fd), slot->socket, slot->names, 0, FSI_ACCEPT_NAME,
                                FSI_ACCEPT_NAME, &got, &slot->op.os);
-    if (!at_once && WSAGetLastError() != ERROR_IO_PENDING) {
+    int error = at_once ? 0 : WSAGetLastError();
+    if (error && error != ERROR_IO_PENDING) {
         (void)closesocket(slot->socket);
-        return WSAGetLastError() == WSAECONNRESET ? 0 : -1;
+        return error == WSAECONNRESET;
     }
     slot->state = at_once && log->skips ? FSI_ACCEPT_READY : FSI_ACCEPT_POSTED;
-    if (slot->state == FSI_ACCEPT_READY) return 0;
+    if (slot->state == FSI_ACCEPT_READY) return true;
     log->posted++;
     io->in_flight++;
-    return 1;
+    return true;
+}
+
+// The port reports it.
+FSI_PRIVATE void fsi_accept_done(fsi_accept *slot)
+{
+    fsi_backlog *log = slot->home;
+    if (slot->state == FSI_ACCEPT_POSTED) log->posted--;
+    slot->state = slot->state == FSI_ACCEPT_POSTED ? FSI_ACCEPT_READY : FSI_ACCEPT_FREE;
+}
+
+// Takes what the port reports of accepts by now, so that slots whose connections were taken before can be posted again;
+// the rest stays for the next batch. Not while one is gone through.
+FSI_PRIVATE void fsi_backlog_hear(fsi_io *io)
+{
+    uint32_t kept = io->event_count;
+    ULONG n = 0;
+    if (kept == FSI_IO_EVENTS ||
+        !GetQueuedCompletionStatusEx(io->port, io->events + kept, FSI_IO_EVENTS - kept, &n, 0, FALSE))
+        return;
+    for (uint32_t end = kept + (uint32_t)n, i = kept; i < end; i++) {
+        fsi_op *op = (fsi_op *)(void *)io->events[i].lpOverlapped;
+        if (op && op->kind == FSI_OP_ACCEPT) {
+            io->in_flight--;
+            fsi_accept_done((fsi_accept *)(void *)op);
+        } else {
+            io->events[kept++] = io->events[i];
+        }
+    }
+    io->event_count = kept;
 }
 
 // Keeps accepts posted, as long as not enough connections wait here.
 FSI_PRIVATE void fsi_backlog_fill(fsi_io *io, fsi_backlog *log)
 {
-    uint32_t live = log->posted;
-    for (uint32_t i = 0; i < 2 * FSI_ACCEPTS; i++) live += log->slots[i].state == FSI_ACCEPT_READY;
-    for (uint32_t i = 0; i < 2 * FSI_ACCEPTS && live < FSI_ACCEPTS; i++) {
-        if (log->slots[i].state != FSI_ACCEPT_FREE) continue;
-        if (fsi_accept_post(io, log, &log->slots[i]) < 0) break;
-        live++;
+    uint32_t live = log->posted, room = 0;
+    bool refused = false;
+    for (uint32_t i = 0; i < 2 * FSI_ACCEPTS; i++) {
+        live += log->slots[i].state == FSI_ACCEPT_READY;
+        room += log->slots[i].state == FSI_ACCEPT_FREE;
     }
-    log->starved = live == 0;
+    if (live == 0 && room == 0) fsi_backlog_hear(io);
+    for (uint32_t i = 0; i < 2 * FSI_ACCEPTS && live < FSI_ACCEPTS && !refused; i++) {
+        fsi_accept *slot = &log->slots[i];
+        if (slot->state != FSI_ACCEPT_FREE) continue;
+        refused = !fsi_accept_post(io, log, slot);
+        live += slot->state != FSI_ACCEPT_FREE;
+    }
+    log->bare = live == 0;
+    log->starved = live == 0 && refused;
 }
 
 // One that is over, or NULL. The port may report it later.
@@ -5179,7 +5217,8 @@ FSI_PRIVATE void fsi_io_unlisten(fsi_chan *chan)
 
 FSI_PRIVATE bool fsi_io_waiting(const fsi_chan *chan)
 {
-    return chan->ops && fsi_backlog_first(chan->ops->backlog) != NULL;
+    // Where none can be posted nobody knows: as if there were one, which whoever takes it will learn.
+    return chan->ops && (chan->ops->backlog->starved || fsi_backlog_first(chan->ops->backlog));
 }
 
 // The socket takes over the listener's properties, without which it does not even know its peer. -1: it has died.
@@ -5210,13 +5249,6 @@ FSI_PRIVATE int fsi_io_accept(const fsi_chan *chan)
     if (slot->state == FSI_ACCEPT_TAKEN) log->posted--;
     fsi_backlog_fill(chan->io, log);
     return fd >= 0 ? fd : FSI_FAILED;
-}
-
-FSI_PRIVATE void fsi_accept_done(fsi_accept *slot)
-{
-    fsi_backlog *log = slot->home;
-    if (slot->state == FSI_ACCEPT_POSTED) log->posted--;
-    slot->state = slot->state == FSI_ACCEPT_POSTED ? FSI_ACCEPT_READY : FSI_ACCEPT_FREE;
 }
 
 // Closes connections that nobody has taken, and the sockets that are posted: some may have been connected at this moment, and
@@ -5297,13 +5329,16 @@ FSI_PRIVATE uint32_t fsi_io_wait(fsi_io *io, uint64_t timeout_us)
                : timeout_us / 1000 > 0x7ffffffe ? 0x7fffffff
                                                 : (DWORD)(timeout_us / 1000 + (timeout_us % 1000 != 0));
     ULONG n = 0;
-    uint32_t told = io->due != NULL;
-    for (fsi_backlog *log = io->backlogs; log; log = log->next) told += fsi_backlog_tells(log);
-    if (!GetQueuedCompletionStatusEx(io->port, io->events, FSI_IO_EVENTS, &n, told ? 0 : ms, FALSE)) n = 0;
-    io->event_count = n;
-    for (ULONG i = 0; i < n; i++) // before the caller looks for what it was woken for
+    uint32_t kept = io->event_count, told = io->due != NULL; // kept: see fsi_backlog_hear
+    for (fsi_backlog *log = io->backlogs; log; log = log->next)
+        told += fsi_backlog_tells(log) || (log->listening && log->bare);
+    if (kept == FSI_IO_EVENTS || !GetQueuedCompletionStatusEx(io->port, io->events + kept, FSI_IO_EVENTS - kept, &n,
+                                                              told || kept ? 0 : ms, FALSE))
+        n = 0;
+    io->event_count = kept + (uint32_t)n;
+    for (uint32_t i = 0; i < io->event_count; i++) // before the caller looks for what it was woken for
         if (!io->events[i].lpOverlapped) (void)fsi_swap32(&io->woken, 0);
-    return n + told;
+    return io->event_count + told;
 }
 
 FSI_PRIVATE void fsi_iocp_tell(fsi_io *io, fsi_chan *chan, uint32_t ready)
@@ -5402,8 +5437,10 @@ FSI_PRIVATE void fsi_iocp_tell_due(fsi_io *io)
 // Tells listeners, and lets go of those that have ended.
 FSI_PRIVATE void fsi_iocp_tell_listeners(fsi_io *io)
 {
-    for (fsi_backlog *log = io->backlogs; log; log = log->next)
+    for (fsi_backlog *log = io->backlogs; log; log = log->next) {
+        if (log->listening && log->bare) fsi_backlog_fill(io, log);
         if (fsi_backlog_tells(log)) fsi_iocp_tell(io, log->chan, FSI_READY_READ);
+    }
     for (fsi_backlog **at = &io->backlogs, *log; (log = *at) != NULL;) {
         if (fsi_backlog_is_over(log)) {
             *at = log->next;

@@ -1241,6 +1241,37 @@ TEST(drain_serves_backlog)
     host_end(&h1);
 }
 
+#define BURST 150
+static client burst[BURST];
+
+// Clients that wait, all of them, before the server looks at the first.
+static bool burst_dials(host *h)
+{
+    for (uint32_t i = 0; i < BURST; i++)
+        if (!dial(&burst[i], h->port) || !say(&burst[i], GET)) return false;
+    return true;
+}
+
+// Goal: more connections at once than a listener has accepts posted: no pause, which is for a system that refuses.
+TEST(burst_without_pause)
+{
+    REQUIRE(host_make(&h1, NULL) && host_listen(&h1, "127.0.0.1:0"));
+    for (int stop = 0; stop < 2; stop++) { // and with a stop all of them are served, too
+        ROW("stop %d", stop);
+        REQUIRE(burst_dials(&h1));
+        if (stop) fsv_server_stop(h1.server, 60000);
+        if (stop) REQUIRE(driver_begin(&h1.driver, h1.server, DRIVE_POLL));
+        while (!stop && STAT(&h1, requests) < BURST) CHECK_EQ(fsv_server_poll(h1.server, UINT32_MAX), FSV_OK);
+        for (uint32_t i = 0; i < BURST; i++) {
+            CHECK_EQ(hear(&burst[i]), 200);
+            hang_up(&burst[i]);
+        }
+    }
+    driver_end(&h1.driver);
+    CHECK(!strstr(h1.log, "accept_paused"));
+    host_end(&h1);
+}
+
 // Goal: the end of the drain cuts what still runs; a second stop can bring it nearer, never push it away.
 TEST(drain_deadline)
 {
@@ -1933,8 +1964,8 @@ TEST_MAIN(CASE(drive_modes), CASE(misuse_in_handler), CASE(stop_in_handler), CAS
           CASE(expect_continue), CASE(timeouts_answered), CASE(timeout_of_dripping_head), CASE(timeout_idle),
           CASE(timeout_stalled_stream), CASE(timeout_send), CASE(stream_64_mib), CASE(stream_to_http_1_0),
           CASE(drain_finishes), CASE(drain_finishes_late), CASE(drain_answers_fresh), CASE(drain_serves_backlog),
-          CASE(drain_deadline), CASE(free_while_running), CASE(free_while_waited_for), CASE(stop_waits_asleep),
-          CASE(stats_exact), CASE(on_answer), CASE(user_and_on_close), CASE(log_names_desc_field),
-          CASE(log_conns_clamped), CASE(log_names_route), CASE(affinity_restored), CASE(loops_all_serve),
-          CASE(stuck_loop_is_rescued), CASE(connection_follows), CASE(two_servers), CASE(signals_untouched),
-          CASE(accessors), CASE(target_forms), CASE(routes), CASE(answers_over_the_wire))
+          CASE(burst_without_pause), CASE(drain_deadline), CASE(free_while_running), CASE(free_while_waited_for),
+          CASE(stop_waits_asleep), CASE(stats_exact), CASE(on_answer), CASE(user_and_on_close),
+          CASE(log_names_desc_field), CASE(log_conns_clamped), CASE(log_names_route), CASE(affinity_restored),
+          CASE(loops_all_serve), CASE(stuck_loop_is_rescued), CASE(connection_follows), CASE(two_servers),
+          CASE(signals_untouched), CASE(accessors), CASE(target_forms), CASE(routes), CASE(answers_over_the_wire))
