@@ -10030,6 +10030,8 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
         return fsi_route_bad(server, desc, "method, pattern and handler are required");
     if (desc->blocking > 1 || (desc->blocking && (desc->on_body || desc->on_room)))
         return fsi_route_bad(server, desc, "blocking is 0 or 1, and not with on_body or on_room");
+    if (!desc->on_body && desc->body_bytes_max > SIZE_MAX / 4) // a body that is collected: see fsi_desc_check
+        return fsi_route_bad(server, desc, "body_bytes_max is more than memory can hold");
     if (desc->pattern[0] != '/') return fsi_route_bad(server, desc, "the pattern must begin with a slash");
     if (!fsi_route_method(server, desc->method, &method))
         return fsi_route_bad(server, desc, "the method is malformed, CONNECT, or one too many beside RFC 9110's");

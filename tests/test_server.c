@@ -1541,6 +1541,16 @@ TEST(log_names_route)
         CHECK_EQ(strstr(h1.log, "such a route already") != NULL, rows[i].result == FSV_ERR_STATE);
     }
     CHECK_EQ(fsv_server_route(h1.server, "GET", "/y", NULL, NULL), FSV_ERR_ARGUMENT);
+    fsv_route_desc large; // a whole body that no memory can hold; in pieces it may be as long
+    memset(&large, 0, sizeof large);
+    large.method = "POST";
+    large.pattern = "/large";
+    large.handler = on_hello;
+    large.user = &h1;
+    large.body_bytes_max = (uint64_t)SIZE_MAX / 4 + 1;
+    CHECK_EQ(fsv_server_route_add(h1.server, &large), FSV_ERR_ARGUMENT);
+    large.on_body = on_echo_body;
+    CHECK_EQ(fsv_server_route_add(h1.server, &large), FSV_OK);
     host_end(&h1);
 }
 
