@@ -5463,7 +5463,14 @@ FSI_PRIVATE void fsi_io_dispatch(fsi_io *io)
 FSI_PRIVATE void fsi_io_wake(fsi_io *io)
 {
     if (fsi_swap32(&io->woken, 1)) return;
-    if (!PostQueuedCompletionStatus(io->port, 0, 0, NULL)) fsi_store32(&io->woken, 0);
+    // Refused while the system's memory is short. Nobody would make up for a wake that is lost: others rely on this one.
+    while (!PostQueuedCompletionStatus(io->port, 0, 0, NULL)) {
+        if (GetLastError() == ERROR_INVALID_HANDLE) { // the io has ended
+            fsi_store32(&io->woken, 0);
+            return;
+        }
+        Sleep(1);
+    }
 }
 
 // Ends what is in flight and waits until the port has reported it all: no memory goes away that the system still knows.
