@@ -5064,9 +5064,7 @@ FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
 //                 backlog. They receive no bytes, so none waits for a client that says nothing.
 // ---------------------------------------------------------------------------------------------------------
 
-// Posted at a time; as many again may wait for the port to report them. With 16, and 50 clients that connect for each
-// request, Wine took a fifth as many: more of them waited than were posted.
-#define FSI_ACCEPTS 64
+#define FSI_ACCEPTS 16 // posted at a time; as many again may wait for the port to report them
 #define FSI_ACCEPT_NAME (sizeof(struct sockaddr_storage) + 16)
 
 typedef enum fsi_accept_state {
