@@ -4482,7 +4482,7 @@ FSI_PRIVATE void fsi_io_free(fsi_io *io)
         close(io->wake_to);
     }
     if (io->fd >= 0) close(io->fd);
-    io->wake.fd = io->fd = -1;
+    io->wake.fd = io->wake_to = io->fd = -1;
 }
 
 // A change for kevent(). udata is a pointer or an integer, as the system likes it.
@@ -4569,6 +4569,7 @@ FSI_PRIVATE bool fsi_io_init(fsi_io *io, fsi_loop *loop)
 {
     memset(io, 0, sizeof *io);
     fsi_chan_init(&io->wake, FSI_CHAN_WAKE);
+    io->wake_to = -1;
     io->loop = loop;
     io->fd = kqueue();
     if (io->fd < 0) return false;
