@@ -7962,11 +7962,11 @@ static void bench_audit_limit(FILE *out, bool *blank, const bench_result *result
         bench_remark(out, blank, "The limit was this program: its busiest thread had a CPU for %.0f%% of the time.",
                      100 * client);
     else if (result->server_cpu_ns && sum > 0.85 * all)
-        bench_remark(out, blank, "The limit was this machine: client %.0f%% and server %.0f%% of %u CPUs.",
-                     100 * (sum - server), 100 * server, result->setup.cpus);
+        bench_remark(out, blank, "The limit was this machine: client %.2f and server %.2f of %u CPUs.", sum - server,
+                     server, result->setup.cpus);
     else if (result->server_cpu_ns)
-        bench_remark(out, blank, "Neither side's CPU was the limit: client %.0f%%, server %.0f%% of %u CPUs.",
-                     100 * (sum - server), 100 * server, result->setup.cpus);
+        bench_remark(out, blank, "Neither side's CPU was the limit: client %.2f, server %.2f of %u CPUs.", sum - server,
+                     server, result->setup.cpus);
 }
 
 // A stall that the closed loop has sat out.
@@ -9959,7 +9959,8 @@ static void bench_models_head(const bench_models *models)
                 "  pool       every handler on a worker, one queue;  pool-each  one for each\n"
                 "  pool-conn  a worker serves a connection to its end, or until others wait\n"
                 "  thread     a thread for each connection;  sync  one connection at a time\n"
-                "log 2, log 5: settings of the second and the fifth source log, run again here.\n"
+                "log 2, log 5: the settings of two benchmarks of other small servers, run again here;\n"
+                "\"the log\" has their figures.\n"
                 "req/s: good answers, least..most of the rounds. err: failed or not as expected,\n"
                 "all rounds. starv: connections that never got an answer, worst round.\n"
                 "CPU: of the server, us per answer. thr, MB: threads, and memory asked of the\n"

@@ -259,18 +259,18 @@ TEST(what_others_took)
 // Goal: it is said once who was the limit, and nothing where the server's side is not known.
 TEST(who_was_the_limit)
 {
-    static const char machine[] = "The limit was this machine: client 150%% and server %d%% of 4 CPUs.\n";
+    static const char machine[] = "The limit was this machine: client 1.50 and server %s of 4 CPUs.\n";
     char want[96];
     REMARKS(closed_loop(), one.busiest_ns = 8900ull * MS, "");
     REMARKS(closed_loop(), (one.busiest_ns = 9100ull * MS, one.server_cpu_ns = 30ull * SECOND),
             "The limit was this program: its busiest thread had a CPU for 91% of the time.\n");
-    (void)snprintf(want, sizeof want, machine, 191);
+    (void)snprintf(want, sizeof want, machine, "1.91");
     REMARKS(closed_loop(),
             (one.client_user_ns = 10ull * SECOND, one.client_sys_ns = 5ull * SECOND, one.server_cpu_ns = 19100ull * MS),
             want);
     REMARKS(closed_loop(),
             (one.client_user_ns = 10ull * SECOND, one.client_sys_ns = 5ull * SECOND, one.server_cpu_ns = 18900ull * MS),
-            "Neither side's CPU was the limit: client 150%, server 189% of 4 CPUs.\n");
+            "Neither side's CPU was the limit: client 1.50, server 1.89 of 4 CPUs.\n");
     REMARKS(closed_loop(), one.client_user_ns = 39ull * SECOND, "");
 }
 
