@@ -310,7 +310,7 @@ check $? 'bench without a URL brings its own server' "$dir/out"
 run bench --compare-models=event,pool,unmarked -q -c 3 -t 1 -w 2 -d "$brief" --runs 1 --json "$dir/models.json"
 [ "$status" -eq 0 ] && fits "$dir/out" 200 && [ "$(grep -cF 'cannot' "$dir/out")" -eq 1 ]
 check $? 'bench --compare-models: a table no wider than a screen, which says once that one round cannot tell' "$dir/out"
-sed -n 2p "$dir/out" | grep -qE '^19 runs, about [0-9]+ s$' && grep -q '^log 2, log 5: the settings of two benchmarks of other small servers' "$dir/out"
+sed -n 2p "$dir/out" | grep -qE '^19 runs, about [0-9]+ s$' && grep -q '^log 2, log 5: settings of two benchmarks of other small servers' "$dir/out"
 check $? 'bench --compare-models: says what it will do, and how long that takes' "$dir/out"
 grep -q '^log 2: .*, not run: unmarked (nothing sleeps here), pool ' "$dir/out"
 check $? 'bench --compare-models: names what is missing in a log' "$dir/out"
