@@ -205,10 +205,11 @@ queue-bench: build/queue_bench
 beside: fastserve
 	tests/beside $(BESIDE) -- ./fastserve serve -p {port} -q
 
-# By hand, on a quiet machine: make truth TRUTH='--only bench,wrk --seconds 5'
+# By hand, on a quiet machine, 25 s.
 selftest: fastserve
 	./fastserve bench --selftest
 
+# By hand, on a quiet machine: make truth TRUTH='--only bench,wrk --seconds 5'
 truth: fastserve
 	tests/truth $(TRUTH) ./fastserve
 

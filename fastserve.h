@@ -5065,7 +5065,10 @@ FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
 //                 backlog. They receive no bytes, so none waits for a client that says nothing.
 // ---------------------------------------------------------------------------------------------------------
 
-#define FSI_ACCEPTS 16 // posted at a time; as many again may wait for the port to report them
+// Posted at a time, for each listener; as many again may wait for the port to report them. It does not grow with
+// desc.backlog: connections wait in the backlog, and one that is taken makes room for the next at once. Each more would be
+// a socket made before its client comes, and a slot that is looked at for every connection.
+#define FSI_ACCEPTS 16
 #define FSI_ACCEPT_NAME (sizeof(struct sockaddr_storage) + 16)
 
 typedef enum fsi_accept_state {

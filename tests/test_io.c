@@ -962,6 +962,40 @@ TEST(accept_late)
     fsi_io_free(&other);
 }
 
+// Goal: as many connections as wait are accepted in one turn, and none of them says that there are no descriptors left.
+TEST(accept_all_at_once)
+{
+    enum { MANY = 60 }; // the listener's backlog holds them
+    static peer clients[MANY];
+    fsi_io io, other;
+    peer listener;
+    fsi_sockaddr at;
+    int error, count = 0;
+    REQUIRE(io_start(&io, &id_a));
+    REQUIRE(io_start(&other, &id_b));
+    REQUIRE(listener_make(&listener, &at, false));
+    REQUIRE(fsi_io_listen(&io, &listener.chan, false));
+    for (int i = 0; i < MANY; i++) {
+        peer_init(&clients[i]);
+        REQUIRE(fsi_io_connect(&other, &clients[i].chan, &at, NULL, &error) == FSI_PENDING);
+        while (!(clients[i].ready & FSI_READY_WRITE)) turn(&other);
+        CHECK_EQ(fsi_io_connected(&clients[i].chan), 0);
+    }
+    while (!listener.ready) turn(&io);
+    while (count < MANY) { // no turn of this io between them
+        int fd = fsi_io_accept(&listener.chan);
+        REQUIRE(fd >= 0 || fd == FSI_PENDING);
+        if (fd < 0) continue;
+        count++;
+        fsi_sock_close(fd);
+    }
+    CHECK(!fsi_io_waiting(&listener.chan));
+    for (int i = 0; i < MANY; i++) fsi_io_close(&clients[i].chan, false);
+    fsi_io_close(&listener.chan, false);
+    fsi_io_free(&io);
+    fsi_io_free(&other);
+}
+
 // ---- wakes
 
 // Goal: a wake before the wait ends it, once; the next wake counts again.
@@ -1082,4 +1116,4 @@ TEST_MAIN(CASE(free_is_safe), CASE(wait_has_a_limit), CASE(connect_accept_open),
           CASE(detach_and_open_elsewhere), CASE(detach_leaves_nothing), CASE(detach_within_batch), CASE(accept_bounded),
           CASE(unlisten_and_again), CASE(listen_shared), CASE(wake_before_wait), CASE(wake_from_thread),
           CASE(wake_from_many_threads), CASE(write_pending_peer_resets), CASE(close_with_all_pending),
-          CASE(free_with_all_pending), CASE(accept_late), CASE(wake_with_data))
+          CASE(free_with_all_pending), CASE(accept_late), CASE(accept_all_at_once), CASE(wake_with_data))
