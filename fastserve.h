@@ -2018,16 +2018,22 @@ FSI_PRIVATE uint32_t fsi_cpu_usable(void)
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_MACOS || FSI_BSD
+#if FSI_MACOS
 static void fsi_thread_name(const char *name)
 {
-#if FSI_MACOS
     (void)pthread_setname_np(name);
-#elif FSI_NETBSD
-    (void)pthread_setname_np(pthread_self(), "%s", (void *)(uintptr_t)name);
-#else
-    pthread_set_name_np(pthread_self(), name);
-#endif
 }
+#elif FSI_NETBSD
+static void fsi_thread_name(const char *name)
+{
+    (void)pthread_setname_np(pthread_self(), "%s", (void *)(uintptr_t)name);
+}
+#else
+static void fsi_thread_name(const char *name)
+{
+    pthread_set_name_np(pthread_self(), name);
+}
+#endif
 
 #if FSI_MACOS
 static uint64_t fsi_clock_ns(void); // in >>time
@@ -3801,6 +3807,12 @@ FSI_PRIVATE bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
     memcpy(&at->storage, &un, sizeof un);
     return true;
 }
+#else
+FSI_PRIVATE bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
+{
+    (void)at, (void)path;
+    return false;
+}
 #endif
 
 // How several listeners share one address: not at all, as members of our own group, or with strangers too.
@@ -4377,17 +4389,33 @@ fail:
     return false;
 }
 
-// Waits that are no whole milliseconds need a newer call (Linux 5.11); without it they are rounded up.
+// A wait of less than a second, in microseconds (Linux 5.11). *known: the system has this call.
+#ifdef SYS_epoll_pwait2
+FSI_PRIVATE int fsi_epoll_wait_us(fsi_io *io, uint64_t timeout_us, bool *known)
+{
+    const int64_t until[2] = {0, (int64_t)timeout_us * 1000}; // as the kernel has it: seconds, nanoseconds
+    long n = syscall(SYS_epoll_pwait2, io->fd, io->events, FSI_IO_EVENTS, until, NULL, (size_t)0);
+    *known = n >= 0 || (errno != ENOSYS && errno != EPERM);
+    return (int)n;
+}
+#else
+FSI_PRIVATE int fsi_epoll_wait_us(fsi_io *io, uint64_t timeout_us, bool *known)
+{
+    (void)io, (void)timeout_us;
+    *known = false;
+    return -1;
+}
+#endif
+
+// Without that call, waits that are no whole milliseconds are rounded up.
 FSI_PRIVATE int fsi_epoll_wait(fsi_io *io, uint64_t timeout_us)
 {
-#ifdef SYS_epoll_pwait2
     if (timeout_us < 1000000 && timeout_us % 1000 && !io->coarse) {
-        const int64_t until[2] = {0, (int64_t)timeout_us * 1000}; // as the kernel has it: seconds, nanoseconds
-        long n = syscall(SYS_epoll_pwait2, io->fd, io->events, FSI_IO_EVENTS, until, NULL, (size_t)0);
-        if (n >= 0 || (errno != ENOSYS && errno != EPERM)) return (int)n;
+        bool known;
+        int n = fsi_epoll_wait_us(io, timeout_us, &known);
+        if (known) return n;
         io->coarse = true;
     }
-#endif
     uint64_t ms = timeout_us / 1000 + (timeout_us % 1000 != 0);
     int timeout = timeout_us == UINT64_MAX ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms;
     return epoll_wait(io->fd, io->events, FSI_IO_EVENTS, timeout);
@@ -7352,8 +7380,7 @@ FSI_INLINE bool fsi_tcp_awaits_posts(fsi_conn *conn)
 // Until a connect has ended, and then on_open. True: it moved.
 FSI_PRIVATE bool fsi_tcp_open(fsi_conn *conn)
 {
-#if FSI_CLIENT
-    if (conn->raw.connecting) {
+    if (FSI_CLIENT && conn->raw.connecting) {
         if (conn->raw.closing && !conn->out && !fsi_tcp_awaits_posts(conn)) {
             fsi_conn_close(conn, false);
             return false;
@@ -7367,7 +7394,6 @@ FSI_PRIVATE bool fsi_tcp_open(fsi_conn *conn)
             return true;
         }
     }
-#endif
     conn->raw.open = true;
     if (conn->tcp->desc.on_open) conn->tcp->desc.on_open(fsi_tcp_handle(conn), conn->tcp->desc.user);
     return true;
@@ -9312,13 +9338,7 @@ FSI_PRIVATE fsi_tcp *fsi_tcp_new(const fsv_server *server, const fsv_tcp_desc *d
 FSI_PRIVATE bool fsi_tcp_address(const char *text, fsi_sockaddr *at)
 {
     uint32_t port = 0;
-    if (strncmp(text, "unix:", 5) == 0) {
-#if FSI_UNIX
-        return fsi_sockaddr_unix(at, text + 5);
-#else
-        return false;
-#endif
-    }
+    if (strncmp(text, "unix:", 5) == 0) return fsi_sockaddr_unix(at, text + 5);
     if (strncmp(text, "localhost:", 10) == 0) {
         if (!fsi_sockaddr_parse(text + 9, at, &port) || at->len) return false;
         fsi_sockaddr_v4(at, 0x7f000001, port);
@@ -10516,12 +10536,10 @@ FSV_API fsv_result fsv_server_listen_tcp(fsv_server *server, const char *address
     return FSV_OK;
 }
 
-FSV_API fsv_result fsv_tcp_connect(fsv_server *server, uint32_t loop, const char *address, const fsv_tcp_desc *desc,
-                                   fsv_tcp *out)
-{
-    if (!server || loop >= server->loop_count || !address || !desc || !desc->on_data || !out) return FSV_ERR_ARGUMENT;
-    memset(out, 0, sizeof *out);
 #if FSI_CLIENT
+FSI_PRIVATE fsv_result fsi_tcp_connect_text(fsv_server *server, uint32_t loop, const char *address,
+                                            const fsv_tcp_desc *desc, fsv_tcp *out)
+{
     fsi_sockaddr to;
     if (!fsi_tcp_address(address, &to)) return FSV_ERR_ADDRESS;
     fsv_result result = fsi_load32(&server->stop) ? FSV_ERR_STOPPED : FSV_ERR_LIMIT;
@@ -10531,9 +10549,22 @@ FSV_API fsv_result fsv_tcp_connect(fsv_server *server, uint32_t loop, const char
     fsi_server_conn_gone(server);
     memset(out, 0, sizeof *out);
     return result == FSV_ERR_CLOSED ? FSV_ERR_STOPPED : result; // the loop has ended since
+}
 #else
+FSI_PRIVATE fsv_result fsi_tcp_connect_text(fsv_server *server, uint32_t loop, const char *address,
+                                            const fsv_tcp_desc *desc, fsv_tcp *out)
+{
+    (void)server, (void)loop, (void)address, (void)desc, (void)out;
     return FSV_ERR_UNSUPPORTED;
+}
 #endif
+
+FSV_API fsv_result fsv_tcp_connect(fsv_server *server, uint32_t loop, const char *address, const fsv_tcp_desc *desc,
+                                   fsv_tcp *out)
+{
+    if (!server || loop >= server->loop_count || !address || !desc || !desc->on_data || !out) return FSV_ERR_ARGUMENT;
+    memset(out, 0, sizeof *out);
+    return fsi_tcp_connect_text(server, loop, address, desc, out);
 }
 
 FSV_API fsv_result fsv_tcp_send(fsv_tcp tcp, const void *data, size_t len)
