@@ -1,5 +1,5 @@
-// bench.c - the load generator behind `fastserve bench`. Not a translation unit: main.c includes it after the implementation
-// of fastserve.h, whose client side it stands on, and after its own
+// bench.c - the load generator behind `fastserve bench`. Not a translation unit: main.c includes it after the
+// implementation of fastserve.h, whose client side it stands on, and after its own
 //
 //     static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc);
 //
@@ -79,7 +79,8 @@ static void bench_text_free(bench_text *text)
     memset(text, 0, sizeof *text);
 }
 
-// What came from outside (a file, a server) on its way to a terminal: control bytes and everything beyond ASCII stay out of it.
+// What came from outside (a file, a server) on its way to a terminal: control bytes and everything beyond ASCII stay
+// out of it.
 static char bench_tame(char byte)
 {
     return byte < 32 || byte > 126 ? '?' : byte;
@@ -131,7 +132,8 @@ static void bench_say(const char *format, ...)
 // >>bench-units   Numbers as wrk's users type and read them.
 // ---------------------------------------------------------------------------------------------------------
 
-// "12", "1.5", ".5": digits * 10^-decimals; digits is UINT64_MAX when it does not fit, decimals beyond nine are dropped.
+// "12", "1.5", ".5": digits * 10^-decimals; digits is UINT64_MAX when it does not fit, decimals beyond nine are
+// dropped.
 // *rest is what follows. False: no number.
 static bool bench_decimal(const char *text, uint64_t *digits, uint32_t *decimals, const char **rest)
 {
@@ -156,7 +158,8 @@ typedef struct bench_suffix {
     uint64_t times;
 } bench_suffix;
 
-// digits * 10^-decimals * times of the suffix; the remainder tells whether it was a whole number. Returns what is wrong, or NULL.
+// digits * 10^-decimals * times of the suffix; the remainder tells whether it was a whole number. Returns what is
+// wrong, or NULL.
 static const char *bench_scaled(const char *text, const bench_suffix *suffixes, uint64_t *out, uint64_t *remainder)
 {
     uint64_t digits, divisor = 1;
@@ -344,8 +347,8 @@ static double bench_normal_quantile(double u)
 // ---------------------------------------------------------------------------------------------------------
 
 // clang-format off
-// How a request or a connection fails: its constant, its name in JSON, and in words. The wrk layout has four words for them:
-// connect is REFUSED to UNREACHABLE, read CLOSED to BAD, then write and timeout. Whoever adds one looks also at
+// How a request or a connection fails: its constant, its name in JSON, and in words. The wrk layout has four words for
+// them: connect is REFUSED to UNREACHABLE, read CLOSED to BAD, then write and timeout. Whoever adds one looks also at
 // bench_print_details, bench_ab_failed and bench_httperf_errors, which name each.
 #define BENCH_KIND_LIST(KIND) \
     KIND(REFUSED,         "connect_refused",   "Connection refused")       /* nobody listens there */ \
@@ -375,7 +378,8 @@ static double bench_normal_quantile(double u)
     HIST(life,     "life_ns")        /* of connections that ended well: from opening one until its end */
 // clang-format on
 
-// What is done with each, by one line inside a function that has the result (or tally) as `into`, and perhaps another as `from`.
+// What is done with each, by one line inside a function that has the result (or tally) as `into`, and perhaps another
+// as `from`.
 #define BENCH_HIST_FIELD(field, name) fsi_hist field;
 #define BENCH_HIST_INIT(field, name) fsi_hist_init(&into->field);
 #define BENCH_HIST_MERGE(field, name) fsi_hist_merge(&into->field, &from->field);
@@ -523,8 +527,8 @@ static uint64_t bench_curve_end(const fsi_hist *ended, const fsi_hist *cut)
     return cut_last > last ? cut_last : last;
 }
 
-// The value that the share q does not exceed; 1: the greatest, exactly. *beyond: that share never ended, it is more than what is
-// returned. 0 when there is nothing.
+// The value that the share q does not exceed; 1: the greatest, exactly. *beyond: that share never ended, it is more
+// than what is returned. 0 when there is nothing.
 static uint64_t bench_curve_at(bench_curve *curve, double q, bool *beyond)
 {
     *beyond = false;
@@ -535,7 +539,8 @@ static uint64_t bench_curve_at(bench_curve *curve, double q, bool *beyond)
     return bench_curve_end(curve->ended, curve->cut);
 }
 
-// Mean and standard deviation. Where some never ended, of the estimate up to its end: "at least", and curve->alive is not 0.
+// Mean and standard deviation. Where some never ended, of the estimate up to its end: "at least", and curve->alive is
+// not 0.
 static void bench_curve_moments(bench_curve *curve, double *mean, double *deviation)
 {
     double before = 1, sum = 0, sum2 = 0, end = (double)bench_curve_end(curve->ended, curve->cut);
@@ -554,9 +559,10 @@ static void bench_curve_moments(bench_curve *curve, double *mean, double *deviat
 }
 
 // The response time that the share q of all requests did not exceed, as bench_curve_at.
-// Of all but those that failed: they have no answer whose time could stand here. To cut them off at the moment of failing would
-// claim that they were about to end as the others did, and to take them for endless would hide how fast the answers were; so a
-// run that has any says so beside its percentiles, and an objective takes them for endless (bench_quantile_due).
+// Of all but those that failed: they have no answer whose time could stand here. To cut them off at the moment of
+// failing would claim that they were about to end as the others did, and to take them for endless would hide how fast
+// the answers were; so a run that has any says so beside its percentiles, and an objective takes them for endless
+// (bench_quantile_due).
 static uint64_t bench_quantile(const bench_result *result, double q, bool *beyond)
 {
     bench_curve curve = bench_curve_of(&result->response, &result->censored);
@@ -1462,9 +1468,9 @@ typedef struct bench_law {
     char text[128]; // as it was typed: letters, digits and : , / . - only
 } bench_law;
 
-// The shares of the law at which its delays are drawn: of BENCH_DRAWS in a row each 1/BENCH_DRAWS of the distribution brings
-// one, in random order. So even a run of seconds meets the law and not the luck of a seed: the median of the first 10,000
-// independent draws was 4.6 % off with one.
+// The shares of the law at which its delays are drawn: of BENCH_DRAWS in a row each 1/BENCH_DRAWS of the distribution
+// brings one, in random order. So even a run of seconds meets the law and not the luck of a seed: the median of the
+// first 10,000 independent draws was 4.6 % off with one.
 #define BENCH_DRAWS 1024
 typedef struct bench_draws {
     uint64_t random;
@@ -1537,9 +1543,10 @@ static double bench_law_cdf(const bench_law *law, double t, double *below)
     return 1;
 }
 
-// Share of the responses up to t. Arrivals are uniform in time, so t after its arrival a request finds the target awake with
-// chance 1 - L/P (L long freeze, P period), and is answered if its delay was at most t; or s deep in a freeze, 0 <= s < L, and
-// then is answered if it fell due before that began, with a delay of at most t - s. The integral of F is t F(t) - `below`.
+// Share of the responses up to t. Arrivals are uniform in time, so t after its arrival a request finds the target awake
+// with chance 1 - L/P (L long freeze, P period), and is answered if its delay was at most t; or s deep in a freeze, 0
+// <= s < L, and then is answered if it fell due before that began, with a delay of at most t - s. The integral of F is
+// t F(t) - `below`.
 static double bench_law_share(const bench_law *law, double t)
 {
     double below, share = bench_law_cdf(law, t, &below), length = (double)law->freeze_ns;
@@ -1552,7 +1559,8 @@ static double bench_law_share(const bench_law *law, double t)
     return (awake + frozen) / (double)law->period_ns;
 }
 
-// The least response time, ns, that the share q < 1 of all requests does not exceed, as a client in open loop has to see it.
+// The least response time, ns, that the share q < 1 of all requests does not exceed, as a client in open loop has to
+// see it.
 static uint64_t bench_law_quantile(const bench_law *law, double q)
 {
     double low = 0, high = 1;
@@ -1789,8 +1797,8 @@ static void bench_peer_close(bench_target *target, bench_peer *peer)
     target->gone = peer;
 }
 
-// Sends what is there. After the last answer: our direction ends at once, the socket when the peer has ended too, so that no
-// reset can eat the answer.
+// Sends what is there. After the last answer: our direction ends at once, the socket when the peer has ended too, so
+// that no reset can eat the answer.
 static void bench_peer_send(bench_target *target, bench_peer *peer)
 {
     while (peer->out_at < peer->out.len || peer->more.len) {
@@ -1963,8 +1971,8 @@ static void bench_peer_again(bench_target *target, bench_peer *peer)
     target->todo = peer;
 }
 
-// Reads what is there, but not for so long that the others wait, and no more than may wait to be answered: then it goes on in the
-// next turn, or after answers.
+// Reads what is there, but not for so long that the others wait, and no more than may wait to be answered: then it goes
+// on in the next turn, or after answers.
 static void bench_peer_run(bench_target *target, bench_peer *peer)
 {
     for (int reads = 0;; reads++) {
@@ -2618,7 +2626,8 @@ static const bench_opt_def *bench_opt_find(char letter, const char *name, size_t
     return NULL;
 }
 
-// Applies one option. shown: as it was typed; glued: its value in the same word, or NULL; *i: where the next word stands.
+// Applies one option. shown: as it was typed; glued: its value in the same word, or NULL; *i: where the next word
+// stands.
 static bool bench_apply(bench_options *options, const bench_opt_def *def, const char *shown, const char *glued,
                         int argc, char **argv, int *i, char *error, size_t size)
 {
@@ -3215,8 +3224,8 @@ static uint64_t bench_now(bench_thread *thread)
     return thread->now_ns;
 }
 
-// When the arrival-th request of all threads is due. With a ramp the rate rises from nothing in a straight line: t seconds into a
-// ramp of r it is rate t / r, and rate t^2 / 2r requests have been due.
+// When the arrival-th request of all threads is due. With a ramp the rate rises from nothing in a straight line: t
+// seconds into a ramp of r it is rate t / r, and rate t^2 / 2r requests have been due.
 static uint64_t bench_due_of(const bench_plan *plan, uint64_t arrival)
 {
     double n = (double)arrival, ramp = (double)plan->ramp_ns / 1e9, seconds;
@@ -3322,8 +3331,8 @@ static void bench_fill(bench_thread *thread, bench_conn *conn)
     if (conn->in_flight < plan->pipeline) bench_idle_push(thread, conn);
 }
 
-// Takes the oldest request off. False: it counts nowhere. In an open loop that is what was due in the warm-up; in a closed one
-// what ended in it, so that a target that stands still across its end cannot hide all that it holds.
+// Takes the oldest request off. False: it counts nowhere. In an open loop that is what was due in the warm-up; in a
+// closed one what ended in it, so that a target that stands still across its end cannot hide all that it holds.
 static bool bench_pop(bench_thread *thread, bench_conn *conn, bench_stamp *stamp)
 {
     *stamp = conn->stamps[conn->oldest];
@@ -3575,7 +3584,8 @@ static bool bench_make(bench_thread *thread, bench_conn *conn)
     return true;
 }
 
-// What is to be sent next. Requests that are all alike need no copy: what is left tells where in one the next byte stands.
+// What is to be sent next. Requests that are all alike need no copy: what is left tells where in one the next byte
+// stands.
 static fsi_buf bench_next_bytes(const bench_plan *plan, const bench_conn *conn)
 {
     fsi_buf out;
@@ -3622,7 +3632,8 @@ static void bench_refill(bench_thread *thread, bench_conn *conn)
         bench_over(thread, conn);
 }
 
-// The head of an answer. Most are the last one again, byte for byte (a Date changes once a second): what it meant is known.
+// The head of an answer. Most are the last one again, byte for byte (a Date changes once a second): what it meant is
+// known.
 static int64_t bench_read_head(bench_thread *thread, const char *data, size_t len)
 {
     uint32_t seen = thread->head_seen_len;
@@ -3842,8 +3853,8 @@ static void bench_end_of_stream(bench_thread *thread, bench_conn *conn, int64_t 
     }
 }
 
-// Reads and answers until nothing more is there. Once the peer's end was seen nothing is sent any more: what would be sent now
-// is lost for sure, while the error is the connection's.
+// Reads and answers until nothing more is there. Once the peer's end was seen nothing is sent any more: what would be
+// sent now is lost for sure, while the error is the connection's.
 static void bench_run(bench_thread *thread, bench_conn *conn)
 {
     for (int reads = 0; reads < BENCH_READS_MAX; reads++) {
@@ -4086,8 +4097,8 @@ static void bench_turns(bench_thread *thread)
     } while (!bench_over_all(thread));
 }
 
-// What was due before end_ns and was never sent. At a high rate these are thousands of millions, so they are counted by cells of the
-// histogram: the first, the last, and all that lie between them.
+// What was due before end_ns and was never sent. At a high rate these are thousands of millions, so they are counted by
+// cells of the histogram: the first, the last, and all that lie between them.
 static void bench_finish_unsent(bench_thread *thread, uint64_t end_ns)
 {
     bench_tally *tally = &thread->tally;
@@ -4568,7 +4579,8 @@ static void bench_write_text(FILE *out, const char *text, size_t size)
     (void)fputc('"', out);
 }
 
-// The shortest of three forms that reads back as the same number, with a point whatever the locale has. What is no number: 0.
+// The shortest of three forms that reads back as the same number, with a point whatever the locale has. What is no
+// number: 0.
 static const char *bench_double_text(char *out, size_t size, double value)
 {
     if (!(value >= -1.7976931348623157e308 && value <= 1.7976931348623157e308)) value = 0;
@@ -5500,9 +5512,10 @@ static int bench_knee_votes(const bench_knee *knee, double rate, uint32_t *runs)
     return votes;
 }
 
-// The next rate to try, from all that were tried; 0: the search is over. Doubles until one misses, halves the distance (in
-// ratio) until the two sides are near, then tries both sides again: a side that says one thing and then another is tried a
-// third time, and may open the search again. The first miss is repeated at once, for everything after it stands on it.
+// The next rate to try, from all that were tried; 0: the search is over. Doubles until one misses, halves the distance
+// (in ratio) until the two sides are near, then tries both sides again: a side that says one thing and then another is
+// tried a third time, and may open the search again. The first miss is repeated at once, for everything after it stands
+// on it.
 static double bench_knee_next(bench_knee *knee, double first)
 {
     double low = 0, high = 0;
@@ -5532,8 +5545,8 @@ static double bench_knee_next(bench_knee *knee, double first)
     return 0;
 }
 
-// Whether as much was answered as was asked for. What is on its way when the run ends is no shortfall, as far as the mean
-// latency explains it.
+// Whether as much was answered as was asked for. What is on its way when the run ends is no shortfall, as far as the
+// mean latency explains it.
 static bool bench_knee_kept_up(const bench_result *result, double asked)
 {
     double seconds = (double)result->run_ns / 1e9, way = 0;
@@ -5571,8 +5584,9 @@ static void bench_knee_add(bench_knee *knee, const bench_slo *latencies, double 
                        bench_time_text(lag, sizeof lag, (double)late / 1000));
 }
 
-// Searches from first_rate on. Terms on the rate are left out: the rate is what is looked for. True: found and confirmed, or
-// no rate holds; false: run() said stop, the runs were used up, or there is no memory. What was found so far stands in knee.
+// Searches from first_rate on. Terms on the rate are left out: the rate is what is looked for. True: found and
+// confirmed, or no rate holds; false: run() said stop, the runs were used up, or there is no memory. What was found so
+// far stands in knee.
 static bool bench_find_rate(const bench_slo *slo, double first_rate, bench_rate_run *run, void *user, bench_knee *knee)
 {
     bench_result *result = (bench_result *)malloc(sizeof *result);
@@ -5689,8 +5703,8 @@ static void bench_series_add(bench_slot *slots, uint32_t *count, const bench_slo
     }
 }
 
-// Both series on one axis that begins with the earlier run: whole slots by began_unix, which has whole seconds. Slots become
-// longer, by doubling, until both fit. False: no length of slot fits both.
+// Both series on one axis that begins with the earlier run: whole slots by began_unix, which has whole seconds. Slots
+// become longer, by doubling, until both fit. False: no length of slot fits both.
 static bool bench_merge_series(bench_result *into, const bench_result *from)
 {
     if (!from->slot_count) return true;
@@ -5766,7 +5780,8 @@ static void bench_merge_setup(bench_setup *into, const bench_setup *from)
 
 static void bench_merge_counts(bench_result *into, const bench_result *from)
 {
-    // The lengths are those of the first answer of `into`; of answers that were measured against another one it is not known.
+    // The lengths are those of the first answer of `into`; of answers that were measured against another one it is not
+    // known.
     uint64_t other = from->first_length == into->first_length ? from->other_length : bench_answers(from);
     if (!bench_answers(into)) into->first_length = from->first_length, other = from->other_length;
     bench_add64(&into->other_length, other);
@@ -5798,8 +5813,8 @@ static void bench_merge_counts(bench_result *into, const bench_result *from)
     bench_most64(&into->server_rss, from->server_rss);
 }
 
-// Adds a generator that ran at the same time against the same target, on this or another machine: counts, histograms and
-// rates add up, times are those of the longest. Returns why it cannot be added, or NULL; then `into` is as it was.
+// Adds a generator that ran at the same time against the same target, on this or another machine: counts, histograms
+// and rates add up, times are those of the longest. Returns why it cannot be added, or NULL; then `into` is as it was.
 static const char *bench_merge(bench_result *into, const bench_result *from)
 {
     const char *wrong = bench_merge_clash(into, from);
@@ -5826,8 +5841,8 @@ static const char *bench_merge(bench_result *into, const bench_result *from)
 #define BENCH_CHANCE 0.025    // half of 5 %, for there are two figures
 #define BENCH_EXACT_MAX 7000  // arrangements that are all tried; of more, a draw of so many
 
-// Student's t that 98.75 % lie below: two intervals of 97.5 % are right together in 95 %. Between the rows the one with fewer
-// degrees of freedom counts.
+// Student's t that 98.75 % lie below: two intervals of 97.5 % are right together in 95 %. Between the rows the one with
+// fewer degrees of freedom counts.
 static double bench_student(double freedom)
 {
     static const double small[] = {25.452, 6.205, 4.177, 3.495, 3.163, 2.969, 2.841, 2.752, 2.685, 2.634,
@@ -5852,8 +5867,8 @@ static bench_estimate bench_estimate_of(const double *values, uint32_t count)
     return out;
 }
 
-// If it did not matter what is B, any run of a round could have been the last one. Among all ways to name one in each round,
-// the share in which B lies at least as far from the others. values: `arms` of each round, B last.
+// If it did not matter what is B, any run of a round could have been the last one. Among all ways to name one in each
+// round, the share in which B lies at least as far from the others. values: `arms` of each round, B last.
 static double bench_permutation(const double *values, uint32_t rounds, uint32_t arms)
 {
     double far[BENCH_ROUNDS_MAX][3], seen = 0, all = 1, hits = 0;
@@ -6143,8 +6158,9 @@ static void bench_conclude(bench_comparison *out)
     if (rate * p99 >= 0 && rate + p99 != 0) out->verdict = rate + p99 > 0 ? BENCH_FASTER : BENCH_SLOWER;
 }
 
-// na == nb == 1: two files, by their series. Else rounds: na == nb (A B A B ...), or na == 2 nb, where a[2i] and a[2i+1] are the
-// two runs of A in the round of b[i]; then URLs may differ. The version of fastserve may always differ: it is named.
+// na == nb == 1: two files, by their series. Else rounds: na == nb (A B A B ...), or na == 2 nb, where a[2i] and
+// a[2i+1] are the two runs of A in the round of b[i]; then URLs may differ. The version of fastserve may always differ:
+// it is named.
 static void bench_compare(const bench_result *const *a, uint32_t na, const bench_result *const *b, uint32_t nb,
                           bench_comparison *out)
 {
@@ -6292,7 +6308,8 @@ static int bench_merge_words(int argc, char **argv, const char **json, char **fi
     return -1;
 }
 
-// A number that two runs do not share: they differ in times and counts to the nanosecond (FNV-1a over all that was read).
+// A number that two runs do not share: they differ in times and counts to the nanosecond (FNV-1a over all that was
+// read).
 static uint64_t bench_fingerprint(const bench_result *result)
 {
     const uint8_t *bytes = (const uint8_t *)result;
@@ -6331,7 +6348,8 @@ static bench_result *bench_merge_files(char **files, int count)
     return NULL;
 }
 
-// `bench merge A.json B.json ... [--json FILE]`; argv[0] is the word. Returns the exit status: 2 when the sum does not add up.
+// `bench merge A.json B.json ... [--json FILE]`; argv[0] is the word. Returns the exit status: 2 when the sum does not
+// add up.
 // --json -: the JSON alone is printed.
 static int bench_main_merge(int argc, char **argv)
 {
@@ -6384,16 +6402,16 @@ static void bench_spectrum_row(FILE *out, bool file, uint64_t ns, double percent
         (void)fprintf(out, "%12.3f %12.6f %12.0f %12s\n", ms, share, count, "inf");
 }
 
-// HdrHistogram's levels: five to each halving of the distance to 100 %. Exact, because a percent is divided by powers of two;
-// beyond what a double can tell there is only 100.
+// HdrHistogram's levels: five to each halving of the distance to 100 %. Exact, because a percent is divided by powers
+// of two; beyond what a double can tell there is only 100.
 static double bench_spectrum_next(double percent, double *half)
 {
     while (percent >= 100 - 100 / *half) *half *= 2;
     return *half > 1e12 ? 100 : percent + 100 / (5 * *half);
 }
 
-// TotalCount is the estimated share of all requests, which without any cut off is the count itself. Levels that were never
-// reached get one row with the longest time known, as the last value has one.
+// TotalCount is the estimated share of all requests, which without any cut off is the count itself. Levels that were
+// never reached get one row with the longest time known, as the last value has one.
 static void bench_spectrum_rows(FILE *out, bool file, const fsi_hist *ended, const fsi_hist *cut)
 {
     bench_curve curve = bench_curve_of(ended, cut);
@@ -6413,7 +6431,8 @@ static void bench_spectrum_rows(FILE *out, bool file, const fsi_hist *ended, con
     bench_spectrum_row(out, file, end, 100, curve.total);
 }
 
-// Buckets and SubBuckets describe our own histogram in HdrHistogram's terms: 256 exact values, then 128 to each doubling.
+// Buckets and SubBuckets describe our own histogram in HdrHistogram's terms: 256 exact values, then 128 to each
+// doubling.
 static void bench_spectrum(FILE *out, bool file, const fsi_hist *ended, const fsi_hist *cut)
 {
     int decimals = file ? 6 : 3;
@@ -6474,8 +6493,8 @@ typedef struct bench_bars {
     uint64_t counts[BENCH_BARS_MAX], most;
 } bench_bars;
 
-// 48, 24, 12, 6, 3 or 1 numbers to a decade, all in the same ratio as nearly as two or three digits allow: number `index`, counted
-// from 1 ns.
+// 48, 24, 12, 6, 3 or 1 numbers to a decade, all in the same ratio as nearly as two or three digits allow: number
+// `index`, counted from 1 ns.
 static double bench_edge(uint32_t per_decade, uint32_t index)
 {
     static const double steps[12] = {1.0, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 3.9, 4.7, 5.6, 6.8, 8.2};
@@ -6583,8 +6602,8 @@ static unsigned long long bench_whole_ms(double ns)
     return (unsigned long long)(ns / 1e6 + 0.5);
 }
 
-// A row of Connection Times. ab has a time for each request, 0 where nothing had to be connected: `all` requests, those without a
-// sample took no time.
+// A row of Connection Times. ab has a time for each request, 0 where nothing had to be connected: `all` requests, those
+// without a sample took no time.
 static void bench_ab_row(FILE *out, const char *name, const fsi_hist *hist, uint64_t all)
 {
     double n = (double)(all > hist->count ? all : hist->count), zeros = n - (double)hist->count;
@@ -6596,10 +6615,10 @@ static void bench_ab_row(FILE *out, const char *name, const fsi_hist *hist, uint
                   bench_ms(deviation), bench_whole_ms((double)median), bench_whole_ms((double)hist->max));
 }
 
-// Failed requests in ab's four words. Connect: no connection could be made. Receive: reading or writing failed, the peer closed or
-// reset, or no answer within --timeout. Length: another body length than the first answer's (they are complete all the same, as
-// with ab). Exceptions: no HTTP answer, a wrong body, or a status that --expect-status did not allow although it was a 2xx; the
-// others are Non-2xx responses and not failed, as with ab.
+// Failed requests in ab's four words. Connect: no connection could be made. Receive: reading or writing failed, the
+// peer closed or reset, or no answer within --timeout. Length: another body length than the first answer's (they are
+// complete all the same, as with ab). Exceptions: no HTTP answer, a wrong body, or a status that --expect-status did
+// not allow although it was a 2xx; the others are Non-2xx responses and not failed, as with ab.
 static void bench_ab_failed(FILE *out, const bench_result *result, uint64_t non_2xx)
 {
     const uint64_t *failed = result->failed;
@@ -6660,9 +6679,9 @@ static void bench_ab_totals(FILE *out, const bench_result *result)
     if (result->setup.body) (void)fprintf(out, "%24s%.2f kb/s sent\n%24s%.2f kb/s total\n", "", sent, "", in + sent);
 }
 
-// ApacheBench's layout. Connect is the time until a connection was up, 0 for a request on one that was; Processing is service time,
-// Waiting the time to an answer's head, Total the response time (in open loop with the wait for a free connection). The percentages
-// are bench_quantile's: they know of what never ended, which the rows above leave out.
+// ApacheBench's layout. Connect is the time until a connection was up, 0 for a request on one that was; Processing is
+// service time, Waiting the time to an answer's head, Total the response time (in open loop with the wait for a free
+// connection). The percentages are bench_quantile's: they know of what never ended, which the rows above leave out.
 FSI_PRIVATE void bench_print_ab(FILE *out, const bench_result *result)
 {
     static const int percents[] = {50, 66, 75, 80, 90, 95, 98, 99, 100};
@@ -6693,8 +6712,9 @@ static uint64_t bench_sent(const bench_result *result)
     return result->due > not_sent ? result->due - not_sent : 0;
 }
 
-// httperf samples the reply rate every 5 s. Ours are sums of whole slots of the series: of 5 s, or as near above as slots allow
-// when they have grown longer. What is left at the end is no sample, nor is an answer that did not end well a reply.
+// httperf samples the reply rate every 5 s. Ours are sums of whole slots of the series: of 5 s, or as near above as
+// slots allow when they have grown longer. What is left at the end is no sample, nor is an answer that did not end well
+// a reply.
 static void bench_httperf_rate(FILE *out, const bench_result *result)
 {
     uint64_t slot = result->slot_ns ? result->slot_ns : 1000000000u, join = (5000000000u + slot - 1) / slot;
@@ -6714,8 +6734,9 @@ static void bench_httperf_rate(FILE *out, const bench_result *result)
                   high, deviation, samples);
 }
 
-// Connection time is httperf's time from opening a connection to its end. Without samples of that, a connection of one request
-// (--close, --calls 1) has that request's response time; else it is 0.0, httperf's way to say that there are none.
+// Connection time is httperf's time from opening a connection to its end. Without samples of that, a connection of one
+// request (--close, --calls 1) has that request's response time; else it is 0.0, httperf's way to say that there are
+// none.
 static void bench_httperf_connections(FILE *out, const bench_result *result)
 {
     bool single = result->setup.close || result->setup.calls == 1;
@@ -6737,8 +6758,8 @@ static void bench_httperf_connections(FILE *out, const bench_result *result)
                   opened > 0 ? (double)bench_answers(result) / opened : 0);
 }
 
-// Response is the time to an answer's head, transfer the rest of the service time. A header is what was received and is no body
-// (chunk sizes and trailers too, so there is never a footer).
+// Response is the time to an answer's head, transfer the rest of the service time. A header is what was received and is
+// no body (chunk sizes and trailers too, so there is never a footer).
 static void bench_httperf_replies(FILE *out, const bench_result *result)
 {
     double replies = (double)bench_answers(result), wait, service, spread;
@@ -6757,8 +6778,9 @@ static void bench_httperf_replies(FILE *out, const bench_result *result)
     (void)fprintf(out, "\n\n");
 }
 
-// Errors as httperf counts them, by what happened to sockets. client-timo: --timeout, of a connection or an answer. connreset: also
-// a peer that closed early, and a failed write. other: unreachable, no HTTP, a wrong body. A status is no error, as with httperf.
+// Errors as httperf counts them, by what happened to sockets. client-timo: --timeout, of a connection or an answer.
+// connreset: also a peer that closed early, and a failed write. other: unreachable, no HTTP, a wrong body. A status is
+// no error, as with httperf.
 static void bench_httperf_errors(FILE *out, const bench_result *result)
 {
     const uint64_t *events = result->events;
@@ -6798,8 +6820,8 @@ FSI_PRIVATE void bench_print_httperf(FILE *out, const bench_result *result)
 //                (URL, Server field, errors) is hostile and goes through bench_html_text only.
 // ---------------------------------------------------------------------------------------------------------
 
-// Text for an element or a quoted attribute. Bytes that are no printable ASCII are told as numbers, so no control character, no
-// broken UTF-8 and no change of direction gets in.
+// Text for an element or a quoted attribute. Bytes that are no printable ASCII are told as numbers, so no control
+// character, no broken UTF-8 and no change of direction gets in.
 static void bench_html_text(FILE *out, const char *text)
 {
     for (; *text; text++) {
@@ -7016,7 +7038,8 @@ static const char *bench_html_tick(char *out, size_t size, double ns)
     return bench_round_time(out, size, ns, "&nbsp;", "&micro;s");
 }
 
-// Gives the y axis times from low to high: logarithmic where they differ by 20 and more, else from 0; and draws its ticks.
+// Gives the y axis times from low to high: logarithmic where they differ by 20 and more, else from 0; and draws its
+// ticks.
 static void bench_plot_times(bench_plot *plot, double low, double high)
 {
     char text[48];
@@ -7078,7 +7101,8 @@ static double bench_nines(double alive)
     return alive > 0 ? -bench_log10(alive) : 300;
 }
 
-// The quantile function: steps, as long as many requests took the same time. Returns the share that is left where it ends.
+// The quantile function: steps, as long as many requests took the same time. Returns the share that is left where it
+// ends.
 static double bench_plot_curve(const bench_plot *plot, const char *style, const fsi_hist *ended, const fsi_hist *cut)
 {
     bench_path path;
@@ -7212,7 +7236,8 @@ static void bench_plot_percentile(const bench_plot *plot, const bench_result *re
     bench_plot_text(plot, left ? x - 4 : x + 4, y, left ? "end" : "start", "mark", text);
 }
 
-// The x axis: all ranges, but no less than a fifth of a decade. Ticks in even steps where less than a factor of 5 is shown.
+// The x axis: all ranges, but no less than a fifth of a decade. Ticks in even steps where less than a factor of 5 is
+// shown.
 static void bench_plot_bars_axis(bench_plot *plot, const bench_bars *bars)
 {
     char text[48];
@@ -7332,7 +7357,8 @@ static void bench_plot_seconds(bench_plot *plot, const bench_result *result)
     }
 }
 
-// Names of lines at their right ends, lowest line first; pushed apart where they would touch. At most 3; y below 0: no such line.
+// Names of lines at their right ends, lowest line first; pushed apart where they would touch. At most 3; y below 0: no
+// such line.
 static void bench_plot_names(const bench_plot *plot, const double *ys, const char *const *names,
                              const char *const *styles, int count)
 {
@@ -8302,8 +8328,8 @@ static bool bench_threads_make(bench_job *job)
     const bench_plan *plan = &job->plan;
     fsi_cpu cpus[FSI_CPUS_MAX];
     uint32_t cpu_count = fsi_cpus(cpus), first = 0, count = plan->thread_count;
-    // A thread for every CPU stays on its own, beside the loop that serves it there; left alone, threads crowd on one CPU and every
-    // connection with them. Fewer threads are better placed by the system, which sees what else runs.
+    // A thread for every CPU stays on its own, beside the loop that serves it there; left alone, threads crowd on one
+    // CPU and every connection with them. Fewer threads are better placed by the system, which sees what else runs.
     bool every_cpu = FSI_LOCALITY && cpu_count && count >= cpu_count;
     job->threads = (bench_thread **)calloc(count, sizeof(bench_thread *));
     for (uint32_t i = 0; job->threads && i < count; i++) {
@@ -8440,8 +8466,8 @@ static void bench_set_up(bench_job *job)
     bench_wake_threads(job);
 }
 
-// Until the threads have ended. A target that nobody can reach ends the run: at once if it never was there, and after the timeout
-// if no duration would end it.
+// Until the threads have ended. A target that nobody can reach ends the run: at once if it never was there, and after
+// the timeout if no duration would end it.
 static void bench_watch(bench_job *job)
 {
     bench_glance before = bench_look(job);
@@ -9362,8 +9388,8 @@ static uint64_t bench_models_errors(const bench_result *result)
     return sum;
 }
 
-// Connections that the server ended unannounced while nothing was asked of it there. No request is lost with them; wrk calls them
-// read errors.
+// Connections that the server ended unannounced while nothing was asked of it there. No request is lost with them; wrk
+// calls them read errors.
 static uint64_t bench_models_dropped(const bench_result *result)
 {
     uint64_t events = result->events[BENCH_CLOSED] + result->events[BENCH_RESET];
@@ -9371,8 +9397,8 @@ static uint64_t bench_models_dropped(const bench_result *result)
     return events > lost ? events - lost : 0;
 }
 
-// The figures of a run, but for those of the server. Sums that do not add up are this program's fault; what else makes a single run
-// doubtful (a model that closes connections breaks Little's law) is what the table is about.
+// The figures of a run, but for those of the server. Sums that do not add up are this program's fault; what else makes
+// a single run doubtful (a model that closes connections breaks Little's law) is what the table is about.
 static void bench_models_take(bench_models *models, bench_round *round)
 {
     static const double shares[] = {0.5, 0.99, 0.999};

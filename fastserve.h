@@ -256,11 +256,12 @@ typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
 
 #define FSV_LOOPS_PER_CPU 0xffffffffu // as desc.loops: one loop per CPU that this process may use
 
-// Who runs a connection. All models share the state machine, parser, router and handlers; with the last three handlers may
-// block, since nobody else waits behind them. They are there to be compared with, and for handlers that all block; a connection
-// that is kept alive holds its thread, so they answer "Connection: close" and end idle connections while others wait. A slow client
-// holds one too, for as long as the timeouts allow; and what waits in the backlog when the server stops, and finds no thread, is
-// reset. Raw connections, posts and timers stay with the loop: with FSV_MODEL_SYNC they wait while a handler blocks.
+// Who runs a connection. All models share the state machine, parser, router and handlers; with the last three handlers
+// may block, since nobody else waits behind them. They are there to be compared with, and for handlers that all block;
+// a connection that is kept alive holds its thread, so they answer "Connection: close" and end idle connections while
+// others wait. A slow client holds one too, for as long as the timeouts allow; and what waits in the backlog when the
+// server stops, and finds no thread, is reset. Raw connections, posts and timers stay with the loop: with
+// FSV_MODEL_SYNC they wait while a handler blocks.
 typedef enum fsv_model {
     FSV_MODEL_EVENT,     // the loops: any number of connections on each
     FSV_MODEL_POOL_CONN, // a worker takes a whole connection and serves it to its end
@@ -326,8 +327,8 @@ FSV_API fsv_result fsv_server_create(fsv_server **server, const fsv_server_desc 
 
 // Ends everything at once (as stop with no drain, if it still runs), joins the server's threads and returns its
 // memory. NULL is fine. FSV_ERR_STATE from inside one of its own handlers, while fsv_server_run, _poll or _wait is
-// on another thread's stack, or while tokens are held: then nothing was freed (but what ran has stopped). Owned response
-// bodies that are still queued are released. Waits for handlers that are running on workers.
+// on another thread's stack, or while tokens are held: then nothing was freed (but what ran has stopped). Owned
+// response bodies that are still queued are released. Waits for handlers that are running on workers.
 FSV_API fsv_result fsv_server_free(fsv_server *server);
 
 // Binds and listens; clients queue from now on. May be called several times, before the server runs. Forms:
@@ -384,8 +385,8 @@ FSV_API uint32_t fsv_server_poll_wait_ms(const fsv_server *server);
 // A second call can only shorten the drain.
 FSV_API void fsv_server_stop(fsv_server *server, uint32_t drain_ms);
 
-// Loops that the server has (after FSV_LOOPS_PER_CPU was resolved), the workers or threads that a model gives one included.
-// Any thread.
+// Loops that the server has (after FSV_LOOPS_PER_CPU was resolved), the workers or threads that a model gives one
+// included. Any thread.
 FSV_API uint32_t fsv_server_loops(const fsv_server *server);
 
 // CPUs that this process may use: its CPU set, or its cgroup's quota rounded up if that is less. Any thread.
@@ -497,9 +498,9 @@ FSV_API void fsv_request_set_user(fsv_request *request, void *user);
 FSV_API void *fsv_request_user(const fsv_request *request);
 
 // ---- response -------------------------------------------------------------------------------------------
-// One answer per request; a second gives FSV_ERR_STATE. status is 200 to 599, else FSV_ERR_ARGUMENT. content_type may be
-// NULL (no field); with a control byte it is FSV_ERR_FIELD, beyond 1024 bytes FSV_ERR_LIMIT. The library writes Date,
-// Content-Length or Transfer-Encoding, and Connection where it is needed.
+// One answer per request; a second gives FSV_ERR_STATE. status is 200 to 599, else FSV_ERR_ARGUMENT. content_type may
+// be NULL (no field); with a control byte it is FSV_ERR_FIELD, beyond 1024 bytes FSV_ERR_LIMIT. The library writes
+// Date, Content-Length or Transfer-Encoding, and Connection where it is needed.
 
 // Adds a field to the answer that follows. Refused with FSV_ERR_FIELD: a malformed name, CR, LF, NUL or
 // another control byte in the value, and Date, Content-Length, Transfer-Encoding, Connection, Keep-Alive, Trailer and
@@ -543,9 +544,9 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 // ---- deferred answers -----------------------------------------------------------------------------------
 // A handler that cannot answer yet takes a token and returns. Whoever has the token answers, from any thread, once:
 // fsv_token_respond, _respond_owned, _end or _drop ends it, with FSV_OK or FSV_ERR_CLOSED; after any other result it is
-// still held. fsv_token_stream, _write and _wait never end it. Each token must be ended, also after the client has gone or
-// was told 504: until then the server cannot be freed. A token that has ended is harmless: FSV_ERR_CLOSED.
-// While a handler on a worker runs, the 504 waits for its end. In a stream defer_timeout_ms is the longest pause between two
+// still held. fsv_token_stream, _write and _wait never end it. Each token must be ended, also after the client has gone
+// or was told 504: until then the server cannot be freed. A token that has ended is harmless: FSV_ERR_CLOSED. While a
+// handler on a worker runs, the 504 waits for its end. In a stream defer_timeout_ms is the longest pause between two
 // pieces; then the connection is cut.
 
 // A value, copy it freely, to any thread. {0} is none: FSV_ERR_ARGUMENT. Not to be used after fsv_server_free.
@@ -554,11 +555,11 @@ typedef struct fsv_token {
     uint32_t slot, generation;
 } fsv_token;
 
-// Takes the token of this request instead of answering it; in a handler, on a loop or on a worker, or in on_body when the body
-// has ended. From then on the handler may only look at the request, and its views still die when it returns. What it added by
-// fsv_response_field goes into the answer, but not into the library's own 500 or 504. FSV_ERR_STATE: answered or deferred
-// already, or the body has not ended.
-// FSV_ERR_CLOSED: on a worker, the client has gone. FSV_ERR_FULL: desc.tokens_max or desc.inbox_max. FSV_ERR_MEMORY.
+// Takes the token of this request instead of answering it; in a handler, on a loop or on a worker, or in on_body when
+// the body has ended. From then on the handler may only look at the request, and its views still die when it returns.
+// What it added by fsv_response_field goes into the answer, but not into the library's own 500 or 504. FSV_ERR_STATE:
+// answered or deferred already, or the body has not ended. FSV_ERR_CLOSED: on a worker, the client has gone.
+// FSV_ERR_FULL: desc.tokens_max or desc.inbox_max. FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token);
 
 // Answers, as fsv_respond does. FSV_ERR_CLOSED: the client has gone, time ran out, or the token has ended before.
@@ -566,27 +567,28 @@ FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token);
 FSV_API fsv_result fsv_token_respond(fsv_token token, uint32_t status, const char *content_type, const void *body,
                                      size_t len);
 
-// The same with a body that is not copied, as fsv_respond_owned: release is called exactly once in any case, on the loop or
-// here.
+// The same with a body that is not copied, as fsv_respond_owned: release is called exactly once in any case, on the
+// loop or here.
 FSV_API fsv_result fsv_token_respond_owned(fsv_token token, uint32_t status, const char *content_type, const void *body,
                                            size_t len, fsv_release_handler release, void *release_user);
 
-// Starts an answer in pieces, which leave at once, also while a handler on a worker still runs (its end is the end of the
-// answer, at the earliest). One thread at a time has a token's stream. length: Content-Length, or FSV_LENGTH_UNKNOWN.
-// FSV_ERR_CLOSED, FSV_ERR_STATE (begun before), FSV_ERR_ARGUMENT, FSV_ERR_FIELD, FSV_ERR_LIMIT, FSV_ERR_MEMORY.
+// Starts an answer in pieces, which leave at once, also while a handler on a worker still runs (its end is the end of
+// the answer, at the earliest). One thread at a time has a token's stream. length: Content-Length, or
+// FSV_LENGTH_UNKNOWN. FSV_ERR_CLOSED, FSV_ERR_STATE (begun before), FSV_ERR_ARGUMENT, FSV_ERR_FIELD, FSV_ERR_LIMIT,
+// FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char *content_type, uint64_t length);
 
-// Adds bytes, copied; all or nothing. FSV_ERR_FULL: desc.out_bytes_max bytes wait already for the loop (a client that reads
-// slowly). FSV_ERR_LIMIT: more than the stated length. FSV_ERR_CLOSED: also if the answer has no body (HEAD, 204, 304).
-// FSV_ERR_STATE (no stream), FSV_ERR_MEMORY.
+// Adds bytes, copied; all or nothing. FSV_ERR_FULL: desc.out_bytes_max bytes wait already for the loop (a client that
+// reads slowly). FSV_ERR_LIMIT: more than the stated length. FSV_ERR_CLOSED: also if the answer has no body (HEAD, 204,
+// 304). FSV_ERR_STATE (no stream), FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_token_write(fsv_token token, const void *data, size_t len);
 
-// Waits until fsv_token_write has room again, at most timeout_ms (UINT32_MAX: no limit). FSV_OK; FSV_ERR_FULL: time is up;
-// FSV_ERR_CLOSED; FSV_ERR_STATE: no stream, or on a loop's thread, which would wait for itself.
+// Waits until fsv_token_write has room again, at most timeout_ms (UINT32_MAX: no limit). FSV_OK; FSV_ERR_FULL: time is
+// up; FSV_ERR_CLOSED; FSV_ERR_STATE: no stream, or on a loop's thread, which would wait for itself.
 FSV_API fsv_result fsv_token_wait(fsv_token token, uint32_t timeout_ms);
 
-// Ends the body, and the token. FSV_ERR_CLOSED: the client has gone, or fewer bytes were written than stated and the connection is
-// cut. FSV_ERR_STATE: there is no stream.
+// Ends the body, and the token. FSV_ERR_CLOSED: the client has gone, or fewer bytes were written than stated and the
+// connection is cut. FSV_ERR_STATE: there is no stream.
 FSV_API fsv_result fsv_token_end(fsv_token token);
 
 // Ends the token without an answer: the client gets a 500, or, in mid-stream, is cut off.
@@ -607,8 +609,8 @@ typedef void (*fsv_task_handler)(void *user);
 // worker or thread. Then handler is not called.
 FSV_API fsv_result fsv_loop_post(fsv_server *server, uint32_t loop, fsv_task_handler handler, void *user);
 
-// A timer of a loop: a value, copy it freely. {0} is none: FSV_ERR_ARGUMENT. Stale once it was stopped or has fired for the
-// last time.
+// A timer of a loop: a value, copy it freely. {0} is none: FSV_ERR_ARGUMENT. Stale once it was stopped or has fired for
+// the last time.
 typedef struct fsv_timer {
     fsv_server *server;
     uint32_t loop, slot, generation;
@@ -634,8 +636,8 @@ FSV_API fsv_result fsv_timer_stop(fsv_timer timer);
 // Connections without HTTP, on the same loops. Their callbacks run on the loop that owns the connection, which stays
 // the same, must not block, and may call anything here. Unix-domain addresses work as well.
 
-// A connection: a value, copy it freely, to any thread. {0} is none: FSV_ERR_ARGUMENT. When on_closed has returned it is
-// stale, and every call with it gives FSV_ERR_CLOSED. Not to be used after fsv_server_free.
+// A connection: a value, copy it freely, to any thread. {0} is none: FSV_ERR_ARGUMENT. When on_closed has returned it
+// is stale, and every call with it gives FSV_ERR_CLOSED. Not to be used after fsv_server_free.
 typedef struct fsv_tcp {
     fsv_server *server;
     uint32_t slot, generation;
@@ -643,20 +645,20 @@ typedef struct fsv_tcp {
 
 typedef void (*fsv_tcp_handler)(fsv_tcp tcp, void *user);
 
-// Bytes have come: len of them, 1 to 65536, those that were kept before come first, and where one piece ends says nothing of
-// how they were sent. They are gone when the callback returns. Returns how many it took; the rest is kept, and offered
-// again: if it took some, at once; if it took none, when more has come behind it, so that a message may wait for its
-// end here. If a send has said FSV_ERR_FULL the rest is offered again after on_drained, and nothing is read meanwhile.
-// So an echo is: return fsv_tcp_send(tcp, data, len) == FSV_OK ? len : 0;  At most 64 KiB are kept; who takes nothing of
-// them has to call fsv_tcp_resume. len 0, once, with data NULL: the peer has ended its direction, nothing follows, and what
-// was not taken is gone; ours stays open until fsv_tcp_shut or fsv_tcp_close.
+// Bytes have come: len of them, 1 to 65536, those that were kept before come first, and where one piece ends says
+// nothing of how they were sent. They are gone when the callback returns. Returns how many it took; the rest is kept,
+// and offered again: if it took some, at once; if it took none, when more has come behind it, so that a message may
+// wait for its end here. If a send has said FSV_ERR_FULL the rest is offered again after on_drained, and nothing is
+// read meanwhile. So an echo is: return fsv_tcp_send(tcp, data, len) == FSV_OK ? len : 0;  At most 64 KiB are kept; who
+// takes nothing of them has to call fsv_tcp_resume. len 0, once, with data NULL: the peer has ended its direction,
+// nothing follows, and what was not taken is gone; ours stays open until fsv_tcp_shut or fsv_tcp_close.
 typedef size_t (*fsv_tcp_data_handler)(fsv_tcp tcp, const char *data, size_t len, void *user);
 
 // The connection has ended. why: FSV_OK: both directions, or by fsv_tcp_close, and all that was sent has left.
 // FSV_ERR_CLOSED: it was cut, by the peer, by fsv_tcp_abort or because memory ran out. FSV_ERR_TIMEOUT: idle, a peer
-// that takes nothing, or a connect that got no answer. FSV_ERR_REFUSED: a connect that nobody answered. FSV_ERR_STOPPED:
-// the server is stopping. After a connect also what the system says of it: FSV_ERR_ADDRESS, FSV_ERR_PERMISSION,
-// FSV_ERR_MEMORY, FSV_ERR_SYSTEM.
+// that takes nothing, or a connect that got no answer. FSV_ERR_REFUSED: a connect that nobody answered.
+// FSV_ERR_STOPPED: the server is stopping. After a connect also what the system says of it: FSV_ERR_ADDRESS,
+// FSV_ERR_PERMISSION, FSV_ERR_MEMORY, FSV_ERR_SYSTEM.
 typedef void (*fsv_tcp_closed_handler)(fsv_tcp tcp, fsv_result why, void *user);
 
 // Zero means default. Copied by the calls that take it.
@@ -676,8 +678,8 @@ typedef struct fsv_tcp_desc {
 } fsv_tcp_desc;
 // clang-format on
 
-// As fsv_server_listen, for raw connections: same forms of address, same errors, and the log has them too. Beyond conns_max
-// they are closed at once, without a callback.
+// As fsv_server_listen, for raw connections: same forms of address, same errors, and the log has them too. Beyond
+// conns_max they are closed at once, without a callback.
 FSV_API fsv_result fsv_server_listen_tcp(fsv_server *server, const char *address, const fsv_tcp_desc *desc);
 
 // Connects from a loop: on_open or on_closed follows on its thread. address: "1.2.3.4:80", "[::1]:80", "localhost:80"
@@ -696,9 +698,10 @@ FSV_API fsv_result fsv_tcp_connect(fsv_server *server, uint32_t loop, const char
 FSV_API fsv_result fsv_tcp_send(fsv_tcp tcp, const void *data, size_t len);
 
 // The same, not copied: the memory must stay until release is called, which happens exactly once, also when this
-// fails: before it returns, on the loop's thread, or in fsv_server_free. release may be NULL for memory that outlives the
-// server, and must not call the library. One block for many connections: a counter set to their number, this for each of
-// them, and a release that counts down, atomically since it comes on several threads, and frees the block at zero.
+// fails: before it returns, on the loop's thread, or in fsv_server_free. release may be NULL for memory that outlives
+// the server, and must not call the library. One block for many connections: a counter set to their number, this for
+// each of them, and a release that counts down, atomically since it comes on several threads, and frees the block at
+// zero.
 FSV_API fsv_result fsv_tcp_send_owned(fsv_tcp tcp, const void *data, size_t len, fsv_release_handler release,
                                       void *release_user);
 
@@ -1001,8 +1004,8 @@ FSI_INLINE void     fsi_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 FSI_INLINE uint32_t fsi_lowest_bit(uint64_t v)  { return (uint32_t)__builtin_ctzll(v); }      // number of it; v is not 0
 FSI_INLINE uint32_t fsi_highest_bit(uint64_t v) { return 63 - (uint32_t)__builtin_clzll(v); } // likewise
 #else
-// Read-modify-write of these is a full barrier, to the compiler too. A plain load or store of x86 acquires or releases by
-// itself, so there only the compiler must be held back; ARM has instructions of its own for it.
+// Read-modify-write of these is a full barrier, to the compiler too. A plain load or store of x86 acquires or releases
+// by itself, so there only the compiler must be held back; ARM has instructions of its own for it.
 #if FSI_ATOMICS_ARM
 FSI_INLINE uint32_t fsi_load32(const uint32_t *at)       { return __ldar32((unsigned __int32 volatile *)(uintptr_t)at); }
 FSI_INLINE void     fsi_store32(uint32_t *at, uint32_t v) { __stlr32((unsigned __int32 volatile *)at, v); }
@@ -1323,8 +1326,8 @@ typedef struct fsi_tcp_side {
 
 // ---- >>task's
 
-// What a public fsv_timer names: an entry of the loop's table, and of its heap while it runs. (fsi_timer is something else,
-// the time of a connection.) Slots stay where they are found by number; the table grows.
+// What a public fsv_timer names: an entry of the loop's table, and of its heap while it runs. (fsi_timer is something
+// else, the time of a connection.) Slots stay where they are found by number; the table grows.
 typedef struct fsi_task {
     uint64_t due_ms, every_ms;
     fsv_timer_handler handler;
@@ -1370,9 +1373,9 @@ typedef struct fsi_chunk {
 
 typedef struct fsi_token fsi_token;
 
-// A request that is away from its loop: with a worker, deferred, or both. It holds a slot of the loop's inbox until it is home,
-// and is in at most one message. With a worker it is the worker's; deferred, its holder and its loop meet under
-// server->token_lock.
+// A request that is away from its loop: with a worker, deferred, or both. It holds a slot of the loop's inbox until it
+// is home, and is in at most one message. With a worker it is the worker's; deferred, its holder and its loop meet
+// under server->token_lock.
 typedef struct fsi_job {
     fsi_loop *loop;
     fsi_conn *conn; // the loop's: nobody else touches it
@@ -4938,8 +4941,8 @@ FSI_PRIVATE void fsi_iocp_due(fsi_io *io, fsi_ops *ops)
     io->due = ops;
 }
 
-// Ties a socket to the port. *skips: what succeeds at once is not reported, which needs a handle that is the kernel's own
-// and not one of a provider in between. False: refused.
+// Ties a socket to the port. *skips: what succeeds at once is not reported, which needs a handle that is the kernel's
+// own and not one of a provider in between. False: refused.
 FSI_PRIVATE bool fsi_iocp_tie(fsi_io *io, SOCKET s, bool *skips)
 {
     WSAPROTOCOL_INFOW protocol;
@@ -5094,8 +5097,8 @@ FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
 // ---------------------------------------------------------------------------------------------------------
 
 // Posted at a time, for each listener; as many again may wait for the port to report them. It does not grow with
-// desc.backlog: connections wait in the backlog, and one that is taken makes room for the next at once. Each more would be
-// a socket made before its client comes, and a slot that is looked at for every connection.
+// desc.backlog: connections wait in the backlog, and one that is taken makes room for the next at once. Each more would
+// be a socket made before its client comes, and a slot that is looked at for every connection.
 #define FSI_ACCEPTS 16
 #define FSI_ACCEPT_NAME (sizeof(struct sockaddr_storage) + 16)
 
@@ -5281,8 +5284,9 @@ FSI_PRIVATE int fsi_io_accept(const fsi_chan *chan)
     return fd >= 0 ? fd : FSI_FAILED;
 }
 
-// Closes connections that nobody has taken, and the sockets that are posted: some may have been connected at this moment, and
-// nobody would look at the port again before the io ends. By now what is posted has been cancelled, so no more can come.
+// Closes connections that nobody has taken, and the sockets that are posted: some may have been connected at this
+// moment, and nobody would look at the port again before the io ends. By now what is posted has been cancelled, so no
+// more can come.
 FSI_PRIVATE void fsi_backlog_close(fsi_backlog *log)
 {
     log->chan = NULL;
@@ -5308,8 +5312,8 @@ FSI_PRIVATE bool fsi_backlog_is_over(const fsi_backlog *log)
 // >>iocp-port   What the port of >>io-iocp reports; closing, connecting.
 // ---------------------------------------------------------------------------------------------------------
 
-// Closing a socket ends what is in flight on it; the port still reports it. Wine goes on sending, for as long as the peer
-// lets it.
+// Closing a socket ends what is in flight on it; the port still reports it. Wine goes on sending, for as long as the
+// peer lets it.
 FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
 {
     SOCKET s = fsi_sock_handle(chan->fd);
@@ -5493,7 +5497,8 @@ FSI_PRIVATE void fsi_io_dispatch(fsi_io *io)
 FSI_PRIVATE void fsi_io_wake(fsi_io *io)
 {
     if (fsi_swap32(&io->woken, 1)) return;
-    // Refused while the system's memory is short. Nobody would make up for a wake that is lost: others rely on this one.
+    // Refused while the system's memory is short. Nobody would make up for a wake that is lost: others rely on this
+    // one.
     while (!PostQueuedCompletionStatus(io->port, 0, 0, NULL)) {
         if (GetLastError() == ERROR_INVALID_HANDLE) { // the io has ended
             fsi_store32(&io->woken, 0);
@@ -5941,8 +5946,8 @@ FSI_INLINE void fsi_conn_put_bytes(fsi_conn *conn, const char *ptr, size_t len)
     }
 }
 
-// Any thread. Sets a slot of the loop's inbox aside for one message to come; for_long: of a request that goes away. False: none
-// is left.
+// Any thread. Sets a slot of the loop's inbox aside for one message to come; for_long: of a request that goes away.
+// False: none is left.
 FSI_PRIVATE bool fsi_loop_reserve(fsi_loop *loop, bool for_long)
 {
     uint64_t others =
@@ -6090,8 +6095,8 @@ FSI_PRIVATE bool fsi_job_reclaim(fsi_job *job)
     return true;
 }
 
-// Under the lock, of a job whose stream goes no further: does nobody but the loop have to do with it, now or later? Else it
-// comes home by a message, which is under way or its handler's last.
+// Under the lock, of a job whose stream goes no further: does nobody but the loop have to do with it, now or later?
+// Else it comes home by a message, which is under way or its handler's last.
 FSI_PRIVATE bool fsi_job_is_mine(fsi_job *job)
 {
     if (job->awake) job->awake = job->told = false;
@@ -6291,8 +6296,8 @@ FSI_PRIVATE void fsi_release_chunk(void *memory, void *user)
     fsi_chunk_free((const fsv_server *)user, (fsi_chunk *)memory - 1);
 }
 
-// Notes an answer away from the loop: the type and a small body in the job's own block. False: out of memory; then nothing was
-// noted and `release` is still the caller's.
+// Notes an answer away from the loop: the type and a small body in the job's own block. False: out of memory; then
+// nothing was noted and `release` is still the caller's.
 FSI_PRIVATE bool fsi_job_reply(fsi_job *job, uint32_t status, const char *type, size_t type_len, const char *body,
                                size_t len, bool keep_ptr, fsv_release_handler release, void *user)
 {
@@ -7768,8 +7773,8 @@ FSI_PRIVATE void fsi_loop_wake(fsi_loop *loop)
     if (fsi_load32(&loop->waiting)) fsi_io_wake(&loop->io);
 }
 
-// Any thread that has reserved a slot. What msg.ptr points to is the loop's from here on. It cannot be full: messages leave
-// in order and a slot counts as reserved until its message has left.
+// Any thread that has reserved a slot. What msg.ptr points to is the loop's from here on. It cannot be full: messages
+// leave in order and a slot counts as reserved until its message has left.
 FSI_PRIVATE void fsi_loop_send(fsi_loop *loop, fsi_msg_kind kind, void *ptr, uint32_t number)
 {
     fsi_msg msg = fsi_msg_of(kind, number, ptr);
@@ -7919,10 +7924,10 @@ FSI_PRIVATE uint64_t fsi_loop_open(const fsi_loop *loop)
     return came + under_way > gone ? came + under_way - gone : 0; // they change as we look
 }
 
-// Where one loop accepts for all: gives the socket to the one with the fewest connections, to the next one if several have
-// as few. False: that is this one, or the other takes nothing now: its inbox is full, or it has ended. Only to loops that
-// run, since nobody may ever look into the inbox of one whose thread is still to be made; and not while this one stops, when
-// the last loop to do so accepts as well.
+// Where one loop accepts for all: gives the socket to the one with the fewest connections, to the next one if several
+// have as few. False: that is this one, or the other takes nothing now: its inbox is full, or it has ended. Only to
+// loops that run, since nobody may ever look into the inbox of one whose thread is still to be made; and not while this
+// one stops, when the last loop to do so accepts as well.
 FSI_PRIVATE bool fsi_loop_give_away(fsi_loop *loop, int fd, const fsi_tcp *tcp)
 {
     fsv_server *server = loop->server;
@@ -7954,7 +7959,8 @@ FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, u
     uint32_t n = 0;
     while (n < max) {
         if (FSI_UNLIKELY(server->desc.model) && !tcp && !fsi_model_has_room(loop, listener)) {
-            // Until there is room nobody needs to hear of who waits, again and again: fsi_loop_accept_again listens again.
+            // Until there is room nobody needs to hear of who waits, again and again: fsi_loop_accept_again listens
+            // again.
             if (fsi_load32(&server->crowded)) fsi_loop_unlisten(loop, false);
             break;
         }
@@ -8017,8 +8023,8 @@ FSI_PRIVATE void fsi_loop_run_list(fsi_loop *loop)
 // Fresh connections that were accepted as the server began to stop get this long for their first request.
 #define FSI_DRAIN_FRESH_MS 500
 
-// A connection has come to a loop that has begun to stop: others have given it away before they knew. Its time is that of
-// fresh ones, and none when the drain is over; without this nothing would end it before its timeout.
+// A connection has come to a loop that has begun to stop: others have given it away before they knew. Its time is that
+// of fresh ones, and none when the drain is over; without this nothing would end it before its timeout.
 FSI_PRIVATE void fsi_loop_late(fsi_loop *loop)
 {
     if (!loop->stopping) return;
@@ -9004,8 +9010,9 @@ FSI_PRIVATE bool fsi_crew_serve(fsv_server *server, int fd)
     return false;
 }
 
-// Takes over what has ended, before anything is made anew: else short connections would leave threads_max records, threads to be
-// joined and descriptors behind, however few are open at a time. True: one more connection can have a thread.
+// Takes over what has ended, before anything is made anew: else short connections would leave threads_max records,
+// threads to be joined and descriptors behind, however few are open at a time. True: one more connection can have a
+// thread.
 FSI_PRIVATE bool fsi_crew_has_room(fsv_server *server)
 {
     fsi_crew *crew = &server->crew;

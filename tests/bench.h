@@ -1,5 +1,5 @@
-// bench.h: bench.c and what it stands on, in one translation unit for what tests it, without the server that a run without a URL
-// measures. A test includes test.h before it.
+// bench.h: bench.c and what it stands on, in one translation unit for what tests it, without the server that a run
+// without a URL measures. A test includes test.h before it.
 #ifndef FASTSERVE_TEST_BENCH_H
 #define FASTSERVE_TEST_BENCH_H
 

@@ -4,8 +4,8 @@
 //   cc -std=c11 -pthread -g -fsanitize=address,undefined tests/fuzz_x.c && ./a.out [COUNT] [FILE...]
 //                                              COUNT mutations of its seeds, or the files once each
 //
-// A driver includes this behind what it tests, says in a function what an input is put through, where MUST() names what has to
-// hold, and ends with FUZZ_MAIN(its fuzz_driver).
+// A driver includes this behind what it tests, says in a function what an input is put through, where MUST() names what
+// has to hold, and ends with FUZZ_MAIN(its fuzz_driver).
 #ifndef FASTSERVE_FUZZ_H
 #define FASTSERVE_FUZZ_H
 

@@ -1,8 +1,8 @@
 // fuzz_client.c: what the load generator takes answers for, on hostile bytes. fuzz.h says how to build it.
 //
 // The first bytes of an input say what the client expects (HTTP, HEAD, an echo, a text in the body), how many requests
-// are in flight and how the rest is cut; the rest is what the server says, on a thread with one connection and no socket
-// under it. Every receive is a heap copy of exactly its size. What must hold:
+// are in flight and how the rest is cut; the rest is what the server says, on a thread with one connection and no
+// socket under it. Every receive is a heap copy of exactly its size. What must hold:
 //   - every request in flight ends once: done, failed or still in flight; samples, statuses and events add up to that
 //   - it is the same however the bytes are cut, also when the last head is known already
 //   - of answers that were built from the input by the rules, every one is counted, with its status and its body

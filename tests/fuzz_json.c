@@ -1,4 +1,5 @@
-// fuzz_json.c: the reader of >>bench-json on hostile bytes, and what may be done with what it took. fuzz.h says how to build it.
+// fuzz_json.c: the reader of >>bench-json on hostile bytes, and what may be done with what it took. fuzz.h says how to
+// build it.
 //
 // Every input is a heap copy of exactly its size. What must hold:
 //   - what is accepted is written as the same bytes again after it was read back: nothing is lost, nothing is made up

@@ -1,6 +1,6 @@
 // host.h: what tests of a running server share: waiting for what another thread does, plain blocking sockets, an HTTP
-// client over one, memory that is counted, a gate where handlers wait, and the thread that drives a server. A receive for
-// which nothing comes in GUARD_S is a failure, not a hang. A test includes test.h and fastserve.h before this.
+// client over one, memory that is counted, a gate where handlers wait, and the thread that drives a server. A receive
+// for which nothing comes in GUARD_S is a failure, not a hang. A test includes test.h and fastserve.h before this.
 #ifndef FASTSERVE_TEST_HOST_H
 #define FASTSERVE_TEST_HOST_H
 

@@ -5,10 +5,11 @@
 //   #include "fastserve.h"
 //
 // A socket is a fake_sock: the test appends what the peer sends (fake_send, fake_eof, fake_cut) and reads what the peer
-// got (out, out_len). It decides how much one call takes (read_max, write_max), when output blocks (room, pend) and which
-// call fails (fake.fail_at). With fake.completion the section behaves like IOCP: a write from memory that stays is only
-// noted and its bytes are read later, and a closed socket is told of later. Time is fake.now_ns and moves when the test
-// says so, or when a wait has nothing to report. What the core does against the rules of >>io goes to fake.error.
+// got (out, out_len). It decides how much one call takes (read_max, write_max), when output blocks (room, pend) and
+// which call fails (fake.fail_at). With fake.completion the section behaves like IOCP: a write from memory that stays
+// is only noted and its bytes are read later, and a closed socket is told of later. Time is fake.now_ns and moves when
+// the test says so, or when a wait has nothing to report. What the core does against the rules of >>io goes to
+// fake.error.
 #define FSI_IO_CAN_MOVE 1
 #define FSI_IO_ONE_ACCEPTOR 0
 

@@ -4,19 +4,19 @@
 //
 // The path is as fastserve.h would include it: from its own directory, or by -I.
 //
-// What it proves: that >>io-kqueue, and what stands above it, is right about kqueue as the manual pages tell it: one event
-// for each filter of a descriptor; EV_CLEAR: an event is told once, until something new happens to that side alone; EV_EOF
-// beside data that is still to be read; EV_RECEIPT and EV_ERROR for each change; changes before the wait; descriptors that
-// leave with their close; NOTE_TRIGGER from any thread or signal handler; listeners without EV_CLEAR; a filter that no longer
-// holds when its event is fetched is not told. It also runs what macOS runs without flags of socket() and accept4(),
-// with one loop that accepts for all.
-// What it does not prove: anything about the sockets of macOS and the BSDs, which stay Linux's (what errors say, when a write
-// has room, what an accepted socket inherits), or that those kernels keep to their manuals.
+// What it proves: that >>io-kqueue, and what stands above it, is right about kqueue as the manual pages tell it: one
+// event for each filter of a descriptor; EV_CLEAR: an event is told once, until something new happens to that side
+// alone; EV_EOF beside data that is still to be read; EV_RECEIPT and EV_ERROR for each change; changes before the wait;
+// descriptors that leave with their close; NOTE_TRIGGER from any thread or signal handler; listeners without EV_CLEAR;
+// a filter that no longer holds when its event is fetched is not told. It also runs what macOS runs without flags of
+// socket() and accept4(), with one loop that accepts for all. What it does not prove: anything about the sockets of
+// macOS and the BSDs, which stay Linux's (what errors say, when a write has room, what an accepted socket inherits), or
+// that those kernels keep to their manuals.
 //
-// KQUEUE_SHIM_SEED=n in the environment asks for mischief, each of which a kqueue may do: events in any order, some of them
-// one call later or told twice, room to write told again with every arrival as an ACK does, waits that a signal cuts short.
-// The descriptor of the kqueue may then poll readable once in vain, when an event was put off and its socket has been closed
-// since: test_server's poll_by_descriptor, which asks for more, may fail with it.
+// KQUEUE_SHIM_SEED=n in the environment asks for mischief, each of which a kqueue may do: events in any order, some of
+// them one call later or told twice, room to write told again with every arrival as an ACK does, waits that a signal
+// cuts short. The descriptor of the kqueue may then poll readable once in vain, when an event was put off and its
+// socket has been closed since: test_server's poll_by_descriptor, which asks for more, may fail with it.
 #ifndef KQUEUE_SHIM_H
 #define KQUEUE_SHIM_H
 
@@ -66,8 +66,8 @@ struct kevent {
     void *udata;
 };
 
-// What one kqueue knows of one descriptor; [0] for reading, [1] for writing. epoll drops what was closed, so a note may be
-// out of date: epoll_ctl tells.
+// What one kqueue knows of one descriptor; [0] for reading, [1] for writing. epoll drops what was closed, so a note may
+// be out of date: epoll_ctl tells.
 typedef struct kqs_note {
     bool on[2], listener;
     uint16_t flags[2];

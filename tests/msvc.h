@@ -1,10 +1,10 @@
 // msvc.h: makes of clang with a target of MSVC and of mingw-w64's headers as much of a cl as those allow, so that
-// fastserve.h, and the tests, take their branches for cl: `make msvc-check` puts it before each file. What it proves: that
-// code is C, its intrinsics exist and, linked by mingw-w64, do what the others do. What it does not: cl's own warnings and
-// headers, and its code generator.
+// fastserve.h, and the tests, take their branches for cl: `make msvc-check` puts it before each file. What it proves:
+// that code is C, its intrinsics exist and, linked by mingw-w64, do what the others do. What it does not: cl's own
+// warnings and headers, and its code generator.
 
-// clang's own intrinsics come first: mingw-w64 takes a compiler that is not gcc for one without attributes, and they need
-// theirs.
+// clang's own intrinsics come first: mingw-w64 takes a compiler that is not gcc for one without attributes, and they
+// need theirs.
 #define __MM_MALLOC_H
 #include <x86intrin.h>
 

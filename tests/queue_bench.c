@@ -3,13 +3,13 @@
 //   make queue-bench                       or  build/queue_bench [MILLISECONDS of a run, default 200]
 //   c++ -x c++ -std=c++17 -O2 -pthread -DQUEUE_BENCH_MORE='"/path/more.h"' tests/queue_bench.c
 //
-// A run is so many producers and consumers for a fixed time; kinds take turns within a round, and what is printed is the
-// median of ROUNDS rounds with the least and the most. A message is a push and the pop that got it. "alone" is one thread
-// that pushes and pops in turn. Where fsi_queue is full or empty the thread tries again and yields now and then; the
-// other one sleeps, which costs it much of its time here and saves the CPU for others elsewhere.
+// A run is so many producers and consumers for a fixed time; kinds take turns within a round, and what is printed is
+// the median of ROUNDS rounds with the least and the most. A message is a push and the pop that got it. "alone" is one
+// thread that pushes and pops in turn. Where fsi_queue is full or empty the thread tries again and yields now and then;
+// the other one sleeps, which costs it much of its time here and saves the CPU for others elsewhere.
 //
-// more.h adds other queues: functions as below, and #define MORE_KINDS {"name", make, destroy, push, pop}, for each. Such
-// a queue must give a STOP after everything that was pushed before it.
+// more.h adds other queues: functions as below, and #define MORE_KINDS {"name", make, destroy, push, pop}, for each.
+// Such a queue must give a STOP after everything that was pushed before it.
 #define FASTSERVE_IMPLEMENTATION
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE

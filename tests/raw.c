@@ -3,8 +3,8 @@
 //   printf 'GET / HTTP/1.0\r\n\r\n' | raw 127.0.0.1:8080      or unix:PATH
 //
 // Exit: 0 the server ended the connection, 1 usage or no connection, 2 it was reset, 3 nothing came for 10 s.
-// With -h as the first argument it connects, prints a line and then holds the connection until its input ends; with -e it
-// ends its direction behind its input.
+// With -h as the first argument it connects, prints a line and then holds the connection until its input ends; with -e
+// it ends its direction behind its input.
 #define FASTSERVE_IMPLEMENTATION
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE

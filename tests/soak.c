@@ -1,12 +1,12 @@
-// soak: a server and thousands of its clients in one process: connections that open, idle, ask for small and large answers, read
-// them in part, end or are reset at random, all at once. In the end everything must be as it was before the load: no
-// connection, no memory, no handle more; and no answer may have been wrong.
+// soak: a server and thousands of its clients in one process: connections that open, idle, ask for small and large
+// answers, read them in part, end or are reset at random, all at once. In the end everything must be as it was before
+// the load: no connection, no memory, no handle more; and no answer may have been wrong.
 //
 //   cc -O2 -pthread tests/soak.c -o soak
 //   ./soak [CONNECTIONS [SECONDS [SEED]]]        500 connections for 10 s
 //
-// The clients are raw connections of a second server. Both sides take two descriptors together: 5,000 need a limit above
-// 10,000.
+// The clients are raw connections of a second server. Both sides take two descriptors together: 5,000 need a limit
+// above 10,000.
 #define FASTSERVE_IMPLEMENTATION
 #include "../fastserve.h"
 

@@ -1,6 +1,6 @@
-// test_acceptor.c: one loop accepts for all and gives sockets to the others, as on systems that do not spread connections over
-// listeners themselves. Real loops, real sockets; where each loop has a listener of its own, every case is skipped. Some cases
-// look into the library, to make happen what is rare.
+// test_acceptor.c: one loop accepts for all and gives sockets to the others, as on systems that do not spread
+// connections over listeners themselves. Real loops, real sockets; where each loop has a listener of its own, every
+// case is skipped. Some cases look into the library, to make happen what is rare.
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 
@@ -30,10 +30,10 @@ typedef struct host {
     fsv_server *server;
     uint32_t port, raw_port;
     heap heap;
-    gate gate;
+    struct gate gate;
     uint32_t opened, closed;   // raw connections, atomic
     uint32_t opened_on[LOOPS]; // of them, atomic
-    driver driver;
+    struct driver driver;
 } host;
 
 static host h1;
@@ -237,7 +237,8 @@ TEST(inbox_full)
     host_end(&h1);
 }
 
-// Goal: conns_max counts connections of all loops and those between them; a place that becomes free on another loop is used.
+// Goal: conns_max counts connections of all loops and those between them; a place that becomes free on another loop is
+// used.
 TEST(conns_max)
 {
     fsv_server_desc desc;
@@ -317,8 +318,8 @@ TEST(stop_under_way)
     }
 }
 
-// Goal: a socket that reaches a loop which has stopped and whose drain is over ends as well, since nothing would end it later.
-// The accepting loop is held back, so that it has not seen the stop; this thread gives in its place.
+// Goal: a socket that reaches a loop which has stopped and whose drain is over ends as well, since nothing would end it
+// later. The accepting loop is held back, so that it has not seen the stop; this thread gives in its place.
 TEST(arrives_after_the_drain)
 {
     fsi_msg msg;
@@ -374,7 +375,8 @@ static void storm_body(void *arg)
     }
 }
 
-// Goal: a stop in the middle of a storm of new connections ends in time, whichever loop sees it first, and leaves nothing.
+// Goal: a stop in the middle of a storm of new connections ends in time, whichever loop sees it first, and leaves
+// nothing.
 TEST(stop_in_a_storm)
 {
     enum { STORMS = 3 };

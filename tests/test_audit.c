@@ -171,7 +171,8 @@ TEST(rate_not_reached)
            "46766 of the 50000 requests a second that were asked for; the target cannot, or -c 10 is too few");
 }
 
-// Goal: a generator that is late by itself, and not a little beside what it measures, is not believed; --spin only where it is off.
+// Goal: a generator that is late by itself, and not a little beside what it measures, is not believed; --spin only
+// where it is off.
 TEST(late_by_itself)
 {
     static const char spin[] =

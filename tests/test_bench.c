@@ -1,4 +1,5 @@
-// The pure parts of bench.c: numbers, options, URLs, what is printed; and what an answer is taken for, however it is cut.
+// The pure parts of bench.c: numbers, options, URLs, what is printed; and what an answer is taken for, however it is
+// cut.
 #include "test.h"
 #include "bench.h"
 #include "os.h"
@@ -465,7 +466,8 @@ TEST(answers_ignore_segmentation)
     }
 }
 
-// Goal: the end of a stream ends an answer that has no other end, and is an error everywhere else, also between requests.
+// Goal: the end of a stream ends an answer that has no other end, and is an error everywhere else, also between
+// requests.
 TEST(end_of_stream)
 {
     static const struct {

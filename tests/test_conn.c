@@ -1,5 +1,5 @@
-// test_conn.c: >>conn and >>loop over a scripted world (io_fake.h): no socket, no thread, no real time. The server is driven
-// turn by turn, so every cut of the input, every blocked write and every failure can be put where it is wanted.
+// test_conn.c: >>conn and >>loop over a scripted world (io_fake.h): no socket, no thread, no real time. The server is
+// driven turn by turn, so every cut of the input, every blocked write and every failure can be put where it is wanted.
 #define FASTSERVE_IMPLEMENTATION
 #define FSV_IO_HEADER "tests/io_fake.h"
 #include "test.h"
@@ -372,7 +372,8 @@ typedef struct net {
     bool pend;
 } net;
 
-// Sends a text in pieces, then the end of the stream; each piece is served before the next comes. The socket, closed by the server.
+// Sends a text in pieces, then the end of the stream; each piece is served before the next comes. The socket, closed by
+// the server.
 static fake_sock *exchange(const char *text, size_t len, const net *how)
 {
     fake_sock *sock = join();
@@ -663,8 +664,8 @@ TEST(reply_ignores_spurious_readiness)
     }
 }
 
-// Goal: wherever the peer ends or cuts the connection, all is given back, on_close comes once for each handler call, and what
-// had been answered stands.
+// Goal: wherever the peer ends or cuts the connection, all is given back, on_close comes once for each handler call,
+// and what had been answered stands.
 TEST(end_at_every_offset)
 {
     for (int completion = 0; completion < 2; completion++) {
@@ -720,7 +721,8 @@ TEST(io_failing_at_every_call)
 
 // ---- memory
 
-// Every way of holding memory: a head in pieces, bodies collected and streamed, answers that queue, owned ones among them.
+// Every way of holding memory: a head in pieces, bodies collected and streamed, answers that queue, owned ones among
+// them.
 static void scenario(void)
 {
     static const char *const texts[] = {
@@ -746,8 +748,8 @@ static void scenario(void)
         }
 }
 
-// Goal: whichever allocation fails, from making the server on, the result is an error or one connection cut: no crash, no leak, no
-// hang, and owned bodies are released once.
+// Goal: whichever allocation fails, from making the server on, the result is an error or one connection cut: no crash,
+// no leak, no hang, and owned bodies are released once.
 TEST(allocator_failing_at_every_call)
 {
     for (int completion = 0; completion < 2; completion++)
@@ -892,7 +894,8 @@ TEST(timeout_head_after_slow_answer)
     world_end();
 }
 
-// Goal: a connection without a request is closed in silence, a fresh one as well as a used one; a request begins the time anew.
+// Goal: a connection without a request is closed in silence, a fresh one as well as a used one; a request begins the
+// time anew.
 TEST(timeout_idle)
 {
     world();
@@ -986,7 +989,8 @@ TEST(timeout_body_begins_with_it)
     }
 }
 
-// Goal: a reader that takes nothing for send_timeout_ms is reset and what waited is released; one that takes a little is not.
+// Goal: a reader that takes nothing for send_timeout_ms is reset and what waited is released; one that takes a little
+// is not.
 TEST(timeout_send)
 {
     for (int completion = 0; completion < 2; completion++) {
@@ -1011,7 +1015,8 @@ TEST(timeout_send)
     }
 }
 
-// Goal: after a refusal the connection is half closed and what still comes is read off, so that no reset eats the answer; not for ever.
+// Goal: after a refusal the connection is half closed and what still comes is read off, so that no reset eats the
+// answer; not for ever.
 TEST(linger)
 {
     for (int ends = 0; ends < 2; ends++) {
@@ -1043,8 +1048,8 @@ static bool ended(void)
     return !fsi_loop_turn(loop, 0);
 }
 
-// Goal: a stop closes idle connections at once, gives fresh ones a moment, lets requests that have begun finish and says so in
-// their answers; the loop ends when the last is gone.
+// Goal: a stop closes idle connections at once, gives fresh ones a moment, lets requests that have begun finish and
+// says so in their answers; the loop ends when the last is gone.
 TEST(drain)
 {
     world();
@@ -1143,7 +1148,8 @@ TEST(free_with_work_under_way)
 
 // ---- turns and room
 
-// Goal: a connection that pipelines a thousand requests is answered in order, over several turns, and others get theirs in between.
+// Goal: a connection that pipelines a thousand requests is answered in order, over several turns, and others get theirs
+// in between.
 TEST(turn_budget)
 {
     world();
@@ -1199,8 +1205,8 @@ TEST(pipeline_order)
     }
 }
 
-// Goal: a stream that nobody reads stops at out_bytes_max, both with an echo and with an answer alone; memory stays bounded; when the
-// reader comes back nothing is missing.
+// Goal: a stream that nobody reads stops at out_bytes_max, both with an echo and with an answer alone; memory stays
+// bounded; when the reader comes back nothing is missing.
 TEST(back_pressure)
 {
     enum { BYTES = 1000000 };
@@ -1273,7 +1279,8 @@ static size_t refusing_body(fsv_request *request, const char *data, size_t len, 
     return app_echo_body(request, data, len, user);
 }
 
-// Goal: on_body may take nothing while response bytes are queued, and is asked again when they have gone, at once or later.
+// Goal: on_body may take nothing while response bytes are queued, and is asked again when they have gone, at once or
+// later.
 TEST(body_refused_for_a_while)
 {
     for (int blocked = 0; blocked < 2; blocked++) {
@@ -1305,8 +1312,8 @@ static size_t answering_body(fsv_request *request, const char *data, size_t len,
     return 0;
 }
 
-// Goal: on_body may answer before the body has ended and take no more of it: the answer arrives whole, then the connection ends
-// without a reset.
+// Goal: on_body may answer before the body has ended and take no more of it: the answer arrives whole, then the
+// connection ends without a reset.
 TEST(body_answered_early)
 {
     static size_t sizes[] = {10, 40000};
@@ -1541,8 +1548,8 @@ static void kept_close(fsv_request *request, void *user)
     app_close(request, user);
 }
 
-// Goal: a body that came with its head, into the buffer that all connections share, is the same in every later callback, however
-// the request ends.
+// Goal: a body that came with its head, into the buffer that all connections share, is the same in every later
+// callback, however the request ends.
 TEST(body_outlives_its_turn)
 {
     static const char *const kinds[] = {"/kept", "/%6bept"};
@@ -1604,7 +1611,8 @@ TEST(body_outlives_its_turn)
     }
 }
 
-// Goal: a head that comes byte by byte is looked at once a line, not once a byte, and its answers and limits are the same.
+// Goal: a head that comes byte by byte is looked at once a line, not once a byte, and its answers and limits are the
+// same.
 TEST(dripping_head)
 {
     static const char text[] =
@@ -1699,8 +1707,8 @@ static size_t head_body(fsv_request *request, const char *data, size_t len, void
     return app_echo_body(request, data, len, user);
 }
 
-// Goal: HEAD with a body, to a route that echoes, has no body in its answer and ends without a reset; what of the body is there
-// already is passed over.
+// Goal: HEAD with a body, to a route that echoes, has no body in its answer and ends without a reset; what of the body
+// is there already is passed over.
 TEST(head_with_body)
 {
     static const struct {
@@ -1749,7 +1757,8 @@ static size_t limited_body(fsv_request *request, const char *data, size_t len, v
     return len;
 }
 
-// Goal: a route's body_bytes_max stands before on_body, also where the length is not known: what is beyond it is never offered.
+// Goal: a route's body_bytes_max stands before on_body, also where the length is not known: what is beyond it is never
+// offered.
 TEST(body_limit_before_on_body)
 {
     static const struct {
@@ -1853,7 +1862,8 @@ static void idle_room(fsv_request *request, void *user)
     (void)user;
 }
 
-// Goal: an answer that its handler does not go on with is cut by a reset: in HTTP/1.0 a clean end would say that it is whole.
+// Goal: an answer that its handler does not go on with is cut by a reset: in HTTP/1.0 a clean end would say that it is
+// whole.
 TEST(stalled_answer_is_cut)
 {
     static const char *const kinds[] = {"GET /stalling HTTP/1.0\r\n\r\n", "GET /stalling HTTP/1.1\r\nHost: a\r\n\r\n"};
@@ -1940,7 +1950,8 @@ TEST(conns_max_flood)
     world_end();
 }
 
-// Goal: out of descriptors, accepting pauses and comes back by itself; a connection that died in the queue is passed over.
+// Goal: out of descriptors, accepting pauses and comes back by itself; a connection that died in the queue is passed
+// over.
 TEST(accept_pauses_and_resumes)
 {
     world();
@@ -2009,7 +2020,8 @@ static void two_loops(uint32_t inbox_max)
     fsi_poke64(&server->looked_us, UINT64_MAX / 2); // nobody looks at the real CPUs
 }
 
-// Goal: a connection follows its packets to the other loop, and what came on the way is answered there; it comes back, too.
+// Goal: a connection follows its packets to the other loop, and what came on the way is answered there; it comes back,
+// too.
 TEST(move_keeps_bytes)
 {
     if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
@@ -2091,8 +2103,8 @@ static uint32_t given_away(uint64_t busy, uint64_t load, uint64_t other_load, fa
     return server->loops[1].conns;
 }
 
-// Goal: a loop whose CPU is full gives half of the surplus to one whose CPU rests, all that it has when most of the load is
-// not its own, and nothing when there is no room elsewhere or no need.
+// Goal: a loop whose CPU is full gives half of the surplus to one whose CPU rests, all that it has when most of the
+// load is not its own, and nothing when there is no room elsewhere or no need.
 TEST(full_cpu_gives_away)
 {
     if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
@@ -2126,7 +2138,8 @@ TEST(full_cpu_gives_away)
     }
 }
 
-// Goal: a connection that was given away does not follow its packets back while that CPU is busy, and does when it rests.
+// Goal: a connection that was given away does not follow its packets back while that CPU is busy, and does when it
+// rests.
 TEST(load_overrides_locality)
 {
     if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
@@ -2205,7 +2218,8 @@ static void defer_for_later(fsv_request *request, void *user)
     CHECK_EQ(fsv_request_defer(request, &kept_token), FSV_OK);
 }
 
-// Goal: a client whose pipelined requests are deferred and answered at once does not hold the loop: others come to their turn.
+// Goal: a client whose pipelined requests are deferred and answered at once does not hold the loop: others come to
+// their turn.
 TEST(turn_budget_of_deferred)
 {
     world();
@@ -2225,7 +2239,8 @@ TEST(turn_budget_of_deferred)
     world_end();
 }
 
-// Goal: an answer that comes home after its connection has closed, before or after the io has let that go, is put away quietly.
+// Goal: an answer that comes home after its connection has closed, before or after the io has let that go, is put away
+// quietly.
 TEST(home_after_close)
 {
     for (int i = 0; i < 8; i++) {
@@ -2254,8 +2269,8 @@ TEST(home_after_close)
     }
 }
 
-// Goal: a token's time runs out while the message of its first piece is under way: a 504, or a cut if its head has left; never a
-// connection that waits for ever.
+// Goal: a token's time runs out while the message of its first piece is under way: a 504, or a cut if its head has
+// left; never a connection that waits for ever.
 TEST(token_timeout_meets_piece)
 {
     for (int i = 0; i < 2; i++) {
@@ -2501,8 +2516,9 @@ static void walk_home(void)
     CHECK(!loop->jobs_wait);
 }
 
-// Goal: whatever the order in which peers, workers, holders of tokens, timers and the loop do things, and whatever fails, each
-// request ends once, each slot and token comes back, and nothing is touched after its end. Bits of the seed choose the world.
+// Goal: whatever the order in which peers, workers, holders of tokens, timers and the loop do things, and whatever
+// fails, each request ends once, each slot and token comes back, and nothing is touched after its end. Bits of the seed
+// choose the world.
 TEST(away_in_every_order)
 {
     uint32_t answered = 0, closed = 0;

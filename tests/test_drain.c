@@ -1,5 +1,6 @@
-// test_drain.c: a server that is stopped at its busiest: 10,000 connections, 500 of them with a handler that runs, 500 with a request
-// that waits for a worker. The client is a process of its own, so that each side has its descriptors to itself.
+// test_drain.c: a server that is stopped at its busiest: 10,000 connections, 500 of them with a handler that runs, 500
+// with a request that waits for a worker. The client is a process of its own, so that each side has its descriptors to
+// itself.
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"
@@ -148,8 +149,8 @@ static void world_end(world *w)
     gate_end(&handlers);
 }
 
-// Goal: within the drain every request that was accepted is answered, those that waited for a worker too, and every connection is
-// closed without a reset that would eat an answer.
+// Goal: within the drain every request that was accepted is answered, those that waited for a worker too, and every
+// connection is closed without a reset that would eat an answer.
 TEST(drain_answers_all)
 {
     world w;
@@ -168,8 +169,8 @@ TEST(drain_answers_all)
     world_end(&w);
 }
 
-// Goal: past the drain time the sockets are gone, though handlers still run; those that waited do not begin; and the server has
-// ended only when the last handler has returned.
+// Goal: past the drain time the sockets are gone, though handlers still run; those that waited do not begin; and the
+// server has ended only when the last handler has returned.
 TEST(drain_cuts_all)
 {
     world w;

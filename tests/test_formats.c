@@ -1,5 +1,5 @@
-// What is printed from a bench_result: the layouts of wrk2, ab, httperf and HdrHistogram, the histogram for a terminal and the
-// page, each against literal text, and with nothing, one, or absurdly much in it.
+// What is printed from a bench_result: the layouts of wrk2, ab, httperf and HdrHistogram, the histogram for a terminal
+// and the page, each against literal text, and with nothing, one, or absurdly much in it.
 //
 //   build/test_formats [PART]                      the cases
 //   build/test_formats --sample LAYOUT [RUN]       prints a layout of a made-up run, for tests/formats.sh and for the eye
@@ -375,7 +375,8 @@ TEST(wrk2_prints_plain_times_beyond_the_end)
                                       "#[Mean    =        0.000, StdDeviation   =        0.000]\n") != NULL);
 }
 
-// Goal: the plotter of hdrhistogram.org takes rows of four numbers and leaves out the rest: every row but the last is one.
+// Goal: the plotter of hdrhistogram.org takes rows of four numbers and leaves out the rest: every row but the last is
+// one.
 TEST(hgrm_rows_have_four_numbers)
 {
     static const char *const names[] = {"thousand", "open", "one", "huge"};
@@ -440,7 +441,8 @@ static uint32_t unit_tokens(const char *line)
     return count;
 }
 
-// Goal: a terminal's width, a terminal's height, every request in a row, and no line that a reader of wrk's layout takes for its.
+// Goal: a terminal's width, a terminal's height, every request in a row, and no line that a reader of wrk's layout
+// takes for its.
 TEST(histogram_fits)
 {
     static const char *const names[] = {"one", "thousand", "censored", "narrow", "huge", "open", "closed"};
@@ -684,7 +686,8 @@ static size_t name_len(const char *at)
     return strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-:");
 }
 
-// Skips the attributes of a tag, each with a value in double quotes and without < in it. Returns where the tag ends, or NULL.
+// Skips the attributes of a tag, each with a value in double quotes and without < in it. Returns where the tag ends, or
+// NULL.
 static const char *attributes_end(const char *at)
 {
     for (;;) {

@@ -1,5 +1,5 @@
-// test_io.c: the contract of >>io, over real loopback sockets. Nothing in here knows which system is below: every io section has
-// to pass it as it stands. A wait has no limit; one that never ends is the watchdog's to report.
+// test_io.c: the contract of >>io, over real loopback sockets. Nothing in here knows which system is below: every io
+// section has to pass it as it stands. A wait has no limit; one that never ends is the watchdog's to report.
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"
@@ -354,7 +354,8 @@ TEST(read_reset)
 
 // ---- writing
 
-// Goal: a write fills the pipe until PENDING; it goes on when the peer has read; no byte is lost, doubled or out of order.
+// Goal: a write fills the pipe until PENDING; it goes on when the peer has read; no byte is lost, doubled or out of
+// order.
 TEST(write_pending_resumes)
 {
     enum { PIECE = 50021, TOTAL = 16 << 20 };
@@ -522,7 +523,8 @@ TEST(shut_is_half)
     fsi_io_free(&io);
 }
 
-// Fills the pipe; the last write is PENDING, from memory that stays. Returns the bytes that were taken before, -1: failed.
+// Fills the pipe; the last write is PENDING, from memory that stays. Returns the bytes that were taken before, -1:
+// failed.
 static int64_t fill_from(peer *p, const char *from, size_t size)
 {
     int64_t sent = 0, n;
@@ -532,7 +534,8 @@ static int64_t fill_from(peer *p, const char *from, size_t size)
 
 static char filler[1 << 20], drink[65536];
 
-// Goal: a write that waits for the peer ends when the peer resets the connection, and the next call says that it failed.
+// Goal: a write that waits for the peer ends when the peer resets the connection, and the next call says that it
+// failed.
 TEST(write_pending_peer_resets)
 {
     for (int both = 0; both <= 1; both++) {
@@ -554,8 +557,8 @@ TEST(write_pending_peer_resets)
     }
 }
 
-// Goal: a channel may close with a read and a write waiting, gently or not; the peer gets what was taken, then an end or a
-// reset, and nothing is told of the closed one any more.
+// Goal: a channel may close with a read and a write waiting, gently or not; the peer gets what was taken, then an end
+// or a reset, and nothing is told of the closed one any more.
 TEST(close_with_all_pending)
 {
     for (int reset = 0; reset <= 1; reset++) {
@@ -580,8 +583,8 @@ TEST(close_with_all_pending)
     }
 }
 
-// Goal: an io is freed while reads, writes, a connect and accepts are under way, with its channels open: it neither hangs nor
-// lets the system write to what it has freed.
+// Goal: an io is freed while reads, writes, a connect and accepts are under way, with its channels open: it neither
+// hangs nor lets the system write to what it has freed.
 TEST(free_with_all_pending)
 {
     fsi_io io, other;
@@ -668,8 +671,8 @@ TEST(close_itself)
     fsi_io_free(&io);
 }
 
-// Goal: a channel that has something to read and room to write in one batch, and closes itself when it is first told, is not
-// told again: both may be events of their own.
+// Goal: a channel that has something to read and room to write in one batch, and closes itself when it is first told,
+// is not told again: both may be events of their own.
 TEST(close_within_own_batch)
 {
     static char got[65536];
@@ -705,7 +708,8 @@ static void detach_victim(peer *p)
     if (p->victim->chan.io) fsi_io_detach(&p->victim->chan);
 }
 
-// Goal: a channel that moves with data waiting, or to which data came while it belonged to nobody, is told of it in its new io.
+// Goal: a channel that moves with data waiting, or to which data came while it belonged to nobody, is told of it in its
+// new io.
 TEST(detach_and_open_elsewhere)
 {
     for (int early = 0; early <= 1; early++) {
@@ -771,7 +775,8 @@ TEST(detach_leaves_nothing)
     fsi_io_free(&other);
 }
 
-// Goal: a channel that left its io by another one's event is not told there in the same batch, and its data is not lost.
+// Goal: a channel that left its io by another one's event is not told there in the same batch, and its data is not
+// lost.
 TEST(detach_within_batch)
 {
     fsi_io a, b;

@@ -127,7 +127,8 @@ static void cover_members(const bench_member *members, size_t base)
     }
 }
 
-// Goal: the tables have every member once: who adds one to the struct alone, or copies a line of a table, learns it here.
+// Goal: the tables have every member once: who adds one to the struct alone, or copies a line of a table, learns it
+// here.
 TEST(tables_have_every_member)
 {
     size_t gap = 0;
@@ -240,7 +241,8 @@ TEST(summary_says_what_is_beyond)
     free(text);
 }
 
-// Goal: no beginning of a file is taken for a file, and none makes the reader read on: each is a copy of exactly its size.
+// Goal: no beginning of a file is taken for a file, and none makes the reader read on: each is a copy of exactly its
+// size.
 TEST(truncated_at_every_byte)
 {
     size_t len = 0;

@@ -166,8 +166,9 @@ TEST(slo_says_every_term)
 
 // ---- the highest rate
 
-// A server with one queue (M/M/1): response times are exponential with the mean 1 / (capacity - rate), and grow without limit
-// above capacity. The noise is one draw for a run; flukes: in so many runs something else stole a quarter of the machine.
+// A server with one queue (M/M/1): response times are exponential with the mean 1 / (capacity - rate), and grow without
+// limit above capacity. The noise is one draw for a run; flukes: in so many runs something else stole a quarter of the
+// machine.
 typedef struct queue_model {
     double capacity, noise, flukes;
     uint32_t runs, stop_after, fluke_at; // fluke_at: exactly this run (from 1); 0: none
@@ -219,8 +220,8 @@ TEST(find_rate_finds_the_knee)
     }
 }
 
-// Goal: noise of 3 % and a fluke in one of 20 runs: hardly ever more than 10 % off, and if so, then rather too low. A fluke only
-// ever makes a run worse here.
+// Goal: noise of 3 % and a fluke in one of 20 runs: hardly ever more than 10 % off, and if so, then rather too low. A
+// fluke only ever makes a run worse here.
 TEST(find_rate_stands_noise_and_flukes)
 {
     uint32_t near = 0, high = 0, settled = 0;
@@ -337,7 +338,8 @@ TEST(knee_layout)
 static bench_result *pool[3 * ROUNDS]; // A A' of each round, then B
 static const bench_result *side_a[2 * ROUNDS], *side_b[ROUNDS];
 
-// A run with that rate per second and p99, and nothing else in it. The run is long enough for p99 to be exact to its cell.
+// A run with that rate per second and p99, and nothing else in it. The run is long enough for p99 to be exact to its
+// cell.
 static void plain_run(bench_result *result, double rate, double p99_us)
 {
     uint64_t ns = (uint64_t)(p99_us * 1000);
@@ -348,7 +350,8 @@ static void plain_run(bench_result *result, double rate, double p99_us)
     result->run_ns = 10000000000u;
 }
 
-// Interleaved rounds: the machine drifts, A and A' are the same, B is `rate` times as fast. Noise and jumps are of a run.
+// Interleaved rounds: the machine drifts, A and A' are the same, B is `rate` times as fast. Noise and jumps are of a
+// run.
 static void simulate_rounds(uint32_t rounds, uint32_t arms, double noise, double rate, double p99, double (*law)(void))
 {
     double machine = 0;
@@ -377,8 +380,8 @@ static bool pool_ready(void)
     return true;
 }
 
-// Goal: two runs of the same thing are told apart in at most 5 % of all comparisons, whatever the noise is like; a difference
-// that is larger than the noise is found in at least 95 %.
+// Goal: two runs of the same thing are told apart in at most 5 % of all comparisons, whatever the noise is like; a
+// difference that is larger than the noise is found in at least 95 %.
 TEST(compare_rounds_is_right)
 {
     static const struct {

@@ -1,5 +1,6 @@
 // >>bench-law and >>bench-target of bench.c: what a law is, that what is drawn and what is foretold follow it, and that the target
-// imposes it. Bounds on time are lower bounds only, or compare with what the target says that it imposed: a slow machine fails none.
+// imposes it. Bounds on time are lower bounds only, or compare with what the target says that it imposed: a slow
+// machine fails none.
 #include "test.h"
 #include "bench.h"
 #include "host.h"
@@ -133,7 +134,8 @@ static bench_law law_of(const char *text)
     return law;
 }
 
-// Goal: a million draws have the mean and the quantiles that the textbook gives; the same seed gives the same ones again.
+// Goal: a million draws have the mean and the quantiles that the textbook gives; the same seed gives the same ones
+// again.
 TEST(draws_follow_the_law)
 {
     static const struct {
@@ -203,8 +205,8 @@ TEST(few_draws_follow_the_law)
     }
 }
 
-// Goal: the quantile with a freeze is the one that two million simulated requests see: 0.2 % below it are too few of them, 0.2 %
-// above it enough, up to three standard deviations of such a count.
+// Goal: the quantile with a freeze is the one that two million simulated requests see: 0.2 % below it are too few of
+// them, 0.2 % above it enough, up to three standard deviations of such a count.
 TEST(quantiles_match_simulation)
 {
     static const char *const laws[] = {"exp:2ms,freeze:1s/5s",
@@ -434,8 +436,8 @@ TEST(target_refuses_and_closes)
     CHECK_EQ(target.imposed.count, sizeof rows / sizeof rows[0]);
 }
 
-// Goal: peers that end or break off before their answer are let go: their descriptors come back, and nobody is answered in their
-// place.
+// Goal: peers that end or break off before their answer are let go: their descriptors come back, and nobody is answered
+// in their place.
 TEST(target_lets_go)
 {
     REQUIRE(serve("const:10ms"));
@@ -485,8 +487,8 @@ static uint64_t fill(int fd)
     return sent;
 }
 
-// Goal: a peer whose body has no end is read for a while in each turn and not until it has said all; others are answered meanwhile,
-// and what it had sent is read in later turns, although its socket tells of nothing new.
+// Goal: a peer whose body has no end is read for a while in each turn and not until it has said all; others are
+// answered meanwhile, and what it had sent is read in later turns, although its socket tells of nothing new.
 TEST(target_reads_everyone)
 {
     static const char post[] = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000000\r\n\r\n";
@@ -534,8 +536,8 @@ static uint32_t flood(int fd, int turns)
     return (uint32_t)(sent / (sizeof hello - 1));
 }
 
-// Goal: a peer that asks without end is read no further than its limits, whether its answers are not due or it takes none; later
-// it gets every one.
+// Goal: a peer that asks without end is read no further than its limits, whether its answers are not due or it takes
+// none; later it gets every one.
 TEST(target_holds_back)
 {
     static char got[65536];
@@ -581,8 +583,8 @@ TEST(target_answers_a_long_pipeline)
     CHECK_EQ(target.imposed.count, ASKS);
 }
 
-// Goal: each answer is at least as late as what the law drew for it, in the order of the requests; what is imposed lies within
-// what the client sees.
+// Goal: each answer is at least as late as what the law drew for it, in the order of the requests; what is imposed lies
+// within what the client sees.
 TEST(target_imposes_its_draws)
 {
     double seen = 0;

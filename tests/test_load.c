@@ -506,7 +506,8 @@ TEST(duration_ends_it)
     host_free(h);
 }
 
-// Goal: as many requests are under way as were asked for (else the server would wait for ever), and every one is answered once.
+// Goal: as many requests are under way as were asked for (else the server would wait for ever), and every one is
+// answered once.
 TEST(pipeline_is_as_deep_as_asked)
 {
     static const uint32_t depths[] = {1, 2, 7, 64};
@@ -717,9 +718,9 @@ TEST(idle_threads_are_set_up_too)
     bare_free(thread);
 }
 
-// Goal: one connection, 40 ms each, a request due every ms. The k-th answer cannot come before 40 (k + 1) ms and was due at
-// k ms: latency counts from there, the timeout from when it was sent. What could not be sent is unsent, and the wait for a
-// connection is no lag of ours.
+// Goal: one connection, 40 ms each, a request due every ms. The k-th answer cannot come before 40 (k + 1) ms and was
+// due at k ms: latency counts from there, the timeout from when it was sent. What could not be sent is unsent, and the
+// wait for a connection is no lag of ours.
 TEST(backlog_counts_from_when_it_was_due)
 {
     host *h = host_new();
@@ -795,7 +796,8 @@ TEST(connections_at_a_rate)
     host_free(h);
 }
 
-// Goal: -n holds when the last request is a call on a connection that is there while the next connection is due already.
+// Goal: -n holds when the last request is a call on a connection that is there while the next connection is due
+// already.
 TEST(connections_at_a_rate_and_a_count)
 {
     for (uint32_t count = 20; count < 30; count++) {
@@ -1638,7 +1640,8 @@ TEST(server_gone_in_mid_run)
     }
 }
 
-// Goal: who never answers costs timeouts, each counted once and taken for "at least so long", and the run ends by itself.
+// Goal: who never answers costs timeouts, each counted once and taken for "at least so long", and the run ends by
+// itself.
 TEST(never_an_answer)
 {
     static const char *const ways[] = {"-d 150ms -c 3",       "-d 150ms -c 3 --close",   "-d 150ms -c 2 --pipeline 3",
@@ -1722,7 +1725,8 @@ TEST(connect_timeouts_have_their_kind)
     CHECK_EQ(bench_errors(&result), result.failed[BENCH_TIMEOUT]);
 }
 
-// Goal: done, plus an error of kind read, then a reconnect. It is an error of the next request only where that was sent.
+// Goal: done, plus an error of kind read, then a reconnect. It is an error of the next request only where that was
+// sent.
 TEST(unannounced_close_after_an_answer)
 {
     static const char *const ways[] = {"-c 1", "-c 3", "-c 2 -R 1000"};
@@ -1901,8 +1905,8 @@ static void at_least(uint64_t ns, uint64_t count)
     fsi_hist_add(&result.censored, ns, count);
 }
 
-// Goal: the product-limit estimate, worked by hand. Ended: 1 2 4 6 9; at least: 3 5 7 8 10. Alive after 1: 9/10, 2: 8/10,
-// 4: 8/10 x 6/7 = 0.6857, 6: x 4/5 = 0.5486, 9: x 1/2 = 0.2743. Then nothing is known.
+// Goal: the product-limit estimate, worked by hand. Ended: 1 2 4 6 9; at least: 3 5 7 8 10. Alive after 1: 9/10, 2:
+// 8/10, 4: 8/10 x 6/7 = 0.6857, 6: x 4/5 = 0.5486, 9: x 1/2 = 0.2743. Then nothing is known.
 TEST(quantile_by_hand)
 {
     static const struct {
@@ -2107,7 +2111,8 @@ static void unsent_one_by_one(bench_thread *thread, uint64_t end_ns, fsi_hist *o
     }
 }
 
-// Goal: what was never sent is counted by cells as it would be one by one: as many, in the same cells, from the least to the most.
+// Goal: what was never sent is counted by cells as it would be one by one: as many, in the same cells, from the least
+// to the most.
 TEST(unsent_by_cells)
 {
     static const struct {
@@ -2229,8 +2234,8 @@ TEST(slots_halve_and_keep_their_sums)
 // ---- a target whose delays are known
 
 // Goal: the open loop recovers the delays that a target imposed, a freeze included: no request is faster than what was
-// imposed on it, and those that fell due in the freeze waited for its end. The closed loop sees the freeze only once for
-// each connection, and says so.
+// imposed on it, and those that fell due in the freeze waited for its end. The closed loop sees the freeze only once
+// for each connection, and says so.
 TEST(freeze_is_recovered)
 {
     static bench_target target;

@@ -1,5 +1,5 @@
-// bench --compare-models: the whole program, so that its servers are the real ones; what starvation is; and what measuring has
-// found in the models of fastserve.h.
+// bench --compare-models: the whole program, so that its servers are the real ones; what starvation is; and what
+// measuring has found in the models of fastserve.h.
 #include "test.h"
 int program_main(int argc, char **argv);
 #define main program_main

@@ -1,5 +1,5 @@
-// test_pool.c: handlers on workers, deferred and streamed answers, over loopback. Every server counts its memory: a case that leaves
-// a byte behind fails. Waits are for events; a receive that takes too long is a failure, not a hang.
+// test_pool.c: handlers on workers, deferred and streamed answers, over loopback. Every server counts its memory: a
+// case that leaves a byte behind fails. Waits are for events; a receive that takes too long is a failure, not a hang.
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"
@@ -433,7 +433,8 @@ static void on_show(fsv_request *request, void *user)
     fsv_respond(request, 203, "text/show", out, at);
 }
 
-// Goal: a worker sees the whole request, escaped or not, body with the head or after it; what it says of the answer is on the wire.
+// Goal: a worker sees the whole request, escaped or not, body with the head or after it; what it says of the answer is
+// on the wire.
 TEST(worker_sees_the_request)
 {
     static const char *const heads[] = {
@@ -701,7 +702,8 @@ TEST(pipelined_without_end)
     host_end(&h1);
 }
 
-// Goal: a client that has ended its direction while its request is away gets that answer and those of what it had pipelined.
+// Goal: a client that has ended its direction while its request is away gets that answer and those of what it had
+// pipelined.
 TEST(half_closed_while_away)
 {
     static const char *const firsts[] = {"/gate", "/defer/1"};
@@ -769,7 +771,8 @@ TEST(client_gone_while_away)
 
 // ---- limits of the pool
 
-// Goal: a full queue answers 503 with Retry-After, is counted, and leaves the connection usable; on_close is not for those.
+// Goal: a full queue answers 503 with Retry-After, is counted, and leaves the connection usable; on_close is not for
+// those.
 TEST(queue_full_is_503)
 {
     fsv_server_desc desc;
@@ -868,7 +871,8 @@ static void askers_run(host *h, uint32_t count, uint32_t rounds, uint32_t burst)
     }
 }
 
-// Goal: with jobs_wait nothing is refused however short the queue, from several loops, with one queue or one for each worker.
+// Goal: with jobs_wait nothing is refused however short the queue, from several loops, with one queue or one for each
+// worker.
 TEST(jobs_wait_answers_all)
 {
     for (uint32_t i = 0; i < 6; i++) {
@@ -1115,7 +1119,8 @@ TEST(lost_token_has_own_answer)
     host_end(&h1);
 }
 
-// Goal: an unanswered token becomes a 504 and is its holder's until he tries; on a worker when its handler has returned.
+// Goal: an unanswered token becomes a 504 and is its holder's until he tries; on a worker when its handler has
+// returned.
 TEST(token_timeout)
 {
     fsv_server_desc desc;
@@ -1319,7 +1324,8 @@ static void visitor_body(void *arg)
     }
 }
 
-// Goal: foreign threads answer very many tokens while clients come and go: each token ends once, every answer is the right one.
+// Goal: foreign threads answer very many tokens while clients come and go: each token ends once, every answer is the
+// right one.
 TEST(deferred_crowd)
 {
     enum { HOLDERS = 4, VISITORS = 6 };
@@ -1512,7 +1518,8 @@ static size_t stream_block(waiter *w, fsv_token token)
     return at;
 }
 
-// Goal: a client that does not read stops the holder, in bounded memory; when it reads the holder goes on, and nothing is lost.
+// Goal: a client that does not read stops the holder, in bounded memory; when it reads the holder goes on, and nothing
+// is lost.
 TEST(stream_slow_reader)
 {
     fsv_server_desc desc;
@@ -1652,7 +1659,8 @@ static void on_stream_stay(fsv_request *request, void *user)
     if (fsv_request_method(request).len != 3) fsi_add32(&h->wrong, 1);
 }
 
-// Goal: a stream that a worker's handler begins may end before that returns, or after, or be dropped, or its client may go.
+// Goal: a stream that a worker's handler begins may end before that returns, or after, or be dropped, or its client may
+// go.
 TEST(stream_outlives_handler)
 {
     for (int i = 0; i < 4; i++) {
@@ -1717,7 +1725,8 @@ TEST(drain_answers_all)
     host_end(&h1);
 }
 
-// Goal: past the drain the sockets are gone; run returns only when the handler that runs has; what is queued is not begun.
+// Goal: past the drain the sockets are gone; run returns only when the handler that runs has; what is queued is not
+// begun.
 TEST(drain_over)
 {
     fsv_server_desc desc;
@@ -1772,7 +1781,8 @@ TEST(free_under_load)
     host_end(&h1);
 }
 
-// Lets the handler that runs return when the end of the server has closed both connections: the other is not begun then.
+// Lets the handler that runs return when the end of the server has closed both connections: the other is not begun
+// then.
 static void open_when_cut(void *arg)
 {
     CHECK(receive(&c1) <= 0 && receive(&c2) <= 0);
@@ -1797,7 +1807,8 @@ static void work_comes(host *h)
     while (descriptor < 0 && STAT(h, answers_2xx) == answers);
 }
 
-// Goal: a server that is polled is woken through its descriptor by what comes home, and may be freed while requests are away.
+// Goal: a server that is polled is woken through its descriptor by what comes home, and may be freed while requests are
+// away.
 TEST(polled)
 {
     fsi_thread opener;
@@ -1934,7 +1945,8 @@ static void free_main(void *arg)
     h->server = NULL;
 }
 
-// Goal: of pool-conn the drain ends also for connections that a worker takes up after it; a thread made later may free the server.
+// Goal: of pool-conn the drain ends also for connections that a worker takes up after it; a thread made later may free
+// the server.
 TEST(pool_conn_drains)
 {
     fsi_thread freer;
@@ -1960,7 +1972,8 @@ static void on_posted(void *user)
     fsi_store32((uint32_t *)user, 1);
 }
 
-// Goal: requests that are away leave room in the inbox for others: a post goes through although no more can be deferred.
+// Goal: requests that are away leave room in the inbox for others: a post goes through although no more can be
+// deferred.
 TEST(inbox_has_room_for_posts)
 {
     static client many[16];

@@ -173,8 +173,9 @@ static void take(worker *self, fsi_msg msg, const uint64_t *before)
     self->popped++;
 }
 
-// What any consumer has had before a pop begins, that pop must not give again, nor anything older. Looking for it orders
-// the consumers among themselves, but no producer and consumer: a message that is read too early stays a data race.
+// What any consumer has had before a pop begins, that pop must not give again, nor anything older. Looking for it
+// orders the consumers among themselves, but no producer and consumer: a message that is read too early stays a data
+// race.
 static void consume(void *arg)
 {
     worker *self = (worker *)arg;

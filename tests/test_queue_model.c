@@ -6,19 +6,19 @@
 //
 // The memory is the release/acquire and relaxed part of C11, as an operational model with views. Every place keeps all
 // stores to it in modification order. A load may return any store that is not older than what its thread has seen of
-// that place; a store may go anywhere after that; a read-modify-write stands right behind what it read, and nothing comes
-// between. A release store carries what its thread has seen, an acquire load that returns it sees that too. So loads
-// return old values, stores become visible in any order and to each thread at another time (no multi-copy atomicity),
-// and compare-and-swap fails for no reason. Messages are plain memory: two accesses of a cell, of which one does not
-// happen before the other, are a data race, whichever values they would give.
+// that place; a store may go anywhere after that; a read-modify-write stands right behind what it read, and nothing
+// comes between. A release store carries what its thread has seen, an acquire load that returns it sees that too. So
+// loads return old values, stores become visible in any order and to each thread at another time (no multi-copy
+// atomicity), and compare-and-swap fails for no reason. Messages are plain memory: two accesses of a cell, of which one
+// does not happen before the other, are a data race, whichever values they would give.
 //
 // Not covered: a load that returns a store which only runs later (C11's load buffering, a cycle of program order and
 // reads-from); fences and seq_cst, which the queue does not use; sizes beyond those below; positions are 8 bits wide. A
 // state is known again by 128 bits of hash: two could be taken for one, with a chance below 1e-20 if the hash is fair.
 #include "test.h"
 
-// Every atomic access of the header reports itself first, with its order. The inner name is the builtin again, because a
-// macro does not expand within itself. Strong, since a failure without reason would be out of step with the machine.
+// Every atomic access of the header reports itself first, with its order. The inner name is the builtin again, because
+// a macro does not expand within itself. Strong, since a failure without reason would be out of step with the machine.
 #if defined(__clang__)
 #pragma clang diagnostic ignored "-Wreserved-macro-identifier"
 #endif
@@ -37,8 +37,8 @@ static void accessed(const volatile void *at, char what, int order);
 
 enum { CELLS = 4, THREADS = 4, TAIL = 0, HEAD = 1, SEQ = 2, PLACES = SEQ + CELLS, STORES = 8, VALUES_MAX = 16 };
 
-// at[p]: the newest store to place p that was seen, and so the oldest that may still be read. knows, bit c: every access
-// of cell c so far happens before what comes next.
+// at[p]: the newest store to place p that was seen, and so the oldest that may still be read. knows, bit c: every
+// access of cell c so far happens before what comes next.
 typedef struct view {
     uint8_t at[PLACES], knows;
 } view;
@@ -131,7 +131,8 @@ static store *store_at(state *s, uint32_t t, uint8_t p, uint8_t i, uint8_t value
     return to;
 }
 
-// The winning half of a compare-and-swap, relaxed, of the i-th store. What that one carries goes on: a release sequence.
+// The winning half of a compare-and-swap, relaxed, of the i-th store. What that one carries goes on: a release
+// sequence.
 static void swap(state *s, uint32_t t, uint8_t p, uint8_t i, uint8_t value)
 {
     store *to = insert(s, p, (uint8_t)(i + 1));
@@ -361,8 +362,9 @@ static void step_position(const state *s, uint32_t t, branches *out)
     }
 }
 
-// "full" is right while no pop of one lap ago, "empty" while no push of this position has stored its number at or before
-// the store that was read. Without old values it must be right at this very moment: nobody has gone past the position.
+// "full" is right while no pop of one lap ago, "empty" while no push of this position has stored its number at or
+// before the store that was read. Without old values it must be right at this very moment: nobody has gone past the
+// position.
 static const char *refusal(const state *s, uint32_t t, const store *read)
 {
     uint8_t at = s->runners[t].at;
@@ -751,8 +753,8 @@ static void holds(const setup *how, size_t count, bool old_values)
     }
 }
 
-// Goal: with every value that C11 lets a load return: nothing lost, doubled, overtaken or read while it is written; full
-// and empty are right as far as a thread can know.
+// Goal: with every value that C11 lets a load return: nothing lost, doubled, overtaken or read while it is written;
+// full and empty are right as far as a thread can know.
 TEST(model_holds)
 {
     holds(setups_weak, sizeof setups_weak / sizeof setups_weak[0], true);
@@ -765,8 +767,8 @@ TEST(model_holds_in_sequence)
     holds(setups_sequence, sizeof setups_sequence / sizeof setups_sequence[0], false);
 }
 
-// Goal: each copy that is weaker in one thing is caught; what only the memory can break is not seen without it, so it is
-// the model of the memory that catches it.
+// Goal: each copy that is weaker in one thing is caught; what only the memory can break is not seen without it, so it
+// is the model of the memory that catches it.
 TEST(model_catches)
 {
     for (size_t i = 0; i < sizeof weakened_copies / sizeof weakened_copies[0]; i++) {
@@ -842,7 +844,8 @@ static void advance(uint32_t t)
 
 static void operate(uint32_t t);
 
-// Is called before every atomic access: it must be the one that the machine does next, with the order that it has there.
+// Is called before every atomic access: it must be the one that the machine does next, with the order that it has
+// there.
 static void accessed(const volatile void *at, char what, int order)
 {
     uint32_t t = real.thread;

@@ -1,5 +1,6 @@
-// test_server.c: the whole server over loopback, with plain blocking sockets as clients. Every server counts its memory: a case
-// that leaves a byte behind fails. Waits are for events; a receive that takes too long is a failure, not a hang.
+// test_server.c: the whole server over loopback, with plain blocking sockets as clients. Every server counts its
+// memory: a case that leaves a byte behind fails. Waits are for events; a receive that takes too long is a failure, not
+// a hang.
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"
@@ -380,7 +381,8 @@ static void asker_body(void *arg)
     fsi_store32(&h->heard, good);
 }
 
-// Goal: the descriptor and the wait are all that a foreign loop needs: it never polls in vain for long, and everything is served.
+// Goal: the descriptor and the wait are all that a foreign loop needs: it never polls in vain for long, and everything
+// is served.
 TEST(poll_by_descriptor)
 {
     fsv_server_desc desc;
@@ -709,7 +711,8 @@ TEST(unix_successor)
     os_folder_remove(folder);
 }
 
-// Goal: a path that fills sun_path is kept whole: its file goes at the end, the one that a shortened path would name stays.
+// Goal: a path that fills sun_path is kept whole: its file goes at the end, the one that a shortened path would name
+// stays.
 TEST(unix_longest_path)
 {
     char folder[128], address[256], other[256];
@@ -1206,7 +1209,8 @@ TEST(drain_finishes_late)
     host_end(&h1);
 }
 
-// Goal: a request that comes during the drain on a connection that was accepted before is answered, and told that it was the last.
+// Goal: a request that comes during the drain on a connection that was accepted before is answered, and told that it
+// was the last.
 TEST(drain_answers_fresh)
 {
     REQUIRE(host_make(&h1, NULL) && host_listen(&h1, "127.0.0.1:0"));
@@ -1327,8 +1331,8 @@ static void wait_body(void *arg)
     driver_end(&((host *)arg)->driver);
 }
 
-// Goal: a server that another thread waits for cannot be freed or waited for once more; it goes on, and that thread's wait ends as
-// ever.
+// Goal: a server that another thread waits for cannot be freed or waited for once more; it goes on, and that thread's
+// wait ends as ever.
 TEST(free_while_waited_for)
 {
     REQUIRE(host_start(&h1, NULL));
@@ -1430,7 +1434,8 @@ TEST(on_answer)
     host_end(&h1);
 }
 
-// Goal: a request's state stays with it from its handler to on_close, which comes once, also when the client leaves in the middle.
+// Goal: a request's state stays with it from its handler to on_close, which comes once, also when the client leaves in
+// the middle.
 TEST(user_and_on_close)
 {
     REQUIRE(host_start(&h1, NULL));
@@ -1615,8 +1620,8 @@ TEST(affinity_restored)
     host_end(&h1);
 }
 
-// Goal: while a handler keeps one loop, the other accepts what comes to that loop's listener. All clients come from the CPU of
-// the stuck loop; each is answered before the handler may go on.
+// Goal: while a handler keeps one loop, the other accepts what comes to that loop's listener. All clients come from the
+// CPU of the stuck loop; each is answered before the handler may go on.
 TEST(stuck_loop_is_rescued)
 {
     int cpus[2];
@@ -1737,7 +1742,8 @@ TEST(two_servers)
 
 // ---- signals
 
-// Goal: nothing of the host's signal state changes, and a connection that was reset raises no SIGPIPE, which would end this test.
+// Goal: nothing of the host's signal state changes, and a connection that was reset raises no SIGPIPE, which would end
+// this test.
 TEST(signals_untouched)
 {
     os_signals before = os_signals_begin(), after;
@@ -1941,8 +1947,8 @@ static size_t on_silent_body(fsv_request *request, const char *data, size_t len,
     return len;
 }
 
-// Goal: an answer's rules hold on the wire: nothing injected, nothing twice, silence is a 500 that has none of the fields which
-// were meant for the answer that did not come.
+// Goal: an answer's rules hold on the wire: nothing injected, nothing twice, silence is a 500 that has none of the
+// fields which were meant for the answer that did not come.
 TEST(answers_over_the_wire)
 {
     REQUIRE(host_make(&h1, NULL));

@@ -486,8 +486,8 @@ static size_t on_nothing(fsv_tcp tcp, const char *data, size_t len, void *user)
     return fsi_load32(&h.floods) ? len : 0;
 }
 
-// Goal: what on_data does not take is kept, offered again at once if it took some, and with more behind it if it took none;
-// but never more than the buffer holds.
+// Goal: what on_data does not take is kept, offered again at once if it took some, and with more behind it if it took
+// none; but never more than the buffer holds.
 TEST(rest_is_kept)
 {
     fsv_tcp_desc tcp = tcp_desc(on_lines);
@@ -631,8 +631,8 @@ static void many_send_body(void *arg)
         if (gone >> peer & 1) many.stale[me] += fsv_tcp_send(many.tcp[peer], "x", 1) == FSV_ERR_CLOSED;
 }
 
-// Goal: four threads send to the same connections while two thirds of the peers leave in the middle: who stays gets every
-// record of each thread once and in order, who leaves a beginning of it; handles of those are stale.
+// Goal: four threads send to the same connections while two thirds of the peers leave in the middle: who stays gets
+// every record of each thread once and in order, who leaves a beginning of it; handles of those are stale.
 TEST(senders_on_other_threads)
 {
     int fds[PEERS];
@@ -957,8 +957,8 @@ static void on_again(void *user)
     (void)fsv_loop_post(h.server, 0, on_again, NULL);
 }
 
-// Goal: while threads go on posting, the server stops: each post that was taken has run when the loop has ended, and all
-// others say that it has. A post that posts itself keeps neither others from running nor the server from stopping.
+// Goal: while threads go on posting, the server stops: each post that was taken has run when the loop has ended, and
+// all others say that it has. A post that posts itself keeps neither others from running nor the server from stopping.
 TEST(posts_until_the_end)
 {
     for (int round = 0; round < 20; round++) {
@@ -1049,8 +1049,8 @@ static void on_tick(fsv_timer timer, void *user)
     CHECK_EQ(fsv_timer_start(h.server, 0, 1, 0, on_once, (void *)(uintptr_t)1, NULL), FSV_OK);
 }
 
-// Goal: one-shot and periodic timers fire, never early; one stops itself and another one from its callback, and starts a
-// new one; other threads are turned away; none of them keeps the server from stopping.
+// Goal: one-shot and periodic timers fire, never early; one stops itself and another one from its callback, and starts
+// a new one; other threads are turned away; none of them keeps the server from stopping.
 TEST(timers_fire_and_stop)
 {
     fsv_timer foreign;
@@ -1107,8 +1107,8 @@ TEST(many_timers)
 
 // ---- the end
 
-// Goal: at a stop idle connections end at once, those with something to send when it has left, or at the end of the drain;
-// each is told why.
+// Goal: at a stop idle connections end at once, those with something to send when it has left, or at the end of the
+// drain; each is told why.
 TEST(stop_drains)
 {
     for (int reads = 0; reads < 2; reads++) {

@@ -1,6 +1,6 @@
-// test_tcp_conn.c: >>tcp and >>task over the scripted world (io_fake.h): every cut, blocked write, failure and millisecond
-// can be put where it is wanted. What callbacks do is tried twice: as the loop's own thread, which acts at once, and as
-// another one, whose calls all travel through the inbox.
+// test_tcp_conn.c: >>tcp and >>task over the scripted world (io_fake.h): every cut, blocked write, failure and
+// millisecond can be put where it is wanted. What callbacks do is tried twice: as the loop's own thread, which acts at
+// once, and as another one, whose calls all travel through the inbox.
 #define FASTSERVE_IMPLEMENTATION
 #define FSV_IO_HEADER "tests/io_fake.h"
 #include "test.h"
@@ -344,8 +344,8 @@ TEST(timeouts_are_exact)
     world_end();
 }
 
-// Goal: a thread that sends, sends again and closes sees both arrive before the end, whatever stands between; what it sends
-// to a connection that has ended meanwhile is dropped.
+// Goal: a thread that sends, sends again and closes sees both arrive before the end, whatever stands between; what it
+// sends to a connection that has ended meanwhile is dropped.
 TEST(posted_in_order)
 {
     at_home = true;
@@ -462,8 +462,8 @@ static void on_tick(fsv_timer timer, void *user)
     busy_ms = 0;
 }
 
-// Goal: a periodic timer fires on the millisecond and does not drift; one that was kept from firing skips what it missed
-// and stays in step.
+// Goal: a periodic timer fires on the millisecond and does not drift; one that was kept from firing skips what it
+// missed and stays in step.
 TEST(periods_do_not_drift)
 {
     static const uint64_t want[] = {5, 12, 19, 26, 66, 68, 75, 82};

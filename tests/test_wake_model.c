@@ -1,16 +1,17 @@
-// test_wake_model.c: that no wake is lost, proved for small sizes. Two machines that do step by step what the code does,
-// one access of shared memory in each, in every interleaving:
+// test_wake_model.c: that no wake is lost, proved for small sizes. Two machines that do step by step what the code
+// does, one access of shared memory in each, in every interleaving:
 //
 //   lane     fsi_pool_push, fsi_lane_look, fsi_worker_step, fsi_worker_sleep, fsi_park_sleep and _wake
 //   loop     fsi_loop_send, fsi_loop_wake, and the part of fsi_loop_turn that waits and takes the inbox
 //
 // Every thread has a buffer of stores that others do not see yet (as x86 has it); a read-modify-write, a lock and
-// fsi_fence wait until it is empty. A push is such a store too, which is weaker than the queue is, so that nothing rests
-// on the queue's own order. Wrong is a state in which nobody can go on and a message has not been taken. Jobs block until
-// as many run as can, so a worker that should have been woken beside another is missed as well.
+// fsi_fence wait until it is empty. A push is such a store too, which is weaker than the queue is, so that nothing
+// rests on the queue's own order. Wrong is a state in which nobody can go on and a message has not been taken. Jobs
+// block until as many run as can, so a worker that should have been woken beside another is missed as well.
 //
 // Not covered: loads that pass loads and stores that pass stores, which the code's acquires and releases rule out;
-// failing memory; sizes beyond those below. The machines are copies by hand: who changes the functions changes them here.
+// failing memory; sizes beyond those below. The machines are copies by hand: who changes the functions changes them
+// here.
 #include "test.h"
 
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 // wine_cc.c: stands in Wine's PATH as gcc.exe, where no compiler for Windows runs: it hands its arguments to this
-// machine's own cross compiler, waits for its end, and returns its exit status. Wine itself does not wait for a program of
-// the host, so a shell writes the status into a file when that ends. As cl.exe and clang-cl.exe it translates the few
-// options that build.bat uses, so that batch code runs too, not those compilers; what it was given stands in
+// machine's own cross compiler, waits for its end, and returns its exit status. Wine itself does not wait for a program
+// of the host, so a shell writes the status into a file when that ends. As cl.exe and clang-cl.exe it translates the
+// few options that build.bat uses, so that batch code runs too, not those compilers; what it was given stands in
 // build\wine_cc.log.
 #include <stdio.h>
 #include <stdlib.h>
