@@ -29,7 +29,7 @@ static BOOL test_post(HANDLE port, DWORD bytes, ULONG_PTR key, LPOVERLAPPED over
 typedef struct host {
     fsv_server *server;
     uint32_t port, raw_port;
-    heap heap;
+    struct heap heap;
     struct gate gate;
     uint32_t opened, closed;   // raw connections, atomic
     uint32_t opened_on[LOOPS]; // of them, atomic

@@ -41,8 +41,8 @@ static uint32_t number_heard(const client *c)
 typedef struct host {
     fsv_server *server;
     uint32_t port;
-    heap heap;
-    gate gate;
+    struct heap heap;
+    struct gate gate;
     fsi_lock lock;
     fsi_signal changed;
     // under lock
@@ -55,7 +55,7 @@ typedef struct host {
     char said[256]; // what calls of a handler said
     // atomic
     uint32_t begun, closes, released, wrong;
-    driver driver;
+    struct driver driver;
 } host;
 
 static host h1;

@@ -35,8 +35,8 @@ typedef struct host {
     fsv_server *server;
     uint32_t port;
     const char *hello;
-    heap heap;
-    gate gate;
+    struct heap heap;
+    struct gate gate;
     fsi_lock lock;
     // under lock
     char log[4096];     // "level item text\n"
@@ -44,7 +44,7 @@ typedef struct host {
     // atomic
     uint32_t closes, released, wrong_user;
     uint32_t heard; // by a client in a thread
-    driver driver;
+    struct driver driver;
     fsi_thread thread;
 } host;
 

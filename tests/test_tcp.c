@@ -12,8 +12,8 @@
 typedef struct host {
     fsv_server *server;
     uint32_t port;
-    driver driver;
-    heap heap;
+    struct driver driver;
+    struct heap heap;
     fsi_lock lock;
     char log[1024]; // of callbacks, under lock
     // atomic
