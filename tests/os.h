@@ -185,6 +185,11 @@ static inline void os_guard(int fd, uint32_t ms)
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
+static inline bool os_is_wine(void)
+{
+    return false;
+}
+
 // Whether the peer of a reset sees more than an end.
 static inline bool os_tells_resets(void)
 {
@@ -564,9 +569,14 @@ static inline void os_guard(int fd, uint32_t ms)
     (void)os_option(fd, SOL_SOCKET, SO_SNDTIMEO, (int)ms);
 }
 
+static inline bool os_is_wine(void)
+{
+    return GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version") != NULL;
+}
+
 static inline bool os_tells_resets(void) // Wine ends a connection before it resets it
 {
-    return GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version") == NULL;
+    return !os_is_wine();
 }
 
 static inline void os_close_resets(int fd)

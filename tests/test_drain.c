@@ -102,6 +102,7 @@ static uint32_t conns_possible(void)
 {
     (void)os_descriptors_limit(UINT64_MAX);
     uint64_t most = os_descriptors_max();
+    if (os_is_wine()) return 2000; // one process has the descriptors of all, and so of other tests that run now
     if (most > 11000) return 10000 / LESS;
     return most > 2500 ? (uint32_t)most - 1000 : 0;
 }
