@@ -777,8 +777,9 @@ TEST(connections_at_a_rate)
         CHECK(load("--conn-rate 64 --calls 4 -d 250ms -t %u %s", threads, h->url)); // 16 connections
         host_stop(h);
         flawless();
-        CHECK_EQ(result.conns_opened, host_used(h));
-        CHECK(result.due <= 64 && host_used(h) <= 16);
+        CHECK(result.due <= 64 && result.conns_opened <= 16);
+        // The last one is opened shortly before the end: where everything is slow its first byte may not get there.
+        CHECK(host_used(h) == result.conns_opened || host_used(h) + 1 == result.conns_opened);
         CHECK(result.done + result.in_flight + result.unsent == result.due);
         for (uint32_t i = 0; i < h->visit_count; i++) CHECK(h->visits[i]->requests <= 4);
         host_free(h);
