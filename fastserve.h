@@ -32,9 +32,9 @@
        Implementation, bottom-up >>platform >>atomics >>structs >>thread >>park >>memory >>queue >>time >>hist
                                  >>log >>text >>http-read >>http-write >>sock >>io >>router >>conn >>tcp >>task
                                  >>loop >>balance >>worker >>handle >>server >>public
-       Of one system each        >>thread-posix >>thread-linux >>thread-bsd >>thread-windows >>time-posix
-                                 >>time-windows >>sock-posix >>sock-linux >>sock-windows >>io-epoll >>io-kqueue
-                                 >>io-posix >>io-iocp >>iocp-listen >>iocp-port
+       Of one system each        >>thread-posix >>thread-linux >>thread-bsd >>thread-windows >>thread-unpinned
+                                 >>time-posix >>time-windows >>sock-posix >>sock-linux >>sock-windows >>io-epoll
+                                 >>io-kqueue >>io-posix >>io-iocp >>iocp-listen >>iocp-port
    Each section uses only what stands above it. Keep the structure: new code goes into its section. */
 
 // glibc fixes its feature set at the first system header, and affinity, accept4 and the like want this one.
@@ -2062,40 +2062,6 @@ FSI_PRIVATE void fsi_signal_wait(fsi_signal *signal, fsi_lock *lock, uint64_t du
 }
 #endif
 
-typedef struct fsi_affinity {
-    bool known;
-} fsi_affinity;
-
-FSI_PRIVATE fsi_affinity fsi_affinity_get(void)
-{
-    fsi_affinity none;
-    none.known = false;
-    return none;
-}
-
-FSI_PRIVATE void fsi_affinity_restore(const fsi_affinity *before)
-{
-    (void)before;
-}
-
-FSI_PRIVATE bool fsi_affinity_pin(int cpu)
-{
-    (void)cpu;
-    errno = ENOTSUP;
-    return false;
-}
-
-FSI_PRIVATE uint32_t fsi_cpus(fsi_cpu *out)
-{
-    (void)out;
-    return 0;
-}
-
-FSI_PRIVATE void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us)
-{
-    (void)cpus, (void)count, (void)passed_us;
-}
-
 FSI_PRIVATE uint32_t fsi_cpu_usable(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -2246,42 +2212,6 @@ FSI_PRIVATE void fsi_signal_wait(fsi_signal *signal, fsi_lock *lock, uint64_t du
     (void)SleepConditionVariableSRW(&signal->os, &lock->os, ms, 0);
 }
 
-typedef struct fsi_affinity {
-    bool known;
-} fsi_affinity;
-
-FSI_PRIVATE fsi_affinity fsi_affinity_get(void)
-{
-    fsi_affinity now;
-    now.known = false;
-    return now;
-}
-
-FSI_PRIVATE void fsi_affinity_restore(const fsi_affinity *before)
-{
-    (void)before;
-}
-
-FSI_PRIVATE bool fsi_affinity_pin(int cpu)
-{
-    (void)cpu;
-    SetLastError(ERROR_NOT_SUPPORTED);
-    return false;
-}
-
-FSI_PRIVATE uint32_t fsi_cpus(fsi_cpu *out)
-{
-    (void)out;
-    return 0;
-}
-
-FSI_PRIVATE void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us)
-{
-    (void)cpus;
-    (void)count;
-    (void)passed_us;
-}
-
 // CPUs that a hard cap of the process's job amounts to, rounded up; 0: no cap. Containers have one.
 FSI_PRIVATE uint32_t fsi_cpu_quota(uint32_t all)
 {
@@ -2306,6 +2236,45 @@ FSI_PRIVATE uint32_t fsi_cpu_usable(void)
     return quota && quota < n ? quota : n;
 }
 #endif // >>thread-windows
+
+// ---------------------------------------------------------------------------------------------------------
+// >>thread-unpinned   Where threads are not bound to CPUs: macOS, the BSDs, Windows.
+// ---------------------------------------------------------------------------------------------------------
+
+#if !FSI_LINUX
+typedef struct fsi_affinity {
+    bool known;
+} fsi_affinity;
+
+FSI_PRIVATE fsi_affinity fsi_affinity_get(void)
+{
+    fsi_affinity none;
+    none.known = false;
+    return none;
+}
+
+FSI_PRIVATE void fsi_affinity_restore(const fsi_affinity *before)
+{
+    (void)before;
+}
+
+FSI_PRIVATE bool fsi_affinity_pin(int cpu)
+{
+    (void)cpu;
+    return false;
+}
+
+FSI_PRIVATE uint32_t fsi_cpus(fsi_cpu *out)
+{
+    (void)out;
+    return 0;
+}
+
+FSI_PRIVATE void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us)
+{
+    (void)cpus, (void)count, (void)passed_us;
+}
+#endif // >>thread-unpinned
 
 // ---------------------------------------------------------------------------------------------------------
 // >>park   Where one thread sleeps until it is woken once.
