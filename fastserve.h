@@ -312,9 +312,12 @@ typedef struct fsv_server_desc {
     uint32_t threads_max;       // of FSV_MODEL_THREAD, 1 to 65536                                   (default 1024)
     fsv_handler handler;        // takes what no route matches: GET HEAD POST PUT DELETE PATCH
                                 // OPTIONS TRACE                                                     (default NULL: 404)
+    fsv_handler on_request;     // called first, for every request whose head made sense, before a route is
+                                // looked for: it may answer (a login, a Host that is not ours), then nothing else
+                                // is called, or add fields to the answer that follows                    (default NULL)
     fsv_answer_handler on_answer; // called after each answer, on its loop: an access log            (default NULL)
     fsv_log_handler log;        // what happens out of sight                                         (default NULL)
-    void *user;                 // handed to handler, on_answer and log; never touched
+    void *user;                 // handed to handler, on_request, on_answer and log; never touched
     void *(*alloc)(size_t size, void *user);                // memory aligned as malloc's; NULL on failure
     void (*release)(void *memory, size_t size, void *user); // both or neither; any thread           (default malloc, free)
     void *alloc_user;           // handed to alloc and release
@@ -540,6 +543,76 @@ FSV_API fsv_result fsv_stream_end(fsv_request *request);
 
 // Cuts the connection in mid-answer, so that the client sees that it is not whole.
 FSV_API void fsv_stream_abort(fsv_request *request);
+
+// ---- files ----------------------------------------------------------------------------------------------
+// A folder of files, served by the library: GET and HEAD, conditions (RFC 9110 13), ranges (14), a bounded cache that is
+// checked against the file system for every request, and no path that leaves the folder. What takes long (a disk that is
+// cold, a listing) happens on the worker pool, never on a loop. Files are sent as they are when they are sent: one that is
+// cut short or replaced in mid-answer ends the connection early.
+
+// A folder that was added to a server; lives as long as that does.
+typedef struct fsv_folder fsv_folder;
+
+// Why a request for a folder's file is handed to on_missing.
+typedef enum fsv_missing {
+    FSV_MISSING_FILE, // there is no such file, or it is not to be had (hidden, outside, not a plain file): 404
+    FSV_MISSING_INDEX // a folder without its index file; the path ends with a slash, or is empty for the folder itself
+} fsv_missing;
+
+// Answers instead of the library's 404: a page, fsv_respond_file, a listing by fsv_folder_list. path is what the folder
+// was asked for, decoded, without a slash at its front; terminated too. Runs on a worker, so it may block. If it does not
+// answer, the client gets the 404.
+typedef void (*fsv_missing_handler)(fsv_request *request, fsv_folder *folder, fsv_missing why, fsv_str path, void *user);
+
+// Zero means default. Copied by fsv_server_folder.
+// clang-format off
+typedef struct fsv_folder_desc {
+    const char *pattern;        // of a route that ends with "*": "/*", "/assets/*"; literals only         (required)
+    const char *path;           // of the folder, UTF-8. Opened once: it may be renamed later              (required)
+    const char *index;          // file that answers for its folder; "" for none                (default "index.html")
+    const char *cache_control;  // value of the field in every 200, 206 and 304                       (default NULL: none)
+    const char *types;          // more types by extension, or other ones: "ext=type" lines, LF between   (default NULL)
+    uint64_t cache_bytes;       // of small files that are kept in memory, over all loops; 1: none    (default 64 MiB)
+    uint32_t hidden;            // 1: names that begin with a dot are served as well                       (default 0)
+    uint32_t follow_symlinks;   // 1: also symbolic links that leave the folder. Without it, a link is followed
+                                // where the system can keep it inside (Linux 5.6), else refused           (default 0)
+    uint32_t precompressed;     // 1: NAME.br, NAME.zst or NAME.gz instead of NAME for who accepts it, if it
+                                // is not older; answers then say Vary                                     (default 0)
+    fsv_missing_handler on_missing; // what is not there                                            (default NULL: 404)
+    void *user;                 // handed to on_missing
+} fsv_folder_desc;
+// clang-format on
+
+// Serves a folder's files below a route, before the server runs. A path without its slash at the end is redirected
+// (301) where it names a folder. folder may be NULL. The route counts as a blocking one: the server starts its workers.
+// FSV_ERR_ARGUMENT, FSV_ERR_NOT_FOUND (no such folder), FSV_ERR_PERMISSION, FSV_ERR_STATE, FSV_ERR_SYSTEM,
+// FSV_ERR_MEMORY, FSV_ERR_UNSUPPORTED (FSV_NO_FILES).
+FSV_API fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *desc, fsv_folder **folder);
+
+// Answers with a file of the folder; path as in on_missing, and checked as strictly. With status 200 conditions and
+// ranges count; with any other the file is the whole answer, for pages like a 404.html. Any handler; a file that is not
+// there becomes a 404. FSV_ERR_STATE, FSV_ERR_ARGUMENT, FSV_ERR_MEMORY.
+FSV_API fsv_result fsv_respond_file(fsv_request *request, fsv_folder *folder, const char *path, uint32_t status);
+
+// One name in a folder.
+typedef struct fsv_entry {
+    fsv_str name;       // UTF-8 where the system knows; terminated; dies when the callback returns
+    uint64_t size;      // bytes; 0 of a folder
+    int64_t modified_s; // seconds since 1970
+    bool is_folder;
+} fsv_entry;
+
+// False ends the listing.
+typedef bool (*fsv_entry_handler)(const fsv_entry *entry, void *user);
+
+// Calls each for every name below path that this folder serves (plain files and folders, no hidden ones unless asked
+// for), in the system's order. Blocks: not on a loop. Any thread. FSV_ERR_NOT_FOUND, FSV_ERR_PERMISSION, FSV_ERR_SYSTEM,
+// FSV_ERR_ARGUMENT, FSV_ERR_MEMORY.
+FSV_API fsv_result fsv_folder_list(const fsv_folder *folder, const char *path, fsv_entry_handler each, void *user);
+
+// The type that the folder gives a name, by its extension: "text/html; charset=utf-8"; "application/octet-stream" where
+// it knows none. Lives as long as the folder. Any thread.
+FSV_API const char *fsv_folder_type(const fsv_folder *folder, const char *name);
 
 // ---- deferred answers -----------------------------------------------------------------------------------
 // A handler that cannot answer yet takes a token and returns. Whoever has the token answers, from any thread, once:
