@@ -138,7 +138,7 @@
 //   FSV_NO_LOCALITY            leave out pinning, steering, following and balancing (desc.pin is then an error)
 //   FSV_NO_CLIENT              leave out outgoing connections (fsv_tcp_connect), response parsing and the histogram
 //                              (internal parts that the load generator bench.c stands on)
-//   FSV_NO_FILES               accepted; there is no file section to leave out yet
+//   FSV_NO_FILES               leave out folders of files (fsv_server_folder)
 //   FSV_CACHE_LINE             bytes between fields that two threads write; default 64
 //   FSV_IO_HEADER              "file.h": an >>io section of your own instead of the OS's (tests use it); it also
 //                              defines fsi_clock_ns and FSI_IO_CAN_MOVE
@@ -1199,6 +1199,7 @@ typedef enum fsi_msg_kind {
     FSI_MSG_STREAM,   // ptr: a fsi_job with bytes of its answer; it keeps its slot
     FSI_MSG_SOCKET,   // number: an accepted socket, the receiver's from now on; to a loop with its fsi_tcp, or NULL
     FSI_MSG_CALL,     // call(ptr): fsv_loop_post
+    FSI_MSG_WARM,     // ptr: a fsi_warm, on its way to a worker, or home
     FSI_MSG_TCP_DIAL, // ptr: a raw connection that is to connect, the receiver's from now on
     FSI_MSG_TCP_SEND, // ptr: a block for the queue of the connection in its `next`; number: generation
     FSI_MSG_TCP_DO    // ptr: a connection, perhaps stale; number: generation; op
@@ -1420,6 +1421,9 @@ typedef struct fsi_out {
     void *release_user;
     size_t bytes; // of this allocation; room for more copies is bytes - sizeof - end
     size_t end;   // copied bytes: offset behind the last one; owned memory: bytes sent
+    struct fsi_asset *asset; // not NULL: `left` bytes of its file from `at` instead of memory
+    uint64_t at, left;
+    bool cold; // a worker sees to it that the system has the next of them in memory
 } fsi_out;
 
 typedef enum fsi_resp { FSI_RESP_NONE, FSI_RESP_STREAM, FSI_RESP_DONE } fsi_resp;
@@ -1490,6 +1494,82 @@ struct fsi_token {
     uint8_t state; // fsi_token_state
 };
 
+// ---- >>files's
+
+// What answers for one path of a folder, in one coding. Made by whoever has opened the file, from then on its loop's.
+// Behind it in memory: the path, terminated, the lines of the head, and the content.
+typedef struct fsi_asset {
+    struct fsi_asset *next;          // of the same chain of the shelf
+    struct fsi_asset *newer, *older; // on the shelf, by when it was last used
+    const fsv_folder *folder;
+    const char *type;
+    const char *content; // the whole file; NULL: it is open
+    fsi_os_file file;
+    fsi_file_look look;
+    size_t bytes;        // of this allocation
+    uint64_t checked_ms; // when its path was last opened; in between it is only looked at
+    uint32_t hash, path_len;
+    uint32_t holders;               // the shelf, who answers with it, and each part that waits in a queue
+    uint32_t brief_len, lines_len;  // lines of a 304, which come first; all of them
+    uint32_t tag_at, tag_len;       // the value of ETag, in the lines
+    uint8_t coding;                 // fsi_coding, of a file that stands for another one
+    bool settled;                   // older than what time stamps can tell apart
+    bool shelved;
+} fsi_asset;
+
+#define FSI_SHELF_CHAINS 1024u
+#define FSI_SHELF_ASSETS 4096u // on each loop's
+#define FSI_SHELF_FILES 64u    // of them open, likewise
+
+// What a loop keeps of the files that it has sent.
+typedef struct fsi_shelf {
+    fsi_asset **chains; // NULL: none yet
+    fsi_asset *newest, *oldest;
+    uint64_t bytes;
+    uint32_t count, files;
+} fsi_shelf;
+
+typedef enum fsi_found {
+    FSI_FOUND,
+    FSI_FOUND_FOLDER, // but a file was wanted
+    FSI_FOUND_INDEX,  // a folder without an index
+    FSI_FOUND_NONE,
+    FSI_FOUND_BUSY, // a worker has to look
+    FSI_FOUND_DENIED,
+    FSI_FOUND_FULL,
+    FSI_FOUND_FAILED
+} fsi_found;
+
+// The file that is to answer a request, and what became of that.
+typedef struct fsi_want {
+    fsv_folder *folder; // NULL: none
+    fsi_asset *asset;   // found, and held for the request
+    char *path;         // below the folder, terminated, without a slash at its ends; a block of the request
+    size_t path_cap;
+    uint32_t path_len, status;
+    uint8_t found;
+    bool slash;   // the path ended with one, or was empty: a folder is wanted
+    bool refused; // the path is not one that a file can have
+    bool asked;   // on_missing was
+} fsi_want;
+
+// A part of a file that a worker reads ahead of the loop.
+typedef struct fsi_warm {
+    fsi_conn *conn; // waits for it to come home, even closed
+    fsi_loop *loop;
+    fsi_asset *asset; // held
+    uint64_t at, len;
+    size_t bytes; // of this block
+} fsi_warm;
+
+struct fsv_folder {
+    fsv_folder *next; // of the server's
+    fsv_server *server;
+    fsi_root root;
+    fsv_folder_desc desc; // its strings stand behind this struct
+    size_t bytes;         // of this allocation
+};
+
 // A request: on the loop's scratch while its callbacks can finish in one turn, else detached into a block of its own.
 struct fsv_request {
     fsi_loop *loop;
@@ -1513,6 +1593,7 @@ struct fsv_request {
     uint32_t param_at[FSI_PARAMS_MAX], param_len[FSI_PARAMS_MAX]; // in path
     fsi_head head;
     fsi_job *job; // while it is away
+    fsi_want want;
     uint8_t resp; // fsi_resp
     bool out_chunked, out_counted, closing, no_body;
     bool off_loop; // its handler runs on a worker
@@ -1568,6 +1649,7 @@ struct fsi_conn {
     bool away;         // its request is: the struct waits for it to come home, even closed
     bool more_to_come; // the peer may still be sending when we close: linger
     bool broken;       // the socket has failed, or memory: nothing more can be sent
+    bool warming;      // a worker reads for it: the struct waits for the fsi_warm to come home, even closed
     bool balanced;     // came here because its loop drowned: does not follow its packets back into the flood
     uint16_t move_to;  // index of the loop to move to
     // From here on what outlives the connection in its slot, since any thread may look at it through a handle that it
@@ -1678,6 +1760,7 @@ struct fsi_loop {
     uint64_t give_after_us; // not before: the last gift must show in both loads first
     // >>tcp's and >>task's own
     fsi_conn *turn; // raw connection whose turn it is: `out` and `in` are its
+    fsi_shelf shelf; // >>files'
     fsi_task *tasks;
     uint32_t *heap; // slots of timers that run, the next one first; behind `tasks` in one allocation
     uint32_t task_cap, heap_len, task_free;
@@ -1803,6 +1886,8 @@ struct fsv_server {
     fsi_conn *depot;   // spare structs, in chains of FSI_SLAB_CONNS, under lock
     fsi_conn *dialers; // spare structs for connections that are yet to be given to a loop, under lock
     fsi_tcp *tcps;     // of listeners
+    fsv_folder *folders;
+    uint64_t shelf_bytes; // of each loop's shelf
     fsi_lock lock;     // of slabs, depot and dialers, never on the way of a request
     fsi_pool pool;
     fsi_crew crew;
@@ -2976,6 +3061,14 @@ FSI_COLD void fsi_log(const fsv_server *server, uint32_t level, const char *item
 // >>text   Byte classes, comparison without case, numbers, percent-decoding. Pure functions.
 // ---------------------------------------------------------------------------------------------------------
 
+FSI_INLINE fsv_str fsi_view(const char *ptr, size_t len)
+{
+    fsv_str view;
+    view.ptr = ptr;
+    view.len = len;
+    return view;
+}
+
 // Bits: 1 token (RFC 9110 5.6.2), 2 field value (5.5, obs-text included), 4 request target (anything visible but "#",
 // and bytes from 0x80, which people type), 8 uri-host and port (RFC 3986 3.2.2).
 #define FSI_TCHAR 1
@@ -3659,7 +3752,7 @@ FSI_INLINE char *fsi_put(char *at, const char *text, size_t len)
 }
 #define FSI_PUT(at, literal) fsi_put(at, literal, sizeof(literal) - 1)
 
-// What a response head says. Bytes that the head needs at most: FSI_HEAD_ROOM + lengths of type and more.
+// What a response head says. Bytes that the head needs at most: FSI_HEAD_ROOM + lengths of type, more and lines.
 #define FSI_HEAD_ROOM 256
 
 typedef struct fsi_head_out {
@@ -3669,6 +3762,8 @@ typedef struct fsi_head_out {
     size_t type_len;
     const char *more; // further lines, each with its CR LF
     size_t more_len;
+    const char *lines; // and further ones, of a file
+    size_t lines_len;
     uint64_t length; // with has_length
     bool has_length, chunked, say_close, say_keep;
 } fsi_head_out;
@@ -3703,6 +3798,7 @@ FSI_PRIVATE char *fsi_write_head(char *at, const fsi_head_out *head)
     else if (head->say_keep)
         at = FSI_PUT(at, "Connection: keep-alive\r\n");
     if (head->more_len) at = fsi_put(at, head->more, head->more_len);
+    if (head->lines_len) at = fsi_put(at, head->lines, head->lines_len);
     return FSI_PUT(at, "\r\n");
 }
 
@@ -5813,6 +5909,13 @@ FSI_PRIVATE const fsi_route *fsi_node_match(const fsi_node *node, fsi_match *mat
 //          blocks that the connection owns.
 // ---------------------------------------------------------------------------------------------------------
 
+// Upcalls, in >>files.
+static void fsi_asset_drop(fsi_asset *asset);
+static bool fsi_files_warm(fsi_conn *conn);
+static void fsi_files_answer(fsi_conn *conn, fsv_request *request);
+static void fsi_files_begin(fsi_conn *conn, fsv_request *request);
+static void fsi_want_end(fsv_request *request);
+
 // ---- sending
 
 // Takes the first of the queue off. Owned memory goes back to its owner; `ptr` moved while it was sent, `end` says
@@ -5823,6 +5926,7 @@ FSI_PRIVATE void fsi_out_drop(fsi_conn *conn)
     conn->out = out->next;
     if (!conn->out) conn->out_last = NULL;
     if (out->release) out->release((void *)(uintptr_t)(out->ptr - out->end), out->release_user);
+    if (out->asset) fsi_asset_drop(out->asset);
     fsi_block_put(conn->loop, out, out->bytes);
 }
 
@@ -5852,7 +5956,7 @@ FSI_PRIVATE bool fsi_conn_queue_copy(fsi_conn *conn, const char *ptr, size_t len
 {
     fsi_out *last = conn->out_last;
     if (len == 0) return true;
-    if (last && !last->release && last->bytes - sizeof(fsi_out) - last->end >= len) {
+    if (last && !last->release && !last->asset && last->bytes - sizeof(fsi_out) - last->end >= len) {
         memcpy((char *)(last + 1) + last->end, ptr, len);
         last->end += len;
         last->len += len;
@@ -5895,24 +5999,91 @@ FSI_PRIVATE void fsi_conn_queue_owned(fsi_conn *conn, const char *ptr, size_t le
     fsi_conn_count_queued(conn, out->len);
 }
 
-// Sends from the queue until it is empty or the socket has enough.
-FSI_PRIVATE void fsi_conn_send_queue(fsi_conn *conn)
+// Queues a part of a file, which the caller holds for it.
+FSI_PRIVATE void fsi_conn_queue_file(fsi_conn *conn, fsi_asset *asset, uint64_t at, uint64_t len)
+{
+    bool was_empty = conn->out == NULL;
+    fsi_out *out = conn->broken ? NULL : fsi_out_append(conn, 0);
+    if (!out) {
+        conn->broken = true;
+        fsi_asset_drop(asset);
+        return;
+    }
+    out->asset = asset;
+    out->at = at;
+    out->left = len;
+    if (was_empty)
+        fsi_timer_set(&conn->loop->wheel, &conn->timer, conn->loop->now_ms + conn->loop->server->desc.send_timeout_ms);
+}
+
+// Bytes were sent: so the peer has a send_timeout more for the next.
+FSI_INLINE void fsi_conn_has_sent(fsi_conn *conn, uint64_t sent)
+{
+    fsi_loop *loop = conn->loop;
+    FSI_COUNT(loop, bytes_sent, sent);
+    fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.send_timeout_ms);
+}
+
+// Is the file still what its head says? One that was removed or replaced is; one that was cut or written to is not.
+FSI_PRIVATE bool fsi_asset_holds(const fsi_asset *asset)
+{
+    fsi_file_look look;
+    return fsi_file_look_open(asset->file, &look) == FSI_FILE_OK && look.id.size == asset->look.id.size &&
+           look.id.modified_ns == asset->look.id.modified_ns;
+}
+
+// Sends from the part of a file that is first in the queue: one piece a turn, then others. The connection breaks where
+// the file does: its length was promised. True: it could go on in the next turn.
+FSI_PRIVATE bool fsi_conn_send_file(fsi_conn *conn)
+{
+    fsi_out *out = conn->out;
+    fsi_loop *loop = conn->loop;
+    if (out->cold) return false;
+    if (loop->turn_bytes >= FSI_TURN_BYTES) return true;
+    bool may_wait = loop->server->desc.model != FSV_MODEL_EVENT; // nobody else waits behind it
+    int64_t sent = fsi_asset_holds(out->asset)
+                       ? fsi_io_send_file(&conn->chan, out->asset->file, out->at, out->left, may_wait)
+                       : FSI_FAILED;
+    if (sent == FSI_PENDING) return false;
+    if (sent == FSI_COLD) {
+        loop->turn_bytes += FSI_TURN_BYTES;
+        out->cold = fsi_files_warm(conn);
+        return !out->cold; // no worker can take it: again in the next turn
+    }
+    if (sent <= 0) {
+        conn->broken = true;
+        return false;
+    }
+    loop->turn_bytes += FSI_TURN_BYTES;
+    fsi_conn_has_sent(conn, (uint64_t)sent);
+    out->at += (uint64_t)sent;
+    out->left -= (uint64_t)sent;
+    if (out->left == 0) fsi_out_drop(conn);
+    return conn->out != NULL;
+}
+
+// Sends from the queue until it is empty or the socket has enough. True: it stopped because others have their turn.
+FSI_PRIVATE bool fsi_conn_send_queue(fsi_conn *conn)
 {
     while (conn->out && !conn->broken) {
         fsi_buf bufs[8];
         uint32_t count = 0;
-        for (fsi_out *out = conn->out; out && count < 8; out = out->next, count++) {
+        if (FSI_UNLIKELY(conn->out->asset != NULL)) {
+            bool again = fsi_conn_send_file(conn);
+            if (conn->out && conn->out->asset) return again;
+            continue;
+        }
+        for (fsi_out *out = conn->out; out && count < 8 && !out->asset; out = out->next, count++) {
             bufs[count].ptr = out->ptr;
             bufs[count].len = out->len;
         }
         int64_t sent = fsi_io_write(&conn->chan, bufs, count, true);
-        if (sent == FSI_PENDING) return;
+        if (sent == FSI_PENDING) return false;
         if (sent < 0) {
             conn->broken = true;
-            return;
+            return false;
         }
-        FSI_COUNT(conn->loop, bytes_sent, sent);
-        fsi_timer_set(&conn->loop->wheel, &conn->timer, conn->loop->now_ms + conn->loop->server->desc.send_timeout_ms);
+        fsi_conn_has_sent(conn, (uint64_t)sent);
         for (uint64_t left = (uint64_t)sent; left;) {
             fsi_out *out = conn->out;
             size_t n = left < out->len ? (size_t)left : out->len;
@@ -5925,6 +6096,7 @@ FSI_PRIVATE void fsi_conn_send_queue(fsi_conn *conn)
         }
         if (!conn->out) fsi_store32(&conn->out_queued, 0);
     }
+    return false;
 }
 
 // Sends what gathered in the loop's buffer and then these bytes, in one call; the rest is queued: the gathered bytes
@@ -5959,7 +6131,7 @@ FSI_PRIVATE void fsi_conn_write_through(fsi_conn *conn, const char *ptr, size_t 
         fsi_conn_queue_copy(conn, ptr + sent_of_these, len - sent_of_these);
     if (was_empty && conn->out && !conn->broken) {
         fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.send_timeout_ms);
-        fsi_conn_send_queue(conn); // from memory that stays: now the io may keep it
+        (void)fsi_conn_send_queue(conn); // from memory that stays: now the io may keep it
     }
 }
 
@@ -6117,6 +6289,7 @@ FSI_PRIVATE void fsi_conn_end_request(fsi_conn *conn, fsv_request *request)
     if (request->more) fsi_block_put(loop, request->more, request->more_cap);
     if (request->collect) fsi_block_put(loop, request->collect, request->collect_cap);
     request->more = request->collect = NULL;
+    if (FSI_UNLIKELY(request->want.path != NULL)) fsi_want_end(request);
     request->route = NULL;
     if (FSI_UNLIKELY(request->job != NULL)) fsi_job_free(loop, request->job);
     request->job = NULL;
@@ -6187,7 +6360,7 @@ FSI_PRIVATE void fsi_conn_close(fsi_conn *conn, bool reset)
 // Puts a closed connection where its memory returns, once the io has let it go and no list has it.
 FSI_PRIVATE void fsi_conn_bury_later(fsi_conn *conn)
 {
-    if (!conn->let_go || conn->listed || conn->away) return;
+    if (!conn->let_go || conn->listed || conn->away || conn->warming) return;
     conn->next = conn->loop->close_list;
     conn->loop->close_list = conn;
 }
@@ -6237,8 +6410,8 @@ FSI_INLINE bool fsi_conn_will_keep(fsi_conn *conn, const fsv_request *request, b
 }
 
 // Writes the head of an answer into the send buffer.
-FSI_INLINE void fsi_conn_put_head(fsi_conn *conn, fsv_request *request, uint32_t status, const char *type,
-                                  size_t type_len, uint64_t length, bool chunked, bool whole)
+FSI_INLINE void fsi_conn_put_head_of(fsi_conn *conn, fsv_request *request, uint32_t status, const char *type,
+                                     size_t type_len, uint64_t length, bool chunked, bool whole, fsv_str lines)
 {
     fsi_loop *loop = conn->loop;
     fsi_head_out head;
@@ -6254,18 +6427,26 @@ FSI_INLINE void fsi_conn_put_head(fsi_conn *conn, fsv_request *request, uint32_t
     head.type_len = type_len;
     head.more = request->more;
     head.more_len = request->more_len;
+    head.lines = lines.ptr;
+    head.lines_len = lines.len;
     head.length = length;
     head.has_length = length != FSV_LENGTH_UNKNOWN && status != 204 && status != 304;
     head.chunked = chunked;
     head.say_close = !conn->keep;
     head.say_keep = request->head.minor == 0;
-    char *at = fsi_conn_room(conn, FSI_HEAD_ROOM + type_len + request->more_len);
+    char *at = fsi_conn_room(conn, FSI_HEAD_ROOM + type_len + request->more_len + lines.len);
     loop->out_len = (size_t)(fsi_write_head(at, &head) - loop->out);
     request->status = status;
     if (FSI_LIKELY(status < 300))
         FSI_COUNT(loop, answers_2xx, 1);
     else
         fsi_count_status(loop, status);
+}
+
+FSI_INLINE void fsi_conn_put_head(fsi_conn *conn, fsv_request *request, uint32_t status, const char *type,
+                                  size_t type_len, uint64_t length, bool chunked, bool whole)
+{
+    fsi_conn_put_head_of(conn, request, status, type, type_len, length, chunked, whole, fsi_view(NULL, 0));
 }
 
 // A block for the request: the loop's own, or, on a worker, one that may become the loop's later.
@@ -6287,7 +6468,7 @@ FSI_PRIVATE void fsi_request_unblock(const fsv_request *request, void *block, si
 // Adds a field to the answer to come.
 FSI_PRIVATE fsv_result fsi_answer_field(fsv_request *request, const char *name, const char *value)
 {
-    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
+    if (request->deferred || request->want.folder || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     size_t name_len = strlen(name), value_len = strlen(value), need = name_len + value_len + 4, got;
     if (!fsi_field_is_clean(name, name_len, value, value_len) || fsi_field_is_ours(name, name_len))
         return FSV_ERR_FIELD;
@@ -6327,7 +6508,7 @@ FSI_PRIVATE fsv_result fsi_answer_rules(uint32_t status, const char *type, size_
 FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t status, const char *type, size_t *type_len,
                                         uint64_t len)
 {
-    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
+    if (request->deferred || request->want.folder || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     if (!request->off_loop && request->conn->broken) return FSV_ERR_CLOSED;
     return fsi_answer_rules(status, type, type_len, len);
 }
@@ -6619,7 +6800,8 @@ FSI_INLINE bool fsi_conn_route(fsi_conn *conn, fsv_request *request)
     return false;
 }
 
-static bool fsi_pool_submit(fsi_loop *loop, fsi_job *job); // upcall, in >>worker
+static bool fsi_pool_submit(fsi_loop *loop, fsi_job *job); // upcalls, in >>worker
+static bool fsi_pool_push(fsi_loop *loop, fsi_msg msg);
 
 // The request is away from now on.
 FSI_PRIVATE void fsi_conn_leave(fsi_conn *conn)
@@ -6629,11 +6811,18 @@ FSI_PRIVATE void fsi_conn_leave(fsi_conn *conn)
     conn->window_open = false; // its time begins
 }
 
+// It goes no further. If its handler was not called, neither is on_close; for a file that is wanted it was.
+FSI_PRIVATE void fsi_request_uncalled(fsv_request *request)
+{
+    if (!request->want.folder) request->route = NULL;
+    request->want.folder = NULL;
+}
+
 // Too many are away already.
 FSI_COLD void fsi_conn_jobs_full(fsi_conn *conn, fsv_request *request)
 {
     FSI_COUNT(conn->loop, jobs_refused, 1);
-    request->route = NULL; // its handler is not called, so neither is on_close
+    fsi_request_uncalled(request);
     (void)fsi_answer_field(request, "Retry-After", "1");
     fsi_answer_plain(request, 503);
     fsi_conn_next(conn);
@@ -6650,7 +6839,7 @@ FSI_PRIVATE void fsi_conn_send_away(fsi_conn *conn, fsv_request *request)
     fsi_job *job = fsi_conn_detach_request(conn) ? fsi_job_new(conn) : NULL;
     if (!job) {
         fsi_loop_unreserve(loop);
-        fsi_conn_request(conn)->route = NULL; // as above
+        fsi_request_uncalled(fsi_conn_request(conn));
         fsi_conn_refuse(conn, 503, "out of memory");
         return;
     }
@@ -6678,6 +6867,10 @@ FSI_INLINE void fsi_conn_call(fsi_conn *conn, fsv_request *request)
         fsi_conn_leave(conn);
         return;
     }
+    if (request->want.folder) {
+        fsi_files_begin(conn, request);
+        return;
+    }
     bool body_follows = route->on_body && (request->head.has_length || request->head.chunked);
     if (FSI_UNLIKELY(request->resp == FSI_RESP_NONE) && !body_follows && !conn->broken)
         fsi_answer_instead(request, 500);
@@ -6691,6 +6884,21 @@ FSI_PRIVATE void fsi_conn_body_end(fsi_conn *conn, fsv_request *request)
         fsi_conn_leave(conn);
     else if (request->resp == FSI_RESP_NONE && !conn->broken)
         fsi_answer_instead(request, 500);
+}
+
+// Asks on_request. True: that was it.
+FSI_COLD bool fsi_conn_ask_first(fsi_conn *conn, fsv_request *request)
+{
+    const fsv_server_desc *desc = &conn->loop->server->desc;
+    desc->on_request(request, desc->user);
+    if (request->deferred)
+        fsi_conn_leave(conn);
+    else if (request->want.folder)
+        fsi_files_begin(conn, request);
+    else if (request->resp == FSI_RESP_NONE)
+        return false;
+    if (conn->state == FSI_CONN_EXCHANGE && request->resp == FSI_RESP_DONE) fsi_conn_next(conn);
+    return true;
 }
 
 // Fills the request of the head that stands at in_at, and what the connection has to know of it.
@@ -6712,6 +6920,9 @@ FSI_INLINE void fsi_conn_take_head(fsi_conn *conn, fsv_request *request)
     request->out_bytes = 0;
     request->status = 0;
     request->job = NULL;
+    request->want.folder = NULL;
+    request->want.path = NULL;
+    request->want.asked = false;
     request->resp = FSI_RESP_NONE;
     request->closing = request->off_loop = request->deferred = false;
     request->no_body = head->method == FSI_HEAD;
@@ -6779,6 +6990,7 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
         fsi_conn_refuse(conn, 411, "a body in HTTP/1.0 needs a Content-Length");
         return;
     }
+    if (FSI_UNLIKELY(conn->loop->server->desc.on_request != NULL) && fsi_conn_ask_first(conn, request)) return;
     if (!fsi_conn_route(conn, request)) {
         fsi_conn_next(conn);
         return;
@@ -6990,9 +7202,9 @@ FSI_PRIVATE bool fsi_conn_step_exchange(fsi_conn *conn)
 FSI_PRIVATE bool fsi_conn_step_send(fsi_conn *conn)
 {
     fsi_conn_flush(conn);
-    if (conn->out) fsi_conn_send_queue(conn);
+    bool again = conn->out && fsi_conn_send_queue(conn);
     if (conn->broken) return true;
-    if (conn->out) return false;
+    if (conn->out) return again;
     if (conn->keep) {
         conn->state = FSI_CONN_HEAD;
         return true;
@@ -7046,6 +7258,8 @@ FSI_PRIVATE void fsi_conn_come_home(fsi_conn *conn, fsv_request *request)
         reply->release = NULL; // fsi_answer's from here on
         (void)fsi_answer(request, reply->status, reply->type_len ? type : NULL, reply->body, reply->len,
                          release != NULL, release, reply->release_user);
+    } else if (request->want.folder && !job->lost) {
+        fsi_files_answer(conn, request);
     } else {
         fsi_answer_instead(request, job->lost ? 504 : 500);
     }
@@ -7243,11 +7457,11 @@ FSI_PRIVATE void fsi_conn_run(fsi_conn *conn)
         case FSI_CONN_HEAD: moved = fsi_conn_step_head(conn); break;
         case FSI_CONN_BODY: moved = fsi_conn_step_body(conn); break;
         case FSI_CONN_EXCHANGE:
-            if (conn->out) fsi_conn_send_queue(conn);
+            if (conn->out) (void)fsi_conn_send_queue(conn);
             moved = fsi_conn_step_exchange(conn);
             break;
         case FSI_CONN_AWAY:
-            if (conn->out) fsi_conn_send_queue(conn);
+            if (conn->out) (void)fsi_conn_send_queue(conn);
             moved = fsi_conn_step_away(conn);
             break;
         case FSI_CONN_SEND: moved = fsi_conn_step_send(conn); break;
@@ -7363,6 +7577,830 @@ FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
     }
     fsi_conn_close(conn, conn->out != NULL || reading); // an answer that is cut must not look whole
 }
+
+// ---------------------------------------------------------------------------------------------------------
+// >>files   Folders of files. A request wants a path; what it finds is an asset: the file's look, the lines of the head
+//           that follow from it, and its content, or, if that is large, the open file. Finding is the same on a loop,
+//           where it must not wait for a disk (what would have to is FSI_FOUND_BUSY, and the request goes to a worker),
+//           and on a worker, where it may. Answering (conditions, ranges) is the loop's. Each loop keeps a shelf of what
+//           it has sent. A request that was sent after a write had ended gets the new bytes: what is on the shelf is
+//           compared with the file system each time, by one look at the path; and what is so new that another write
+//           might leave it with the same time stamps is not kept, and has a weak tag.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_FILES
+#define FSI_KEEP_BYTES ((uint64_t)131072)         // larger files stay on the disk, and open
+#define FSI_RECHECK_MS 2000u                      // an asset's path is opened anew, without waiting, and not just looked at
+#define FSI_SETTLED_NS ((int64_t)2 * 1000000000) // the coarsest time stamps in use, FAT's
+#define FSI_RANGES_MAX 16u
+#define FSI_LINES_BYTES 1024u // of an asset, with room for a Content-Range
+#define FSI_CACHE_CONTROL_BYTES_MAX 512u
+
+static const char *const fsi_coding_names[] = {"", "br", "zstd", "gzip"};
+static const char *const fsi_coding_endings[] = {"", ".br", ".zst", ".gz"};
+
+// What of a request decides which answer a file gives.
+typedef struct fsi_asked {
+    fsi_conditions conditions;
+    fsv_str codings; // Accept-Encoding
+} fsi_asked;
+
+// ---- assets
+
+// Loop's own, but for one that is not on a loop yet.
+static void fsi_asset_drop(fsi_asset *asset)
+{
+    if (--asset->holders) return;
+    fsi_file_close(asset->file);
+    fsi_release(asset->folder->server, asset, asset->bytes);
+}
+
+static void fsi_asset_release(void *content, void *user)
+{
+    (void)content;
+    fsi_asset_drop((fsi_asset *)user);
+}
+
+FSI_PRIVATE const char *fsi_asset_path(const fsi_asset *asset)
+{
+    return (const char *)(asset + 1);
+}
+
+FSI_PRIVATE const char *fsi_asset_lines(const fsi_asset *asset)
+{
+    return fsi_asset_path(asset) + asset->path_len + 1;
+}
+
+FSI_PRIVATE bool fsi_look_same(const fsi_file_look *a, const fsi_file_look *b)
+{
+    return a->kind == b->kind && a->id.volume == b->id.volume && a->id.index == b->id.index && a->id.size == b->id.size &&
+           a->id.modified_ns == b->id.modified_ns && a->id.changed_ns == b->id.changed_ns;
+}
+
+FSI_PRIVATE uint64_t fsi_mix64(uint64_t a, uint64_t b)
+{
+    uint64_t x = (a ^ (b + 0x9e3779b97f4a7c15u + (a << 6) + (a >> 2))) * 0xff51afd7ed558ccdu;
+    return x ^ x >> 33;
+}
+
+// An entity tag of what the file is, which does not tell its inode number.
+FSI_PRIVATE size_t fsi_tag_write(char *at, size_t size, const fsi_file_id *id, bool settled)
+{
+    uint64_t mix = fsi_mix64(id->volume, id->index);
+    mix = fsi_mix64(fsi_mix64(mix, (uint64_t)id->modified_ns), (uint64_t)id->changed_ns);
+    return (size_t)snprintf(at, size, "%s\"%llx-%llx\"", settled ? "" : "W/", (unsigned long long)id->size,
+                            (unsigned long long)mix);
+}
+
+#define FSI_SECOND_NS ((int64_t)1000000000)
+
+// Is it worth to look for a packed file beside one of this type?
+FSI_PRIVATE bool fsi_type_packs(const char *type)
+{
+    static const char *const parts[] = {"json", "javascript", "xml", "wasm", "svg", "font/ttf", "font/otf", "octet-stream",
+                                        "icon", "bmp", "manifest"};
+    if (strncmp(type, "text/", 5) == 0) return true;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strstr(type, parts[i])) return true;
+    return false;
+}
+
+// The lines that follow from the file, those of a 304 first. out has FSI_LINES_BYTES.
+FSI_PRIVATE void fsi_asset_write_lines(fsi_asset *asset, char *out)
+{
+    const fsv_folder_desc *desc = &asset->folder->desc;
+    int64_t modified_s = asset->look.id.modified_ns / FSI_SECOND_NS, now_s = (int64_t)(fsi_wall_ns() / 1000000000);
+    char *at = FSI_PUT(out, "ETag: ");
+    asset->tag_at = (uint32_t)(at - out);
+    asset->tag_len = (uint32_t)fsi_tag_write(at, 64, &asset->look.id, asset->settled);
+    at += asset->tag_len;
+    at = FSI_PUT(at, "\r\nLast-Modified: ");
+    fsi_date_write(at, modified_s < now_s ? modified_s : now_s); // never later than Date (RFC 9110 8.8.2.1)
+    at = FSI_PUT(at + 29, "\r\n");
+    if (desc->cache_control) {
+        at = FSI_PUT(at, "Cache-Control: ");
+        at = fsi_put(at, desc->cache_control, strlen(desc->cache_control));
+        at = FSI_PUT(at, "\r\n");
+    }
+    if (desc->precompressed && fsi_type_packs(asset->type)) at = FSI_PUT(at, "Vary: Accept-Encoding\r\n");
+    asset->brief_len = (uint32_t)(at - out);
+    at = FSI_PUT(at, "Accept-Ranges: bytes\r\n");
+    if (asset->coding) {
+        at = FSI_PUT(at, "Content-Encoding: ");
+        at = fsi_put(at, fsi_coding_names[asset->coding], strlen(fsi_coding_names[asset->coding]));
+        at = FSI_PUT(at, "\r\n");
+    }
+    asset->lines_len = (uint32_t)(at - out);
+}
+
+// Reads the whole of a file that is `size` bytes long.
+FSI_PRIVATE fsi_found fsi_file_fetch(fsi_os_file file, char *to, size_t size, bool wait)
+{
+    for (size_t have = 0; have < size;) {
+        int64_t got = fsi_file_read(file, have, to + have, size - have, wait);
+        if (got == FSI_PENDING) return FSI_FOUND_BUSY;
+        if (got < 0) return FSI_FOUND_FAILED;
+        if (got == 0) return FSI_FOUND_BUSY; // it has become shorter: look again
+        have += (size_t)got;
+    }
+    return FSI_FOUND;
+}
+
+// Takes the open file over, in any case. *out: held once, for the caller.
+FSI_PRIVATE fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const char *type, uint8_t coding,
+                                     fsi_os_file file, const fsi_file_look *look, bool wait, fsi_asset **out)
+{
+    char lines[FSI_LINES_BYTES];
+    fsi_asset asset, *made;
+    memset(&asset, 0, sizeof asset);
+    asset.folder = folder;
+    asset.type = type;
+    asset.coding = coding;
+    asset.look = *look;
+    asset.settled = (int64_t)fsi_wall_ns() - look->id.changed_ns > FSI_SETTLED_NS;
+    asset.path_len = (uint32_t)strlen(path);
+    asset.file = FSI_NO_FILE;
+    asset.holders = 1;
+    fsi_asset_write_lines(&asset, lines);
+    size_t kept = look->id.size <= FSI_KEEP_BYTES ? (size_t)look->id.size : 0;
+    asset.bytes = sizeof asset + asset.path_len + 1 + asset.lines_len + kept;
+    made = (fsi_asset *)fsi_alloc(folder->server, asset.bytes);
+    if (!made) {
+        fsi_file_close(file);
+        return FSI_FOUND_FULL;
+    }
+    *made = asset;
+    char *at = fsi_put((char *)(made + 1), path, asset.path_len + 1);
+    at = fsi_put(at, lines, asset.lines_len);
+    made->file = file; // the asset's from here on
+    *out = made;
+    if (look->id.size > FSI_KEEP_BYTES) return FSI_FOUND;
+    fsi_file_look after;
+    fsi_found found = fsi_file_fetch(file, at, kept, wait);
+    if (found == FSI_FOUND && (fsi_file_look_open(file, &after) != FSI_FILE_OK || !fsi_look_same(look, &after)))
+        found = FSI_FOUND_BUSY; // somebody writes to it
+    if (found != FSI_FOUND) {
+        fsi_asset_drop(made);
+        return found;
+    }
+    made->content = at;
+    made->file = FSI_NO_FILE;
+    fsi_file_close(file);
+    return FSI_FOUND;
+}
+
+FSI_PRIVATE fsi_found fsi_found_of(fsi_file_result result)
+{
+    switch (result) {
+    case FSI_FILE_OK: return FSI_FOUND;
+    case FSI_FILE_NONE: return FSI_FOUND_NONE;
+    case FSI_FILE_DENIED: return FSI_FOUND_DENIED;
+    case FSI_FILE_BUSY: return FSI_FOUND_BUSY;
+    case FSI_FILE_FULL: return FSI_FOUND_FULL;
+    case FSI_FILE_FAILED: break;
+    }
+    return FSI_FOUND_FAILED;
+}
+
+// ---- the shelf
+
+FSI_PRIVATE void fsi_shelf_unlink(fsi_shelf *shelf, fsi_asset *asset)
+{
+    if (asset->newer)
+        asset->newer->older = asset->older;
+    else
+        shelf->newest = asset->older;
+    if (asset->older)
+        asset->older->newer = asset->newer;
+    else
+        shelf->oldest = asset->newer;
+    asset->newer = asset->older = NULL;
+}
+
+FSI_PRIVATE void fsi_shelf_push(fsi_shelf *shelf, fsi_asset *asset)
+{
+    asset->newer = NULL;
+    asset->older = shelf->newest;
+    if (shelf->newest)
+        shelf->newest->newer = asset;
+    else
+        shelf->oldest = asset;
+    shelf->newest = asset;
+}
+
+FSI_PRIVATE void fsi_shelf_take_off(fsi_shelf *shelf, fsi_asset *asset)
+{
+    fsi_asset **at = &shelf->chains[asset->hash % FSI_SHELF_CHAINS];
+    while (*at != asset) at = &(*at)->next;
+    *at = asset->next;
+    fsi_shelf_unlink(shelf, asset);
+    shelf->bytes -= asset->bytes;
+    shelf->count--;
+    shelf->files -= asset->content == NULL;
+    asset->shelved = false;
+    fsi_asset_drop(asset);
+}
+
+FSI_PRIVATE uint32_t fsi_shelf_hash(const fsv_folder *folder, const char *path, size_t len, uint8_t coding)
+{
+    uint64_t hash = fsi_mix64((uint64_t)(uintptr_t)folder, coding);
+    for (; len >= 8; path += 8, len -= 8) {
+        uint64_t word;
+        memcpy(&word, path, 8);
+        hash = fsi_mix64(hash, word);
+    }
+    for (size_t i = 0; i < len; i++) hash = fsi_mix64(hash, (uint8_t)path[i]);
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
+FSI_PRIVATE fsi_asset *fsi_shelf_find(const fsi_shelf *shelf, const fsv_folder *folder, const char *path, size_t len,
+                                      uint8_t coding, uint32_t hash)
+{
+    if (!shelf->chains) return NULL;
+    for (fsi_asset *asset = shelf->chains[hash % FSI_SHELF_CHAINS]; asset; asset = asset->next)
+        if (asset->hash == hash && asset->folder == folder && asset->coding == coding && asset->path_len == len &&
+            memcmp(fsi_asset_path(asset), path, len) == 0)
+            return asset;
+    return NULL;
+}
+
+// Puts it on the shelf, if it may stand there; the oldest make room.
+FSI_PRIVATE void fsi_shelf_add(fsi_loop *loop, fsi_asset *asset)
+{
+    fsi_shelf *shelf = &loop->shelf;
+    const fsv_server *server = loop->server;
+    if (!asset->settled || asset->bytes > server->shelf_bytes / 4 || server->desc.model != FSV_MODEL_EVENT) return;
+    if (!shelf->chains) {
+        shelf->chains = (fsi_asset **)fsi_alloc_zero(server, sizeof(fsi_asset *) * FSI_SHELF_CHAINS);
+        if (!shelf->chains) return;
+    }
+    const char *path = fsi_asset_path(asset);
+    asset->hash = fsi_shelf_hash(asset->folder, path, asset->path_len, asset->coding);
+    fsi_asset *before = fsi_shelf_find(shelf, asset->folder, path, asset->path_len, asset->coding, asset->hash);
+    if (before) fsi_shelf_take_off(shelf, before);
+    while (shelf->oldest && (shelf->bytes + asset->bytes > server->shelf_bytes || shelf->count >= FSI_SHELF_ASSETS ||
+                             (!asset->content && shelf->files >= FSI_SHELF_FILES)))
+        fsi_shelf_take_off(shelf, shelf->oldest);
+    asset->next = shelf->chains[asset->hash % FSI_SHELF_CHAINS];
+    shelf->chains[asset->hash % FSI_SHELF_CHAINS] = asset;
+    fsi_shelf_push(shelf, asset);
+    shelf->bytes += asset->bytes;
+    shelf->count++;
+    shelf->files += asset->content == NULL;
+    asset->checked_ms = loop->now_ms;
+    asset->holders++;
+    asset->shelved = true;
+}
+
+FSI_PRIVATE void fsi_shelf_free(fsi_loop *loop)
+{
+    fsi_shelf *shelf = &loop->shelf;
+    while (shelf->oldest) fsi_shelf_take_off(shelf, shelf->oldest);
+    fsi_release(loop->server, shelf->chains, sizeof(fsi_asset *) * FSI_SHELF_CHAINS);
+    shelf->chains = NULL;
+}
+
+// ---- finding
+
+// The asset of one path, held for the caller. loop: whose shelf may have it; NULL off the loops.
+FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const char *path, const char *type,
+                                    uint8_t coding, bool wait, fsi_asset **out)
+{
+    size_t len = strlen(path);
+    uint32_t hash = loop ? fsi_shelf_hash(folder, path, len, coding) : 0;
+    fsi_asset *known = loop ? fsi_shelf_find(&loop->shelf, folder, path, len, coding, hash) : NULL;
+    fsi_file_look look;
+    fsi_os_file file;
+    if (known && loop->now_ms - known->checked_ms < FSI_RECHECK_MS &&
+        fsi_file_look_at(&folder->root, path, &look) == FSI_FILE_OK && fsi_look_same(&look, &known->look)) {
+        known->holders++;
+        *out = known;
+        return FSI_FOUND;
+    }
+    fsi_file_result result = fsi_file_open(&folder->root, path, wait, &file, &look);
+    bool same = known && result == FSI_FILE_OK && fsi_look_same(&look, &known->look);
+    if (same) {
+        fsi_file_close(file);
+        known->checked_ms = loop->now_ms;
+        fsi_shelf_unlink(&loop->shelf, known); // what is used goes to the front, as often as it is checked
+        fsi_shelf_push(&loop->shelf, known);
+        known->holders++;
+        *out = known;
+        return FSI_FOUND;
+    }
+    if (known && result != FSI_FILE_BUSY) fsi_shelf_take_off(&loop->shelf, known);
+    if (result != FSI_FILE_OK) return fsi_found_of(result);
+    if (look.kind == FSI_FILE_FOLDER) return FSI_FOUND_FOLDER;
+    if (look.kind != FSI_FILE_PLAIN) return FSI_FOUND_NONE;
+    for (int tries = 0;; tries++) { // while somebody writes to it; on a loop only once
+        fsi_found found = fsi_asset_make(folder, path, type, coding, file, &look, wait, out);
+        if (found == FSI_FOUND && loop) fsi_shelf_add(loop, *out);
+        if (found != FSI_FOUND_BUSY || !wait) return found;
+        if (tries == 8) return FSI_FOUND_FULL; // 503: try again
+        result = fsi_file_open(&folder->root, path, wait, &file, &look);
+        if (result != FSI_FILE_OK || look.kind != FSI_FILE_PLAIN)
+            return result == FSI_FILE_OK ? FSI_FOUND_NONE : fsi_found_of(result);
+    }
+}
+
+// Instead of *asset one that is packed, if the client takes it and it is not older. False: FSI_FOUND_BUSY.
+FSI_PRIVATE bool fsi_asset_pack(fsi_loop *loop, fsv_folder *folder, char *path, fsv_str accepted, bool wait,
+                                fsi_asset **asset)
+{
+    uint8_t codings[3];
+    uint32_t count = fsi_codings_read(accepted.ptr, accepted.len, codings);
+    size_t len = strlen(path);
+    for (uint32_t i = 0; i < count; i++) {
+        fsi_asset *packed = NULL;
+        memcpy(path + len, fsi_coding_endings[codings[i]], strlen(fsi_coding_endings[codings[i]]) + 1);
+        fsi_found found = fsi_asset_get(loop, folder, path, (*asset)->type, codings[i], wait, &packed);
+        path[len] = 0;
+        if (found == FSI_FOUND_BUSY) return false;
+        if (found != FSI_FOUND) continue;
+        if (packed->look.id.modified_ns >= (*asset)->look.id.modified_ns) {
+            fsi_asset_drop(*asset);
+            *asset = packed;
+            return true;
+        }
+        fsi_asset_drop(packed);
+    }
+    return true;
+}
+
+#define FSI_PATH_ROOM 8u // behind a path: a slash, the ending of a coding, a terminator
+
+FSI_PRIVATE void fsi_files_asked(const fsv_request *request, fsi_asked *asked)
+{
+    memset(asked, 0, sizeof *asked);
+    bool ranges = false;
+    for (uint32_t i = 0; i < request->head.field_count; i++) {
+        const fsi_field *field = &request->fields[i];
+        const char *name = request->base + field->name;
+        fsv_str value = fsi_view(request->base + field->value, field->value_len);
+        fsi_conditions *c = &asked->conditions;
+        switch (field->name_len) {
+        case 5:
+            if (!FSI_IS(name, 5, "range")) break;
+            c->range = ranges ? fsi_view(NULL, 0) : value; // several are none
+            ranges = true;
+            break;
+        case 8:
+            if (FSI_IS(name, 8, "if-match")) c->if_match = value;
+            if (FSI_IS(name, 8, "if-range")) c->if_range = value;
+            break;
+        case 13:
+            if (FSI_IS(name, 13, "if-none-match")) c->if_none_match = value;
+            break;
+        case 15:
+            if (FSI_IS(name, 15, "accept-encoding")) asked->codings = value;
+            break;
+        case 17:
+            if (FSI_IS(name, 17, "if-modified-since")) c->if_modified_since = value;
+            break;
+        case 19:
+            if (FSI_IS(name, 19, "if-unmodified-since")) c->if_unmodified_since = value;
+            break;
+        default: break;
+        }
+    }
+}
+
+// Finds what the request wants. loop: NULL off the loops.
+FSI_PRIVATE fsi_found fsi_want_find(fsi_loop *loop, const fsv_request *request, fsi_want *want, const fsi_asked *asked,
+                                    bool wait)
+{
+    fsv_folder *folder = want->folder;
+    const char *index = folder->desc.index;
+    char *path = want->path;
+    if (want->refused) return FSI_FOUND_NONE;
+    if (want->slash) { // behind the path: "/" and the index, or nothing where the path is empty
+        char *at = path + want->path_len;
+        if (want->path_len && *index) *at++ = '/';
+        memcpy(at, index, strlen(index) + 1);
+    }
+    fsi_found found = want->slash && !*index ? FSI_FOUND_NONE
+                                             : fsi_asset_get(loop, folder, path, fsv_folder_type(folder, path), 0, wait,
+                                                             &want->asset);
+    bool packs = found == FSI_FOUND && folder->desc.precompressed && asked->codings.len && want->status == 200 &&
+                 fsi_type_packs(want->asset->type);
+    if (packs && !fsi_asset_pack(loop, folder, path, asked->codings, wait, &want->asset)) {
+        fsi_asset_drop(want->asset);
+        want->asset = NULL;
+        found = FSI_FOUND_BUSY;
+    }
+    path[want->path_len] = 0;
+    (void)request;
+    if (!want->slash || found == FSI_FOUND || found == FSI_FOUND_BUSY) return found;
+    if (found == FSI_FOUND_FOLDER) found = FSI_FOUND_NONE; // one that is called index.html
+    fsi_file_look look;
+    if (found == FSI_FOUND_NONE && wait && fsi_file_look_at(&folder->root, path, &look) == FSI_FILE_OK &&
+        look.kind == FSI_FILE_FOLDER)
+        return FSI_FOUND_INDEX;
+    return found;
+}
+
+// The request wants no file any more.
+static void fsi_want_end(fsv_request *request)
+{
+    fsi_want *want = &request->want;
+    if (want->asset) fsi_asset_drop(want->asset);
+    fsi_request_unblock(request, want->path, want->path_cap);
+    memset(want, 0, sizeof *want);
+}
+
+// A path as it came, decoded. False: out of memory.
+FSI_PRIVATE bool fsi_want_set(fsv_request *request, fsv_folder *folder, const char *path, size_t len, uint32_t status)
+{
+    fsi_want *want = &request->want;
+    size_t room = len + strlen(folder->desc.index) + FSI_PATH_ROOM, got;
+    bool asked = want->asked, slash = false;
+    char *to = (char *)fsi_request_block(request, room, &got);
+    if (!to) return false;
+    memset(want, 0, sizeof *want);
+    want->asked = asked;
+    want->folder = folder;
+    want->status = status;
+    want->path = to;
+    want->path_cap = got;
+    int64_t n = fsi_entity_path(to, path, len, folder->desc.hidden != 0, &slash);
+    want->refused = n < 0;
+    if (n < 0) memcpy(to, path, len); // on_missing may want it
+    want->path_len = n < 0 ? (uint32_t)len : (uint32_t)n;
+    to[want->path_len] = 0;
+    want->slash = slash && n >= 0;
+    return true;
+}
+
+// What is not there: asks on_missing. False: nobody has answered.
+FSI_PRIVATE bool fsi_want_ask(fsv_request *request, fsi_found found)
+{
+    fsi_want *want = &request->want;
+    fsv_folder *folder = want->folder;
+    char *path = want->path; // the handler may ask for another one
+    size_t cap = want->path_cap, len = want->path_len;
+    if (found == FSI_FOUND_INDEX && len) path[len++] = '/';
+    path[len] = 0;
+    memset(want, 0, sizeof *want);
+    want->asked = true;
+    folder->desc.on_missing(request, folder, found == FSI_FOUND_INDEX ? FSV_MISSING_INDEX : FSV_MISSING_FILE,
+                            fsi_view(path, len), folder->desc.user);
+    fsi_request_unblock(request, path, cap);
+    return want->folder != NULL || request->resp != FSI_RESP_NONE || request->deferred;
+}
+
+// Finds it, and asks for what is not there. It may wait: on a worker, or where a model gave a connection its thread.
+// Leaves want->found for fsi_files_answer, or want->folder NULL: answered.
+FSI_PRIVATE void fsi_files_look(fsi_loop *loop, fsv_request *request)
+{
+    fsi_want *want = &request->want;
+    fsi_asked asked;
+    fsi_files_asked(request, &asked);
+    for (;;) {
+        fsv_folder *folder = want->folder;
+        fsi_found found = fsi_want_find(loop, request, want, &asked, true);
+        bool missing = found == FSI_FOUND_NONE || found == FSI_FOUND_INDEX;
+        if (!missing || !folder->desc.on_missing || want->asked) {
+            want->found = (uint8_t)found;
+            return;
+        }
+        if (!fsi_want_ask(request, found)) { // fsi_files_answer writes the 404
+            want->folder = folder;
+            want->found = FSI_FOUND_NONE;
+            return;
+        }
+        if (!want->folder) return;
+    }
+}
+
+// On a worker.
+FSI_PRIVATE void fsi_files_work(fsv_request *request)
+{
+    fsi_files_look(NULL, request);
+}
+
+// ---- answering, on the loop
+
+FSI_PRIVATE void fsi_asset_put(fsi_conn *conn, fsi_asset *asset, uint64_t at, uint64_t len)
+{
+    if (asset->content && len <= FSI_OUT_BYTES / 4) {
+        fsi_conn_put_bytes(conn, asset->content + (size_t)at, (size_t)len);
+        return;
+    }
+    asset->holders++;
+    if (asset->content) {
+        fsi_conn_write_through(conn, asset->content + (size_t)at, (size_t)len, true, fsi_asset_release, asset);
+        return;
+    }
+    fsi_conn_flush(conn);
+    fsi_conn_queue_file(conn, asset, at, len);
+}
+
+// The head of an answer with (a part of) a file. extra: a line behind the asset's own.
+FSI_PRIVATE void fsi_asset_head(fsi_conn *conn, fsv_request *request, const fsi_asset *asset, uint32_t status,
+                                const char *type, uint64_t length, const char *extra, size_t extra_len)
+{
+    char lines[FSI_LINES_BYTES + 128];
+    fsv_str all = fsi_view(fsi_asset_lines(asset), status == 304 ? asset->brief_len : asset->lines_len);
+    if (extra_len) {
+        char *at = fsi_put(lines, all.ptr, all.len);
+        at = fsi_put(at, extra, extra_len);
+        all = fsi_view(lines, (size_t)(at - lines));
+    }
+    fsi_conn_put_head_of(conn, request, status, type, type ? strlen(type) : 0, length, false, true, all);
+    request->out_bytes = request->no_body ? 0 : length;
+    request->resp = FSI_RESP_DONE;
+}
+
+FSI_PRIVATE void fsi_asset_whole(fsi_conn *conn, fsv_request *request, fsi_asset *asset, uint32_t status)
+{
+    uint64_t size = asset->look.id.size;
+    fsi_asset_head(conn, request, asset, status, asset->type, size, NULL, 0);
+    if (size && !request->no_body) fsi_asset_put(conn, asset, 0, size);
+}
+
+FSI_PRIVATE size_t fsi_range_line(char *out, size_t size, const fsi_range *range, uint64_t whole)
+{
+    return (size_t)snprintf(out, size, "Content-Range: bytes %llu-%llu/%llu\r\n", (unsigned long long)range->at,
+                            (unsigned long long)(range->at + range->len - 1), (unsigned long long)whole);
+}
+
+// The head of one part (RFC 9110 14.6).
+FSI_PRIVATE size_t fsi_part_head(char *out, size_t size, const fsi_asset *asset, const fsi_range *range,
+                                 const char *boundary)
+{
+    int n = snprintf(out, size, "\r\n--%s\r\nContent-Type: %s\r\n", boundary, asset->type);
+    n += (int)fsi_range_line(out + n, size - (size_t)n, range, asset->look.id.size);
+    return (size_t)n + (size_t)snprintf(out + n, size - (size_t)n, "\r\n");
+}
+
+#define FSI_PART_BYTES (FSI_TYPE_BYTES_MAX + 256u)
+
+// Several ranges: multipart/byteranges. The boundary is not to be guessed by who writes the file.
+FSI_PRIVATE void fsi_asset_parts(fsi_conn *conn, fsv_request *request, fsi_asset *asset, const fsi_range *ranges,
+                                 uint32_t count)
+{
+    char boundary[40], type[100], head[FSI_PART_BYTES], end[48];
+    uint64_t length = 0, mix = fsi_mix64((uint64_t)(uintptr_t)conn, fsi_clock_ns());
+    (void)snprintf(boundary, sizeof boundary, "%016llx%016llx", (unsigned long long)mix,
+                   (unsigned long long)fsi_mix64(mix, conn->loop->now_us));
+    (void)snprintf(type, sizeof type, "multipart/byteranges; boundary=%s", boundary);
+    size_t end_len = (size_t)snprintf(end, sizeof end, "\r\n--%s--\r\n", boundary);
+    for (uint32_t i = 0; i < count; i++)
+        length += fsi_part_head(head, sizeof head, asset, &ranges[i], boundary) + ranges[i].len;
+    fsi_asset_head(conn, request, asset, 206, type, length + end_len, NULL, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        size_t n = fsi_part_head(head, sizeof head, asset, &ranges[i], boundary);
+        fsi_conn_put_bytes(conn, head, n);
+        fsi_asset_put(conn, asset, ranges[i].at, ranges[i].len);
+    }
+    fsi_conn_put_bytes(conn, end, end_len);
+}
+
+// The ranges that count, or 0 for the whole, or FSI_RANGES_OUTSIDE.
+FSI_PRIVATE int32_t fsi_asset_ranges(const fsv_request *request, const fsi_asset *asset, const fsi_conditions *asked,
+                                     int64_t now_s, fsi_range *ranges)
+{
+    const char *tag = fsi_asset_lines(asset) + asset->tag_at;
+    if (!asked->range.ptr || request->head.method != FSI_GET) return 0; // RFC 9110 14.2
+    if (asked->if_range.ptr && !fsi_if_range_holds(asked->if_range, tag, asset->tag_len,
+                                                   asset->look.id.modified_ns / FSI_SECOND_NS, now_s, asset->settled))
+        return 0;
+    return fsi_ranges_read(asked->range.ptr, asked->range.len, asset->look.id.size, ranges, FSI_RANGES_MAX);
+}
+
+FSI_PRIVATE void fsi_asset_answer(fsi_conn *conn, fsv_request *request, fsi_asset *asset, uint32_t status)
+{
+    fsi_asked asked;
+    fsi_range ranges[FSI_RANGES_MAX];
+    char line[96];
+    if (status != 200) {
+        fsi_asset_whole(conn, request, asset, status);
+        return;
+    }
+    fsi_files_asked(request, &asked);
+    int64_t now_s = (int64_t)(fsi_wall_ns() / 1000000000);
+    const char *tag = fsi_asset_lines(asset) + asset->tag_at;
+    uint32_t judged = fsi_conditions_judge(&asked.conditions, tag, asset->tag_len,
+                                           asset->look.id.modified_ns / FSI_SECOND_NS, now_s);
+    if (judged == 304) {
+        fsi_asset_head(conn, request, asset, 304, NULL, 0, NULL, 0);
+        return;
+    }
+    int32_t count = judged ? 0 : fsi_asset_ranges(request, asset, &asked.conditions, now_s, ranges);
+    if (judged) {
+        fsi_answer_plain(request, judged);
+    } else if (count == FSI_RANGES_OUTSIDE) {
+        (void)snprintf(line, sizeof line, "bytes */%llu", (unsigned long long)asset->look.id.size);
+        (void)fsi_answer_field(request, "Content-Range", line);
+        fsi_answer_plain(request, 416);
+    } else if (count == 0) {
+        fsi_asset_whole(conn, request, asset, 200);
+    } else if (count == 1) {
+        size_t n = fsi_range_line(line, sizeof line, ranges, asset->look.id.size);
+        fsi_asset_head(conn, request, asset, 206, asset->type, ranges->len, line, n);
+        fsi_asset_put(conn, asset, ranges->at, ranges->len);
+    } else {
+        fsi_asset_parts(conn, request, asset, ranges, (uint32_t)count);
+    }
+}
+
+// To the same path with its slash. Relative, so that "//host/x" cannot lead elsewhere; the query goes along.
+FSI_PRIVATE void fsi_want_redirect(fsv_request *request, const fsi_want *want)
+{
+    const char *name = strrchr(want->path, '/');
+    name = name ? name + 1 : want->path;
+    size_t len = strlen(name), query = request->head.query_len, got;
+    char *to = (char *)fsi_request_block(request, len * 3 + query + 3, &got);
+    if (!to) {
+        fsi_answer_plain(request, 503);
+        return;
+    }
+    char *at = fsi_path_escape(to, name, len, false);
+    *at++ = '/';
+    if (query) {
+        *at++ = '?';
+        at = fsi_put(at, request->base + request->head.query, query);
+    }
+    *at = 0;
+    if (fsi_answer_field(request, "Location", to) == FSV_OK)
+        fsi_answer_plain(request, 301);
+    else
+        fsi_answer_plain(request, 414);
+    fsi_request_unblock(request, to, got);
+}
+
+// Writes the answer to what was found.
+static void fsi_files_answer(fsi_conn *conn, fsv_request *request)
+{
+    fsi_want want = request->want; // from here on the request may be answered
+    memset(&request->want, 0, sizeof request->want);
+    if (want.asset && !want.asset->shelved) fsi_shelf_add(conn->loop, want.asset);
+    switch ((fsi_found)want.found) {
+    case FSI_FOUND: fsi_asset_answer(conn, request, want.asset, want.status); break;
+    case FSI_FOUND_FOLDER: fsi_want_redirect(request, &want); break;
+    case FSI_FOUND_NONE:
+    case FSI_FOUND_INDEX: fsi_answer_plain(request, 404); break;
+    case FSI_FOUND_DENIED: fsi_answer_plain(request, 403); break;
+    case FSI_FOUND_BUSY:
+    case FSI_FOUND_FULL:
+        (void)fsi_answer_field(request, "Retry-After", "1");
+        fsi_answer_plain(request, 503);
+        break;
+    case FSI_FOUND_FAILED: fsi_answer_plain(request, 500); break;
+    }
+    request->want.path = want.path; // is to be given back
+    request->want.path_cap = want.path_cap;
+    request->want.asset = want.asset;
+    fsi_want_end(request);
+}
+
+// A handler has asked for a file. -> AWAY, or answered
+static void fsi_files_begin(fsi_conn *conn, fsv_request *request)
+{
+    fsi_want *want = &request->want;
+    fsi_asked asked;
+    if (conn->loop->server->desc.model != FSV_MODEL_EVENT) {
+        fsi_files_look(conn->loop, request);
+        if (request->deferred)
+            fsi_conn_leave(conn);
+        else if (want->folder)
+            fsi_files_answer(conn, request);
+        return;
+    }
+    fsi_files_asked(request, &asked);
+    fsi_found found = fsi_want_find(conn->loop, request, want, &asked, false);
+    bool missing = found == FSI_FOUND_NONE && want->folder->desc.on_missing && !want->asked;
+    if (found == FSI_FOUND_BUSY || missing) {
+        fsi_conn_send_away(conn, request);
+        return;
+    }
+    want->found = (uint8_t)found;
+    fsi_files_answer(conn, request);
+}
+
+// ---- a cold disk
+
+// Lets a worker bring the next part of the file that is first in the queue into memory. False: not now.
+static bool fsi_files_warm(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    fsi_out *out = conn->out;
+    size_t got;
+    if (!fsi_loop_reserve(loop, true)) return false;
+    fsi_warm *warm = (fsi_warm *)fsi_block_get(loop, sizeof *warm, &got);
+    if (warm) {
+        warm->conn = conn;
+        warm->loop = loop;
+        warm->asset = out->asset;
+        warm->at = out->at;
+        warm->len = out->left;
+        warm->bytes = got;
+        if (fsi_pool_push(loop, fsi_msg_of(FSI_MSG_WARM, 0, warm))) {
+            out->asset->holders++;
+            conn->warming = true;
+            return true;
+        }
+        fsi_block_put(loop, warm, got);
+    }
+    fsi_loop_unreserve(loop);
+    return false;
+}
+
+#define FSI_WARM_BYTES ((uint64_t)1 << 20) // at a time
+
+// On a worker.
+FSI_PRIVATE void fsi_files_read_ahead(const fsi_warm *warm)
+{
+    fsi_file_warm(warm->asset->file, warm->at, warm->len < FSI_WARM_BYTES ? warm->len : FSI_WARM_BYTES);
+}
+
+// It has come home.
+FSI_PRIVATE void fsi_files_warmed(fsi_warm *warm)
+{
+    fsi_conn *conn = warm->conn;
+    fsi_asset_drop(warm->asset);
+    fsi_block_put(warm->loop, warm, warm->bytes);
+    conn->warming = false;
+    if (conn->state == FSI_CONN_CLOSE) {
+        fsi_conn_bury_later(conn);
+        return;
+    }
+    if (conn->out) conn->out->cold = false;
+    fsi_conn_run(conn);
+}
+
+// ---- folders
+
+// Handler of the folder's route.
+static void fsi_folder_handler(fsv_request *request, void *user)
+{
+    uint32_t at = request->param_at[0], len = request->param_len[0];
+    if (!fsi_want_set(request, (fsv_folder *)user, request->path + at, len, 200)) fsi_answer_plain(request, 503);
+}
+
+FSI_PRIVATE void fsi_folders_free(fsv_server *server)
+{
+    while (server->folders) {
+        fsv_folder *folder = server->folders;
+        server->folders = folder->next;
+        fsi_root_close(server, &folder->root);
+        fsi_release(server, folder, folder->bytes);
+    }
+}
+
+#else // no files: nothing wants one
+
+static void fsi_asset_drop(fsi_asset *asset)
+{
+    (void)asset;
+}
+
+static bool fsi_files_warm(fsi_conn *conn)
+{
+    (void)conn;
+    return false;
+}
+
+static void fsi_files_answer(fsi_conn *conn, fsv_request *request)
+{
+    (void)conn, (void)request;
+}
+
+static void fsi_files_begin(fsi_conn *conn, fsv_request *request)
+{
+    (void)conn, (void)request;
+}
+
+static void fsi_want_end(fsv_request *request)
+{
+    (void)request;
+}
+
+FSI_PRIVATE void fsi_files_work(fsv_request *request)
+{
+    (void)request;
+}
+
+FSI_PRIVATE void fsi_files_read_ahead(const fsi_warm *warm)
+{
+    (void)warm;
+}
+
+FSI_PRIVATE void fsi_files_warmed(fsi_warm *warm)
+{
+    (void)warm;
+}
+
+FSI_PRIVATE void fsi_shelf_free(fsi_loop *loop)
+{
+    (void)loop;
+}
+
+FSI_PRIVATE void fsi_folders_free(fsv_server *server)
+{
+    (void)server;
+}
+#endif // FSI_FILES
 
 // ---------------------------------------------------------------------------------------------------------
 // >>tcp   A raw connection is an fsi_conn like any other - slot, timer, queue, owner and end - whose state is TCP from
@@ -8130,6 +9168,7 @@ FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
         case FSI_MSG_JOB: fsi_conn_hear((fsi_job *)msg.ptr, true); break;
         case FSI_MSG_STREAM: fsi_conn_hear((fsi_job *)msg.ptr, false); break;
         case FSI_MSG_CALL: msg.call(msg.ptr); break;
+        case FSI_MSG_WARM: fsi_files_warmed((fsi_warm *)msg.ptr); break;
         case FSI_MSG_TCP_DIAL: fsi_tcp_dial(loop, (fsi_conn *)msg.ptr); break;
         case FSI_MSG_TCP_SEND: fsi_tcp_take(loop, (fsi_out *)msg.ptr, msg.number); break;
         case FSI_MSG_TCP_DO: fsi_tcp_do_posted((fsi_conn *)msg.ptr, msg.number, (fsi_tcp_op)msg.op); break;
@@ -8389,6 +9428,7 @@ FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
     fsi_loop_bury(loop);
     fsi_store64(&loop->thread, 0);
     fsi_io_free(&loop->io);
+    fsi_shelf_free(loop);
     fsi_blocks_free(loop);
     fsi_release(server, loop->tasks, FSI_TASK_BYTES * (size_t)loop->task_cap);
     fsi_queue_free(&loop->inbox, server);
@@ -8699,10 +9739,9 @@ FSI_PRIVATE void fsi_lane_look(fsi_lane *lane)
 }
 
 // Pushes, without waiting. False: every queue that may take it is full.
-FSI_PRIVATE bool fsi_pool_push(fsi_loop *loop, fsi_job *job)
+static bool fsi_pool_push(fsi_loop *loop, fsi_msg msg)
 {
     fsi_pool *pool = &loop->server->pool;
-    fsi_msg msg = fsi_msg_of(FSI_MSG_JOB, 0, job);
     for (uint32_t tries = 0; tries < pool->lane_count; tries++) {
         fsi_lane *lane = &pool->lanes[loop->jobs_turn++ % pool->lane_count];
         if (!fsi_queue_push(&lane->queue, msg)) continue;
@@ -8731,7 +9770,7 @@ static void fsi_pool_retry(fsi_loop *loop)
         fsi_job *job = loop->jobs_wait;
         bool gone = fsi_load32(&job->cancelled) != 0;
         fsi_job *next = job->next; // a worker's as soon as it is pushed
-        if (!gone && !fsi_pool_push(loop, job)) {
+        if (!gone && !fsi_pool_push(loop, fsi_msg_of(FSI_MSG_JOB, 0, job))) {
             if (said) return;
             said = true;
             fsi_pool_be_hungry(loop); // and look again: room may have come before it was said
@@ -8740,7 +9779,7 @@ static void fsi_pool_retry(fsi_loop *loop)
         loop->jobs_wait = next;
         if (!loop->jobs_wait) loop->jobs_tail = &loop->jobs_wait;
         if (!gone) continue;
-        job->request->route = NULL; // its handler was not called, so neither is on_close
+        fsi_request_uncalled(job->request);
         fsi_conn_hear(job, true);
     }
 }
@@ -8756,7 +9795,7 @@ static void fsi_pool_turn_ends(fsi_loop *loop)
 // False: full, and no waiting is wanted.
 static bool fsi_pool_submit(fsi_loop *loop, fsi_job *job)
 {
-    if (!loop->jobs_wait && fsi_pool_push(loop, job)) return true;
+    if (!loop->jobs_wait && fsi_pool_push(loop, fsi_msg_of(FSI_MSG_JOB, 0, job))) return true;
     if (!loop->server->desc.jobs_wait) return false;
     *loop->jobs_tail = job;
     loop->jobs_tail = &job->next;
@@ -8785,11 +9824,12 @@ FSI_PRIVATE void fsi_worker_run(fsi_worker *worker, fsi_job *job)
     fsv_request *request = job->request;
     uint64_t began = fsi_clock_ns() / 1000, ended;
     if (fsi_load32(&job->cancelled)) {
-        request->route = NULL; // its handler is not called, so neither is on_close
+        fsi_request_uncalled(request);
         fsi_loop_send(job->loop, FSI_MSG_JOB, job, 0);
         return;
     }
-    request->route->handler(request, request->route->user);
+    if (!request->want.folder) request->route->handler(request, request->route->user);
+    if (request->want.folder && !request->deferred) fsi_files_work(request);
     ended = fsi_clock_ns() / 1000;
     fsi_count64(&worker->jobs, 1);
     fsi_count64(&worker->wait_us, began > job->queued_us ? began - job->queued_us : 0);
@@ -8805,6 +9845,13 @@ FSI_PRIVATE void fsi_worker_run(fsi_worker *worker, fsi_job *job)
     job->running = false;
     fsi_job_tell(job);
     fsi_lock_give(&server->token_lock);
+}
+
+FSI_PRIVATE void fsi_worker_warm(fsi_warm *warm)
+{
+    fsi_loop *loop = warm->loop;
+    fsi_files_read_ahead(warm);
+    fsi_loop_send(loop, FSI_MSG_WARM, warm, 0); // from here on it is the loop's
 }
 
 // Wakes the loops that wait for room in a queue.
@@ -8872,6 +9919,8 @@ FSI_PRIVATE bool fsi_worker_step(fsi_worker *worker)
     fsi_pool_feed(worker->server);
     if (msg.kind == FSI_MSG_SOCKET)
         fsi_loop_serve(worker->loop, (int)msg.number);
+    else if (msg.kind == FSI_MSG_WARM)
+        fsi_worker_warm((fsi_warm *)msg.ptr);
     else
         fsi_worker_run(worker, (fsi_job *)msg.ptr);
     return true;
@@ -9552,6 +10601,7 @@ FSI_PRIVATE void fsi_server_release(fsv_server *server)
         for (uint32_t i = 0; i < server->loop_count; i++) fsi_loop_free(&server->loops[i]);
         fsi_release(server, server->loops, sizeof(fsi_loop) * server->loop_count);
     }
+    fsi_folders_free(server);
     for (uint32_t i = 0; i < server->slab_count; i++)
         fsi_release(server, server->slabs[i], sizeof(fsi_conn) * (size_t)FSI_SLAB_CONNS);
     fsi_release(server, server->slabs, sizeof(void *) * server->slab_max);
@@ -10181,14 +11231,6 @@ FSV_API fsv_result fsv_server_route(fsv_server *server, const char *method, cons
 
 // ---- request
 
-FSI_INLINE fsv_str fsi_view(const char *ptr, size_t len)
-{
-    fsv_str view;
-    view.ptr = ptr;
-    view.len = len;
-    return view;
-}
-
 FSV_API fsv_str fsv_request_method(const fsv_request *request)
 {
     return fsi_view(request->base + request->head.skipped, request->head.method_len);
@@ -10397,6 +11439,227 @@ FSV_API void fsv_stream_abort(fsv_request *request)
     request->conn->broken = true;
 }
 
+// ---- files
+
+#if FSI_FILES
+FSI_PRIVATE fsv_result fsi_folder_bad(const fsv_server *server, const fsv_folder_desc *desc, const char *why)
+{
+    fsi_log(server, 0, "folder", 0, "the folder %s at %s: %s", desc->path ? desc->path : "(null)",
+            desc->pattern ? desc->pattern : "(null)", why);
+    return FSV_ERR_ARGUMENT;
+}
+
+// "ext=type" lines become "ext", "type", ..., each with its end, and one more. to has len + 2 bytes. False: malformed.
+FSI_PRIVATE bool fsi_folder_types(char *to, const char *lines)
+{
+    for (const char *at = lines; *at;) {
+        size_t len = strcspn(at, "\n");
+        const char *equals = (const char *)memchr(at, '=', len);
+        size_t name = equals ? (size_t)(equals - at) : 0, type = equals ? len - name - 1 : 0;
+        if (len && (!name || !type || type > 255 || memchr(at, '/', name) || memchr(at, '.', name))) return false;
+        if (len && !fsi_field_is_clean("t", 1, equals + 1, type)) return false;
+        if (len) {
+            memcpy(to, at, len);
+            to[name] = to[len] = 0;
+            to += len + 1;
+        }
+        at += len + (at[len] == '\n');
+    }
+    *to = 0;
+    return true;
+}
+
+FSI_PRIVATE fsv_result fsi_folder_check(const fsv_server *server, const fsv_folder_desc *desc)
+{
+    size_t len = desc->pattern ? strlen(desc->pattern) : 0;
+    const char *value = desc->cache_control;
+    if (!desc->path || len < 2) return fsi_folder_bad(server, desc, "pattern and path are required");
+    if (strcmp(desc->pattern + len - 2, "/*") != 0 || strchr(desc->pattern, ':') ||
+        strchr(desc->pattern, '*') != desc->pattern + len - 1)
+        return fsi_folder_bad(server, desc, "the pattern must be literal and end with \"/*\"");
+    if (desc->hidden > 1 || desc->follow_symlinks > 1 || desc->precompressed > 1)
+        return fsi_folder_bad(server, desc, "hidden, follow_symlinks and precompressed are 0 or 1");
+    if (desc->index && (strchr(desc->index, '/') || strlen(desc->index) > 255))
+        return fsi_folder_bad(server, desc, "index must be the name of a file");
+    if (value && (strlen(value) > FSI_CACHE_CONTROL_BYTES_MAX || !fsi_field_is_clean("t", 1, value, strlen(value))))
+        return fsi_folder_bad(server, desc, "cache_control is too long, or has a control byte");
+    return FSV_OK;
+}
+
+// A copy of the desc, with its strings behind it. NULL: out of memory, or, with *bad, malformed types.
+FSI_PRIVATE fsv_folder *fsi_folder_new(fsv_server *server, const fsv_folder_desc *desc, bool *bad)
+{
+    const char *index = desc->index ? desc->index : "index.html", *types = desc->types ? desc->types : "";
+    size_t index_len = strlen(index) + 1, cache_len = desc->cache_control ? strlen(desc->cache_control) + 1 : 0;
+    size_t bytes = sizeof(fsv_folder) + index_len + cache_len + strlen(types) + 2;
+    fsv_folder *folder = (fsv_folder *)fsi_alloc_zero(server, bytes);
+    if (!folder) return NULL;
+    char *at = (char *)(folder + 1);
+    folder->server = server;
+    folder->bytes = bytes;
+    folder->desc = *desc;
+    folder->desc.index = at;
+    at = fsi_put(at, index, index_len);
+    if (cache_len) folder->desc.cache_control = at;
+    if (cache_len) at = fsi_put(at, desc->cache_control, cache_len);
+    folder->desc.types = at;
+    *bad = !fsi_folder_types(at, types);
+    if (!*bad) return folder;
+    fsi_release(server, folder, bytes);
+    return NULL;
+}
+
+FSI_PRIVATE fsv_result fsi_folder_result(const fsv_server *server, const char *path, fsi_file_result result)
+{
+    int64_t error = fsi_os_error();
+    switch (result) {
+    case FSI_FILE_OK:
+    case FSI_FILE_BUSY: return FSV_OK;
+    case FSI_FILE_NONE: break;
+    case FSI_FILE_DENIED:
+        fsi_log(server, 0, "folder", error, "the folder %s may not be read", path);
+        return FSV_ERR_PERMISSION;
+    case FSI_FILE_FULL: return FSV_ERR_MEMORY;
+    case FSI_FILE_FAILED: fsi_log(server, 0, "folder", error, "the folder %s cannot be opened", path); return FSV_ERR_SYSTEM;
+    }
+    fsi_log(server, 0, "folder", error, "there is no folder %s", path);
+    return FSV_ERR_NOT_FOUND;
+}
+
+// Adds its route, which is never a blocking one by itself.
+FSI_PRIVATE fsv_result fsi_folder_mount(fsv_server *server, const char *pattern, fsv_folder *folder)
+{
+    uint32_t blocking = server->desc.blocking;
+    server->desc.blocking = 0;
+    fsv_result result = fsv_server_route(server, "GET", pattern, fsi_folder_handler, folder);
+    server->desc.blocking = blocking;
+    return result;
+}
+
+FSV_API fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *desc, fsv_folder **folder)
+{
+    bool bad = false;
+    if (!server || !desc) return FSV_ERR_ARGUMENT;
+    if (fsi_load32(&server->life) != FSI_LIFE_NEW) return FSV_ERR_STATE;
+    fsv_result result = fsi_folder_check(server, desc);
+    if (result != FSV_OK) return result;
+    fsv_folder *made = fsi_folder_new(server, desc, &bad);
+    if (!made) return bad ? fsi_folder_bad(server, desc, "types must be \"ext=type\" lines") : FSV_ERR_MEMORY;
+    result = fsi_folder_result(server, desc->path,
+                               fsi_root_open(server, &made->root, desc->path, desc->follow_symlinks != 0));
+    if (result == FSV_OK) result = fsi_folder_mount(server, desc->pattern, made);
+    if (result != FSV_OK) {
+        fsi_root_close(server, &made->root);
+        fsi_release(server, made, made->bytes);
+        return result;
+    }
+    made->desc.pattern = made->desc.path = NULL; // the caller's
+    made->next = server->folders;
+    server->folders = made;
+    server->has_blocking = server->has_blocking || server->desc.model == FSV_MODEL_EVENT;
+    uint64_t cache = desc->cache_bytes ? desc->cache_bytes : (uint64_t)64 << 20;
+    server->shelf_bytes += cache / server->loop_count;
+    if (folder) *folder = made;
+    return FSV_OK;
+}
+
+FSV_API fsv_result fsv_respond_file(fsv_request *request, fsv_folder *folder, const char *path, uint32_t status)
+{
+    if (!request || !folder || !path || folder->server != request->loop->server) return FSV_ERR_ARGUMENT;
+    if (status < 200 || status > 599 || status == 204 || status == 205 || status == 206 || status == 304)
+        return FSV_ERR_ARGUMENT;
+    if (request->deferred || request->want.folder || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
+    if (request->route && (request->route->on_body || request->route->on_room)) return FSV_ERR_STATE;
+    return fsi_want_set(request, folder, path, strlen(path), status) ? FSV_OK : FSV_ERR_MEMORY;
+}
+
+// What fsv_folder_list hands on.
+typedef struct fsi_listing {
+    const fsv_folder *folder;
+    fsv_entry_handler each;
+    void *user;
+} fsi_listing;
+
+static bool fsi_folder_each(const char *name, const fsi_file_look *look, void *user)
+{
+    const fsi_listing *listing = (const fsi_listing *)user;
+    char checked[1024];
+    size_t len = strlen(name);
+    bool slash;
+    if (look->kind == FSI_FILE_OTHER || len >= sizeof checked) return true;
+    if (fsi_entity_path(checked, name, len, listing->folder->desc.hidden != 0, &slash) != (int64_t)len) return true;
+    fsv_entry entry;
+    entry.name = fsi_view(name, len);
+    entry.is_folder = look->kind == FSI_FILE_FOLDER;
+    entry.size = entry.is_folder ? 0 : look->id.size;
+    entry.modified_s = look->id.modified_ns / FSI_SECOND_NS;
+    return listing->each(&entry, listing->user);
+}
+
+FSV_API fsv_result fsv_folder_list(const fsv_folder *folder, const char *path, fsv_entry_handler each, void *user)
+{
+    if (!folder || !path || !each) return FSV_ERR_ARGUMENT;
+    size_t len = strlen(path);
+    bool slash;
+    char *checked = (char *)fsi_alloc(folder->server, len + 1);
+    if (!checked) return FSV_ERR_MEMORY;
+    fsv_result result = FSV_ERR_NOT_FOUND;
+    if (fsi_entity_path(checked, path, len, folder->desc.hidden != 0, &slash) >= 0) {
+        fsi_listing listing;
+        listing.folder = folder;
+        listing.each = each;
+        listing.user = user;
+        fsi_file_result found = fsi_file_list(&folder->root, checked, fsi_folder_each, &listing);
+        result = found == FSI_FILE_OK       ? FSV_OK
+                 : found == FSI_FILE_NONE   ? FSV_ERR_NOT_FOUND
+                 : found == FSI_FILE_DENIED ? FSV_ERR_PERMISSION
+                 : found == FSI_FILE_FULL   ? FSV_ERR_MEMORY
+                                            : FSV_ERR_SYSTEM;
+    }
+    fsi_release(folder->server, checked, len + 1);
+    return result;
+}
+
+FSV_API const char *fsv_folder_type(const fsv_folder *folder, const char *name)
+{
+    const char *base = strrchr(name, '/'), *dot, *type;
+    base = base ? base + 1 : name;
+    dot = strrchr(base, '.');
+    for (const char *at = folder->desc.types; dot && *at; at += strlen(at) + 1) {
+        const char *extension = at;
+        at += strlen(at) + 1; // the type
+        if (strlen(extension) == strlen(dot + 1) && fsi_same_nocase(extension, dot + 1, strlen(extension))) return at;
+    }
+    type = fsi_type_of(base, strlen(base));
+    return type ? type : "application/octet-stream";
+}
+
+#else
+FSV_API fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *desc, fsv_folder **folder)
+{
+    (void)folder;
+    return server && desc ? FSV_ERR_UNSUPPORTED : FSV_ERR_ARGUMENT;
+}
+
+FSV_API fsv_result fsv_respond_file(fsv_request *request, fsv_folder *folder, const char *path, uint32_t status)
+{
+    (void)request, (void)folder, (void)path, (void)status;
+    return FSV_ERR_ARGUMENT; // there is no folder
+}
+
+FSV_API fsv_result fsv_folder_list(const fsv_folder *folder, const char *path, fsv_entry_handler each, void *user)
+{
+    (void)folder, (void)path, (void)each, (void)user;
+    return FSV_ERR_ARGUMENT;
+}
+
+FSV_API const char *fsv_folder_type(const fsv_folder *folder, const char *name)
+{
+    (void)folder, (void)name;
+    return "application/octet-stream";
+}
+#endif // FSI_FILES
+
 // ---- deferred answers
 
 // On a loop: the request gets a block of its own, and a job. Nothing has changed if that fails.
@@ -10428,7 +11691,7 @@ FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token)
 {
     if (!request || !token) return FSV_ERR_ARGUMENT;
     memset(token, 0, sizeof *token);
-    if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
+    if (request->deferred || request->want.folder || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     if (!request->off_loop && (!request->conn->body_done || request->conn->state != FSI_CONN_EXCHANGE))
         return FSV_ERR_STATE;
     fsv_result result = request->off_loop ? fsi_token_open(request->job, token) : fsi_defer_here(request, token);
