@@ -30,8 +30,8 @@
    TABLE OF CONTENTS   (grep -n '^// >>' fastserve.h, or: make toc)
        What a user reads         >>manual >>config >>api
        Implementation, bottom-up >>platform >>atomics >>structs >>thread >>park >>memory >>queue >>time >>hist
-                                 >>log >>text >>http-read >>http-write >>sock >>io >>router >>conn >>tcp >>task
-                                 >>loop >>balance >>worker >>handle >>server >>public
+                                 >>log >>text >>http-read >>http-write >>entity >>sock >>io >>router >>conn >>tcp
+                                 >>task >>loop >>balance >>worker >>handle >>server >>public
        Of one system each        >>thread-posix >>thread-linux >>thread-bsd >>thread-windows >>thread-unpinned
                                  >>time-posix >>time-windows >>sock-posix >>sock-linux >>sock-windows >>io-epoll
                                  >>io-kqueue >>io-posix >>io-iocp >>iocp-listen >>iocp-port
@@ -562,7 +562,8 @@ typedef enum fsv_missing {
 // Answers instead of the library's 404: a page, fsv_respond_file, a listing by fsv_folder_list. path is what the folder
 // was asked for, decoded, without a slash at its front; terminated too. Runs on a worker, so it may block. If it does not
 // answer, the client gets the 404.
-typedef void (*fsv_missing_handler)(fsv_request *request, fsv_folder *folder, fsv_missing why, fsv_str path, void *user);
+typedef void (*fsv_missing_handler)(fsv_request *request, fsv_folder *folder, fsv_missing why, fsv_str path,
+                                    void *user);
 
 // Zero means default. Copied by fsv_server_folder.
 // clang-format off
@@ -884,6 +885,12 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 #define FSI_UNIX 0
 #else
 #define FSI_UNIX 1
+#endif
+
+#ifdef FSV_NO_FILES
+#define FSI_FILES 0
+#else
+#define FSI_FILES 1
 #endif
 
 #ifdef FSV_NO_CLIENT
@@ -2799,22 +2806,65 @@ FSI_PRIVATE void fsi_sleep_ns(uint64_t ns)
 }
 #endif // >>time-posix, >>time-windows
 
-// "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7): 29 bytes, no terminator. Valid for years 1970 to 9999.
-FSI_PRIVATE void fsi_date_write(char *out, int64_t seconds)
+// The calendar: Gregorian, also before there was one. Its year begins in March, so that the leap day comes last, and its
+// eras have 400 years; 5 of them are added so that nothing is negative, which leaves the day of the week as it is.
+#define FSI_DATE_FIRST (-62167219200) // 1 January 0000, the first that has four digits
+#define FSI_DATE_LAST 253402300799    // 31 December 9999
+#define FSI_ERA 146097                // days
+
+typedef struct fsi_date {
+    int64_t year;
+    int32_t month, day, hour, minute, second, weekday; // month and day from 1, weekday 0: Sunday
+} fsi_date;
+
+// Of seconds since 1970; what is outside of the years 0 to 9999 becomes the first or the last second of them.
+FSI_PRIVATE fsi_date fsi_date_of(int64_t s)
 {
-    static const char days[] = "ThuFriSatSunMonTueWed", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    char text[64];
-    int64_t day = seconds / 86400, left = seconds % 86400;
-    // Civil date from a day count, with years that begin in March, so that the leap day comes last.
-    int64_t z = day + 719468, era = z / 146097, doe = z % 146097;
+    s = s < FSI_DATE_FIRST ? FSI_DATE_FIRST : s > FSI_DATE_LAST ? FSI_DATE_LAST : s;
+    s += (int64_t)5 * FSI_ERA * 86400;
+    int64_t day = s / 86400, z = day + 719468, doe = z % FSI_ERA; // days since 1 March, of the first era, of this one
     int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
     int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-    int64_t mday = doy - (153 * mp + 2) / 5 + 1, month = mp < 10 ? mp + 3 : mp - 9;
-    int64_t year = yoe + era * 400 + (month <= 2);
-    (void)snprintf(text, sizeof text, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days + 3 * (day % 7),
-                   (unsigned)mday % 100, months + 3 * (month - 1), (unsigned)year % 10000,
-                   (unsigned)(left / 3600) % 100, (unsigned)(left / 60 % 60), (unsigned)(left % 60));
-    memcpy(out, text, 29);
+    fsi_date date;
+    date.month = (int32_t)(mp < 10 ? mp + 3 : mp - 9);
+    date.year = yoe + z / FSI_ERA * 400 - 2000 + (date.month <= 2);
+    date.day = (int32_t)(doy - (153 * mp + 2) / 5 + 1);
+    date.hour = (int32_t)(s % 86400 / 3600);
+    date.minute = (int32_t)(s / 60 % 60);
+    date.second = (int32_t)(s % 60);
+    date.weekday = (int32_t)((day + 4) % 7); // 1 January 1970 was a Thursday
+    return date;
+}
+
+// The way back, without a look at whether there is such a day. Years from -2000.
+FSI_PRIVATE int64_t fsi_date_seconds(const fsi_date *date)
+{
+    int64_t y = date->year + 2000 - (date->month <= 2), yoe = y % 400;
+    int64_t doy = (153 * (date->month + (date->month > 2 ? -3 : 9)) + 2) / 5 + date->day - 1;
+    int64_t days = y / 400 * FSI_ERA + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468 - 5 * FSI_ERA;
+    return days * 86400 + date->hour * 3600 + date->minute * 60 + date->second;
+}
+
+static const char fsi_days[] = "SunMonTueWedThuFriSat", fsi_months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+FSI_PRIVATE void fsi_digits_write(char *at, int64_t value, int digits)
+{
+    for (; digits > 0; value /= 10) at[--digits] = (char)('0' + value % 10);
+}
+
+// "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7), 29 bytes without a terminator. Returns the end. Years as above.
+FSI_PRIVATE char *fsi_date_write(char *at, int64_t s)
+{
+    fsi_date date = fsi_date_of(s);
+    memcpy(at, "---, 00 --- 0000 00:00:00 GMT", 29);
+    memcpy(at, fsi_days + 3 * date.weekday, 3);
+    fsi_digits_write(at + 5, date.day, 2);
+    memcpy(at + 8, fsi_months + 3 * (date.month - 1), 3);
+    fsi_digits_write(at + 12, date.year, 4);
+    fsi_digits_write(at + 17, date.hour, 2);
+    fsi_digits_write(at + 20, date.minute, 2);
+    fsi_digits_write(at + 23, date.second, 2);
+    return at + 29;
 }
 
 // The wheel: level 0 has slots of 4 ms, each further level 64 times longer ones, up to 49 days. A timer sits in the
@@ -3829,6 +3879,563 @@ FSI_PRIVATE bool fsi_field_is_ours(const char *name, size_t len)
            FSI_IS(name, len, "connection") || FSI_IS(name, len, "keep-alive") || FSI_IS(name, len, "date") ||
            FSI_IS(name, len, "trailer") || FSI_IS(name, len, "upgrade");
 }
+
+// ---------------------------------------------------------------------------------------------------------
+// >>entity   What a file is in HTTP: its date, tag, ranges, conditions, codings, type and path (RFC 9110 5.6.7, 8, 12 to
+//            14). Pure functions of bytes and of the time that they are told: no clock, no allocation, no system call.
+//            What a client may leave out is ignored when it is malformed; a path is refused.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_FILES
+#define FSI_NO_TIME INT64_MIN
+
+// Two names of the three letters each, in a row of them: the number of the one that text begins with, or -1.
+FSI_PRIVATE int32_t fsi_name3(const char *text, const char *names)
+{
+    for (int32_t i = 0; names[3 * i]; i++)
+        if (memcmp(text, names + 3 * i, 3) == 0) return i;
+    return -1;
+}
+
+FSI_PRIVATE int32_t fsi_digits_read(const char *text, size_t digits)
+{
+    int32_t value = 0;
+    for (size_t i = 0; i < digits; i++) {
+        if (text[i] < '0' || text[i] > '9') return -1;
+        value = value * 10 + (text[i] - '0');
+    }
+    return value;
+}
+
+// Reads by a form: w weekday, d day, e day with a space for its first digit, b month, y year, c its last two digits,
+// h m s; anything else stands for itself. The case counts (5.6.7).
+FSI_PRIVATE bool fsi_date_scan(const char *text, size_t len, const char *form, fsi_date *date)
+{
+    size_t n = 0;
+    for (; *form; form++, text += n, len -= n) {
+        n = *form == 'y' ? 4 : *form == 'w' || *form == 'b' ? 3 : *form >= 'a' && *form <= 'z' ? 2 : 1;
+        if (len < n) return false;
+        int32_t value = n == 2 || n == 4 ? fsi_digits_read(text, n) : 0;
+        switch (*form) {
+        case 'w': value = fsi_name3(text, fsi_days); break;
+        case 'd': date->day = value; break;
+        case 'e': date->day = value = fsi_digits_read(text + (*text == ' '), *text == ' ' ? 1 : 2); break;
+        case 'b': date->month = 1 + (value = fsi_name3(text, fsi_months)); break;
+        case 'y':
+        case 'c': date->year = value; break;
+        case 'h': date->hour = value; break;
+        case 'm': date->minute = value; break;
+        case 's': date->second = value; break;
+        default: value = *text == *form ? 0 : -1; break;
+        }
+        if (value < 0) return false;
+    }
+    return len == 0;
+}
+
+// A leap second is the last one of any day; which days have one is not for us to know.
+FSI_PRIVATE bool fsi_date_exists(const fsi_date *date)
+{
+    static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = date->year % 4 == 0 && (date->year % 100 != 0 || date->year % 400 == 0);
+    if (date->day < 1 || date->day > days[date->month - 1] + (date->month == 2 && leap)) return false;
+    if (date->second == 60) return date->hour == 23 && date->minute == 59;
+    return date->hour < 24 && date->minute < 60 && date->second < 60;
+}
+
+// Of a year's last two digits: the latest such year that makes the date no more than 50 years in the future (5.6.7).
+FSI_PRIVATE void fsi_date_century(fsi_date *date, int64_t now_s)
+{
+    int64_t now_year = fsi_date_of(now_s).year, latest = now_year + 50;
+    date->year = latest - (latest + 100 - date->year) % 100;
+    if (date->year < latest) return;
+    fsi_date before = *date;
+    before.year -= 50;
+    if (fsi_date_seconds(&before) > now_s) date->year -= 100;
+}
+
+// Reads an HTTP-date of any of its three forms (5.6.7) as seconds since 1970; FSI_NO_TIME: it is none. The weekday must
+// be one, but not the right one. A leap second is the first one of the next day.
+FSI_PRIVATE int64_t fsi_date_read(const char *text, size_t len, int64_t now_s)
+{
+    fsi_date date;
+    const char *comma = (const char *)memchr(text, ',', len);
+    memset(&date, 0, sizeof date);
+    if (comma && comma - text > 3) { // "Sunday, 06-Nov-94 08:49:37 GMT"
+        static const char *const ends[] = {"day", "day", "sday", "nesday", "rsday", "day", "urday"};
+        int32_t weekday = fsi_name3(text, fsi_days);
+        size_t end = (size_t)(comma - text);
+        if (weekday < 0 || strlen(ends[weekday]) != end - 3) return FSI_NO_TIME;
+        if (memcmp(text + 3, ends[weekday], end - 3) != 0) return FSI_NO_TIME;
+        if (!fsi_date_scan(comma, len - end, ", d-b-c h:m:s GMT", &date)) return FSI_NO_TIME;
+        fsi_date_century(&date, now_s);
+    } else if (!fsi_date_scan(text, len, comma ? "w, d b y h:m:s GMT" : "w b e h:m:s y", &date)) {
+        return FSI_NO_TIME;
+    }
+    return fsi_date_exists(&date) ? fsi_date_seconds(&date) : FSI_NO_TIME;
+}
+
+// ---- ranges (14)
+
+typedef struct fsi_range {
+    uint64_t at, len;
+} fsi_range;
+
+#define FSI_RANGES_OUTSIDE (-1)
+#define FSI_RANGES_MOST 64 // in one field
+#define FSI_RANGES_GAP 80  // bytes, about what another part's head would take
+
+// Digits; what is too large becomes UINT64_MAX, which is behind the end of any file. False: there is none.
+FSI_PRIVATE bool fsi_position_take(const char **at, const char *end, uint64_t *out)
+{
+    const char *p = *at;
+    uint64_t value = 0;
+    for (; p < end && *p >= '0' && *p <= '9'; p++) {
+        uint64_t digit = (uint64_t)(*p - '0');
+        value = value > (UINT64_MAX - digit) / 10 ? UINT64_MAX : value * 10 + digit;
+    }
+    if (p == *at) return false;
+    *at = p;
+    *out = value;
+    return true;
+}
+
+// A range-spec (14.1.1, 14.1.2): 1 it stands in *out, 0 nothing of the file is in it, -1 it is malformed.
+FSI_PRIVATE int fsi_range_read(const char *at, size_t len, uint64_t size, fsi_range *out)
+{
+    const char *end = at + len;
+    uint64_t first = 0, last = UINT64_MAX;
+    bool has_first = fsi_position_take(&at, end, &first);
+    if (at == end || *at++ != '-') return -1;
+    bool has_last = fsi_position_take(&at, end, &last);
+    if (at != end || last < first || !(has_first || has_last)) return -1;
+    if (has_first) {
+        out->at = first;
+        out->len = first < size ? (last < size - 1 ? last : size - 1) - first + 1 : 0;
+        return first < size;
+    }
+    out->len = last < size ? last : size; // the last so many
+    out->at = size - out->len;
+    return last > 0;
+}
+
+FSI_PRIVATE void fsi_range_insert(fsi_range *ranges, uint32_t count, fsi_range range)
+{
+    for (; count > 0 && ranges[count - 1].at > range.at; count--) ranges[count] = ranges[count - 1];
+    ranges[count] = range;
+}
+
+// Of ascending ranges, those that overlap or nearly touch become one (14.2, 15.3.7.2). Returns how many are left.
+FSI_PRIVATE uint32_t fsi_ranges_merge(fsi_range *ranges, uint32_t count)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 1; i < count; i++) {
+        uint64_t end = ranges[n].at + ranges[n].len, other = ranges[i].at + ranges[i].len;
+        if (ranges[i].at >= end && ranges[i].at - end >= FSI_RANGES_GAP)
+            ranges[++n] = ranges[i];
+        else if (other > end)
+            ranges[n].len = other - ranges[n].at;
+    }
+    return count ? n + 1 : 0;
+}
+
+// Range: a value against a file of that size. Returns how many ranges stand in out, ascending and merged. 0: ignore the
+// field, and send all of the file (14.2): it is malformed, in another unit than bytes, has too many ranges, more than
+// `max` when they are merged, or several that are the whole file together; or the file is empty, of which the last bytes
+// can be asked for, but not told. FSI_RANGES_OUTSIDE: nothing of the file is in any of them, 416.
+FSI_PRIVATE int32_t fsi_ranges_read(const char *value, size_t len, uint64_t size, fsi_range *out, uint32_t max)
+{
+    fsi_range ranges[FSI_RANGES_MOST], range;
+    const char *at = value + 6, *item;
+    size_t n;
+    uint32_t specs = 0, count = 0;
+    uint64_t sum = 0;
+    if (len < 6 || !FSI_IS(value, 6, "bytes=")) return 0;
+    while (fsi_list_next(&at, value + len, &item, &n)) {
+        int result = fsi_range_read(item, n, size, &range);
+        if (result < 0 || specs++ == FSI_RANGES_MOST) return 0;
+        if (result > 0) fsi_range_insert(ranges, count++, range);
+    }
+    if (specs == 0 || (count && size == 0)) return 0;
+    if (count == 0) return FSI_RANGES_OUTSIDE;
+    count = fsi_ranges_merge(ranges, count);
+    for (uint32_t i = 0; i < count; i++) sum += ranges[i].len;
+    if (count > max || (specs > 1 && sum >= size)) return 0;
+    memcpy(out, ranges, count * sizeof *out);
+    return (int32_t)count;
+}
+
+// ---- conditions (13)
+
+typedef struct fsi_tag {
+    const char *text; // with its quotes
+    size_t len;
+    bool weak;
+} fsi_tag;
+
+// Takes an entity tag (8.8.3) from the front of the text. False: there is none.
+FSI_PRIVATE bool fsi_tag_take(const char **at, const char *end, fsi_tag *tag)
+{
+    const char *p = *at;
+    tag->weak = end - p >= 2 && p[0] == 'W' && p[1] == '/';
+    if (tag->weak) p += 2;
+    if (p == end || *p != '"') return false;
+    tag->text = p++;
+    while (p < end && (uint8_t)*p > ' ' && *p != '"' && *p != 127) p++;
+    if (p == end || *p != '"') return false;
+    *at = ++p;
+    tag->len = (size_t)(p - tag->text);
+    return true;
+}
+
+FSI_PRIVATE bool fsi_tag_same(const fsi_tag *a, const fsi_tag *b, bool weak)
+{
+    return (weak || (!a->weak && !b->weak)) && a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
+}
+
+// Does the list of entity tags (If-Match, If-None-Match) name this one? `weak`: by the weak comparison (8.8.3.2). "*"
+// names every tag, also none (tag_len 0). A list that is malformed anywhere names nothing.
+FSI_PRIVATE bool fsi_tag_listed(const char *list, size_t len, const char *tag, size_t tag_len, bool weak)
+{
+    const char *at = list, *end = list + len;
+    fsi_tag ours, theirs;
+    bool has = tag_len > 0 && fsi_tag_take(&tag, tag + tag_len, &ours), found = false;
+    if (len == 1 && *list == '*') return true;
+    for (;;) {
+        while (at < end && (*at == ',' || *at == ' ' || *at == '\t')) at++;
+        if (at == end) return found;
+        if (!fsi_tag_take(&at, end, &theirs)) return false;
+        while (at < end && (*at == ' ' || *at == '\t')) at++;
+        if (at < end && *at != ',') return false;
+        if (has && fsi_tag_same(&ours, &theirs, weak)) found = true;
+    }
+}
+
+// Values of fields. ptr NULL: the field is not there. Several lines of If-Match or If-None-Match are one list (5.3).
+typedef struct fsi_conditions {
+    fsv_str if_match, if_none_match, if_modified_since, if_unmodified_since, if_range, range;
+} fsi_conditions;
+
+// Of a GET or HEAD for something that is there: 0 go on, 304, or 412, in the order of 13.2.2. A date that is none, or a
+// file without one (FSI_NO_TIME), leaves its condition out (13.1.3, 13.1.4).
+FSI_PRIVATE uint32_t fsi_conditions_judge(const fsi_conditions *c, const char *tag, size_t tag_len, int64_t modified_s,
+                                          int64_t now_s)
+{
+    int64_t since = FSI_NO_TIME;
+    if (c->if_match.ptr) {
+        if (!fsi_tag_listed(c->if_match.ptr, c->if_match.len, tag, tag_len, false)) return 412;
+    } else if (c->if_unmodified_since.ptr && modified_s != FSI_NO_TIME) {
+        since = fsi_date_read(c->if_unmodified_since.ptr, c->if_unmodified_since.len, now_s);
+        if (since != FSI_NO_TIME && modified_s > since) return 412;
+    }
+    if (c->if_none_match.ptr) {
+        if (fsi_tag_listed(c->if_none_match.ptr, c->if_none_match.len, tag, tag_len, true)) return 304;
+    } else if (c->if_modified_since.ptr && modified_s != FSI_NO_TIME) {
+        since = fsi_date_read(c->if_modified_since.ptr, c->if_modified_since.len, now_s);
+        if (since != FSI_NO_TIME && modified_s <= since) return 304;
+    }
+    return 0;
+}
+
+// If-Range (13.1.5): may Range count? A tag by the strong comparison; a date, if it is exactly the file's, and
+// strong_time: the file cannot have changed again within that second (8.8.2.2). False too for what is neither.
+FSI_PRIVATE bool fsi_if_range_holds(fsv_str value, const char *tag, size_t tag_len, int64_t modified_s, int64_t now_s,
+                                    bool strong_time)
+{
+    const char *at = value.ptr, *end = value.ptr + value.len;
+    fsi_tag theirs, ours;
+    if (fsi_tag_take(&at, end, &theirs))
+        return at == end && tag_len > 0 && fsi_tag_take(&tag, tag + tag_len, &ours) &&
+               fsi_tag_same(&ours, &theirs, false);
+    return strong_time && modified_s != FSI_NO_TIME && fsi_date_read(value.ptr, value.len, now_s) == modified_s;
+}
+
+// ---- codings (12.5.3)
+
+typedef enum fsi_coding {
+    FSI_CODING_NONE, // identity
+    FSI_CODING_BR,   // in the order in which we like them
+    FSI_CODING_ZSTD,
+    FSI_CODING_GZIP,
+    FSI_CODINGS
+} fsi_coding;
+
+// A weight (12.4.2), ";" in front of it, as thousandths; none is 1000. -1: it is malformed.
+FSI_PRIVATE int32_t fsi_weight_read(const char *at, const char *end)
+{
+    if (at == end) return 1000;
+    for (at++; at < end && (*at == ' ' || *at == '\t');) at++;
+    if (end - at < 3 || end - at > 7 || fsi_lower(at[0]) != 'q' || at[1] != '=') return -1;
+    int32_t value = (at[2] - '0') * 1000;
+    if ((value != 0 && value != 1000) || (end - at > 3 && at[3] != '.')) return -1;
+    int32_t unit = 100;
+    for (at += 4; at < end; at++, unit /= 10) {
+        if (*at < '0' || *at > '9') return -1;
+        value += (*at - '0') * unit;
+    }
+    return value <= 1000 ? value : -1;
+}
+
+// FSI_CODINGS: "*"; -1: one that we do not know.
+FSI_PRIVATE int fsi_coding_read(const char *name, size_t len)
+{
+    if (len == 1 && *name == '*') return FSI_CODINGS;
+    if (FSI_IS(name, len, "identity")) return FSI_CODING_NONE;
+    if (FSI_IS(name, len, "br")) return FSI_CODING_BR;
+    if (FSI_IS(name, len, "zstd")) return FSI_CODING_ZSTD;
+    return FSI_IS(name, len, "gzip") || FSI_IS(name, len, "x-gzip") ? FSI_CODING_GZIP : -1; // 8.4.1.3
+}
+
+// Accept-Encoding: the codings that the client prefers to identity or takes as gladly, in out[3], the best first: by
+// weight, then br, zstd, gzip. Identity has the weight that is said for it, or for "*", or else the lowest. What is
+// malformed is passed over; of two weights for one coding the lower counts. Returns how many; 0 without the field.
+FSI_PRIVATE uint32_t fsi_codings_read(const char *value, size_t len, uint8_t *out)
+{
+    int32_t weights[FSI_CODINGS + 1] = {-1, -1, -1, -1, -1};
+    const char *at = value, *item;
+    uint32_t count = 0;
+    size_t n;
+    while (len && fsi_list_next(&at, value + len, &item, &n)) {
+        const char *end = item + n, *semicolon = (const char *)memchr(item, ';', n), *name_end;
+        name_end = semicolon ? semicolon : end;
+        while (name_end > item && (name_end[-1] == ' ' || name_end[-1] == '\t')) name_end--;
+        int coding = fsi_coding_read(item, (size_t)(name_end - item));
+        int32_t weight = fsi_weight_read(semicolon ? semicolon : end, end);
+        if (coding < 0 || weight < 0) continue;
+        if (weights[coding] < 0 || weight < weights[coding]) weights[coding] = weight;
+    }
+    for (int i = FSI_CODING_NONE; i < FSI_CODINGS; i++)
+        if (weights[i] < 0) weights[i] = weights[FSI_CODINGS];
+    for (int i = FSI_CODING_BR; i < FSI_CODINGS; i++) {
+        if (weights[i] <= 0 || weights[i] < weights[FSI_CODING_NONE]) continue;
+        uint32_t k = count++;
+        for (; k > 0 && weights[out[k - 1]] < weights[i]; k--) out[k] = out[k - 1];
+        out[k] = (uint8_t)i;
+    }
+    return count;
+}
+
+// ---- paths
+
+// Bytes of the UTF-8 code point (RFC 3629 4) at the front of the text, 0: it is malformed, or longer than it needs to be.
+FSI_PRIVATE size_t fsi_utf8(const char *text, size_t len)
+{
+    const uint8_t *p = (const uint8_t *)text;
+    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+    if (n > len) return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90)) return 0; // overlong
+    if ((p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f)) return 0; // a surrogate, above 10FFFF
+    return n;
+}
+
+// Windows' devices, in every folder, whatever extension they have, and spaces before it.
+FSI_PRIVATE bool fsi_name_is_device(const char *name, size_t len)
+{
+    const char *dot = (const char *)memchr(name, '.', len);
+    if (dot) len = (size_t)(dot - name);
+    while (len && name[len - 1] == ' ') len--;
+    if (len == 3)
+        return FSI_IS(name, 3, "con") || FSI_IS(name, 3, "prn") || FSI_IS(name, 3, "aux") || FSI_IS(name, 3, "nul");
+    if (len < 4 || len > 7) return false;
+    if (FSI_IS(name, len, "conin$") || FSI_IS(name, len, "conout$")) return true;
+    if (!FSI_IS(name, 3, "com") && !FSI_IS(name, 3, "lpt")) return false;
+    if (len == 4) return name[3] >= '0' && name[3] <= '9';
+    uint8_t digit = (uint8_t)name[4]; // superscript 1, 2 or 3
+    return len == 5 && (uint8_t)name[3] == 0xc2 && (digit == 0xb9 || digit == 0xb2 || digit == 0xb3);
+}
+
+// Could it be the 8.3 name that Windows gives a longer one, "PROGRA~1.TXT"? 8 and 3 count code points.
+FSI_PRIVATE bool fsi_name_is_short(const char *name, size_t len)
+{
+    const char *dot = (const char *)memchr(name, '.', len), *end = dot ? dot : name + len, *at = end;
+    while (at > name && at[-1] >= '0' && at[-1] <= '9') at--;
+    if (at == end || at == name || at[-1] != '~') return false;
+    size_t base = 0, extension = 0;
+    for (const char *p = name; p < end; p++) base += ((uint8_t)*p & 0xc0) != 0x80;
+    for (const char *p = end + 1; p < name + len; p++) {
+        if (*p == '.') return false;
+        extension += ((uint8_t)*p & 0xc0) != 0x80;
+    }
+    return base <= 8 && extension <= 3;
+}
+
+FSI_INLINE bool fsi_name_byte_is_good(uint8_t c)
+{
+    switch (c) {
+    case '"':
+    case '*':
+    case ':':
+    case '<':
+    case '>':
+    case '?':
+    case '\\':
+    case '|':
+    case 127: return false;
+    default: return c >= 32;
+    }
+}
+
+// HFS+ passes over these when it compares names, so that one of them in front would hide a dot: U+200C to 200F, 202A to
+// 202E, 206A to 206F, FEFF.
+FSI_PRIVATE bool fsi_name_is_veiled(const char *name, size_t len)
+{
+    const uint8_t *p = (const uint8_t *)name;
+    if (len < 3) return false;
+    if (p[0] == 0xef) return p[1] == 0xbb && p[2] == 0xbf;
+    if (p[0] != 0xe2) return false;
+    if (p[1] == 0x80) return (p[2] >= 0x8c && p[2] <= 0x8f) || (p[2] >= 0xaa && p[2] <= 0xae);
+    return p[1] == 0x81 && p[2] >= 0xaa && p[2] <= 0xaf;
+}
+
+// One segment, not empty. "." and ".." end with a dot, which Windows would drop.
+FSI_PRIVATE bool fsi_name_is_good(const char *name, size_t len, bool hidden)
+{
+    if (name[len - 1] == '.' || name[len - 1] == ' ') return false;
+    if (!hidden && (name[0] == '.' || fsi_name_is_veiled(name, len))) return false;
+    for (size_t i = 0; i < len;) {
+        size_t n = fsi_utf8(name + i, len - i);
+        if (n == 0 || (n == 1 && !fsi_name_byte_is_good((uint8_t)name[i]))) return false;
+        if (name[i] == '%' && len - i > 2 && name[i + 1] == '2' && fsi_lower(name[i + 2]) == 'f') return false;
+        i += n;
+    }
+    return !fsi_name_is_device(name, len) && !fsi_name_is_short(name, len);
+}
+
+// The path below a folder, as it came decoded once from the request, an encoded slash left as "%2F", becomes one that is
+// safe to open below that folder: segments with one slash between them, none in front or at the end, terminated. Refused,
+// -1: "." and "..", an encoded slash, control bytes, backslash, malformed UTF-8, a leading dot unless `hidden`; and on
+// every system what means something else to Windows: " * : < > ? |, a segment that ends with a dot or a space, devices,
+// 8.3 names. Returns the length. *slash: it ended with one, or was empty. out has room for len + 1 bytes, and may be path.
+FSI_PRIVATE int64_t fsi_entity_path(char *out, const char *path, size_t len, bool hidden, bool *slash)
+{
+    size_t used = 0;
+    *slash = len == 0 || path[len - 1] == '/';
+    for (size_t at = 0, n; at < len; at += n + 1) {
+        const char *end = (const char *)memchr(path + at, '/', len - at);
+        n = end ? (size_t)(end - path) - at : len - at;
+        if (n == 0) continue;
+        if (!fsi_name_is_good(path + at, n, hidden)) return -1;
+        if (used) out[used++] = '/';
+        memmove(out + used, path + at, n);
+        used += n;
+    }
+    out[used] = 0;
+    return (int64_t)used;
+}
+
+// Percent-encodes a path, or one segment of it, for Location or an href: all but the unreserved characters (RFC 3986 2.3)
+// and "/" if `slashes`. Returns the end; 3 bytes for each at most.
+FSI_PRIVATE char *fsi_path_escape(char *at, const char *path, size_t len, bool slashes)
+{
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = (uint8_t)path[i];
+        bool plain = (c >= '0' && c <= '9') || (fsi_lower(path[i]) >= 'a' && fsi_lower(path[i]) <= 'z') || c == '-' ||
+                     c == '.' || c == '_' || c == '~' || (c == '/' && slashes);
+        if (!plain) *at++ = '%';
+        if (!plain) *at++ = "0123456789ABCDEF"[c >> 4];
+        *at++ = plain ? path[i] : "0123456789ABCDEF"[c & 15];
+    }
+    return at;
+}
+
+// ---- types
+
+typedef struct fsi_type {
+    char extension[12];
+    const char *type;
+} fsi_type;
+
+#define FSI_CHARSET "; charset=utf-8"
+#define FSI_PLAIN "text/plain" FSI_CHARSET
+
+// By extension, ascending. Names as IANA has them where it has one that browsers know. Text says that it is UTF-8.
+// clang-format off
+static const fsi_type fsi_types[] = {
+    {"3gp", "video/3gpp"}, {"7z", "application/x-7z-compressed"}, {"aac", "audio/aac"}, {"adoc", FSI_PLAIN},
+    {"aif", "audio/aiff"}, {"aiff", "audio/aiff"}, {"apk", "application/vnd.android.package-archive"},
+    {"apng", "image/apng"}, {"asc", FSI_PLAIN}, {"asm", FSI_PLAIN}, {"atom", "application/atom+xml"},
+    {"avi", "video/x-msvideo"}, {"avif", "image/avif"}, {"awk", FSI_PLAIN}, {"bash", FSI_PLAIN}, {"bat", FSI_PLAIN},
+    {"bib", FSI_PLAIN}, {"bmp", "image/bmp"}, {"bz2", "application/x-bzip2"}, {"c", FSI_PLAIN}, {"cc", FSI_PLAIN},
+    {"cfg", FSI_PLAIN}, {"cjs", "text/javascript" FSI_CHARSET}, {"cmake", FSI_PLAIN}, {"cmd", FSI_PLAIN},
+    {"conf", FSI_PLAIN}, {"cpp", FSI_PLAIN}, {"cs", FSI_PLAIN}, {"css", "text/css" FSI_CHARSET},
+    {"csv", "text/csv" FSI_CHARSET}, {"cur", "image/vnd.microsoft.icon"}, {"cxx", FSI_PLAIN}, {"d", FSI_PLAIN},
+    {"deb", "application/vnd.debian.binary-package"}, {"diff", FSI_PLAIN}, {"dmg", "application/x-apple-diskimage"},
+    {"doc", "application/msword"},
+    {"docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"}, {"el", FSI_PLAIN},
+    {"env", FSI_PLAIN}, {"eot", "application/vnd.ms-fontobject"}, {"eps", "application/postscript"},
+    {"epub", "application/epub+zip"}, {"exe", "application/vnd.microsoft.portable-executable"}, {"f90", FSI_PLAIN},
+    {"fish", FSI_PLAIN}, {"flac", "audio/flac"}, {"geojson", "application/geo+json"}, {"gif", "image/gif"},
+    {"glb", "model/gltf-binary"}, {"gltf", "model/gltf+json"}, {"go", FSI_PLAIN}, {"gpx", "application/gpx+xml"},
+    {"gradle", FSI_PLAIN}, {"gz", "application/gzip"}, {"h", FSI_PLAIN}, {"heic", "image/heic"},
+    {"heif", "image/heif"}, {"hh", FSI_PLAIN}, {"hpp", FSI_PLAIN}, {"hs", FSI_PLAIN},
+    {"htm", "text/html" FSI_CHARSET}, {"html", "text/html" FSI_CHARSET}, {"ico", "image/vnd.microsoft.icon"},
+    {"ics", "text/calendar" FSI_CHARSET}, {"ini", FSI_PLAIN}, {"iso", "application/x-iso9660-image"},
+    {"jar", "application/java-archive"}, {"java", FSI_PLAIN}, {"jfif", "image/jpeg"}, {"jl", FSI_PLAIN},
+    {"jpeg", "image/jpeg"}, {"jpg", "image/jpeg"}, {"js", "text/javascript" FSI_CHARSET},
+    {"json", "application/json"}, {"jsonl", "application/x-ndjson"}, {"jsonld", "application/ld+json"},
+    {"jsx", FSI_PLAIN}, {"jxl", "image/jxl"}, {"kml", "application/vnd.google-earth.kml+xml"},
+    {"kmz", "application/vnd.google-earth.kmz"}, {"kt", FSI_PLAIN}, {"less", FSI_PLAIN}, {"log", FSI_PLAIN},
+    {"lua", FSI_PLAIN}, {"m", FSI_PLAIN}, {"m3u", "audio/mpegurl"}, {"m3u8", "application/vnd.apple.mpegurl"},
+    {"m4a", "audio/mp4"}, {"m4s", "video/iso.segment"}, {"m4v", "video/mp4"}, {"map", "application/json"},
+    {"markdown", "text/markdown" FSI_CHARSET}, {"md", "text/markdown" FSI_CHARSET}, {"mid", "audio/midi"},
+    {"midi", "audio/midi"}, {"mjs", "text/javascript" FSI_CHARSET}, {"mk", FSI_PLAIN}, {"mka", "audio/matroska"},
+    {"mkv", "video/matroska"}, {"ml", FSI_PLAIN}, {"mm", FSI_PLAIN}, {"mov", "video/quicktime"},
+    {"mp3", "audio/mpeg"}, {"mp4", "video/mp4"}, {"mpd", "application/dash+xml"}, {"mpeg", "video/mpeg"},
+    {"mpg", "video/mpeg"}, {"msi", "application/x-msi"}, {"mtl", "model/mtl"}, {"ndjson", "application/x-ndjson"},
+    {"nfo", FSI_PLAIN}, {"nim", FSI_PLAIN}, {"obj", "model/obj"},
+    {"odg", "application/vnd.oasis.opendocument.graphics"},
+    {"odp", "application/vnd.oasis.opendocument.presentation"},
+    {"ods", "application/vnd.oasis.opendocument.spreadsheet"}, {"odt", "application/vnd.oasis.opendocument.text"},
+    {"oga", "audio/ogg"}, {"ogg", "audio/ogg"}, {"ogv", "video/ogg"}, {"opus", "audio/ogg"}, {"org", FSI_PLAIN},
+    {"otf", "font/otf"}, {"pas", FSI_PLAIN}, {"patch", FSI_PLAIN}, {"pdf", "application/pdf"}, {"pl", FSI_PLAIN},
+    {"png", "image/png"}, {"ppt", "application/vnd.ms-powerpoint"},
+    {"pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"}, {"properties", FSI_PLAIN},
+    {"proto", FSI_PLAIN}, {"ps", "application/postscript"}, {"ps1", FSI_PLAIN}, {"py", FSI_PLAIN}, {"r", FSI_PLAIN},
+    {"rar", "application/vnd.rar"}, {"rb", FSI_PLAIN}, {"rpm", "application/x-rpm"}, {"rs", FSI_PLAIN},
+    {"rss", "application/rss+xml"}, {"rst", FSI_PLAIN}, {"rtf", "application/rtf"}, {"s", FSI_PLAIN},
+    {"sass", FSI_PLAIN}, {"scala", FSI_PLAIN}, {"scss", FSI_PLAIN}, {"sh", FSI_PLAIN}, {"sql", "application/sql"},
+    {"sqlite", "application/vnd.sqlite3"}, {"srt", FSI_PLAIN}, {"stl", "model/stl"}, {"sv", FSI_PLAIN},
+    {"svg", "image/svg+xml"}, {"swf", "application/vnd.adobe.flash.movie"}, {"swift", FSI_PLAIN},
+    {"tar", "application/x-tar"}, {"tex", FSI_PLAIN}, {"text", FSI_PLAIN}, {"tgz", "application/gzip"},
+    {"tif", "image/tiff"}, {"tiff", "image/tiff"}, {"toml", "application/toml"},
+    {"torrent", "application/x-bittorrent"}, {"ts", "video/mp2t"}, {"tsv", "text/tab-separated-values" FSI_CHARSET},
+    {"tsx", FSI_PLAIN}, {"ttc", "font/collection"}, {"ttf", "font/ttf"}, {"txt", FSI_PLAIN},
+    {"usdz", "model/vnd.usdz+zip"}, {"v", FSI_PLAIN}, {"vcf", "text/vcard" FSI_CHARSET}, {"vhd", FSI_PLAIN},
+    {"vim", FSI_PLAIN}, {"vtt", "text/vtt" FSI_CHARSET}, {"wasm", "application/wasm"}, {"wav", "audio/wav"},
+    {"weba", "audio/webm"}, {"webm", "video/webm"}, {"webmanifest", "application/manifest+json"},
+    {"webp", "image/webp"}, {"woff", "font/woff"}, {"woff2", "font/woff2"}, {"wsdl", "application/wsdl+xml"},
+    {"xhtml", "application/xhtml+xml"}, {"xls", "application/vnd.ms-excel"},
+    {"xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}, {"xml", "application/xml"},
+    {"xsd", "application/xml"}, {"xsl", "application/xml"}, {"xslt", "application/xslt+xml"},
+    {"xz", "application/x-xz"}, {"yaml", "application/yaml"}, {"yml", "application/yaml"}, {"zig", FSI_PLAIN},
+    {"zip", "application/zip"}, {"zsh", FSI_PLAIN}, {"zst", "application/zstd"},
+};
+// clang-format on
+
+// The type of a file by its name's extension, in any case; NULL: not known. name may be a path. A dot in front of a name
+// begins no extension.
+FSI_PRIVATE const char *fsi_type_of(const char *name, size_t len)
+{
+    char extension[sizeof fsi_types[0].extension];
+    size_t at = len, low = 0, high = sizeof fsi_types / sizeof fsi_types[0];
+    while (at && name[at - 1] != '.' && name[at - 1] != '/') at--;
+    if (at < 2 || name[at - 1] != '.' || name[at - 2] == '/' || len - at >= sizeof extension) return NULL;
+    for (size_t i = 0; i < len - at; i++) extension[i] = (char)fsi_lower(name[at + i]);
+    extension[len - at] = 0;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        int order = strcmp(extension, fsi_types[middle].extension);
+        if (order == 0) return fsi_types[middle].type;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+#endif // FSI_FILES
 
 // ---------------------------------------------------------------------------------------------------------
 // >>sock   Addresses and listening sockets.
