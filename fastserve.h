@@ -1430,7 +1430,8 @@ typedef struct fsi_out {
     size_t end;   // copied bytes: offset behind the last one; owned memory: bytes sent
     struct fsi_asset *asset; // not NULL: `left` bytes of its file from `at` instead of memory
     uint64_t at, left;
-    bool cold; // a worker sees to it that the system has the next of them in memory
+    uint64_t warm_to; // offset up to which a worker has read them
+    bool cold;        // a worker is reading on
 } fsi_out;
 
 typedef enum fsi_resp { FSI_RESP_NONE, FSI_RESP_STREAM, FSI_RESP_DONE } fsi_resp;
@@ -6647,9 +6648,11 @@ FSI_PRIVATE bool fsi_conn_send_file(fsi_conn *conn)
     fsi_loop *loop = conn->loop;
     if (out->cold) return false;
     if (loop->turn_bytes >= FSI_TURN_BYTES) return true;
-    bool may_wait = loop->server->desc.model != FSV_MODEL_EVENT; // nobody else waits behind it
+    bool warm = out->at < out->warm_to;
+    bool may_wait = warm || loop->server->desc.model != FSV_MODEL_EVENT; // then nobody else waits behind it
+    uint64_t len = warm && out->left > out->warm_to - out->at ? out->warm_to - out->at : out->left;
     int64_t sent = fsi_asset_holds(out->asset)
-                       ? fsi_io_send_file(&conn->chan, out->asset->file, out->at, out->left, may_wait)
+                       ? fsi_io_send_file(&conn->chan, out->asset->file, out->at, len, may_wait)
                        : FSI_FAILED;
     if (sent == FSI_PENDING) return false;
     if (sent == FSI_COLD) {
@@ -8887,6 +8890,8 @@ static void fsi_files_begin(fsi_conn *conn, fsv_request *request)
 
 // ---- a cold disk
 
+#define FSI_WARM_BYTES ((uint64_t)1 << 20) // at a time
+
 // Lets a worker bring the next part of the file that is first in the queue into memory. False: not now.
 static bool fsi_files_warm(fsi_conn *conn)
 {
@@ -8900,7 +8905,7 @@ static bool fsi_files_warm(fsi_conn *conn)
         warm->loop = loop;
         warm->asset = out->asset;
         warm->at = out->at;
-        warm->len = out->left;
+        warm->len = out->left < FSI_WARM_BYTES ? out->left : FSI_WARM_BYTES;
         warm->bytes = got;
         if (fsi_pool_push(loop, fsi_msg_of(FSI_MSG_WARM, 0, warm))) {
             out->asset->holders++;
@@ -8913,18 +8918,17 @@ static bool fsi_files_warm(fsi_conn *conn)
     return false;
 }
 
-#define FSI_WARM_BYTES ((uint64_t)1 << 20) // at a time
-
 // On a worker.
 FSI_PRIVATE void fsi_files_read_ahead(const fsi_warm *warm)
 {
-    fsi_file_warm(warm->asset->file, warm->at, warm->len < FSI_WARM_BYTES ? warm->len : FSI_WARM_BYTES);
+    fsi_file_warm(warm->asset->file, warm->at, warm->len);
 }
 
 // It has come home.
 FSI_PRIVATE void fsi_files_warmed(fsi_warm *warm)
 {
     fsi_conn *conn = warm->conn;
+    uint64_t to = warm->at + warm->len;
     fsi_asset_drop(warm->asset);
     fsi_block_put(warm->loop, warm, warm->bytes);
     conn->warming = false;
@@ -8933,6 +8937,7 @@ FSI_PRIVATE void fsi_files_warmed(fsi_warm *warm)
         return;
     }
     if (conn->out) conn->out->cold = false;
+    if (conn->out) conn->out->warm_to = to;
     fsi_conn_run(conn);
 }
 
