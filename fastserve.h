@@ -8201,7 +8201,9 @@ FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
 #if FSI_FILES
 #define FSI_KEEP_BYTES ((uint64_t)131072)         // larger files stay on the disk, and open
 #define FSI_RECHECK_MS 2000u                      // an asset's path is opened anew, without waiting, and not just looked at
-#define FSI_SETTLED_NS ((int64_t)2 * 1000000000) // the coarsest time stamps in use, FAT's
+#ifndef FSI_SETTLED_NS
+#define FSI_SETTLED_NS ((int64_t)2 * 1000000000) // the coarsest time stamps in use, FAT's; a test has a variable
+#endif
 #define FSI_RANGES_MAX 16u
 #define FSI_LINES_BYTES 1024u // of an asset, with room for a Content-Range
 #define FSI_CACHE_CONTROL_BYTES_MAX 512u

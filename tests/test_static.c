@@ -1,0 +1,863 @@
+// test_static.c: folders of files through a whole server over loopback: what is found, what a file answers (conditions,
+// ranges, codings), the shelf, large files in pieces, what is missing. Every server counts its memory. How old a file
+// must be before it is kept is a variable here, so that no case has to wait for it.
+#include <stdint.h>
+static int64_t settled_ns = 0;
+#define FSI_SETTLED_NS settled_ns
+#define FASTSERVE_IMPLEMENTATION
+#include "test.h"
+#include "../fastserve.h"
+
+#include "host.h"
+
+static client c1, c2;
+
+// ---- a tree of files
+
+#define NAMES_MAX 64
+static char tree[512];
+static char names[NAMES_MAX][256];
+static int name_count;
+static bool name_folder[NAMES_MAX];
+
+static const char *in_tree(const char *name)
+{
+    static char path[2][1024];
+    static int turn;
+    turn ^= 1;
+    (void)snprintf(path[turn], sizeof path[turn], "%s%s%s", tree, *name ? "/" : "", name);
+    return path[turn];
+}
+
+static void note(const char *name, bool folder)
+{
+    for (int i = 0; i < name_count; i++)
+        if (strcmp(names[i], name) == 0) return;
+    if (name_count == NAMES_MAX) abort();
+    (void)snprintf(names[name_count], sizeof names[0], "%s", name);
+    name_folder[name_count++] = folder;
+}
+
+// Writes a file of the tree; what was there goes.
+static void file_bytes(const char *name, const void *bytes, size_t len)
+{
+    FILE *file = fopen(in_tree(name), "wb");
+    if (!file || fwrite(bytes, 1, len, file) != len || fclose(file) != 0) abort();
+    note(name, false);
+}
+
+static void file_text(const char *name, const char *text)
+{
+    file_bytes(name, text, strlen(text));
+}
+
+static void folder(const char *name)
+{
+    if (!os_folder_at(in_tree(name))) abort();
+    note(name, true);
+}
+
+static bool tree_begin(void)
+{
+    name_count = 0;
+    settled_ns = -((int64_t)1 << 60); // everything is old
+    return os_folder_make(tree, sizeof tree);
+}
+
+static void tree_end(void)
+{
+    while (name_count-- > 0) {
+        if (name_folder[name_count])
+            os_folder_remove(in_tree(names[name_count]));
+        else
+            (void)remove(in_tree(names[name_count]));
+    }
+    os_folder_remove(tree);
+}
+
+// ---- the server's side
+
+typedef struct host {
+    fsv_server *server;
+    fsv_folder *folder;
+    fsv_server_desc desc;
+    fsv_folder_desc files;
+    uint32_t port;
+    struct heap heap;
+    struct driver driver;
+    char seen[256]; // by on_missing
+} host;
+
+static host h1;
+
+static void host_new(host *h)
+{
+    memset(h, 0, sizeof *h);
+    h->desc.workers = 2;
+    h->files.pattern = "/*";
+    h->files.path = tree;
+    h->files.user = h;
+    h->desc.user = h;
+}
+
+static bool host_begin_as(host *h, drive how)
+{
+    return heap_begin(&h->heap, &h->desc) && fsv_server_create(&h->server, &h->desc) == FSV_OK &&
+           fsv_server_folder(h->server, &h->files, &h->folder) == FSV_OK &&
+           fsv_server_listen(h->server, "127.0.0.1:0") == FSV_OK && (h->port = fsv_server_port(h->server, 0)) != 0 &&
+           driver_begin(&h->driver, h->server, how);
+}
+
+static bool host_begin(host *h)
+{
+    return host_begin_as(h, DRIVE_START);
+}
+
+static void host_end(host *h)
+{
+    fsv_server_stop(h->server, 5000);
+    driver_end(&h->driver);
+    CHECK_EQ(fsv_server_free(h->server), FSV_OK);
+    heap_end(&h->heap);
+}
+
+// A GET of the target, with these lines of fields, on c1.
+static int get_with(const char *target, const char *fields)
+{
+    return sayf(&c1, "GET %s HTTP/1.1\r\nHost: t\r\n%s\r\n", target, fields) ? hear(&c1) : -1;
+}
+
+static int get(const char *target)
+{
+    return get_with(target, "");
+}
+
+static const char *field(const char *name)
+{
+    const char *value = field_of(&c1, name);
+    return value ? value : "(none)";
+}
+
+// ---- what is found
+
+TEST(plain_files)
+{
+    static const struct {
+        const char *target, *body, *type;
+    } rows[] = {{"/a.txt", "hello", "text/plain; charset=utf-8"},
+                {"/a.txt?x=/b", "hello", "text/plain; charset=utf-8"},
+                {"/%61.txt", "hello", "text/plain; charset=utf-8"},
+                {"//a.txt", "hello", "text/plain; charset=utf-8"},
+                {"/sub//b.html", "<p>", "text/html; charset=utf-8"},
+                {"/empty.css", "", "text/css; charset=utf-8"},
+                {"/with%20space", "s", "application/octet-stream"},
+                {"/sub/c.foo", "foo", "x-test/foo"},
+                {"/sub/", "index", "text/html; charset=utf-8"},
+                {"/", "root", "text/html; charset=utf-8"}};
+    REQUIRE(tree_begin());
+    folder("sub");
+    file_text("a.txt", "hello");
+    file_text("sub/b.html", "<p>");
+    file_text("empty.css", "");
+    file_text("with space", "s");
+    file_text("sub/c.foo", "foo");
+    file_text("sub/index.html", "index");
+    file_text("index.html", "root");
+    for (int kept = 0; kept < 2; kept++) {
+        host_new(&h1);
+        h1.files.types = "foo=x-test/foo\nBAR=x-test/bar";
+        h1.files.cache_control = "max-age=60";
+        h1.files.cache_bytes = kept ? 0 : 1;
+        REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+        for (int round = 0; round < 2; round++) {
+            for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+                ROW("%s kept=%d round %d", rows[i].target, kept, round);
+                CHECK_EQ(get(rows[i].target), 200);
+                CHECK_STR(body_of(&c1), rows[i].body);
+                CHECK_STR(field("Content-Type"), rows[i].type);
+                CHECK_STR(field("Accept-Ranges"), "bytes");
+                CHECK_STR(field("Cache-Control"), "max-age=60");
+                CHECK(field("ETag")[0] == '"');
+                CHECK(strlen(field("Last-Modified")) == 29);
+                CHECK(!field_find(&c1, "Vary"));
+                REQUIRE(sayf(&c1, "HEAD %s HTTP/1.1\r\nHost: t\r\n\r\n", rows[i].target));
+                CHECK_EQ(hear_to(&c1, true), 200);
+                CHECK_EQ(strtoul(field("Content-Length"), NULL, 10), strlen(rows[i].body));
+            }
+        }
+        CHECK(!!h1.server->loops[0].shelf.count == !!kept);
+        CHECK_STR(fsv_folder_type(h1.folder, "x/y.bar"), "x-test/bar");
+        CHECK_STR(fsv_folder_type(h1.folder, "png"), "application/octet-stream");
+        hang_up(&c1);
+        host_end(&h1);
+    }
+    tree_end();
+}
+
+TEST(not_found)
+{
+    static const struct {
+        const char *target;
+        int status;
+    } rows[] = {{"/none", 404},      {"/a.txt/", 404},        {"/a.txt/b", 404},      {"/.hidden", 404},
+                {"/sub/.x/y", 404},  {"/..", 404},            {"/sub/../a.txt", 404}, {"/%2e%2e/a.txt", 404},
+                {"/sub%2fb", 404},   {"/sub/", 404},          {"/sub/none/", 404},    {"/a%00.txt", 400},
+                {"/sub\\b", 404},    {"/%ff", 404},           {"/a.txt%20", 404},     {"/%c0%ae%c0%ae/a.txt", 404},
+                {"/%252e%252e/", 404}};
+    REQUIRE(tree_begin());
+    folder("sub");
+    folder("sub/.x");
+    file_text("sub/.x/y", "secret");
+    file_text("a.txt", "hello");
+    file_text(".hidden", "secret");
+    host_new(&h1);
+    REQUIRE(host_begin(&h1));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ROW("%s", rows[i].target);
+        REQUIRE(dial(&c1, h1.port));
+        CHECK_EQ(get(rows[i].target), rows[i].status);
+        CHECK(!strstr(body_of(&c1), "secret"));
+        hang_up(&c1);
+    }
+    ROW("POST");
+    REQUIRE(dial(&c1, h1.port));
+    CHECK_EQ(ask(&c1, "POST /a.txt HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n"), 405);
+    CHECK_STR(field("Allow"), "GET, HEAD, OPTIONS");
+    hang_up(&c1);
+    host_end(&h1);
+    host_new(&h1);
+    h1.files.hidden = 1;
+    h1.files.pattern = "/files/*";
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    CHECK_EQ(get("/files/.hidden"), 200);
+    CHECK_STR(body_of(&c1), "secret");
+    CHECK_EQ(get("/.hidden"), 404);
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+// Goal: the redirect is relative, so that no path makes it lead to another host.
+TEST(redirects)
+{
+    static const char *const rows[][2] = {{"/sub", "sub/"},
+                                          {"/sub?a=b&c", "sub/?a=b&c"},
+                                          {"//sub", "sub/"},
+                                          {"/sub/a%20b", "a%20b/"},
+                                          {"/sub/deep", "deep/"}};
+    REQUIRE(tree_begin());
+    folder("sub");
+    folder("sub/a b");
+    folder("sub/deep");
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ROW("%s", rows[i][0]);
+        CHECK_EQ(get(rows[i][0]), 301);
+        CHECK_STR(field("Location"), rows[i][1]);
+    }
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+// ---- what a file answers
+
+TEST(conditions)
+{
+    char tag[128], date[64], fields[512];
+    REQUIRE(tree_begin());
+    file_text("a.txt", "hello");
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    CHECK_EQ(get("/a.txt"), 200);
+    (void)snprintf(tag, sizeof tag, "%s", field("ETag"));
+    (void)snprintf(date, sizeof date, "%s", field("Last-Modified"));
+    static const struct {
+        const char *format; // %s: the tag, then the date
+        int status;
+    } rows[] = {{"If-None-Match: %s\r\n", 304},
+                {"If-None-Match: W/%s\r\n", 304},
+                {"If-None-Match: \"x\", %s\r\n", 304},
+                {"If-None-Match: *\r\n", 304},
+                {"If-None-Match: \"x\"\r\n", 200},
+                {"If-None-Match: \"x%.0s\"\r\nIf-Modified-Since: %s\r\n", 200},
+                {"If-Modified-Since: %.0s%s\r\n", 304},
+                {"If-Modified-Since: Thu, 01 Jan 1970 00:00:01 GMT\r\n", 200},
+                {"If-Modified-Since: yesterday\r\n", 200},
+                {"If-Match: %s\r\n", 200},
+                {"If-Match: W/%s\r\n", 412},
+                {"If-Match: \"x\"\r\n", 412},
+                {"If-Match: *\r\n", 200},
+                {"If-Unmodified-Since: %.0s%s\r\n", 200},
+                {"If-Unmodified-Since: Thu, 01 Jan 1970 00:00:01 GMT\r\n", 412},
+                {"If-Match: %s\r\nIf-Unmodified-Since: Thu, 01 Jan 1970 00:00:01 GMT\r\n", 200},
+                {"If-Match: \"x\"\r\nIf-None-Match: %s\r\n", 412}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ROW("%s", rows[i].format);
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+#pragma GCC diagnostic ignored "-Wformat-security"
+#pragma GCC diagnostic ignored "-Wformat-extra-args"
+#endif
+        (void)snprintf(fields, sizeof fields, rows[i].format, tag, date);
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+        CHECK_EQ(get_with("/a.txt", fields), rows[i].status);
+        if (rows[i].status == 304) {
+            CHECK_STR(field("ETag"), tag);
+            CHECK(!field_find(&c1, "Content-Length"));
+            CHECK(!field_find(&c1, "Content-Type"));
+        }
+        CHECK_EQ(get("/a.txt"), 200); // in step
+    }
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+#define LARGE ((size_t)3 << 20)
+static char large[LARGE];
+
+static void large_fill(void)
+{
+    uint32_t x = 12345;
+    for (size_t i = 0; i < LARGE; i++) {
+        x = x * 1664525u + 1013904223u;
+        large[i] = (char)('a' + (x >> 24) % 26);
+    }
+}
+
+// The body of the answer is these bytes.
+static bool body_is(const client *c, const char *want, size_t len)
+{
+    return c->body_len == len && memcmp(c->buf + c->body_at, want, len) == 0;
+}
+
+TEST(ranges)
+{
+    static const struct {
+        const char *range;
+        int status;
+        size_t at, len;
+    } rows[] = {{"bytes=0-0", 206, 0, 1},
+                {"bytes=5-", 206, 5, SIZE_MAX},
+                {"bytes=-7", 206, SIZE_MAX, 7},
+                {"bytes=10-19", 206, 10, 10},
+                {"bytes=10-999999999999", 206, 10, SIZE_MAX},
+                {"bytes=999999999999-", 416, 0, 0},
+                {"bytes=-0", 416, 0, 0},
+                {"lines=1-2", 200, 0, 0},
+                {"bytes=2-1", 200, 0, 0},
+                {"bytes=0-99,50-150", 206, 0, 151},
+                {"bytes=x", 200, 0, 0}};
+    REQUIRE(tree_begin());
+    large_fill();
+    file_bytes("small.bin", large, 5000);
+    file_bytes("middle.bin", large, 100000);
+    file_bytes("large.bin", large, LARGE);
+    static const struct {
+        const char *target;
+        size_t size;
+    } files[] = {{"/small.bin", 5000}, {"/middle.bin", 100000}, {"/large.bin", LARGE}};
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    for (size_t f = 0; f < 3; f++) {
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            char fields[128], want[128];
+            size_t size = files[f].size, at = rows[i].at == SIZE_MAX ? size - rows[i].len : rows[i].at;
+            size_t len = rows[i].len == SIZE_MAX ? size - at : rows[i].len;
+            ROW("%s %s", files[f].target, rows[i].range);
+            (void)snprintf(fields, sizeof fields, "Range: %s\r\n", rows[i].range);
+            CHECK_EQ(get_with(files[f].target, fields), rows[i].status);
+            if (rows[i].status == 206) {
+                (void)snprintf(want, sizeof want, "bytes %llu-%llu/%llu", (unsigned long long)at,
+                               (unsigned long long)(at + len - 1), (unsigned long long)size);
+                CHECK_STR(field("Content-Range"), want);
+                CHECK(body_is(&c1, large + at, len));
+            } else if (rows[i].status == 200) {
+                CHECK(body_is(&c1, large, size));
+            } else {
+                (void)snprintf(want, sizeof want, "bytes */%llu", (unsigned long long)size);
+                CHECK_STR(field("Content-Range"), want);
+            }
+        }
+        ROW("%s HEAD", files[f].target);
+        REQUIRE(sayf(&c1, "HEAD %s HTTP/1.1\r\nHost: t\r\nRange: bytes=0-1\r\n\r\n", files[f].target));
+        CHECK_EQ(hear_to(&c1, true), 200);
+    }
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+TEST(range_parts)
+{
+    REQUIRE(tree_begin());
+    large_fill();
+    file_bytes("small.txt", large, 5000);
+    file_bytes("large.txt", large, LARGE);
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    for (int f = 0; f < 2; f++) {
+        size_t size = f ? LARGE : 5000, n = 0, last = f ? 2000000 : 2000;
+        static char want[LARGE + 4096];
+        char boundary[80], fields[128];
+        ROW("%s", f ? "large" : "small");
+        (void)snprintf(fields, sizeof fields, "Range: bytes=1-3, 1000-%llu, -2\r\n", (unsigned long long)last);
+        CHECK_EQ(get_with(f ? "/large.txt" : "/small.txt", fields), 206);
+        const char *type = field("Content-Type");
+        REQUIRE(strncmp(type, "multipart/byteranges; boundary=", 31) == 0);
+        (void)snprintf(boundary, sizeof boundary, "%s", type + 31);
+        size_t at[3] = {1, 1000, 0}, len[3] = {3, 0, 2};
+        at[2] = size - 2;
+        len[1] = last - 999;
+        for (int i = 0; i < 3; i++) {
+            n += (size_t)snprintf(want + n, sizeof want - n,
+                                  "\r\n--%s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                                  "Content-Range: bytes %llu-%llu/%llu\r\n\r\n",
+                                  boundary, (unsigned long long)at[i], (unsigned long long)(at[i] + len[i] - 1),
+                                  (unsigned long long)size);
+            memcpy(want + n, large + at[i], len[i]);
+            n += len[i];
+        }
+        n += (size_t)snprintf(want + n, sizeof want - n, "\r\n--%s--\r\n", boundary);
+        CHECK(body_is(&c1, want, n));
+        CHECK_EQ(get("/small.txt"), 200); // in step
+    }
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+TEST(if_range)
+{
+    char tag[128], fields[512];
+    REQUIRE(tree_begin());
+    file_text("a.txt", "hello");
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    CHECK_EQ(get("/a.txt"), 200);
+    (void)snprintf(tag, sizeof tag, "%s", field("ETag"));
+    (void)snprintf(fields, sizeof fields, "Range: bytes=1-2\r\nIf-Range: %s\r\n", tag);
+    CHECK_EQ(get_with("/a.txt", fields), 206);
+    CHECK_STR(body_of(&c1), "el");
+    (void)snprintf(fields, sizeof fields, "Range: bytes=1-2\r\nIf-Range: W/%s\r\n", tag);
+    CHECK_EQ(get_with("/a.txt", fields), 200);
+    CHECK_EQ(get_with("/a.txt", "Range: bytes=1-2\r\nIf-Range: \"x\"\r\n"), 200);
+    CHECK_EQ(get_with("/a.txt", "Range: bytes=1-2\r\nRange: bytes=3-3\r\n"), 200);
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+// Goal: a file that was just written may be written again within the same time stamp: its tag is weak, and it is not kept.
+TEST(new_files_are_weak)
+{
+    REQUIRE(tree_begin());
+    file_text("a.txt", "hello");
+    settled_ns = (int64_t)3600 * 1000000000;
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(get("/a.txt"), 200);
+        CHECK(strncmp(field("ETag"), "W/\"", 3) == 0);
+        CHECK_STR(body_of(&c1), "hello");
+    }
+    hang_up(&c1);
+    host_end(&h1);
+    CHECK_EQ(name_count, 1);
+    tree_end();
+}
+
+// Goal: a request that begins after a write has ended gets what was written, whatever is on the shelf.
+TEST(save_and_reload)
+{
+    REQUIRE(tree_begin());
+    file_text("a.txt", "00000");
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    for (int i = 0; i < 300; i++) {
+        char text[16];
+        ROW("%d", i);
+        (void)snprintf(text, sizeof text, "%05d", i);
+        settled_ns = i % 2 ? -((int64_t)1 << 60) : 2 * (int64_t)1000000000; // kept each second time
+        if (i % 3) {
+            file_text("new.txt", text);
+            (void)remove(in_tree("a.txt"));
+            if (rename(in_tree("new.txt"), in_tree("a.txt")) != 0) abort();
+        } else {
+            settled_ns = 2 * (int64_t)1000000000; // the same length, written over: only the time tells
+            CHECK_EQ(get("/a.txt"), 200);
+            file_text("a.txt", text);
+        }
+        CHECK_EQ(get("/a.txt"), 200);
+        CHECK_STR(body_of(&c1), text);
+    }
+    (void)remove(in_tree("a.txt"));
+    CHECK_EQ(get("/a.txt"), 404);
+    file_text("a.txt", "back");
+    CHECK_EQ(get("/a.txt"), 200);
+    CHECK_STR(body_of(&c1), "back");
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+// ---- large files
+
+TEST(large_files)
+{
+    static const char pipelined[] = "GET /large.bin HTTP/1.1\r\nHost: t\r\n\r\n"
+                                    "GET /a.txt HTTP/1.1\r\nHost: t\r\n\r\n"
+                                    "GET /large.bin HTTP/1.1\r\nHost: t\r\n\r\n"
+                                    "GET /middle.bin HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    REQUIRE(tree_begin());
+    large_fill();
+    file_bytes("large.bin", large, LARGE);
+    file_bytes("middle.bin", large, 100000);
+    file_text("a.txt", "hello");
+    for (int how = 0; how < DRIVES; how++) {
+        for (uint32_t model = 0; model <= FSV_MODEL_SYNC; model++) {
+            if (how == DRIVE_POLL && model) continue;
+            ROW("%s model %u", drive_names[how], model);
+            host_new(&h1);
+            h1.desc.model = model;
+            REQUIRE(host_begin_as(&h1, (drive)how) && dial(&c1, h1.port));
+            REQUIRE(say(&c1, pipelined));
+            CHECK_EQ(hear(&c1), 200);
+            CHECK(body_is(&c1, large, LARGE));
+            CHECK_EQ(hear(&c1), 200);
+            CHECK_STR(body_of(&c1), "hello");
+            CHECK_EQ(hear(&c1), 200);
+            CHECK(body_is(&c1, large, LARGE));
+            CHECK_EQ(hear(&c1), 200);
+            CHECK(body_is(&c1, large, 100000));
+            CHECK(ended(&c1));
+            hang_up(&c1);
+            host_end(&h1);
+        }
+    }
+    tree_end();
+}
+
+// Goal: one who reads slowly, or leaves, holds nobody up and leaves nothing behind.
+TEST(slow_and_gone)
+{
+    REQUIRE(tree_begin());
+    large_fill();
+    file_bytes("large.bin", large, LARGE);
+    file_text("a.txt", "hello");
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c2, h1.port) && dial(&c1, h1.port));
+    REQUIRE(say(&c2, "GET /large.bin HTTP/1.1\r\nHost: t\r\n\r\n"));
+    CHECK_EQ(hear_head(&c2), 200);
+    for (int i = 0; i < 20; i++) {
+        CHECK_EQ(get("/a.txt"), 200);
+        CHECK_STR(body_of(&c1), "hello");
+    }
+    CHECK_EQ(hear_body(&c2), 200);
+    CHECK(body_is(&c2, large, LARGE));
+    REQUIRE(say(&c2, "GET /large.bin HTTP/1.1\r\nHost: t\r\n\r\n"));
+    CHECK_EQ(hear_head(&c2), 200);
+    hang_up_hard(&c2);
+    CHECK_EQ(get("/a.txt"), 200);
+    UNTIL(STAT(&h1, conns_closed) == 1);
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+// Goal: the length was promised: where the file breaks, so does the connection, and what came is right.
+TEST(cut_while_it_is_sent)
+{
+    REQUIRE(tree_begin());
+    large_fill();
+    static char huge[1 << 16];
+    host_new(&h1);
+    // More than sockets take in advance.
+    FILE *file = fopen(in_tree("huge.bin"), "wb");
+    REQUIRE(file);
+    note("huge.bin", false);
+    for (int i = 0; i < 1024; i++) REQUIRE(fwrite(large, 1, sizeof huge, file) == sizeof huge);
+    REQUIRE(fclose(file) == 0);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    REQUIRE(say(&c1, "GET /huge.bin HTTP/1.1\r\nHost: t\r\n\r\n"));
+    CHECK_EQ(hear_head(&c1), 200);
+    file_text("huge.bin", "short now");
+    int64_t n;
+    while ((n = receive(&c1)) > 0) continue;
+    CHECK(c1.len - c1.at < (size_t)64 << 20);
+    for (size_t i = 0; i < c1.len - c1.at; i++)
+        if (c1.buf[c1.at + i] != large[i % sizeof huge]) {
+            test_fail(__FILE__, __LINE__, "wrong byte at %llu", (unsigned long long)i);
+            break;
+        }
+    hang_up(&c1);
+    REQUIRE(dial(&c1, h1.port));
+    CHECK_EQ(get("/huge.bin"), 200);
+    CHECK_STR(body_of(&c1), "short now");
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+// ---- codings
+
+TEST(precompressed)
+{
+    static const struct {
+        const char *accept, *coding, *body;
+    } rows[] = {{"gzip", "gzip", "GZ"},
+                {"gzip, br", "br", "BR"},
+                {"br;q=0.1, gzip;q=0.9", "gzip", "GZ"},
+                {"zstd, gzip", "gzip", "GZ"},
+                {"identity", "(none)", "plain text"},
+                {"br;q=0, gzip;q=0", "(none)", "plain text"},
+                {"deflate", "(none)", "plain text"},
+                {"*", "br", "BR"}};
+    REQUIRE(tree_begin());
+    file_text("a.txt", "plain text");
+    file_text("a.txt.gz", "GZ");
+    file_text("a.txt.br", "BR");
+    file_text("p.png", "png");
+    file_text("p.png.gz", "no");
+    host_new(&h1);
+    h1.files.precompressed = 1;
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            char fields[128];
+            ROW("%s", rows[i].accept);
+            (void)snprintf(fields, sizeof fields, "Accept-Encoding: %s\r\n", rows[i].accept);
+            CHECK_EQ(get_with("/a.txt", fields), 200);
+            CHECK_STR(field("Content-Encoding"), rows[i].coding);
+            CHECK_STR(field("Vary"), "Accept-Encoding");
+            CHECK_STR(field("Content-Type"), "text/plain; charset=utf-8");
+            CHECK_STR(body_of(&c1), rows[i].body);
+        }
+    }
+    ROW("not what is packed already");
+    CHECK_EQ(get_with("/p.png", "Accept-Encoding: gzip\r\n"), 200);
+    CHECK_STR(body_of(&c1), "png");
+    ROW("not one that is older");
+    nap(20); // time stamps of the tree are no finer than a tick
+    file_text("a.txt", "newer text");
+    CHECK_EQ(get_with("/a.txt", "Accept-Encoding: gzip, br\r\n"), 200);
+    CHECK_STR(body_of(&c1), "newer text");
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+// ---- what is missing
+
+static bool list_one(const fsv_entry *entry, void *user)
+{
+    char *out = (char *)user;
+    size_t at = strlen(out);
+    (void)snprintf(out + at, 256 - at, "%s%s:%u ", entry->name.ptr, entry->is_folder ? "/" : "", (unsigned)entry->size);
+    return true;
+}
+
+static void on_missing(fsv_request *request, fsv_folder *files, fsv_missing why, fsv_str path, void *user)
+{
+    host *h = (host *)user;
+    (void)snprintf(h->seen, sizeof h->seen, "%d:%s", why, path.ptr);
+    if (strncmp(path.ptr, "spa", 3) == 0) {
+        CHECK_EQ(fsv_respond_file(request, files, "index.html", 200), FSV_OK);
+        CHECK_EQ(fsv_respond_file(request, files, "index.html", 200), FSV_ERR_STATE);
+        CHECK_EQ(fsv_respond_text(request, 200, "x"), FSV_ERR_STATE);
+    } else if (strncmp(path.ptr, "gone", 4) == 0) {
+        CHECK_EQ(fsv_respond_file(request, files, "none", 200), FSV_OK);
+    } else if (why == FSV_MISSING_INDEX) {
+        char text[256] = "";
+        CHECK_EQ(fsv_folder_list(files, path.ptr, list_one, text), FSV_OK);
+        CHECK_EQ(fsv_respond_text(request, 200, text), FSV_OK);
+    } else if (strcmp(path.ptr, "silent") != 0) {
+        CHECK_EQ(fsv_respond_file(request, files, "404.html", 404), FSV_OK);
+    }
+}
+
+TEST(missing)
+{
+    static const struct {
+        const char *target;
+        int status;
+        const char *body, *seen;
+    } rows[] = {{"/none", 404, "<h1>none", "0:none"},
+                {"/silent", 404, "404 Not Found\n", "0:silent"},
+                {"/spa/x", 200, "<app>", "0:spa/x"},
+                {"/gone", 404, "404 Not Found\n", "0:gone"},
+                {"/sub/", 200, "one.txt:3 ", "1:sub/"},
+                {"/sub/%2e%2e/", 404, "<h1>none", "0:sub/../"},
+                {"/none/", 404, "<h1>none", "0:none"}};
+    REQUIRE(tree_begin());
+    folder("sub");
+    file_text("sub/one.txt", "one");
+    file_text("sub/.hidden", "h");
+    file_text("404.html", "<h1>none");
+    file_text("index.html", "<app>");
+    for (uint32_t model = 0; model <= FSV_MODEL_SYNC; model++) {
+        host_new(&h1);
+        h1.desc.model = model;
+        h1.files.on_missing = on_missing;
+        REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            ROW("%s model %u", rows[i].target, model);
+            CHECK_EQ(get(rows[i].target), rows[i].status);
+            CHECK_STR(body_of(&c1), rows[i].body);
+            CHECK_STR(h1.seen, rows[i].seen);
+        }
+        ROW("ranges do not count for a page that stands for another");
+        CHECK_EQ(get_with("/none", "Range: bytes=0-1\r\nIf-None-Match: *\r\n"), 404);
+        CHECK_STR(body_of(&c1), "<h1>none");
+        hang_up(&c1);
+        host_end(&h1);
+    }
+    tree_end();
+}
+
+// ---- on_request
+
+static void on_request(fsv_request *request, void *user)
+{
+    fsv_str value;
+    fsv_token token;
+    (void)user;
+    CHECK_EQ(fsv_response_field(request, "X-First", "1"), FSV_OK);
+    if (!fsv_request_field(request, "X-Do", &value)) return;
+    if (*value.ptr == '4') CHECK_EQ(fsv_respond_text(request, 401, "no"), FSV_OK);
+    if (*value.ptr == 'f') CHECK_EQ(fsv_respond_file(request, h1.folder, "a.txt", 503), FSV_OK);
+    if (*value.ptr == 'd') {
+        CHECK_EQ(fsv_request_defer(request, &token), FSV_OK);
+        CHECK_EQ(fsv_token_respond(token, 202, NULL, "later", 5), FSV_OK);
+    }
+}
+
+TEST(asked_first)
+{
+    REQUIRE(tree_begin());
+    file_text("a.txt", "hello");
+    host_new(&h1);
+    h1.desc.on_request = on_request;
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(get("/a.txt"), 200);
+        CHECK_STR(field("X-First"), "1");
+        CHECK_STR(body_of(&c1), "hello");
+        CHECK_EQ(get_with("/a.txt", "X-Do: 4\r\n"), 401);
+        CHECK_STR(body_of(&c1), "no");
+        CHECK_EQ(get_with("/none", "X-Do: f\r\n"), 503);
+        CHECK_STR(body_of(&c1), "hello");
+        CHECK_EQ(get_with("/a.txt", "X-Do: d\r\n"), 202);
+        CHECK_STR(body_of(&c1), "later");
+        CHECK_EQ(get("/none"), 404);
+        CHECK_STR(field("X-First"), "1");
+    }
+    ROW("with a body that nobody reads");
+    CHECK_EQ(ask(&c1, "POST /a.txt HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\nX-Do: 4\r\n\r\nabc"), 401);
+    CHECK_EQ(get("/a.txt"), 200);
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+// ---- limits
+
+// Goal: the shelf stays within its bytes, and what falls from it in mid-answer stays until it is sent.
+TEST(shelf_is_bounded)
+{
+    REQUIRE(tree_begin());
+    large_fill();
+    for (int i = 0; i < 20; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "f%d", i);
+        file_bytes(name, large + i, 50000);
+    }
+    host_new(&h1);
+    h1.files.cache_bytes = 400000;
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    for (int i = 0; i < 60; i++) {
+        char target[16];
+        ROW("%d", i);
+        (void)snprintf(target, sizeof target, "/f%d", i % 20);
+        CHECK_EQ(get(target), 200);
+        CHECK(body_is(&c1, large + i % 20, 50000));
+    }
+    for (int i = 0; i < 20; i++) REQUIRE(sayf(&c1, "GET /f%d HTTP/1.1\r\nHost: t\r\n\r\n", i));
+    for (int i = 0; i < 20; i++) {
+        ROW("pipelined %d", i);
+        CHECK_EQ(hear(&c1), 200);
+        CHECK(body_is(&c1, large + i, 50000));
+    }
+    CHECK(h1.server->loops[0].shelf.bytes <= 400000 && h1.server->loops[0].shelf.count >= 2);
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+// Goal: without memory a request fails or succeeds, and nothing is lost.
+TEST(out_of_memory)
+{
+    REQUIRE(tree_begin());
+    large_fill();
+    file_text("a.txt", "hello");
+    file_bytes("large.bin", large, LARGE);
+    for (uint64_t fail = 1; fail < 40; fail++) {
+        ROW("call %u", (unsigned)fail);
+        host_new(&h1);
+        h1.files.precompressed = 1;
+        REQUIRE(host_begin(&h1));
+        fsi_lock_take(&h1.heap.lock);
+        h1.heap.fail_at = h1.heap.calls + fail;
+        fsi_lock_give(&h1.heap.lock);
+        for (int i = 0; i < 3; i++) {
+            if (!dial(&c1, h1.port)) continue;
+            int status = get_with("/a.txt", "Accept-Encoding: br\r\n");
+            CHECK(status == 200 || status == 503 || status == 0 || status == -1);
+            if (status == 200) CHECK_STR(body_of(&c1), "hello");
+            if (status == 200) status = get_with("/large.bin", "Range: bytes=0-10,1000000-2000000\r\n");
+            hang_up(&c1);
+        }
+        host_end(&h1);
+    }
+    tree_end();
+}
+
+TEST(bad_folders)
+{
+    REQUIRE(tree_begin());
+    file_text("a.txt", "x");
+    host_new(&h1);
+    REQUIRE(heap_begin(&h1.heap, &h1.desc) && fsv_server_create(&h1.server, &h1.desc) == FSV_OK);
+    static const struct {
+        const char *pattern, *path, *types, *index;
+        fsv_result result;
+    } rows[] = {{NULL, "", NULL, NULL, FSV_ERR_ARGUMENT},        {"/x", "", NULL, NULL, FSV_ERR_ARGUMENT},
+                {"/:a/*", "", NULL, NULL, FSV_ERR_ARGUMENT},     {"/x/*", NULL, NULL, NULL, FSV_ERR_ARGUMENT},
+                {"/x/*", "", "foo", NULL, FSV_ERR_ARGUMENT},     {"/x/*", "", "a=\r", NULL, FSV_ERR_ARGUMENT},
+                {"/x/*", "", NULL, "a/b", FSV_ERR_ARGUMENT},     {"/x/*", "none", NULL, NULL, FSV_ERR_NOT_FOUND},
+                {"/x/*", "a.txt", NULL, NULL, FSV_ERR_NOT_FOUND}, {"/x/*", "", NULL, NULL, FSV_OK},
+                {"/x/*", "", NULL, NULL, FSV_ERR_STATE}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fsv_folder_desc desc;
+        ROW("%s %s", rows[i].pattern ? rows[i].pattern : "NULL", rows[i].path ? rows[i].path : "NULL");
+        memset(&desc, 0, sizeof desc);
+        desc.pattern = rows[i].pattern;
+        desc.path = rows[i].path ? in_tree(rows[i].path) : NULL;
+        desc.types = rows[i].types;
+        desc.index = rows[i].index;
+        CHECK_EQ(fsv_server_folder(h1.server, &desc, NULL), rows[i].result);
+    }
+    CHECK_EQ(fsv_server_free(h1.server), FSV_OK);
+    heap_end(&h1.heap);
+    tree_end();
+}
+
+TEST_MAIN(CASE(plain_files), CASE(not_found), CASE(redirects), CASE(conditions), CASE(ranges), CASE(range_parts),
+          CASE(if_range), CASE(new_files_are_weak), CASE(save_and_reload), CASE(large_files), CASE(slow_and_gone),
+          CASE(cut_while_it_is_sent), CASE(precompressed), CASE(missing), CASE(asked_first), CASE(shelf_is_bounded),
+          CASE(out_of_memory), CASE(bad_folders))
