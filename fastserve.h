@@ -30,11 +30,12 @@
    TABLE OF CONTENTS   (grep -n '^// >>' fastserve.h, or: make toc)
        What a user reads         >>manual >>config >>api
        Implementation, bottom-up >>platform >>atomics >>structs >>thread >>park >>memory >>queue >>time >>hist
-                                 >>log >>text >>http-read >>http-write >>entity >>sock >>io >>router >>conn >>tcp
-                                 >>task >>loop >>balance >>worker >>handle >>server >>public
+                                 >>log >>text >>http-read >>http-write >>entity >>sock >>file >>io >>router >>conn
+                                 >>tcp >>task >>loop >>balance >>worker >>handle >>server >>public
        Of one system each        >>thread-posix >>thread-linux >>thread-bsd >>thread-windows >>thread-unpinned
-                                 >>time-posix >>time-windows >>sock-posix >>sock-linux >>sock-windows >>io-epoll
-                                 >>io-kqueue >>io-posix >>io-iocp >>iocp-listen >>iocp-port
+                                 >>time-posix >>time-windows >>sock-posix >>sock-linux >>sock-windows
+                                 >>file-posix >>file-linux >>file-walk >>io-epoll >>io-kqueue >>io-posix
+                                 >>io-iocp >>iocp-listen >>iocp-port
    Each section uses only what stands above it. Keep the structure: new code goes into its section. */
 
 // glibc fixes its feature set at the first system header, and affinity, accept4 and the like want this one.
@@ -939,6 +940,8 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size);
 typedef HANDLE fsi_os_thread;
 typedef SRWLOCK fsi_os_lock;
 typedef CONDITION_VARIABLE fsi_os_signal;
+typedef HANDLE fsi_os_file;
+#define FSI_NO_FILE INVALID_HANDLE_VALUE
 #define FSI_CPUS_MAX 1           // nothing is known of single ones
 typedef struct fsi_sockaddr_un { // afunix.h is not everywhere
     ADDRESS_FAMILY sun_family;
@@ -970,6 +973,8 @@ typedef struct fsi_sockaddr_un { // afunix.h is not everywhere
 typedef pthread_t fsi_os_thread;
 typedef pthread_mutex_t fsi_os_lock;
 typedef pthread_cond_t fsi_os_signal;
+typedef int fsi_os_file;
+#define FSI_NO_FILE (-1)
 typedef struct sockaddr_un fsi_sockaddr_un;
 #endif
 
@@ -977,6 +982,8 @@ typedef struct sockaddr_un fsi_sockaddr_un;
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
 #ifndef CPU_SET
 #error "fastserve.h: include it before other headers where FASTSERVE_IMPLEMENTATION is defined, or define _GNU_SOURCE"
 #endif
@@ -1006,7 +1013,7 @@ typedef struct sockaddr_un fsi_sockaddr_un;
 #if defined(__GNUC__) || defined(__clang__)
 #define FSI_PRIVATE __attribute__((unused)) static
 #define FSI_INLINE __attribute__((unused)) static inline
-#define FSI_COLD __attribute__((unused, noinline, cold)) static
+#define FSI_RARE __attribute__((unused, noinline, cold)) static
 #ifdef __MINGW_PRINTF_FORMAT // which of two families of printf this is
 #define FSI_PRINTF(at, first) __attribute__((format(__MINGW_PRINTF_FORMAT, at, first)))
 #else
@@ -1021,7 +1028,7 @@ typedef struct sockaddr_un fsi_sockaddr_un;
 #elif defined(_MSC_VER)
 #define FSI_PRIVATE static
 #define FSI_INLINE static __inline
-#define FSI_COLD static __declspec(noinline)
+#define FSI_RARE static __declspec(noinline)
 #define FSI_PRINTF(at, first)
 #define FSI_ALIGNED8 __declspec(align(8))
 #define FSI_LIKELY(x) (x)
@@ -1268,6 +1275,12 @@ typedef enum fsi_chan_kind {
 #define FSI_READY_READ 1u
 #define FSI_READY_WRITE 2u
 
+// What a call answers instead of a number of bytes.
+#define FSI_PENDING (-1)
+#define FSI_FAILED (-2)
+#define FSI_EMPTY (-3)
+#define FSI_COLD (-4)
+
 // One socket. Belongs to one io at a time, or to none between accept and fsi_io_open.
 typedef struct fsi_chan {
     fsi_io *io;
@@ -1278,13 +1291,52 @@ typedef struct fsi_chan {
     uint8_t kind;  // fsi_chan_kind
     bool can_read; // nothing has said yet that a read would block
     bool can_write;
-    bool eof; // the peer has ended: a short read no longer means that there is nothing more
+    bool eof;     // the peer has ended: a short read no longer means that there is nothing more
+    bool bounded; // what the system keeps unsent was bounded, for the sake of files
 } fsi_chan;
 
 typedef struct fsi_buf {
     const char *ptr;
     size_t len;
 } fsi_buf;
+
+// ---- >>file's
+
+#define FSI_FILE_TURN ((uint64_t)131072) // of a file that one call sends
+#define FSI_FILE_UNSENT 65536            // that a socket keeps unsent of a file
+
+// What a file was when it was looked at. The same id: the same bytes, as far as the file system's time stamps tell.
+typedef struct fsi_file_id {
+    uint64_t volume, index, size;
+    int64_t modified_ns, changed_ns; // since 1970
+} fsi_file_id;
+
+typedef enum fsi_file_kind { FSI_FILE_OTHER, FSI_FILE_PLAIN, FSI_FILE_FOLDER } fsi_file_kind;
+
+typedef struct fsi_file_look {
+    fsi_file_id id;
+    uint8_t kind; // fsi_file_kind
+} fsi_file_look;
+
+typedef enum fsi_file_result {
+    FSI_FILE_OK,
+    FSI_FILE_NONE,   // no such file; outside; behind a link that is refused; a name that cannot be
+    FSI_FILE_DENIED, // no permission
+    FSI_FILE_BUSY,   // it would have to wait for a disk; only without `wait`
+    FSI_FILE_FULL,   // out of descriptors or memory
+    FSI_FILE_FAILED  // the disk
+} fsi_file_result;
+
+// A folder whose files are served, open. Read only once it is made.
+typedef struct fsi_root {
+    bool open;
+    bool follow; // symbolic links may lead outside
+#if FSI_POSIX
+    int fd;
+    bool walk;   // paths are walked here: the system cannot keep one inside by itself
+    bool cached; // the system can say that a path would have to be read from a disk
+#endif
+} fsi_root;
 
 // ---- >>http-read's
 
@@ -1426,8 +1478,8 @@ typedef struct fsi_out {
     size_t len;
     fsv_release_handler release; // NULL for bytes that were copied behind this struct
     void *release_user;
-    size_t bytes; // of this allocation; room for more copies is bytes - sizeof - end
-    size_t end;   // copied bytes: offset behind the last one; owned memory: bytes sent
+    size_t bytes;            // of this allocation; room for more copies is bytes - sizeof - end
+    size_t end;              // copied bytes: offset behind the last one; owned memory: bytes sent
     struct fsi_asset *asset; // not NULL: `left` bytes of its file from `at` instead of memory
     uint64_t at, left;
     uint64_t warm_to; // offset up to which a worker has read them
@@ -1517,11 +1569,11 @@ typedef struct fsi_asset {
     size_t bytes;        // of this allocation
     uint64_t checked_ms; // when its path was last opened; in between it is only looked at
     uint32_t hash, path_len;
-    uint32_t holders;               // the shelf, who answers with it, and each part that waits in a queue
-    uint32_t brief_len, lines_len;  // lines of a 304, which come first; all of them
-    uint32_t tag_at, tag_len;       // the value of ETag, in the lines
-    uint8_t coding;                 // fsi_coding, of a file that stands for another one
-    bool settled;                   // older than what time stamps can tell apart
+    uint32_t holders;              // the shelf, who answers with it, and each part that waits in a queue
+    uint32_t brief_len, lines_len; // lines of a 304, which come first; all of them
+    uint32_t tag_at, tag_len;      // the value of ETag, in the lines
+    uint8_t coding;                // fsi_coding, of a file that stands for another one
+    bool settled;                  // older than what time stamps can tell apart
     bool shelved;
 } fsi_asset;
 
@@ -1728,6 +1780,7 @@ struct fsi_loop {
     fsv_server *server;
     fsi_io io;
     uint32_t index;
+    bool borrowed;   // runs on a thread of the host's, whose signals are not ours to block
     int cpu;         // pinned to, or -1
     uint64_t now_us; // monotonic, read once a turn
     uint64_t now_ms;
@@ -1767,7 +1820,7 @@ struct fsi_loop {
     uint32_t give_to;
     uint64_t give_after_us; // not before: the last gift must show in both loads first
     // >>tcp's and >>task's own
-    fsi_conn *turn; // raw connection whose turn it is: `out` and `in` are its
+    fsi_conn *turn;  // raw connection whose turn it is: `out` and `in` are its
     fsi_shelf shelf; // >>files'
     fsi_task *tasks;
     uint32_t *heap; // slots of timers that run, the next one first; behind `tasks` in one allocation
@@ -1896,7 +1949,7 @@ struct fsv_server {
     fsi_tcp *tcps;     // of listeners
     fsv_folder *folders;
     uint64_t shelf_bytes; // of each loop's shelf
-    fsi_lock lock;     // of slabs, depot and dialers, never on the way of a request
+    fsi_lock lock;        // of slabs, depot and dialers, never on the way of a request
     fsi_pool pool;
     fsi_crew crew;
     fsi_lock token_lock;     // of tokens, of what jobs say of them, and of an away socket that a worker asks about
@@ -3088,10 +3141,10 @@ FSI_PRIVATE double fsi_hist_share(const fsi_hist *hist, double low, double high)
 // >>log   What happens out of sight, as one line to desc.log. Never on the way of a good request.
 // ---------------------------------------------------------------------------------------------------------
 
-FSI_COLD void fsi_log(const fsv_server *server, uint32_t level, const char *item, int64_t os_error, const char *format,
+FSI_RARE void fsi_log(const fsv_server *server, uint32_t level, const char *item, int64_t os_error, const char *format,
                       ...) FSI_PRINTF(5, 6);
 
-FSI_COLD void fsi_log(const fsv_server *server, uint32_t level, const char *item, int64_t os_error, const char *format,
+FSI_RARE void fsi_log(const fsv_server *server, uint32_t level, const char *item, int64_t os_error, const char *format,
                       ...)
 {
     char text[256];
@@ -5040,6 +5093,483 @@ FSI_PRIVATE void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
 #endif // >>sock-windows
 
 // ---------------------------------------------------------------------------------------------------------
+// >>file   Files below a folder, and no path that leaves it. One section for each system has
+//
+//   fsi_root_open(server, root, path, follow)  the folder at `path` (UTF-8), open for what follows; FSI_FILE_NONE: no folder.
+//                                         follow: symbolic links may lead outside. fsi_root_close is safe on zeroes
+//   fsi_file_open(root, path, wait, file, look)  `path` has '/' between its segments, none of which is empty, "." or "..", and
+//                                         no backslash; "" is the root itself. FSI_FILE_BUSY, only without `wait`: a disk would
+//                                         have to be waited for. Only a plain file stays open; of a folder or anything else
+//                                         *file is FSI_NO_FILE, the result FSI_FILE_OK and look->kind tells
+//   fsi_file_look_at(root, path, look)    what stands at the path, without opening it: one call of the system. It follows
+//                                         every symbolic link, whatever the root's rule: its result is only compared with
+//                                         the look of a file that was opened under that rule, and never a reason to send
+//                                         anything. A link that was put in on the way leads to a file with another id, or
+//                                         to the very file that was opened
+//   fsi_file_look_open(file, look)        of an open file
+//   fsi_file_read(file, at, to, size, wait)  bytes > 0, 0 at its end, FSI_FAILED, or, only without `wait`, FSI_PENDING: a disk
+//                                         would have to be waited for, or the system cannot say
+//   fsi_file_warm(file, at, len)          waits until that part is in memory
+//   fsi_file_close(file)
+//   fsi_file_list(root, path, each, user) every name in a folder but "." and "..", with a look at it: a symbolic link by what
+//                                         it leads to. Left out is what cannot be looked at, or leads outside. Blocks
+//
+// All but fsi_root_open and _close: any thread, several at a time on one root.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_FILES
+// One name of a folder; both die when it returns. False ends the listing.
+typedef bool (*fsi_list_each)(const char *name, const fsi_file_look *look, void *user);
+
+#define FSI_PATH_BYTES 4096 // that a path may have, its end included
+#endif
+
+// ---------------------------------------------------------------------------------------------------------
+// >>file-posix   What errors mean. The sections after this have, for >>file-walk,
+//
+//   FSI_FILE_FLAGS                        of what is opened to be read: it does not block on a FIFO, and no terminal becomes
+//                                         the process's own
+//   FSI_STEP_FLAGS                        of a folder on the way; FSI_PEEK_FLAGS: of what is only looked at
+//   fsi_file_stat(at, path, flags, look)  as fstatat; "" is `at` itself
+//   fsi_root_probe(root)                  finds out what the system can; sets root->walk where that is not enough
+//   fsi_root_reach(root, path, flags, wait)  opens what the path leads to, under the root's rule; -1: the error says why,
+//                                         EAGAIN: it would have to wait. Not where root->walk is set
+//   fsi_names_begin/next/end              the names of a folder
+//
+// and for fsi_io_send_file
+//
+//   fsi_file_is_warm(file, at, len)       whether a part can be sent without waiting
+//   fsi_file_send(sock, file, at, len, borrowed)  bytes, 0 at its end, -1: the error says why; ENOSYS: not here. No SIGPIPE is
+//                                         left behind; borrowed: the thread's mask is not ours
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_POSIX && FSI_FILES
+#ifdef EFTYPE
+#define FSI_EFTYPE EFTYPE // NetBSD: O_NOFOLLOW met a link
+#else
+#define FSI_EFTYPE ELOOP
+#endif
+
+FSI_PRIVATE fsi_file_result fsi_file_refusal(int error)
+{
+    if (error == FSI_EFTYPE || error == ELOOP || error == EMLINK) return FSI_FILE_NONE; // a link, by the system's taste
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+    case EXDEV: // outside
+    case EINVAL:
+    case EILSEQ:
+    case ENAMETOOLONG: return FSI_FILE_NONE;
+    case EACCES:
+    case EPERM: return FSI_FILE_DENIED;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM: return FSI_FILE_FULL;
+    default: return FSI_FILE_FAILED;
+    }
+}
+
+FSI_PRIVATE uint8_t fsi_file_kind_of(uint32_t mode)
+{
+    return S_ISREG(mode) ? FSI_FILE_PLAIN : S_ISDIR(mode) ? FSI_FILE_FOLDER : FSI_FILE_OTHER;
+}
+
+FSI_PRIVATE void fsi_file_close(fsi_os_file file)
+{
+    if (file >= 0) close(file);
+}
+
+#if FSI_LINUX || FSI_FREEBSD
+// sendfile has no MSG_NOSIGNAL. Our threads block SIGPIPE anyway; another one does while it is in here, and takes back the
+// signal that it caused itself: no other one, if there was one before.
+FSI_PRIVATE int64_t fsi_file_send_raw(int sock, fsi_os_file file, uint64_t at,
+                                      uint64_t len); // in the sections after this
+
+FSI_PRIVATE int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint64_t len, bool borrowed)
+{
+    sigset_t pipe, before, waiting;
+    struct timespec no_time;
+    if (!borrowed) return fsi_file_send_raw(sock, file, at, len);
+    memset(&no_time, 0, sizeof no_time);
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigemptyset(&waiting);
+    (void)pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    if (sigismember(&before, SIGPIPE)) (void)sigpending(&waiting);
+    int64_t sent = fsi_file_send_raw(sock, file, at, len);
+    int error = errno;
+    if (sent < 0 && error == EPIPE && !sigismember(&waiting, SIGPIPE))
+        while (sigtimedwait(&pipe, NULL, &no_time) < 0 && errno == EINTR) continue;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return sent;
+}
+#endif
+#endif // >>file-posix
+
+// ---------------------------------------------------------------------------------------------------------
+// >>file-linux   openat2 keeps a path inside the root, whatever is renamed or linked while it looks, and can refuse to wait
+//                for a disk; preadv2 can, too. System calls as they are, since C libraries have them only lately, and
+//                those that 32-bit programs have by default end at 2 GiB.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_LINUX && FSI_FILES
+#define FSI_FILE_FLAGS (O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_LARGEFILE)
+#define FSI_STEP_FLAGS (O_PATH | O_DIRECTORY | O_CLOEXEC)
+#define FSI_PEEK_FLAGS (O_PATH | O_CLOEXEC)
+#define FSI_RWF_NOWAIT 8
+#define FSI_RESOLVE_NO_MAGICLINKS 2u
+#define FSI_RESOLVE_BENEATH 8u
+#define FSI_RESOLVE_CACHED 32u
+#define FSI_STATX_BASIC 0x7ffu
+#define FSI_TMPFS 0x01021994u
+#define FSI_RAMFS 0x858458f6u
+
+// What the headers do not know yet counts as not there.
+#if defined(SYS_openat2)
+#define FSI_SYS_OPENAT2 SYS_openat2
+#elif defined(__mips__) || defined(__alpha__)
+#define FSI_SYS_OPENAT2 (-1)
+#else
+#define FSI_SYS_OPENAT2 437
+#endif
+#if defined(SYS_statx)
+#define FSI_SYS_STATX SYS_statx
+#else
+#define FSI_SYS_STATX (-1)
+#endif
+#if defined(SYS_preadv2)
+#define FSI_SYS_PREADV2 SYS_preadv2
+#else
+#define FSI_SYS_PREADV2 (-1)
+#endif
+#if defined(SYS_sendfile64)
+#define FSI_SYS_SENDFILE SYS_sendfile64
+#else
+#define FSI_SYS_SENDFILE SYS_sendfile
+#endif
+
+// struct open_how and the first half of struct statx, as the kernel has them.
+typedef struct fsi_open_how {
+    uint64_t flags, mode, resolve;
+} fsi_open_how;
+
+typedef struct fsi_statx_time {
+    int64_t s;
+    uint32_t ns;
+    int32_t unused;
+} fsi_statx_time;
+
+typedef struct fsi_statx {
+    uint32_t mask, block_bytes;
+    uint64_t attributes;
+    uint32_t links, user, group;
+    uint16_t mode, unused;
+    uint64_t index, size, blocks, attributes_mask;
+    fsi_statx_time accessed, born, changed, modified;
+    uint32_t device_major, device_minor, volume_major, volume_minor;
+    uint64_t more[14];
+} fsi_statx;
+
+// Without statx (before Linux 4.11): for a 32-bit program files end at 2 GiB.
+FSI_PRIVATE int fsi_file_stat_old(int at, const char *path, int flags, fsi_file_look *look)
+{
+    struct stat info;
+    int failed = *path ? fstatat(at, path, &info, flags) : fstat(at, &info);
+    if (failed) return -1;
+    look->id.volume = (uint64_t)info.st_dev;
+    look->id.index = (uint64_t)info.st_ino;
+    look->id.size = (uint64_t)info.st_size;
+    look->id.modified_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + (int64_t)info.st_mtim.tv_nsec;
+    look->id.changed_ns = (int64_t)info.st_ctim.tv_sec * 1000000000 + (int64_t)info.st_ctim.tv_nsec;
+    look->kind = fsi_file_kind_of(info.st_mode);
+    return 0;
+}
+
+// path "": what `at` is.
+FSI_PRIVATE int fsi_file_stat(int at, const char *path, int flags, fsi_file_look *look)
+{
+    FSI_STATIC_ASSERT(sizeof(fsi_statx) == 256, "as the kernel has it");
+    fsi_statx info;
+    if (syscall(FSI_SYS_STATX, at, path, flags | AT_EMPTY_PATH, FSI_STATX_BASIC, &info) != 0)
+        return errno == ENOSYS || errno == EPERM ? fsi_file_stat_old(at, path, flags, look) : -1;
+    look->id.volume = (uint64_t)info.volume_major << 32 | info.volume_minor;
+    look->id.index = info.index;
+    look->id.size = info.size;
+    look->id.modified_ns = info.modified.s * 1000000000 + info.modified.ns;
+    look->id.changed_ns = info.changed.s * 1000000000 + info.changed.ns;
+    look->kind = fsi_file_kind_of(info.mode);
+    return 0;
+}
+
+FSI_PRIVATE int fsi_file_openat2(int at, const char *path, int flags, uint64_t resolve)
+{
+    fsi_open_how how;
+    how.flags = (uint64_t)(uint32_t)flags;
+    how.mode = 0;
+    how.resolve = resolve;
+    return (int)syscall(FSI_SYS_OPENAT2, at, *path ? path : ".", &how, sizeof how);
+}
+
+// openat2 is Linux 5.6, and some containers forbid what they do not know; RESOLVE_CACHED is 5.12.
+FSI_PRIVATE void fsi_root_probe(fsi_root *root)
+{
+    int fd = fsi_file_openat2(root->fd, "", FSI_STEP_FLAGS, FSI_RESOLVE_BENEATH);
+    root->walk = fd < 0;
+    if (fd >= 0) close(fd);
+    fd = fsi_file_openat2(root->fd, "", FSI_STEP_FLAGS, FSI_RESOLVE_BENEATH | FSI_RESOLVE_CACHED);
+    root->cached = fd >= 0 || errno == EAGAIN;
+    if (fd >= 0) close(fd);
+}
+
+FSI_PRIVATE int fsi_root_reach(const fsi_root *root, const char *path, int flags, bool wait)
+{
+    uint64_t rule = FSI_RESOLVE_NO_MAGICLINKS | (root->follow ? 0u : FSI_RESOLVE_BENEATH);
+    if (wait) return fsi_file_openat2(root->fd, path, flags, rule);
+    if (root->cached) return fsi_file_openat2(root->fd, path, flags, rule | FSI_RESOLVE_CACHED);
+    errno = EAGAIN;
+    return -1;
+}
+
+// flags: FSI_RWF_NOWAIT (Linux 4.14), or 0.
+FSI_PRIVATE int64_t fsi_file_get(int file, uint64_t at, void *to, size_t size, int flags)
+{
+    struct iovec part;
+    int64_t got;
+    part.iov_base = to;
+    part.iov_len = size;
+    do
+        got = syscall(flags ? FSI_SYS_PREADV2 : SYS_preadv, file, &part, 1ul, (unsigned long)at,
+                      (unsigned long)(at >> 32), flags);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+// Whether the file system is one without a disk; these do not know FSI_RWF_NOWAIT.
+FSI_PRIVATE bool fsi_file_is_memory(int file)
+{
+    struct statfs info;
+    if (fstatfs(file, &info) != 0) return false;
+    return (uint32_t)info.f_type == FSI_TMPFS || (uint32_t)info.f_type == FSI_RAMFS;
+}
+
+FSI_PRIVATE bool fsi_file_is_past(int file, uint64_t at)
+{
+    fsi_file_look look;
+    return fsi_file_stat(file, "", 0, &look) == 0 && at >= look.id.size;
+}
+
+// As fsi_file_get without waiting: -1 where it cannot be known. Linux 5.9 and 5.10 say 0 for what is not in memory.
+FSI_PRIVATE int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t size)
+{
+    int64_t got = fsi_file_get(file, at, to, size, FSI_RWF_NOWAIT);
+    if (got < 0 && errno != EAGAIN && fsi_file_is_memory(file)) got = fsi_file_get(file, at, to, size, 0);
+    return got == 0 && !fsi_file_is_past(file, at) ? -1 : got;
+}
+
+FSI_PRIVATE int64_t fsi_file_read(fsi_os_file file, uint64_t at, void *to, size_t size, bool wait)
+{
+    int64_t got = wait ? fsi_file_get(file, at, to, size, 0) : fsi_file_get_now(file, at, to, size);
+    return got >= 0 ? got : wait || errno == EIO ? FSI_FAILED : FSI_PENDING;
+}
+
+// Whether a part can be sent without waiting: what stands in memory of its first and its last page stands for the rest, as
+// files are read ahead.
+FSI_PRIVATE bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
+{
+    char byte;
+    return fsi_file_get_now(file, at, &byte, 1) >= 0 &&
+           (len <= 4096 || fsi_file_get_now(file, at + len - 1, &byte, 1) >= 0);
+}
+
+FSI_PRIVATE void fsi_file_warm(fsi_os_file file, uint64_t at, uint64_t len)
+{
+    char part[16384];
+    (void)readahead(file, (int64_t)at, len < INT32_MAX ? (size_t)len : INT32_MAX); // all of it in one go
+    while (len) {
+        int64_t got = fsi_file_get(file, at, part, len < sizeof part ? (size_t)len : sizeof part, 0);
+        if (got <= 0) return;
+        at += (uint64_t)got;
+        len -= (uint64_t)got < len ? (uint64_t)got : len;
+    }
+}
+
+// Bytes, 0 at the end of the file, -1: the error says why. There is no MSG_NOSIGNAL for it.
+FSI_PRIVATE int64_t fsi_file_send_raw(int sock, fsi_os_file file, uint64_t at, uint64_t len)
+{
+    int64_t from = (int64_t)at;
+    return syscall(FSI_SYS_SENDFILE, sock, file, &from, (size_t)len);
+}
+
+// Names of a folder that is open.
+typedef struct fsi_names {
+    int fd;
+    uint32_t at, len;
+    FSI_ALIGNED8 char
+        bytes[16384]; // struct linux_dirent64: index, offset (8 bytes each), length of it all (2), kind, name
+} fsi_names;
+
+// The file becomes the listing's.
+FSI_PRIVATE bool fsi_names_begin(fsi_names *names, int fd)
+{
+    names->fd = fd;
+    names->at = names->len = 0;
+    return true;
+}
+
+FSI_PRIVATE void fsi_names_end(fsi_names *names)
+{
+    close(names->fd);
+}
+
+// The next name, NULL: there is none (*failed: the error says why). It dies with the next call.
+FSI_PRIVATE const char *fsi_names_next(fsi_names *names, bool *failed)
+{
+    uint16_t size;
+    if (names->at == names->len) {
+        long got = syscall(SYS_getdents64, names->fd, names->bytes, sizeof names->bytes);
+        *failed = got < 0;
+        if (got <= 0) return NULL;
+        names->len = (uint32_t)got;
+        names->at = 0;
+    }
+    const char *entry = names->bytes + names->at;
+    memcpy(&size, entry + 16, sizeof size);
+    names->at += size;
+    return entry + 19;
+}
+#endif // >>file-linux
+
+// ---------------------------------------------------------------------------------------------------------
+// >>file-walk   A path is opened folder by folder, no symbolic link among them: where the system cannot keep it inside by
+//               itself, or does not let us ask. Then what all of POSIX has in common. Where a root's links may lead
+//               anywhere nothing has to be kept.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_POSIX && FSI_FILES
+FSI_PRIVATE int fsi_root_walk(const fsi_root *root, const char *path, int flags)
+{
+    char name[1024];
+    for (int at = root->fd;;) {
+        const char *end = strchr(path, '/');
+        size_t len = end ? (size_t)(end - path) : strlen(path);
+        int next = -1;
+        errno = ENAMETOOLONG;
+        if (len < sizeof name) {
+            memcpy(name, path, len);
+            name[len] = 0;
+            next = openat(at, len ? name : ".", (end ? FSI_STEP_FLAGS : flags) | O_NOFOLLOW);
+        }
+        int error = errno;
+        if (at != root->fd) close(at);
+        errno = error;
+        if (next < 0 || !end) return next;
+        at = next;
+        path = end + 1;
+    }
+}
+
+FSI_PRIVATE int fsi_root_try(const fsi_root *root, const char *path, int flags, bool wait)
+{
+    if (!root->walk) return fsi_root_reach(root, path, flags, wait);
+    errno = EAGAIN;
+    if (!wait) return -1;
+    return root->follow ? openat(root->fd, *path ? path : ".", flags) : fsi_root_walk(root, path, flags);
+}
+
+// With `wait` it tries for a while: EAGAIN then means that something was renamed at that moment, so that the system cannot
+// promise to be inside, or that somebody has a lease on the file and was asked to give it up.
+FSI_PRIVATE int fsi_root_get(const fsi_root *root, const char *path, int flags, bool wait)
+{
+    for (int tries = 0;; tries++) {
+        int fd = fsi_root_try(root, path, flags, wait);
+        if (fd >= 0 || tries == 100) return fd;
+        if (errno != EINTR && (errno != EAGAIN || !wait)) return fd;
+        if (tries > 10) (void)poll(NULL, 0, 1);
+    }
+}
+
+FSI_PRIVATE void fsi_root_close(const fsv_server *server, fsi_root *root)
+{
+    (void)server;
+    if (root->open) close(root->fd);
+    root->open = false;
+}
+
+FSI_PRIVATE fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *root, const char *path, bool follow)
+{
+    (void)server;
+    memset(root, 0, sizeof *root);
+    root->fd = open(path, FSI_STEP_FLAGS);
+    if (root->fd < 0) return fsi_file_refusal(errno);
+    root->open = true;
+    root->follow = follow;
+    fsi_root_probe(root);
+    return FSI_FILE_OK;
+}
+
+FSI_PRIVATE fsi_file_result fsi_file_look_open(fsi_os_file file, fsi_file_look *look)
+{
+    return fsi_file_stat(file, "", 0, look) == 0 ? FSI_FILE_OK : FSI_FILE_FAILED;
+}
+
+FSI_PRIVATE fsi_file_result fsi_file_look_at(const fsi_root *root, const char *path, fsi_file_look *look)
+{
+    return fsi_file_stat(root->fd, path, 0, look) == 0 ? FSI_FILE_OK : fsi_file_refusal(errno);
+}
+
+FSI_PRIVATE fsi_file_result fsi_file_open(const fsi_root *root, const char *path, bool wait, fsi_os_file *file,
+                                          fsi_file_look *look)
+{
+    memset(look, 0, sizeof *look); // FSI_FILE_OTHER
+    *file = FSI_NO_FILE;
+    int fd = fsi_root_get(root, path, FSI_FILE_FLAGS, wait);
+    if (fd < 0 && errno == EAGAIN) return wait ? FSI_FILE_FAILED : FSI_FILE_BUSY;
+    if (fd < 0 && (errno == ENXIO || errno == ENODEV || errno == EOPNOTSUPP)) return FSI_FILE_OK; // a socket, a device
+    if (fd < 0) return fsi_file_refusal(errno);
+    fsi_file_result result = fsi_file_look_open(fd, look);
+    if (result == FSI_FILE_OK && look->kind == FSI_FILE_PLAIN)
+        *file = fd;
+    else
+        close(fd);
+    return result;
+}
+
+// A look at a name of the folder `at`, which is the root's `path`. False: it is left out.
+FSI_PRIVATE bool fsi_list_look(const fsi_root *root, const char *path, int at, const char *name, fsi_file_look *look)
+{
+    char full[FSI_PATH_BYTES];
+    if (fsi_file_stat(at, name, root->follow ? 0 : AT_SYMLINK_NOFOLLOW, look) != 0) return false;
+    if (root->follow || root->walk || look->kind != FSI_FILE_OTHER) return true;
+    int len = snprintf(full, sizeof full, "%s%s%s", path, *path ? "/" : "", name); // a link, perhaps
+    int fd = len < (int)sizeof full ? fsi_root_get(root, full, FSI_PEEK_FLAGS, true) : -1;
+    bool fine = fd >= 0 && fsi_file_stat(fd, "", 0, look) == 0;
+    if (fd >= 0) close(fd);
+    return fine;
+}
+
+FSI_PRIVATE fsi_file_result fsi_file_list(const fsi_root *root, const char *path, fsi_list_each each, void *user)
+{
+    fsi_names names;
+    fsi_file_look look;
+    const char *name;
+    bool failed = false;
+    int fd = fsi_root_get(root, path, FSI_FILE_FLAGS | O_DIRECTORY, true);
+    if (fd < 0) return errno == EAGAIN ? FSI_FILE_FAILED : fsi_file_refusal(errno);
+    if (!fsi_names_begin(&names, fd)) {
+        close(fd);
+        return FSI_FILE_FULL;
+    }
+    while ((name = fsi_names_next(&names, &failed)) != NULL) {
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
+        if (fsi_list_look(root, path, fd, name, &look) && !each(name, &look, user)) break;
+    }
+    fsi_names_end(&names);
+    return failed ? FSI_FILE_FAILED : FSI_FILE_OK;
+}
+#endif // >>file-walk
+
+// ---------------------------------------------------------------------------------------------------------
 // >>io   The one interface under everything; one of the sections after this fills it. One socket is one channel with
 //        at most one read and one write in progress.
 //
@@ -5063,6 +5593,13 @@ FSI_PRIVATE void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
 //   fsi_io_retransmits(chan)             segments that it had to send again so far; 0 where the system does not tell
 //   fsi_io_read(chan, to, n)             bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
 //   fsi_io_write(chan, bufs, n, stable)  bytes > 0, FSI_PENDING or FSI_FAILED
+//   fsi_io_send_file(chan, file, at, len, wait)  sends from [at, at + len) of a file, len > 0, at most FSI_FILE_TURN:
+//                                        bytes > 0, 0 if the file ends at or before `at`, FSI_PENDING, FSI_FAILED, or,
+//                                        only without `wait`, FSI_COLD: a disk would have to be waited for and nothing was
+//                                        sent; fsi_file_warm that part elsewhere, then call with `wait`, since a file system
+//                                        that cannot say what it has in memory says FSI_COLD for ever. The file stays open
+//                                        until the call that follows FSI_PENDING has returned something else, or until
+//                                        fsi_chan_closed. Sets once how much the socket keeps unsent (FSI_FILE_UNSENT)
 //   fsi_io_shut(chan)                    ends our direction; the peer reads to the end
 //   fsi_io_close(chan, reset)            starts closing; fsi_chan_closed(chan) follows for FSI_CHAN_CONN, at once or later
 //
@@ -5075,10 +5612,6 @@ FSI_PRIVATE void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
 //   4. A read that came back short counts as FSI_PENDING for the next one, until the peer's end was seen.
 //   5. A system's error is translated inside the section.
 // ---------------------------------------------------------------------------------------------------------
-
-#define FSI_PENDING (-1)
-#define FSI_FAILED (-2)
-#define FSI_EMPTY (-3)
 
 static void fsi_chan_ready(fsi_chan *chan, uint32_t ready); // upcall, in >>loop
 static void fsi_chan_closed(fsi_chan *chan);                // upcall, in >>conn
@@ -5521,6 +6054,52 @@ FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t co
     chan->can_write = false;
     return FSI_PENDING;
 }
+
+#if FSI_FILES
+#ifdef TCP_NOTSENT_LOWAT
+// Else a socket takes megabytes of a file in advance. Nothing to a Unix-domain socket.
+FSI_PRIVATE void fsi_chan_bound(fsi_chan *chan)
+{
+    int most = FSI_FILE_UNSENT;
+    (void)setsockopt(chan->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most);
+    chan->bounded = true;
+}
+#else
+FSI_PRIVATE void fsi_chan_bound(fsi_chan *chan)
+{
+    chan->bounded = true;
+}
+#endif
+
+// For what sendfile does not take; as its result.
+FSI_PRIVATE int64_t fsi_file_send_copy(int sock, fsi_os_file file, uint64_t at, uint64_t len)
+{
+    char part[32768];
+    int64_t got = fsi_file_read(file, at, part, len < sizeof part ? (size_t)len : sizeof part, true);
+    if (got > 0) return send(sock, part, (size_t)got, FSI_SEND_FLAGS);
+    if (got < 0) errno = EIO;
+    return got;
+}
+
+FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len, bool wait)
+{
+    const fsi_loop *loop = chan->io->loop;
+    int64_t sent;
+    if (!chan->can_write) return FSI_PENDING;
+    if (!chan->bounded) fsi_chan_bound(chan);
+    if (len > FSI_FILE_TURN) len = FSI_FILE_TURN;
+    if (!wait && !fsi_file_is_warm(file, at, len)) return FSI_COLD;
+    do {
+        sent = fsi_file_send(chan->fd, file, at, len, !loop || loop->borrowed);
+        if (sent < 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
+            sent = fsi_file_send_copy(chan->fd, file, at, len);
+    } while (sent < 0 && errno == EINTR);
+    if (sent >= 0) return sent;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return FSI_FAILED;
+    chan->can_write = false;
+    return FSI_PENDING;
+}
+#endif
 
 FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
 {
@@ -6519,7 +7098,7 @@ FSI_PRIVATE const fsi_route *fsi_node_match(const fsi_node *node, fsi_match *mat
 
 // Upcalls, in >>files.
 static void fsi_asset_drop(fsi_asset *asset);
-static bool fsi_files_warm(fsi_conn *conn);
+static bool fsi_files_send(fsi_conn *conn);
 static void fsi_files_answer(fsi_conn *conn, fsv_request *request);
 static void fsi_files_begin(fsi_conn *conn, fsv_request *request);
 static void fsi_want_end(fsv_request *request);
@@ -6632,46 +7211,6 @@ FSI_INLINE void fsi_conn_has_sent(fsi_conn *conn, uint64_t sent)
     fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.send_timeout_ms);
 }
 
-// Is the file still what its head says? One that was removed or replaced is; one that was cut or written to is not.
-FSI_PRIVATE bool fsi_asset_holds(const fsi_asset *asset)
-{
-    fsi_file_look look;
-    return fsi_file_look_open(asset->file, &look) == FSI_FILE_OK && look.id.size == asset->look.id.size &&
-           look.id.modified_ns == asset->look.id.modified_ns;
-}
-
-// Sends from the part of a file that is first in the queue: one piece a turn, then others. The connection breaks where
-// the file does: its length was promised. True: it could go on in the next turn.
-FSI_PRIVATE bool fsi_conn_send_file(fsi_conn *conn)
-{
-    fsi_out *out = conn->out;
-    fsi_loop *loop = conn->loop;
-    if (out->cold) return false;
-    if (loop->turn_bytes >= FSI_TURN_BYTES) return true;
-    bool warm = out->at < out->warm_to;
-    bool may_wait = warm || loop->server->desc.model != FSV_MODEL_EVENT; // then nobody else waits behind it
-    uint64_t len = warm && out->left > out->warm_to - out->at ? out->warm_to - out->at : out->left;
-    int64_t sent = fsi_asset_holds(out->asset)
-                       ? fsi_io_send_file(&conn->chan, out->asset->file, out->at, len, may_wait)
-                       : FSI_FAILED;
-    if (sent == FSI_PENDING) return false;
-    if (sent == FSI_COLD) {
-        loop->turn_bytes += FSI_TURN_BYTES;
-        out->cold = fsi_files_warm(conn);
-        return !out->cold; // no worker can take it: again in the next turn
-    }
-    if (sent <= 0) {
-        conn->broken = true;
-        return false;
-    }
-    loop->turn_bytes += FSI_TURN_BYTES;
-    fsi_conn_has_sent(conn, (uint64_t)sent);
-    out->at += (uint64_t)sent;
-    out->left -= (uint64_t)sent;
-    if (out->left == 0) fsi_out_drop(conn);
-    return conn->out != NULL;
-}
-
 // Sends from the queue until it is empty or the socket has enough. True: it stopped because others have their turn.
 FSI_PRIVATE bool fsi_conn_send_queue(fsi_conn *conn)
 {
@@ -6679,7 +7218,7 @@ FSI_PRIVATE bool fsi_conn_send_queue(fsi_conn *conn)
         fsi_buf bufs[8];
         uint32_t count = 0;
         if (FSI_UNLIKELY(conn->out->asset != NULL)) {
-            bool again = fsi_conn_send_file(conn);
+            bool again = fsi_files_send(conn);
             if (conn->out && conn->out->asset) return again;
             continue;
         }
@@ -6820,7 +7359,7 @@ FSI_PRIVATE bool fsi_conn_detach_request(fsi_conn *conn)
     return true;
 }
 
-FSI_COLD void fsi_count_status(fsi_loop *loop, uint32_t status)
+FSI_RARE void fsi_count_status(fsi_loop *loop, uint32_t status)
 {
     if (status < 300)
         FSI_COUNT(loop, answers_2xx, 1);
@@ -6832,7 +7371,7 @@ FSI_COLD void fsi_count_status(fsi_loop *loop, uint32_t status)
         FSI_COUNT(loop, answers_5xx, 1);
 }
 
-FSI_COLD void fsi_tell_answer(fsi_loop *loop, const fsv_request *request, uint32_t status, uint64_t bytes,
+FSI_RARE void fsi_tell_answer(fsi_loop *loop, const fsv_request *request, uint32_t status, uint64_t bytes,
                               uint64_t begun_us)
 {
     fsv_answer answer;
@@ -7252,7 +7791,7 @@ FSI_PRIVATE fsv_result fsi_stream_end(fsv_request *request)
 }
 
 // The library's own answer to a request that was understood: "404 Not Found" and the like.
-FSI_COLD void fsi_answer_plain(fsv_request *request, uint32_t status)
+FSI_RARE void fsi_answer_plain(fsv_request *request, uint32_t status)
 {
     char text[64];
     int n = snprintf(text, sizeof text, "%u %s\n", status, fsi_status_text(status));
@@ -7261,14 +7800,14 @@ FSI_COLD void fsi_answer_plain(fsv_request *request, uint32_t status)
 }
 
 // For a handler that has not answered. What it added by fsv_response_field describes a body that did not come.
-FSI_COLD void fsi_answer_instead(fsv_request *request, uint32_t status)
+FSI_RARE void fsi_answer_instead(fsv_request *request, uint32_t status)
 {
     request->more_len = 0;
     fsi_answer_plain(request, status);
 }
 
 // Answers what cannot be understood or is not wanted, and ends the connection. If an answer has begun, it is cut.
-FSI_COLD void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
+FSI_RARE void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
 {
     fsi_loop *loop = conn->loop;
     bool in_request = conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE, no_body = false;
@@ -7429,7 +7968,7 @@ FSI_PRIVATE void fsi_request_uncalled(fsv_request *request)
 }
 
 // Too many are away already.
-FSI_COLD void fsi_conn_jobs_full(fsi_conn *conn, fsv_request *request)
+FSI_RARE void fsi_conn_jobs_full(fsi_conn *conn, fsv_request *request)
 {
     FSI_COUNT(conn->loop, jobs_refused, 1);
     fsi_request_uncalled(request);
@@ -7497,7 +8036,7 @@ FSI_PRIVATE void fsi_conn_body_end(fsi_conn *conn, fsv_request *request)
 }
 
 // Asks on_request. True: that was it.
-FSI_COLD bool fsi_conn_ask_first(fsi_conn *conn, fsv_request *request)
+FSI_RARE bool fsi_conn_ask_first(fsi_conn *conn, fsv_request *request)
 {
     const fsv_server_desc *desc = &conn->loop->server->desc;
     desc->on_request(request, desc->user);
@@ -7553,7 +8092,7 @@ FSI_INLINE void fsi_conn_take_head(fsi_conn *conn, fsv_request *request)
 }
 
 // A path that is not a part of the head's bytes: decoded, or the "/" that "http://host" means. False: refused.
-FSI_COLD bool fsi_conn_make_path(fsi_conn *conn, fsv_request *request)
+FSI_RARE bool fsi_conn_make_path(fsi_conn *conn, fsv_request *request)
 {
     fsi_loop *loop = conn->loop;
     int64_t n = 1;
@@ -8001,7 +8540,7 @@ FSI_INLINE void fsi_conn_run_later(fsi_conn *conn)
 #define FSI_IDLE_STEP_MS 100
 
 // Where an idle connection holds a thread, it looks now and then whether others wait.
-FSI_COLD void fsi_conn_idle_step(fsi_conn *conn)
+FSI_RARE void fsi_conn_idle_step(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     uint32_t idle = loop->server->desc.idle_timeout_ms;
@@ -8010,7 +8549,7 @@ FSI_COLD void fsi_conn_idle_step(fsi_conn *conn)
 }
 
 // True: it goes on waiting.
-FSI_COLD bool fsi_conn_idles_on(fsi_conn *conn)
+FSI_RARE bool fsi_conn_idles_on(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     if (conn->state != FSI_CONN_HEAD || conn->carry || conn->out) return false;
@@ -8154,7 +8693,7 @@ FSI_PRIVATE void fsi_conn_away_timeout(fsi_conn *conn)
 }
 
 // It has waited for too long.
-FSI_COLD void fsi_conn_timeout(fsi_conn *conn)
+FSI_RARE void fsi_conn_timeout(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     const fsv_server_desc *desc = &loop->server->desc;
@@ -8245,8 +8784,8 @@ FSI_PRIVATE const char *fsi_asset_lines(const fsi_asset *asset)
 
 FSI_PRIVATE bool fsi_look_same(const fsi_file_look *a, const fsi_file_look *b)
 {
-    return a->kind == b->kind && a->id.volume == b->id.volume && a->id.index == b->id.index && a->id.size == b->id.size &&
-           a->id.modified_ns == b->id.modified_ns && a->id.changed_ns == b->id.changed_ns;
+    return a->kind == b->kind && a->id.volume == b->id.volume && a->id.index == b->id.index &&
+           a->id.size == b->id.size && a->id.modified_ns == b->id.modified_ns && a->id.changed_ns == b->id.changed_ns;
 }
 
 FSI_PRIVATE uint64_t fsi_mix64(uint64_t a, uint64_t b)
@@ -8269,8 +8808,8 @@ FSI_PRIVATE size_t fsi_tag_write(char *at, size_t size, const fsi_file_id *id, b
 // Is it worth to look for a packed file beside one of this type?
 FSI_PRIVATE bool fsi_type_packs(const char *type)
 {
-    static const char *const parts[] = {"json", "javascript", "xml", "wasm", "svg", "font/ttf", "font/otf", "octet-stream",
-                                        "icon", "bmp", "manifest"};
+    static const char *const parts[] = {"json",     "javascript",   "xml",  "wasm", "svg",     "font/ttf",
+                                        "font/otf", "octet-stream", "icon", "bmp",  "manifest"};
     if (strncmp(type, "text/", 5) == 0) return true;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (strstr(type, parts[i])) return true;
@@ -8590,9 +9129,9 @@ FSI_PRIVATE fsi_found fsi_want_find(fsi_loop *loop, const fsv_request *request, 
         if (want->path_len && *index) *at++ = '/';
         memcpy(at, index, strlen(index) + 1);
     }
-    fsi_found found = want->slash && !*index ? FSI_FOUND_NONE
-                                             : fsi_asset_get(loop, folder, path, fsv_folder_type(folder, path), 0, wait,
-                                                             &want->asset);
+    fsi_found found = want->slash && !*index
+                          ? FSI_FOUND_NONE
+                          : fsi_asset_get(loop, folder, path, fsv_folder_type(folder, path), 0, wait, &want->asset);
     bool packs = found == FSI_FOUND && folder->desc.precompressed && asked->codings.len && want->status == 200 &&
                  fsi_type_packs(want->asset->type);
     if (packs && !fsi_asset_pack(loop, folder, path, asked->codings, wait, &want->asset)) {
@@ -8792,8 +9331,8 @@ FSI_PRIVATE void fsi_asset_answer(fsi_conn *conn, fsv_request *request, fsi_asse
     fsi_files_asked(request, &asked);
     int64_t now_s = (int64_t)(fsi_wall_ns() / 1000000000);
     const char *tag = fsi_asset_lines(asset) + asset->tag_at;
-    uint32_t judged = fsi_conditions_judge(&asked.conditions, tag, asset->tag_len,
-                                           asset->look.id.modified_ns / FSI_SECOND_NS, now_s);
+    uint32_t judged =
+        fsi_conditions_judge(&asked.conditions, tag, asset->tag_len, asset->look.id.modified_ns / FSI_SECOND_NS, now_s);
     if (judged == 304) {
         fsi_asset_head(conn, request, asset, 304, NULL, 0, NULL, 0);
         return;
@@ -8890,12 +9429,12 @@ static void fsi_files_begin(fsi_conn *conn, fsv_request *request)
     fsi_files_answer(conn, request);
 }
 
-// ---- a cold disk
+// ---- large files
 
 #define FSI_WARM_BYTES ((uint64_t)1 << 20) // at a time
 
 // Lets a worker bring the next part of the file that is first in the queue into memory. False: not now.
-static bool fsi_files_warm(fsi_conn *conn)
+FSI_PRIVATE bool fsi_files_warm(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     fsi_out *out = conn->out;
@@ -8918,6 +9457,45 @@ static bool fsi_files_warm(fsi_conn *conn)
     }
     fsi_loop_unreserve(loop);
     return false;
+}
+
+// Is the file still what its head says? One that was removed or replaced is; one that was cut or written to is not.
+FSI_PRIVATE bool fsi_asset_holds(const fsi_asset *asset)
+{
+    fsi_file_look look;
+    return fsi_file_look_open(asset->file, &look) == FSI_FILE_OK && look.id.size == asset->look.id.size &&
+           look.id.modified_ns == asset->look.id.modified_ns;
+}
+
+// Sends from the part of a file that is first in the queue: one piece a turn, then others. The connection breaks where
+// the file does: its length was promised. True: it could go on in the next turn.
+static bool fsi_files_send(fsi_conn *conn)
+{
+    fsi_out *out = conn->out;
+    fsi_loop *loop = conn->loop;
+    if (out->cold) return false;
+    if (loop->turn_bytes >= FSI_TURN_BYTES) return true;
+    bool warm = out->at < out->warm_to;
+    bool may_wait = warm || loop->server->desc.model != FSV_MODEL_EVENT; // then nobody else waits behind it
+    uint64_t len = warm && out->left > out->warm_to - out->at ? out->warm_to - out->at : out->left;
+    int64_t sent = fsi_asset_holds(out->asset) ? fsi_io_send_file(&conn->chan, out->asset->file, out->at, len, may_wait)
+                                               : FSI_FAILED;
+    if (sent == FSI_PENDING) return false;
+    if (sent == FSI_COLD) {
+        loop->turn_bytes += FSI_TURN_BYTES;
+        out->cold = fsi_files_warm(conn);
+        return !out->cold; // no worker can take it: again in the next turn
+    }
+    if (sent <= 0) {
+        conn->broken = true;
+        return false;
+    }
+    loop->turn_bytes += FSI_TURN_BYTES;
+    fsi_conn_has_sent(conn, (uint64_t)sent);
+    out->at += (uint64_t)sent;
+    out->left -= (uint64_t)sent;
+    if (out->left == 0) fsi_out_drop(conn);
+    return conn->out != NULL;
 }
 
 // On a worker.
@@ -8962,14 +9540,14 @@ FSI_PRIVATE void fsi_folders_free(fsv_server *server)
     }
 }
 
-#else // no files: nothing wants one
+#else  // no files: nothing wants one
 
 static void fsi_asset_drop(fsi_asset *asset)
 {
     (void)asset;
 }
 
-static bool fsi_files_warm(fsi_conn *conn)
+static bool fsi_files_send(fsi_conn *conn)
 {
     (void)conn;
     return false;
@@ -9529,7 +10107,7 @@ FSI_PRIVATE fsi_conn *fsi_loop_adopt(fsi_loop *loop, int fd)
 
 // One connection too many: it gets a 503 and lingers until the peer has read it. Beyond FSI_SPARE_CONNS of those it
 // is dropped.
-FSI_COLD void fsi_loop_turn_away(fsi_loop *loop, int fd, bool drop)
+FSI_RARE void fsi_loop_turn_away(fsi_loop *loop, int fd, bool drop)
 {
     fsi_conn *conn = drop ? NULL : fsi_loop_adopt(loop, fd);
     FSI_COUNT(loop, conns_refused, 1);
@@ -9554,7 +10132,7 @@ FSI_PRIVATE void fsi_loop_unlisten(fsi_loop *loop, bool raw)
     }
 }
 
-FSI_COLD void fsi_loop_accept_pause(fsi_loop *loop)
+FSI_RARE void fsi_loop_accept_pause(fsi_loop *loop)
 {
     const fsv_server *server = loop->server;
     fsi_log(server, 1, "accept_paused", 0, "out of descriptors or memory: no new connections for 100 ms, %u are open",
@@ -9590,7 +10168,7 @@ FSI_PRIVATE void fsi_server_conn_gone(fsv_server *server)
 }
 
 // An accepted socket that nobody can serve.
-FSI_COLD void fsi_loop_drop(fsi_loop *loop, int fd)
+FSI_RARE void fsi_loop_drop(fsi_loop *loop, int fd)
 {
     fsi_log(loop->server, 0, "accept_failed", fsi_os_error(),
             "no memory, event or thread for a connection, it was closed");
@@ -9679,7 +10257,7 @@ FSI_PRIVATE uint32_t fsi_loop_accept(fsi_loop *loop, const fsi_chan *listener, u
 }
 
 // Places connections that had to wait in the backlog.
-FSI_COLD void fsi_loop_accept_again(fsi_loop *loop)
+FSI_RARE void fsi_loop_accept_again(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
     if (loop->accept_paused || !fsi_model_has_room(loop, NULL)) return;
@@ -9755,7 +10333,7 @@ FSI_INLINE fsi_conn *fsi_conn_of(fsi_timer *timer)
 }
 
 // Posts that found the inbox full: connections that such a thread may wait for run, and tell on_drained.
-FSI_COLD void fsi_loop_feed(fsi_loop *loop)
+FSI_RARE void fsi_loop_feed(fsi_loop *loop)
 {
     for (int level = 0; level < FSI_WHEEL_LEVELS; level++)
         for (int slot = 0; slot < FSI_WHEEL_SLOTS; slot++) {
@@ -11605,6 +12183,7 @@ FSV_API fsv_result fsv_server_run(fsv_server *server)
     if (!fsi_server_enter(server, FSI_LIFE_RUN)) return FSV_ERR_STATE;
     fsi_store32(&server->inside, 1);
     fsi_affinity before = fsi_affinity_get();
+    server->loops[0].borrowed = true;
     bool spawned = fsi_server_spawn(server, 1);
     if (spawned) {
         fsi_loop_main(&server->loops[0]);
@@ -11652,6 +12231,7 @@ FSV_API fsv_result fsv_server_poll(fsv_server *server, uint32_t timeout_ms)
         fsi_store32(&server->inside, 0);
         return FSV_ERR_SYSTEM;
     }
+    loop->borrowed = true;
     fsi_loop_clock(loop);
     if (first) fsi_loop_listen(loop);
     fsi_store64(&loop->thread, fsi_thread_self());
@@ -12134,7 +12714,9 @@ FSI_PRIVATE fsv_result fsi_folder_result(const fsv_server *server, const char *p
         fsi_log(server, 0, "folder", error, "the folder %s may not be read", path);
         return FSV_ERR_PERMISSION;
     case FSI_FILE_FULL: return FSV_ERR_MEMORY;
-    case FSI_FILE_FAILED: fsi_log(server, 0, "folder", error, "the folder %s cannot be opened", path); return FSV_ERR_SYSTEM;
+    case FSI_FILE_FAILED:
+        fsi_log(server, 0, "folder", error, "the folder %s cannot be opened", path);
+        return FSV_ERR_SYSTEM;
     }
     fsi_log(server, 0, "folder", error, "there is no folder %s", path);
     return FSV_ERR_NOT_FOUND;

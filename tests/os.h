@@ -69,6 +69,17 @@ typedef struct os_child {
 #define OS_RSS_BYTES 1024
 #endif
 
+#ifdef O_LARGEFILE // 32-bit programs have their files end at 2 GiB else
+#define OS_LARGE O_LARGEFILE
+#else
+#define OS_LARGE 0
+#endif
+#ifdef __GLIBC__
+#define OS_SEEK(fd, at) lseek64(fd, at, SEEK_SET)
+#else
+#define OS_SEEK(fd, at) lseek(fd, at, SEEK_SET)
+#endif
+
 #ifdef __linux__
 #define OS_ABSTRACT true // Unix-domain addresses without a file
 #else
@@ -366,6 +377,71 @@ static inline bool os_exists(const char *path)
 static inline bool os_link(const char *to, const char *path)
 {
     return symlink(to, path) == 0;
+}
+
+// A hard link: the same file by another name.
+static inline bool os_link_hard(const char *to, const char *path)
+{
+    return link(to, path) == 0;
+}
+
+static inline bool os_folder_add(const char *path)
+{
+    return mkdir(path, 0755) == 0;
+}
+
+// What is no file and no folder: a FIFO, a listening socket's file.
+static inline bool os_fifo(const char *path)
+{
+    return mkfifo(path, 0644) == 0;
+}
+
+static inline bool os_socket_file(const char *path)
+{
+    struct sockaddr_un at;
+    int fd = os_socket(AF_UNIX);
+    memset(&at, 0, sizeof at);
+    at.sun_family = AF_UNIX;
+    if (fd < 0 || strlen(path) >= sizeof at.sun_path) return false;
+    memcpy(at.sun_path, path, strlen(path));
+    bool fine = os_listen(fd, &at, sizeof at, 1);
+    os_close(fd);
+    return fine;
+}
+
+// Puts one in the other's place at once.
+static inline bool os_rename(const char *from, const char *to)
+{
+    return rename(from, to) == 0;
+}
+
+// False: whoever runs this may read it all the same, or there is no such thing.
+static inline bool os_unreadable(const char *path)
+{
+    return geteuid() != 0 && chmod(path, 0) == 0;
+}
+
+// Writes bytes at a place of a file, which is made if need be; between is a hole, where the file system has those.
+static inline bool os_file_put(const char *path, uint64_t at, const void *bytes, size_t len)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | OS_LARGE, 0644);
+    if (fd < 0) return false;
+    bool fine = OS_SEEK(fd, (int64_t)at) == (int64_t)at && write(fd, bytes, len) == (ssize_t)len;
+    (void)close(fd);
+    return fine;
+}
+
+static inline bool os_file_cut(const char *path, uint32_t size)
+{
+    return truncate(path, (off_t)size) == 0;
+}
+
+// Removes all that stands below a folder, and the folder. Links are removed, not followed.
+static inline void os_tree_remove(const char *path)
+{
+    char command[1024];
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", path);
+    if (system(command) != 0) (void)fprintf(stderr, "%s stays behind\n", path);
 }
 
 // A file without a name, to be written and then read.

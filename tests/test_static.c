@@ -53,7 +53,7 @@ static void file_text(const char *name, const char *text)
 
 static void folder(const char *name)
 {
-    if (!os_folder_at(in_tree(name))) abort();
+    if (!os_folder_add(in_tree(name))) abort();
     note(name, true);
 }
 
@@ -487,7 +487,7 @@ TEST(save_and_reload)
         if (i % 3) {
             file_text("new.txt", text);
             (void)remove(in_tree("a.txt"));
-            if (rename(in_tree("new.txt"), in_tree("a.txt")) != 0) abort();
+            if (!os_rename(in_tree("new.txt"), in_tree("a.txt"))) abort();
         } else {
             settled_ns = 2 * (int64_t)1000000000; // the same length, written over: only the time tells
             CHECK_EQ(get("/a.txt"), 200);
