@@ -1,11 +1,10 @@
 // test_static.c: folders of files through a whole server over loopback: what is found, what a file answers (conditions,
 // ranges, codings), the shelf, large files in pieces, what is missing. Every server counts its memory. How old a file
 // must be before it is kept is a variable here, so that no case has to wait for it.
-#include <stdint.h>
-static int64_t settled_ns = 0;
-#define FSI_SETTLED_NS settled_ns
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
+static long long settled_ns;
+#define FSI_SETTLED_NS settled_ns
 #include "../fastserve.h"
 
 #include "host.h"
@@ -60,7 +59,7 @@ static void folder(const char *name)
 static bool tree_begin(void)
 {
     name_count = 0;
-    settled_ns = -((int64_t)1 << 60); // everything is old
+    settled_ns = -(1LL << 60); // everything is old
     return os_folder_make(tree, sizeof tree);
 }
 
@@ -458,7 +457,7 @@ TEST(new_files_are_weak)
 {
     REQUIRE(tree_begin());
     file_text("a.txt", "hello");
-    settled_ns = (int64_t)3600 * 1000000000;
+    settled_ns = 3600 * 1000000000LL;
     host_new(&h1);
     REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
     for (int i = 0; i < 3; i++) {
@@ -483,13 +482,13 @@ TEST(save_and_reload)
         char text[16];
         ROW("%d", i);
         (void)snprintf(text, sizeof text, "%05d", i);
-        settled_ns = i % 2 ? -((int64_t)1 << 60) : 2 * (int64_t)1000000000; // kept each second time
+        settled_ns = i % 2 ? -(1LL << 60) : 2 * 1000000000LL; // kept each second time
         if (i % 3) {
             file_text("new.txt", text);
             (void)remove(in_tree("a.txt"));
             if (!os_rename(in_tree("new.txt"), in_tree("a.txt"))) abort();
         } else {
-            settled_ns = 2 * (int64_t)1000000000; // the same length, written over: only the time tells
+            settled_ns = 2 * 1000000000LL; // the same length, written over: only the time tells
             CHECK_EQ(get("/a.txt"), 200);
             file_text("a.txt", text);
         }
