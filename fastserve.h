@@ -418,6 +418,8 @@ typedef struct fsv_stats {
     uint64_t deferred;       // tokens that were taken
     uint64_t defer_timeouts; // 504, or a stream cut: a token was not answered in time
     uint64_t conns_begun;    // by fsv_tcp_connect; when they end, conns_closed counts them too
+    uint64_t files_kept;     // files that were found in a loop's cache, still the same
+    uint64_t files_cold;     // times that a worker had to find or to read a file, since a disk might have been waited for
 } fsv_stats;
 
 // Any thread. loop: an index, or UINT32_MAX for the sum over all loops. FSV_ERR_NOT_FOUND: no such loop.
@@ -9025,6 +9027,7 @@ FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const ch
     if (known && loop->now_ms - known->checked_ms < FSI_RECHECK_MS &&
         fsi_file_look_at(&folder->root, path, &look) == FSI_FILE_OK && fsi_look_same(&look, &known->look)) {
         known->holders++;
+        FSI_COUNT(loop, files_kept, 1);
         *out = known;
         return FSI_FOUND;
     }
@@ -9036,6 +9039,7 @@ FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const ch
         fsi_shelf_unlink(&loop->shelf, known); // what is used goes to the front, as often as it is checked
         fsi_shelf_push(&loop->shelf, known);
         known->holders++;
+        FSI_COUNT(loop, files_kept, 1);
         *out = known;
         return FSI_FOUND;
     }
@@ -9422,6 +9426,7 @@ static void fsi_files_begin(fsi_conn *conn, fsv_request *request)
     fsi_found found = fsi_want_find(conn->loop, request, want, &asked, false);
     bool missing = found == FSI_FOUND_NONE && want->folder->desc.on_missing && !want->asked;
     if (found == FSI_FOUND_BUSY || missing) {
+        FSI_COUNT(conn->loop, files_cold, found == FSI_FOUND_BUSY);
         fsi_conn_send_away(conn, request);
         return;
     }
@@ -9451,6 +9456,7 @@ FSI_PRIVATE bool fsi_files_warm(fsi_conn *conn)
         if (fsi_pool_push(loop, fsi_msg_of(FSI_MSG_WARM, 0, warm))) {
             out->asset->holders++;
             conn->warming = true;
+            FSI_COUNT(loop, files_cold, 1);
             return true;
         }
         fsi_block_put(loop, warm, got);

@@ -158,7 +158,9 @@ static void demo_stream_close(fsv_request *request, void *user)
     X(jobs, "requests that workers have run") X(jobs_refused, "requests answered 503 because too many waited for a worker") \
     X(job_wait_us, "microseconds that jobs waited for a worker") X(job_run_us, "microseconds that their handlers took") \
     X(deferred, "answers that were deferred") X(defer_timeouts, "deferred answers that did not come in time") \
-    X(conns_begun, "connections begun to other servers")
+    X(conns_begun, "connections begun to other servers") \
+    X(files_kept, "files found in a cache, still the same") \
+    X(files_cold, "times a worker had to find or read a file")
 // clang-format on
 
 static void demo_stats(fsv_request *request, void *user)

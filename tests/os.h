@@ -436,6 +436,32 @@ static inline bool os_file_cut(const char *path, uint32_t size)
     return truncate(path, (off_t)size) == 0;
 }
 
+// Whether a file has no disk under it.
+static inline bool os_is_in_memory(const char *path)
+{
+#ifdef __linux__
+    struct statfs info;
+    return statfs(path, &info) != 0 || info.f_type == 0x01021994 || info.f_type == (long)0x858458f6; // tmpfs, ramfs
+#else
+    (void)path;
+    return false;
+#endif
+}
+
+// Asks the system to let go of what it has in memory of a file. False: it does not do so here.
+static inline bool os_file_forget(const char *path)
+{
+#ifdef POSIX_FADV_DONTNEED
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool fine = fd >= 0 && fdatasync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0;
+    if (fd >= 0) close(fd);
+    return fine && !os_is_in_memory(path);
+#else
+    (void)path;
+    return false;
+#endif
+}
+
 // Removes all that stands below a folder, and the folder. Links are removed, not followed.
 static inline void os_tree_remove(const char *path)
 {

@@ -603,6 +603,39 @@ TEST(cut_while_it_is_sent)
     tree_end();
 }
 
+// Goal: a loop does not wait for a disk. What the system has let go of is found and read by a worker; the rest is not.
+TEST(cold_disk)
+{
+    REQUIRE(tree_begin());
+    large_fill();
+    file_bytes("small.bin", large, 5000);
+    file_bytes("large.bin", large, LARGE);
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    CHECK_EQ(get("/small.bin"), 200); // names and attributes are known from now on
+    CHECK_EQ(get("/large.bin"), 200);
+    hang_up(&c1);
+    host_end(&h1);
+    bool fine = os_file_forget(in_tree("small.bin")) && os_file_forget(in_tree("large.bin"));
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    CHECK_EQ(get("/small.bin"), 200);
+    CHECK(body_is(&c1, large, 5000));
+    uint64_t small = STAT(&h1, files_cold);
+    CHECK_EQ(get("/large.bin"), 200);
+    CHECK(body_is(&c1, large, LARGE));
+    uint64_t both = STAT(&h1, files_cold);
+    CHECK_EQ(get("/small.bin"), 200);
+    CHECK(body_is(&c1, large, 5000));
+    CHECK_EQ(STAT(&h1, files_kept), 1);
+    CHECK_EQ(STAT(&h1, files_cold), both);
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+    if (!fine) SKIP("this file system keeps its files in memory, or cannot be told to forget");
+    CHECK(small >= 1 && both > small);
+}
+
 // ---- codings
 
 TEST(precompressed)
@@ -858,5 +891,6 @@ TEST(bad_folders)
 
 TEST_MAIN(CASE(plain_files), CASE(not_found), CASE(redirects), CASE(conditions), CASE(ranges), CASE(range_parts),
           CASE(if_range), CASE(new_files_are_weak), CASE(save_and_reload), CASE(large_files), CASE(slow_and_gone),
-          CASE(cut_while_it_is_sent), CASE(precompressed), CASE(missing), CASE(asked_first), CASE(shelf_is_bounded),
+          CASE(cut_while_it_is_sent), CASE(cold_disk),
+          CASE(precompressed), CASE(missing), CASE(asked_first), CASE(shelf_is_bounded),
           CASE(out_of_memory), CASE(bad_folders))
