@@ -34,7 +34,7 @@
                                  >>tcp >>task >>loop >>balance >>worker >>handle >>server >>public
        Of one system each        >>thread-posix >>thread-linux >>thread-bsd >>thread-windows >>thread-unpinned
                                  >>time-posix >>time-windows >>sock-posix >>sock-linux >>sock-windows
-                                 >>file-posix >>file-linux >>file-walk >>io-epoll >>io-kqueue >>io-posix
+                                 >>file-posix >>file-linux >>file-bsd >>file-walk >>io-epoll >>io-kqueue >>io-posix
                                  >>io-iocp >>iocp-listen >>iocp-port
    Each section uses only what stands above it. Keep the structure: new code goes into its section. */
 
@@ -983,16 +983,22 @@ typedef struct sockaddr_un fsi_sockaddr_un;
 #if FSI_LINUX
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #ifndef CPU_SET
 #error "fastserve.h: include it before other headers where FASTSERVE_IMPLEMENTATION is defined, or define _GNU_SOURCE"
 #endif
+typedef unsigned char fsi_page_note; // what mincore tells of a page
 #define FSI_CPUS_MAX CPU_SETSIZE
 #endif
 #if FSI_MACOS || FSI_BSD
+#include <dirent.h>
 #include <sys/event.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+typedef char fsi_page_note;
 #define FSI_CPUS_MAX 1
 #endif
 #if FSI_BSD && !FSI_NETBSD
@@ -5134,6 +5140,8 @@ typedef bool (*fsi_list_each)(const char *name, const fsi_file_look *look, void 
 //   FSI_STEP_FLAGS                        of a folder on the way; FSI_PEEK_FLAGS: of what is only looked at
 //   fsi_file_stat(at, path, flags, look)  as fstatat; "" is `at` itself
 //   fsi_root_probe(root)                  finds out what the system can; sets root->walk where that is not enough
+//   fsi_file_get(file, at, to, size)      as pread; fsi_file_get_now: without waiting, EAGAIN: it would have to, or cannot know
+//   fsi_file_ahead(file, at, len)         asks the system to read a part, and does not wait
 //   fsi_root_reach(root, path, flags, wait)  opens what the path leads to, under the root's rule; -1: the error says why,
 //                                         EAGAIN: it would have to wait. Not where root->walk is set
 //   fsi_names_begin/next/end              the names of a folder
@@ -5180,6 +5188,29 @@ FSI_PRIVATE void fsi_file_close(fsi_os_file file)
 {
     if (file >= 0) close(file);
 }
+
+#if FSI_LINUX || FSI_MACOS
+#define FSI_MAP_ALIGN 65536u                                                  // a multiple of every page
+FSI_PRIVATE void *fsi_file_map(fsi_os_file file, uint64_t from, size_t size); // in the sections after this
+
+// Whether a part of a file of this size is in memory, of at most FSI_FILE_TURN. Pages are not touched: a file that is cut
+// meanwhile does no harm.
+FSI_PRIVATE bool fsi_file_is_mapped(fsi_os_file file, uint64_t at, uint64_t len, uint64_t file_size)
+{
+    fsi_page_note pages[(FSI_FILE_TURN + FSI_MAP_ALIGN) / 4096];
+    if (at >= file_size) return true;
+    if (len > file_size - at) len = file_size - at;
+    if (len > FSI_FILE_TURN) return false;
+    uint64_t from = at / FSI_MAP_ALIGN * FSI_MAP_ALIGN;
+    size_t size = (size_t)(at - from + len), page = (size_t)getpagesize();
+    void *map = fsi_file_map(file, from, size);
+    if (map == MAP_FAILED) return false;
+    bool all = mincore(map, size, pages) == 0;
+    for (size_t i = 0; all && i < (size + page - 1) / page; i++) all = pages[i] & 1;
+    (void)munmap(map, size);
+    return all;
+}
+#endif
 
 #if FSI_LINUX || FSI_FREEBSD
 // sendfile has no MSG_NOSIGNAL. Our threads block SIGPIPE anyway; another one does while it is in here, and takes back the
@@ -5249,6 +5280,13 @@ FSI_PRIVATE int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint6
 #define FSI_SYS_SENDFILE SYS_sendfile64
 #else
 #define FSI_SYS_SENDFILE SYS_sendfile
+#endif
+#if defined(SYS_mmap2)
+#define FSI_SYS_MMAP SYS_mmap2
+#define FSI_MMAP_UNIT 4096 // of its offset
+#else
+#define FSI_SYS_MMAP SYS_mmap
+#define FSI_MMAP_UNIT 1
 #endif
 
 // struct open_how and the first half of struct statx, as the kernel has them.
@@ -5334,7 +5372,7 @@ FSI_PRIVATE int fsi_root_reach(const fsi_root *root, const char *path, int flags
 }
 
 // flags: FSI_RWF_NOWAIT (Linux 4.14), or 0.
-FSI_PRIVATE int64_t fsi_file_get(int file, uint64_t at, void *to, size_t size, int flags)
+FSI_PRIVATE int64_t fsi_file_get_by(int file, uint64_t at, void *to, size_t size, int flags)
 {
     struct iovec part;
     int64_t got;
@@ -5347,12 +5385,17 @@ FSI_PRIVATE int64_t fsi_file_get(int file, uint64_t at, void *to, size_t size, i
     return got;
 }
 
-// Whether the file system is one without a disk; these do not know FSI_RWF_NOWAIT.
-FSI_PRIVATE bool fsi_file_is_memory(int file)
+// For file systems that do not know FSI_RWF_NOWAIT: those without a disk, and overlays, FUSE and network ones, whose pages
+// only the owner of a file is told of.
+FSI_PRIVATE bool fsi_file_is_in_memory(int file, uint64_t at, uint64_t len)
 {
-    struct statfs info;
-    if (fstatfs(file, &info) != 0) return false;
-    return (uint32_t)info.f_type == FSI_TMPFS || (uint32_t)info.f_type == FSI_RAMFS;
+    struct statfs system;
+    fsi_statx info;
+    if (fstatfs(file, &system) == 0 && ((uint32_t)system.f_type == FSI_TMPFS || (uint32_t)system.f_type == FSI_RAMFS))
+        return true;
+    if (syscall(FSI_SYS_STATX, file, "", AT_EMPTY_PATH, FSI_STATX_BASIC, &info) != 0) return false;
+    if (geteuid() != 0 && geteuid() != info.user) return false;
+    return fsi_file_is_mapped(file, at, len, info.size);
 }
 
 FSI_PRIVATE bool fsi_file_is_past(int file, uint64_t at)
@@ -5361,18 +5404,17 @@ FSI_PRIVATE bool fsi_file_is_past(int file, uint64_t at)
     return fsi_file_stat(file, "", 0, &look) == 0 && at >= look.id.size;
 }
 
-// As fsi_file_get without waiting: -1 where it cannot be known. Linux 5.9 and 5.10 say 0 for what is not in memory.
-FSI_PRIVATE int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t size)
+FSI_PRIVATE int64_t fsi_file_get(int file, uint64_t at, void *to, size_t size)
 {
-    int64_t got = fsi_file_get(file, at, to, size, FSI_RWF_NOWAIT);
-    if (got < 0 && errno != EAGAIN && fsi_file_is_memory(file)) got = fsi_file_get(file, at, to, size, 0);
-    return got == 0 && !fsi_file_is_past(file, at) ? -1 : got;
+    return fsi_file_get_by(file, at, to, size, 0);
 }
 
-FSI_PRIVATE int64_t fsi_file_read(fsi_os_file file, uint64_t at, void *to, size_t size, bool wait)
+// As that without waiting: -1 where it cannot be known. Linux 5.9 and 5.10 say 0 for what is not in memory.
+FSI_PRIVATE int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t size)
 {
-    int64_t got = wait ? fsi_file_get(file, at, to, size, 0) : fsi_file_get_now(file, at, to, size);
-    return got >= 0 ? got : wait || errno == EIO ? FSI_FAILED : FSI_PENDING;
+    int64_t got = fsi_file_get_by(file, at, to, size, FSI_RWF_NOWAIT);
+    if (got < 0 && errno != EAGAIN && fsi_file_is_in_memory(file, at, size)) got = fsi_file_get(file, at, to, size);
+    return got == 0 && !fsi_file_is_past(file, at) ? -1 : got;
 }
 
 // Whether a part can be sent without waiting: what stands in memory of its first and its last page stands for the rest, as
@@ -5380,20 +5422,21 @@ FSI_PRIVATE int64_t fsi_file_read(fsi_os_file file, uint64_t at, void *to, size_
 FSI_PRIVATE bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
 {
     char byte;
-    return fsi_file_get_now(file, at, &byte, 1) >= 0 &&
+    int64_t got = fsi_file_get_by(file, at, &byte, 1, FSI_RWF_NOWAIT);
+    if (got < 0 && errno != EAGAIN) return fsi_file_is_in_memory(file, at, len);
+    return (got > 0 || (got == 0 && fsi_file_is_past(file, at))) &&
            (len <= 4096 || fsi_file_get_now(file, at + len - 1, &byte, 1) >= 0);
 }
 
-FSI_PRIVATE void fsi_file_warm(fsi_os_file file, uint64_t at, uint64_t len)
+FSI_PRIVATE void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
 {
-    char part[16384];
-    (void)readahead(file, (int64_t)at, len < INT32_MAX ? (size_t)len : INT32_MAX); // all of it in one go
-    while (len) {
-        int64_t got = fsi_file_get(file, at, part, len < sizeof part ? (size_t)len : sizeof part, 0);
-        if (got <= 0) return;
-        at += (uint64_t)got;
-        len -= (uint64_t)got < len ? (uint64_t)got : len;
-    }
+    (void)readahead(file, (int64_t)at, len < INT32_MAX ? (size_t)len : INT32_MAX);
+}
+
+FSI_PRIVATE void *fsi_file_map(fsi_os_file file, uint64_t from, size_t size)
+{
+    return (void *)syscall(FSI_SYS_MMAP, NULL, size, PROT_READ, MAP_SHARED, file,
+                           (unsigned long)(from / FSI_MMAP_UNIT));
 }
 
 // Bytes, 0 at the end of the file, -1: the error says why. There is no MSG_NOSIGNAL for it.
@@ -5443,6 +5486,170 @@ FSI_PRIVATE const char *fsi_names_next(fsi_names *names, bool *failed)
 #endif // >>file-linux
 
 // ---------------------------------------------------------------------------------------------------------
+// >>file-bsd   macOS, the BSDs: paths are walked, so none is opened without waiting. macOS tells which pages are in memory.
+//              FreeBSD's sendfile does not wait for the disk (ffs): the bytes follow when they have been read. OpenBSD,
+//              NetBSD and DragonFly: files are read and then sent.
+// ---------------------------------------------------------------------------------------------------------
+
+#if (FSI_MACOS || FSI_BSD) && FSI_FILES
+#define FSI_FILE_FLAGS (O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
+#define FSI_PEEK_FLAGS FSI_FILE_FLAGS
+#ifdef O_SEARCH // no permission to read is needed
+#define FSI_STEP_FLAGS (O_SEARCH | O_DIRECTORY | O_CLOEXEC)
+#else
+#define FSI_STEP_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#endif
+#if FSI_MACOS
+#define FSI_STAT_MODIFIED st_mtimespec
+#define FSI_STAT_CHANGED st_ctimespec
+#else
+#define FSI_STAT_MODIFIED st_mtim
+#define FSI_STAT_CHANGED st_ctim
+#endif
+
+FSI_PRIVATE int fsi_file_stat(int at, const char *path, int flags, fsi_file_look *look)
+{
+    struct stat info;
+    if ((*path ? fstatat(at, path, &info, flags) : fstat(at, &info)) != 0) return -1;
+    look->id.volume = (uint64_t)info.st_dev;
+    look->id.index = (uint64_t)info.st_ino;
+    look->id.size = (uint64_t)info.st_size;
+    look->id.modified_ns =
+        (int64_t)info.FSI_STAT_MODIFIED.tv_sec * 1000000000 + (int64_t)info.FSI_STAT_MODIFIED.tv_nsec;
+    look->id.changed_ns = (int64_t)info.FSI_STAT_CHANGED.tv_sec * 1000000000 + (int64_t)info.FSI_STAT_CHANGED.tv_nsec;
+    look->kind = fsi_file_kind_of(info.st_mode);
+    return 0;
+}
+
+FSI_PRIVATE void fsi_root_probe(fsi_root *root)
+{
+    root->walk = true;
+}
+
+FSI_PRIVATE int fsi_root_reach(const fsi_root *root, const char *path, int flags, bool wait)
+{
+    (void)root, (void)path, (void)flags, (void)wait;
+    errno = ENOSYS; // never called
+    return -1;
+}
+
+FSI_PRIVATE int64_t fsi_file_get(int file, uint64_t at, void *to, size_t size)
+{
+    int64_t got;
+    do got = pread(file, to, size, (off_t)at);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+#if FSI_MACOS
+FSI_PRIVATE void *fsi_file_map(fsi_os_file file, uint64_t from, size_t size)
+{
+    return mmap(NULL, size, PROT_READ, MAP_SHARED, file, (off_t)from);
+}
+
+FSI_PRIVATE bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
+{
+    fsi_file_look look;
+    return fsi_file_stat(file, "", 0, &look) == 0 && fsi_file_is_mapped(file, at, len, look.id.size);
+}
+
+FSI_PRIVATE void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
+{
+    struct radvisory part;
+    memset(&part, 0, sizeof part);
+    part.ra_offset = (off_t)at;
+    part.ra_count = len < INT32_MAX ? (int)len : INT32_MAX;
+    (void)fcntl(file, F_RDADVISE, &part);
+}
+
+// What was sent before the socket was full counts; `sent` says so only then. The socket has SO_NOSIGPIPE.
+FSI_PRIVATE int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint64_t len, bool borrowed)
+{
+    off_t sent = (off_t)len;
+    int failed = sendfile(file, sock, (off_t)at, &sent, NULL, 0);
+    (void)borrowed;
+    if (failed && errno != EAGAIN && errno != EINTR) return -1;
+    return sent > 0 ? (int64_t)sent : failed;
+}
+#elif FSI_FREEBSD
+FSI_PRIVATE bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
+{
+    (void)file, (void)at, (void)len;
+    return true;
+}
+
+FSI_PRIVATE void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
+{
+    (void)posix_fadvise(file, (off_t)at, (off_t)len, POSIX_FADV_WILLNEED);
+}
+
+FSI_PRIVATE int64_t fsi_file_send_raw(int sock, fsi_os_file file, uint64_t at, uint64_t len)
+{
+    off_t sent = 0;
+    int failed = sendfile(file, sock, (off_t)at, (size_t)len, NULL, &sent, 0);
+    return sent > 0 ? (int64_t)sent : failed;
+}
+#else
+FSI_PRIVATE bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
+{
+    (void)file, (void)at, (void)len;
+    return false;
+}
+
+FSI_PRIVATE void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
+{
+    (void)file, (void)at, (void)len;
+}
+
+FSI_PRIVATE int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint64_t len, bool borrowed)
+{
+    (void)sock, (void)file, (void)at, (void)len, (void)borrowed;
+    errno = ENOSYS;
+    return -1;
+}
+#endif
+
+#if FSI_MACOS
+FSI_PRIVATE int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t size)
+{
+    if (fsi_file_is_warm(file, at, size)) return fsi_file_get(file, at, to, size);
+    errno = EAGAIN;
+    return -1;
+}
+#else
+FSI_PRIVATE int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t size)
+{
+    (void)file, (void)at, (void)to, (void)size;
+    errno = EAGAIN;
+    return -1;
+}
+#endif
+
+typedef struct fsi_names {
+    DIR *folder;
+} fsi_names;
+
+FSI_PRIVATE bool fsi_names_begin(fsi_names *names, int fd)
+{
+    names->folder = fdopendir(fd);
+    return names->folder != NULL;
+}
+
+FSI_PRIVATE void fsi_names_end(fsi_names *names)
+{
+    (void)closedir(names->folder);
+}
+
+FSI_PRIVATE const char *fsi_names_next(fsi_names *names, bool *failed)
+{
+    errno = 0;
+    const struct dirent *entry = readdir(names->folder);
+    *failed = !entry && errno != 0;
+    return entry ? entry->d_name : NULL;
+}
+#endif // >>file-bsd
+
+// ---------------------------------------------------------------------------------------------------------
 // >>file-walk   A path is opened folder by folder, no symbolic link among them: where the system cannot keep it inside by
 //               itself, or does not let us ask. Then what all of POSIX has in common. Where a root's links may lead
 //               anywhere nothing has to be kept.
@@ -5488,6 +5695,24 @@ FSI_PRIVATE int fsi_root_get(const fsi_root *root, const char *path, int flags, 
         if (fd >= 0 || tries == 100) return fd;
         if (errno != EINTR && (errno != EAGAIN || !wait)) return fd;
         if (tries > 10) (void)poll(NULL, 0, 1);
+    }
+}
+
+FSI_PRIVATE int64_t fsi_file_read(fsi_os_file file, uint64_t at, void *to, size_t size, bool wait)
+{
+    int64_t got = wait ? fsi_file_get(file, at, to, size) : fsi_file_get_now(file, at, to, size);
+    return got >= 0 ? got : wait || errno == EIO ? FSI_FAILED : FSI_PENDING;
+}
+
+FSI_PRIVATE void fsi_file_warm(fsi_os_file file, uint64_t at, uint64_t len)
+{
+    char part[16384];
+    fsi_file_ahead(file, at, len); // all of it in one go
+    while (len) {
+        int64_t got = fsi_file_get(file, at, part, len < sizeof part ? (size_t)len : sizeof part);
+        if (got <= 0) return;
+        at += (uint64_t)got;
+        len -= (uint64_t)got < len ? (uint64_t)got : len;
     }
 }
 
@@ -6093,7 +6318,7 @@ FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t 
     if (!wait && !fsi_file_is_warm(file, at, len)) return FSI_COLD;
     do {
         sent = fsi_file_send(chan->fd, file, at, len, !loop || loop->borrowed);
-        if (sent < 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
+        if (sent < 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == ENOTSUP))
             sent = fsi_file_send_copy(chan->fd, file, at, len);
     } while (sent < 0 && errno == EINTR);
     if (sent >= 0) return sent;
