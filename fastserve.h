@@ -1301,6 +1301,7 @@ typedef struct fsi_chan {
     bool can_write;
     bool eof;     // the peer has ended: a short read no longer means that there is nothing more
     bool bounded; // what the system keeps unsent was bounded, for the sake of files
+    bool more;    // what is written now has something behind it: a small segment may wait for that
 } fsi_chan;
 
 typedef struct fsi_buf {
@@ -4686,6 +4687,7 @@ FSI_PRIVATE fsv_result fsi_sock_refusal(int error)
 
 #if FSI_MACOS
 #define FSI_SEND_FLAGS 0
+#define FSI_SEND_MORE 0
 FSI_PRIVATE bool fsi_sock_quiet(int fd)
 {
     int one = 1;
@@ -4693,6 +4695,11 @@ FSI_PRIVATE bool fsi_sock_quiet(int fd)
 }
 #else
 #define FSI_SEND_FLAGS MSG_NOSIGNAL
+#ifdef MSG_MORE
+#define FSI_SEND_MORE MSG_MORE
+#else
+#define FSI_SEND_MORE 0
+#endif
 FSI_INLINE bool fsi_sock_quiet(int fd)
 {
     (void)fd;
@@ -5231,7 +5238,8 @@ FSI_PRIVATE int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint6
     if (sigismember(&before, SIGPIPE)) (void)sigpending(&waiting);
     int64_t sent = fsi_file_send_raw(sock, file, at, len);
     int error = errno;
-    if (sent < 0 && error == EPIPE && !sigismember(&waiting, SIGPIPE))
+    // The signal comes also where part was sent before the peer was found to be gone: then the result is that part.
+    if (sent < (int64_t)len && !sigismember(&waiting, SIGPIPE))
         while (sigtimedwait(&pipe, NULL, &no_time) < 0 && errno == EINTR) continue;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = error;
@@ -6274,7 +6282,7 @@ FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t co
     (void)stable; // nothing is kept here: the call is the system call
     if (!chan->can_write) return FSI_PENDING;
     int64_t sent =
-        count == 1 ? send(chan->fd, bufs->ptr, bufs->len, FSI_SEND_FLAGS) : fsi_io_write_many(chan, bufs, count);
+        count == 1 ? send(chan->fd, bufs->ptr, bufs->len, FSI_SEND_FLAGS | (chan->more ? FSI_SEND_MORE : 0)) : fsi_io_write_many(chan, bufs, count);
     if (sent > 0) return sent;
     if (sent < 0 && errno == EINTR) return fsi_io_write(chan, bufs, count, stable);
     if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return FSI_FAILED;
@@ -6313,7 +6321,7 @@ FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t 
     const fsi_loop *loop = chan->io->loop;
     int64_t sent;
     if (!chan->can_write) return FSI_PENDING;
-    if (!chan->bounded) fsi_chan_bound(chan);
+    if (!chan->bounded && len > FSI_FILE_TURN) fsi_chan_bound(chan);
     if (len > FSI_FILE_TURN) len = FSI_FILE_TURN;
     if (!wait && !fsi_file_is_warm(file, at, len)) return FSI_COLD;
     do {
@@ -9471,7 +9479,9 @@ FSI_PRIVATE void fsi_asset_put(fsi_conn *conn, fsi_asset *asset, uint64_t at, ui
         fsi_conn_write_through(conn, asset->content + (size_t)at, (size_t)len, true, fsi_asset_release, asset);
         return;
     }
+    conn->chan.more = true;
     fsi_conn_flush(conn);
+    conn->chan.more = false;
     fsi_conn_queue_file(conn, asset, at, len);
 }
 
