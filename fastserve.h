@@ -5137,6 +5137,13 @@ FSI_PRIVATE void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
 typedef bool (*fsi_list_each)(const char *name, const fsi_file_look *look, void *user);
 
 #define FSI_PATH_BYTES 4096 // that a path may have, its end included
+
+// Nanoseconds since 1970. What a file says of its time may be anything: what does not fit is as late, or as early, as can be.
+FSI_INLINE int64_t fsi_file_ns(int64_t s, int64_t ns)
+{
+    const int64_t last = 9000000000, first = -4000000000; // years 2255 and 1843
+    return (s > last ? last : s < first ? first : s) * 1000000000 + ns;
+}
 #endif
 
 // ---------------------------------------------------------------------------------------------------------
@@ -5328,8 +5335,8 @@ FSI_PRIVATE int fsi_file_stat_old(int at, const char *path, int flags, fsi_file_
     look->id.volume = (uint64_t)info.st_dev;
     look->id.index = (uint64_t)info.st_ino;
     look->id.size = (uint64_t)info.st_size;
-    look->id.modified_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + (int64_t)info.st_mtim.tv_nsec;
-    look->id.changed_ns = (int64_t)info.st_ctim.tv_sec * 1000000000 + (int64_t)info.st_ctim.tv_nsec;
+    look->id.modified_ns = fsi_file_ns(info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+    look->id.changed_ns = fsi_file_ns(info.st_ctim.tv_sec, info.st_ctim.tv_nsec);
     look->kind = fsi_file_kind_of(info.st_mode);
     return 0;
 }
@@ -5344,8 +5351,8 @@ FSI_PRIVATE int fsi_file_stat(int at, const char *path, int flags, fsi_file_look
     look->id.volume = (uint64_t)info.volume_major << 32 | info.volume_minor;
     look->id.index = info.index;
     look->id.size = info.size;
-    look->id.modified_ns = info.modified.s * 1000000000 + info.modified.ns;
-    look->id.changed_ns = info.changed.s * 1000000000 + info.changed.ns;
+    look->id.modified_ns = fsi_file_ns(info.modified.s, info.modified.ns);
+    look->id.changed_ns = fsi_file_ns(info.changed.s, info.changed.ns);
     look->kind = fsi_file_kind_of(info.mode);
     return 0;
 }
@@ -5522,9 +5529,8 @@ FSI_PRIVATE int fsi_file_stat(int at, const char *path, int flags, fsi_file_look
     look->id.volume = (uint64_t)info.st_dev;
     look->id.index = (uint64_t)info.st_ino;
     look->id.size = (uint64_t)info.st_size;
-    look->id.modified_ns =
-        (int64_t)info.FSI_STAT_MODIFIED.tv_sec * 1000000000 + (int64_t)info.FSI_STAT_MODIFIED.tv_nsec;
-    look->id.changed_ns = (int64_t)info.FSI_STAT_CHANGED.tv_sec * 1000000000 + (int64_t)info.FSI_STAT_CHANGED.tv_nsec;
+    look->id.modified_ns = fsi_file_ns(info.FSI_STAT_MODIFIED.tv_sec, info.FSI_STAT_MODIFIED.tv_nsec);
+    look->id.changed_ns = fsi_file_ns(info.FSI_STAT_CHANGED.tv_sec, info.FSI_STAT_CHANGED.tv_nsec);
     look->kind = fsi_file_kind_of(info.st_mode);
     return 0;
 }
@@ -8973,8 +8979,8 @@ FSI_RARE void fsi_conn_timeout(fsi_conn *conn)
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_FILES
-#define FSI_KEEP_BYTES ((uint64_t)131072)         // larger files stay on the disk, and open
-#define FSI_RECHECK_MS 2000u                      // an asset's path is opened anew, without waiting, and not just looked at
+#define FSI_KEEP_BYTES ((uint64_t)131072) // larger files stay on the disk, and open
+#define FSI_RECHECK_MS 2000u              // an asset's path is opened anew, without waiting, and not just looked at
 #ifndef FSI_SETTLED_NS
 #define FSI_SETTLED_NS ((int64_t)2 * 1000000000) // the coarsest time stamps in use, FAT's; a test has a variable
 #endif

@@ -43,6 +43,9 @@ typedef struct fake_sock {
     uint32_t pending_count;
     size_t pending_bytes, pending_done;
     uint64_t pending_sum;
+    fsi_os_file file; // of a part that is sent, while it is in flight: `pending` is file_part
+    uint64_t file_at;
+    char *file_part;
     int cpu; // on which its packets arrive
     bool listener, registered;
     int backlog[256]; // of a listener: FSI_EMPTY, FSI_FAILED or descriptors
@@ -57,6 +60,8 @@ static struct {
     uint64_t calls, fail_at;       // the fail_at-th call of a function that can fail does; 0: none
     bool completion;               // as IOCP
     bool later;                    // fsi_chan_closed comes in the next wait, else from within fsi_io_close
+    bool cold;                     // files are, for who does not wait
+    uint64_t cold_told;            // how often a call heard that
     bool spurious;                 // every open channel is told that it is ready, in every turn
     bool asleep;                   // a wait without a limit had nothing to report
     fsi_chan *closing[FAKE_SOCKS]; // to be told of
@@ -84,6 +89,7 @@ static void fake_end(void)
     for (uint32_t i = 0; i < fake.count; i++) {
         free(fake.socks[i]->in);
         free(fake.socks[i]->out);
+        free(fake.socks[i]->file_part);
         free(fake.socks[i]);
     }
     fake.count = 0;
@@ -96,6 +102,7 @@ static fake_sock *fake_socket(void)
     sock->fd = FAKE_FD + (int)fake.count;
     sock->room = sock->read_max = sock->write_max = SIZE_MAX;
     sock->cpu = -1;
+    sock->file = FSI_NO_FILE;
     fake.socks[fake.count++] = sock;
     return sock;
 }
@@ -459,6 +466,46 @@ FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t co
     sock->done = false;
     return FSI_PENDING;
 }
+
+#if FSI_FILES
+// As a write of what stands in the file now. A part that is in flight is read when it is noted.
+FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len, bool wait)
+{
+    fake_sock *sock = fake_of(chan->fd);
+    fsi_buf part;
+    if (!sock || sock->closed || sock->shut || len == 0 || file == FSI_NO_FILE) {
+        fake_fault("a file to what is closed or shut, or nothing of it", sock);
+        return FSI_FAILED;
+    }
+    if (sock->in_flight) {
+        if (sock->file != file || sock->file_at != at) fake_fault("a file that was pending is another one now", sock);
+        part.ptr = sock->file_part;
+        part.len = 1;
+        int64_t sent = fsi_io_write(chan, &part, 1, true);
+        if (sent != FSI_PENDING) sock->file = FSI_NO_FILE;
+        return sent;
+    }
+    if (!fake.completion && !chan->can_write) return FSI_PENDING;
+    if (fake.cold && !wait) {
+        fake.cold_told++;
+        return FSI_COLD;
+    }
+    free(sock->file_part);
+    sock->file_part = (char *)malloc(FSI_FILE_TURN);
+    if (!sock->file_part) abort();
+    int64_t got = fsi_file_read(file, at, sock->file_part, (size_t)(len < FSI_FILE_TURN ? len : FSI_FILE_TURN), true);
+    if (got <= 0) return got;
+    part.ptr = sock->file_part;
+    part.len = (size_t)got;
+    int64_t sent = fsi_io_write(chan, &part, 1, false);
+    if (sent == FSI_PENDING) sent = fsi_io_write(chan, &part, 1, true);
+    if (sock->in_flight) {
+        sock->file = file;
+        sock->file_at = at;
+    }
+    return sent;
+}
+#endif
 
 FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
 {
