@@ -182,8 +182,8 @@ chaos: fastserve build/asan/fastserve build/chaos
 	@FASTSERVE=build/asan/fastserve sh tests/chaos.sh $(CHAOS_S)
 
 fuzz:
-	@mkdir -p build/fuzz/fuzz_http.corpus build/fuzz/fuzz_client.corpus build/fuzz/fuzz_json.corpus
-	for f in fuzz_http fuzz_client fuzz_json; do \
+	@mkdir -p build/fuzz/fuzz_http.corpus build/fuzz/fuzz_client.corpus build/fuzz/fuzz_json.corpus build/fuzz/fuzz_entity.corpus
+	for f in fuzz_http fuzz_client fuzz_json fuzz_entity; do \
 	    $(CLANG) $(C) -g -O1 -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 	        tests/$$f.c -o build/fuzz/$$f && \
 	    build/fuzz/$$f -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -print_final_stats=1 \

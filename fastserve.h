@@ -4229,12 +4229,11 @@ FSI_PRIVATE int32_t fsi_weight_read(const char *at, const char *end)
     if (at == end) return 1000;
     for (at++; at < end && (*at == ' ' || *at == '\t');) at++;
     if (end - at < 3 || end - at > 7 || fsi_lower(at[0]) != 'q' || at[1] != '=') return -1;
-    int32_t value = (at[2] - '0') * 1000;
-    if ((value != 0 && value != 1000) || (end - at > 3 && at[3] != '.')) return -1;
-    int32_t unit = 100;
-    for (at += 4; at < end; at++, unit /= 10) {
-        if (*at < '0' || *at > '9') return -1;
-        value += (*at - '0') * unit;
+    if ((at[2] != '0' && at[2] != '1') || (end - at > 3 && at[3] != '.')) return -1;
+    int32_t value = (at[2] - '0') * 1000, unit = 100;
+    for (ptrdiff_t i = 4; i < end - at; i++, unit /= 10) {
+        if (at[i] < '0' || at[i] > '9') return -1;
+        value += (at[i] - '0') * unit;
     }
     return value <= 1000 ? value : -1;
 }
@@ -4352,10 +4351,11 @@ FSI_PRIVATE bool fsi_name_is_veiled(const char *name, size_t len)
     return p[1] == 0x81 && p[2] >= 0xaa && p[2] <= 0xaf;
 }
 
-// One segment, not empty. "." and ".." end with a dot, which Windows would drop.
+// One segment, not empty. "." and ".." end with a dot, which Windows would drop; behind "..namedfork" macOS has the forks
+// of a file.
 FSI_PRIVATE bool fsi_name_is_good(const char *name, size_t len, bool hidden)
 {
-    if (name[len - 1] == '.' || name[len - 1] == ' ') return false;
+    if (name[len - 1] == '.' || name[len - 1] == ' ' || FSI_IS(name, len, "..namedfork")) return false;
     if (!hidden && (name[0] == '.' || fsi_name_is_veiled(name, len))) return false;
     for (size_t i = 0; i < len;) {
         size_t n = fsi_utf8(name + i, len - i);
@@ -4369,8 +4369,9 @@ FSI_PRIVATE bool fsi_name_is_good(const char *name, size_t len, bool hidden)
 // The path below a folder, as it came decoded once from the request, an encoded slash left as "%2F", becomes one that is
 // safe to open below that folder: segments with one slash between them, none in front or at the end, terminated. Refused,
 // -1: "." and "..", an encoded slash, control bytes, backslash, malformed UTF-8, a leading dot unless `hidden`; and on
-// every system what means something else to Windows: " * : < > ? |, a segment that ends with a dot or a space, devices,
-// 8.3 names. Returns the length. *slash: it ended with one, or was empty. out has room for len + 1 bytes, and may be path.
+// every system what means something else to Windows or macOS: " * : < > ? |, a segment that ends with a dot or a space,
+// devices, 8.3 names, forks. Returns the length. *slash: it ended with one, or was empty. out has room for len + 1 bytes,
+// and may be path.
 FSI_PRIVATE int64_t fsi_entity_path(char *out, const char *path, size_t len, bool hidden, bool *slash)
 {
     size_t used = 0;
