@@ -1,5 +1,5 @@
-// The program: `fastserve serve` runs the built-in demo server, `fastserve bench` measures any server. Options, then
-// the library. One translation unit: cc -O2 -pthread main.c -o fastserve
+// The program: `fastserve serve` serves a folder, or a demo, `fastserve bench` measures any server. Options, then the
+// library. One translation unit: cc -O2 -pthread main.c -o fastserve
 #define FASTSERVE_IMPLEMENTATION
 #define FASTSERVE_STATIC // so that functions that it does not call are not in it
 #include "fastserve.h"
@@ -206,42 +206,58 @@ static void demo_metrics(fsv_request *request, void *user)
 
 static uint64_t serve_body_max; // serve --max-body; 0: none
 
+static const struct {
+    const char *method, *pattern;
+    fsv_handler handler;
+    fsv_body_handler on_body;
+    fsv_handler on_room, on_close;
+    uint32_t blocking;
+} demo_table[] = {
+    {"GET", "/", demo_get, NULL, NULL, NULL, 0},
+    {"POST", "/", demo_root, demo_echo_body, NULL, NULL, 0},
+    {"PUT", "/", demo_root, demo_echo_body, NULL, NULL, 0},
+    {"PATCH", "/", demo_root, demo_echo_body, NULL, NULL, 0},
+    {"DELETE", "/", demo_root, demo_echo_body, NULL, NULL, 0},
+    {"*", "/echo", demo_echo, demo_echo_body, NULL, NULL, 0},
+    {"GET", "/stream", demo_stream_begin, NULL, demo_stream_room, demo_stream_close, 0},
+    {"GET", "/spin", demo_spin, NULL, NULL, NULL, 0},
+    {"GET", "/sleep", demo_sleep, NULL, NULL, NULL, 1},
+    {"GET", "/stats", demo_stats, NULL, NULL, NULL, 0},
+    {"GET", "/metrics", demo_metrics, NULL, NULL, NULL, 0},
+};
+
+static bool demo_has(const char *path)
+{
+    for (size_t i = 0; i < sizeof demo_table / sizeof demo_table[0]; i++)
+        if (strcmp(path, demo_table[i].pattern) == 0) return true;
+    return false;
+}
+
+// Adds the demo's routes, without "/" where somebody else has that.
+static fsv_result demo_routes(fsv_server *server, bool root_taken)
+{
+    fsv_result result = FSV_OK;
+    for (size_t i = 0; result == FSV_OK && i < sizeof demo_table / sizeof demo_table[0]; i++) {
+        fsv_route_desc route;
+        memset(&route, 0, sizeof route);
+        route.method = demo_table[i].method;
+        route.pattern = demo_table[i].pattern;
+        route.handler = demo_table[i].handler;
+        route.on_body = demo_table[i].on_body;
+        route.on_room = demo_table[i].on_room;
+        route.on_close = demo_table[i].on_close;
+        route.blocking = demo_table[i].blocking;
+        if (route.on_body) route.body_bytes_max = serve_body_max;
+        if (!root_taken || strcmp(route.pattern, "/") != 0) result = fsv_server_route_add(server, &route);
+    }
+    return result;
+}
+
 // A server with the demo's routes; the caller makes it listen.
 static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
 {
-    static const struct {
-        const char *method, *pattern;
-        fsv_handler handler;
-        fsv_body_handler on_body;
-        fsv_handler on_room, on_close;
-        uint32_t blocking;
-    } routes[] = {
-        {"GET", "/", demo_get, NULL, NULL, NULL, 0},
-        {"POST", "/", demo_root, demo_echo_body, NULL, NULL, 0},
-        {"PUT", "/", demo_root, demo_echo_body, NULL, NULL, 0},
-        {"PATCH", "/", demo_root, demo_echo_body, NULL, NULL, 0},
-        {"DELETE", "/", demo_root, demo_echo_body, NULL, NULL, 0},
-        {"*", "/echo", demo_echo, demo_echo_body, NULL, NULL, 0},
-        {"GET", "/stream", demo_stream_begin, NULL, demo_stream_room, demo_stream_close, 0},
-        {"GET", "/spin", demo_spin, NULL, NULL, NULL, 0},
-        {"GET", "/sleep", demo_sleep, NULL, NULL, NULL, 1},
-        {"GET", "/stats", demo_stats, NULL, NULL, NULL, 0},
-        {"GET", "/metrics", demo_metrics, NULL, NULL, NULL, 0},
-    };
     fsv_result result = fsv_server_create(server, desc);
-    for (size_t i = 0; result == FSV_OK && i < sizeof routes / sizeof routes[0]; i++) {
-        fsv_route_desc route;
-        memset(&route, 0, sizeof route);
-        route.method = routes[i].method;
-        route.pattern = routes[i].pattern;
-        route.handler = routes[i].handler;
-        route.on_body = routes[i].on_body;
-        route.on_room = routes[i].on_room;
-        route.on_close = routes[i].on_close;
-        route.blocking = routes[i].blocking;
-        if (route.on_body) route.body_bytes_max = serve_body_max;
-        result = fsv_server_route_add(*server, &route);
-    }
+    if (result == FSV_OK) result = demo_routes(*server, false);
     if (result != FSV_OK) {
         (void)fsv_server_free(*server);
         *server = NULL;
@@ -389,34 +405,1084 @@ static void serve_log_close(void)
     fsi_thread_join(&serve_access.thread);
 }
 
+// ---- text that is put together in memory
+
+// Grows as it is written. Once memory has run out it takes nothing more, and says so at the end.
+typedef struct page_text {
+    char *ptr;
+    size_t len, cap;
+    bool failed;
+} page_text;
+
+// Where len more bytes fit, NULL: nowhere.
+static char *page_room(page_text *text, size_t len)
+{
+    if (text->failed) return NULL;
+    if (len > text->cap - text->len) {
+        size_t cap = text->cap + text->cap / 2 + len + 4096;
+        char *more = (char *)realloc(text->ptr, cap);
+        if (!more) {
+            text->failed = true;
+            return NULL;
+        }
+        text->ptr = more;
+        text->cap = cap;
+    }
+    return text->ptr + text->len;
+}
+
+static void page_put(page_text *text, const char *bytes, size_t len)
+{
+    char *at = page_room(text, len);
+    if (!at) return;
+    memcpy(at, bytes, len);
+    text->len += len;
+}
+
+static void page_puts(page_text *text, const char *string)
+{
+    page_put(text, string, strlen(string));
+}
+
+// What stands for one byte in HTML, in text and in quoted attributes; NULL: the byte itself. Control bytes show as their
+// pictures.
+static const char *page_html_byte(unsigned char c, char *out)
+{
+    if (c == '&') return "&amp;";
+    if (c == '<') return "&lt;";
+    if (c == '>') return "&gt;";
+    if (c == '"') return "&quot;";
+    if (c == '\'') return "&#39;";
+    if (c >= 32 && c != 127) return NULL;
+    (void)snprintf(out, 8, "\xe2\x90%c", c == 127 ? 0xa1 : 0x80 + c);
+    return out;
+}
+
+// The same in a string of JSON.
+static const char *page_json_byte(unsigned char c, char *out)
+{
+    if (c == '"') return "\\\"";
+    if (c == '\\') return "\\\\";
+    if (c >= 32) return NULL;
+    (void)snprintf(out, 8, "\\u%04x", c);
+    return out;
+}
+
+// A text from elsewhere; bytes that are not UTF-8 become U+FFFD.
+static void page_put_text(page_text *text, fsv_str from, const char *(*byte)(unsigned char c, char *out))
+{
+    char out[8];
+    for (size_t i = 0, n; i < from.len; i += n) {
+        n = fsi_utf8(from.ptr + i, from.len - i);
+        const char *instead = n == 1 ? byte((unsigned char)from.ptr[i], out) : n ? NULL : "\xef\xbf\xbd";
+        if (instead)
+            page_puts(text, instead);
+        else
+            page_put(text, from.ptr + i, n);
+        if (n == 0) n = 1;
+    }
+}
+
+static void page_put_html(page_text *text, fsv_str from)
+{
+    page_put_text(text, from, page_html_byte);
+}
+
+// A path or a part of one as it stands in a link: all but letters, digits, "-._~" and slashes percent-encoded.
+static void page_put_path(page_text *text, fsv_str path)
+{
+    char *at = page_room(text, path.len * 3);
+    if (at) text->len = (size_t)(fsi_path_escape(at, path.ptr, path.len, true) - text->ptr);
+}
+
+static void page_put_number(page_text *text, uint64_t number)
+{
+    char digits[20];
+    page_put(text, digits, fsi_number_write(digits, number));
+}
+
+// "1 file", "2 files", "1,234 files": thousands are set apart.
+static void page_put_count(page_text *text, uint64_t count, const char *what)
+{
+    char digits[20];
+    size_t len = fsi_number_write(digits, count);
+    for (size_t i = 0; i < len; i++) {
+        if (i && (len - i) % 3 == 0) page_puts(text, ",");
+        page_put(text, digits + i, 1);
+    }
+    page_puts(text, " ");
+    page_puts(text, what);
+    if (count != 1) page_puts(text, "s");
+}
+
+// "1.2 MB", with units of 1000.
+static void page_put_size(page_text *text, uint64_t bytes)
+{
+    char out[24];
+    double size = (double)bytes;
+    const char *unit = " kMGTPE";
+    for (; size >= (*unit == ' ' ? 999.5 : 999.95); unit++) size /= 1000;
+    if (*unit == ' ')
+        (void)snprintf(out, sizeof out, "%u B", (unsigned)bytes);
+    else
+        (void)snprintf(out, sizeof out, "%.1f %cB", size, *unit);
+    page_puts(text, out);
+}
+
+// "2024-05-06T07:08:09Z"
+static void page_time(char out[24], int64_t seconds)
+{
+    char date[29]; // "Mon, 06 May 2024 07:08:09 GMT"
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    fsi_date_write(date, seconds);
+    uint32_t month = 0;
+    while (month < 11 && memcmp(months + 3 * month, date + 8, 3) != 0) month++;
+    (void)snprintf(out, 24, "%.4s-%02u-%.2sT%.8sZ", date + 12, month + 1, date + 5, date + 17);
+}
+
+// ---- what a client would like
+
+// The weight behind a media range, ";q=0.5", in thousandths; 1000 without one.
+static uint32_t page_weight(const char *text, size_t len)
+{
+    for (size_t i = 0; i + 2 < len; i++) {
+        if (text[i] != ';' && text[i] != ' ' && text[i] != '\t') continue;
+        if (fsi_lower(text[i + 1]) != 'q' || text[i + 2] != '=') continue;
+        uint32_t weight = 0, unit = 1000;
+        for (i += 3; i < len && unit && ((text[i] >= '0' && text[i] <= '9') || text[i] == '.'); i++) {
+            if (text[i] == '.') continue;
+            weight += (uint32_t)(text[i] - '0') * unit;
+            unit /= 10;
+        }
+        return weight < 1000 ? weight : 1000;
+    }
+    return 1000;
+}
+
+// How gladly it takes a type, 0 not at all to 1000 (RFC 9110 12.5.1); without a field, or a type in it, anything. named:
+// it was asked for by name.
+static uint32_t page_gladly(fsv_str accept, const char *type, bool *named)
+{
+    size_t type_len = strlen(type), family = (size_t)(strchr(type, '/') - type) + 1;
+    uint32_t best = 0, gladly = accept.len ? 0 : 1000;
+    *named = false;
+    for (size_t at = 0, end; at < accept.len; at = end + 1) {
+        for (end = at; end < accept.len && accept.ptr[end] != ',';) end++;
+        while (at < end && (accept.ptr[at] == ' ' || accept.ptr[at] == '\t')) at++;
+        size_t range = 0;
+        while (at + range < end && !strchr("; \t", accept.ptr[at + range])) range++;
+        const char *given = accept.ptr + at;
+        uint32_t how = range == type_len && fsi_same_nocase(given, type, range)                              ? 3
+                       : range == family + 1 && given[family] == '*' && fsi_same_nocase(given, type, family) ? 2
+                       : range == 3 && memcmp(given, "*/*", 3) == 0                                          ? 1
+                                                                                                             : 0;
+        if (how <= best) continue;
+        best = how;
+        *named = how == 3;
+        gladly = page_weight(given + range, (size_t)(accept.ptr + end - given) - range);
+    }
+    return gladly;
+}
+
+// HTML or JSON for a listing: ?format= decides, else what is liked more, else HTML.
+static bool page_wants_json(fsv_str accept, const char *format)
+{
+    bool json_named, html_named;
+    if (strcmp(format, "json") == 0 || strcmp(format, "html") == 0) return format[0] == 'j';
+    uint32_t json = page_gladly(accept, "application/json", &json_named);
+    uint32_t html = page_gladly(accept, "text/html", &html_named);
+    return json > html || (json && json == html && json_named && !html_named);
+}
+
+// --spa: is this a page that somebody wants to see, rather than a part of one? A browser (one that sends Sec-Fetch-Dest)
+// names text/html for pages; other programs take anything, and there what they would call the file decides.
+static bool page_is_wanted(fsv_str accept, const char *type, bool browser)
+{
+    bool named, typeless = strcmp(type, "application/octet-stream") == 0;
+    if (!page_gladly(accept, "text/html", &named)) return false;
+    return (typeless || strncmp(type, "text/html", 9) == 0) && (named || !browser);
+}
+
+// ---- a listing: names, sorted
+
+#define PAGE_NAMES_MAX 500000 // names; about 200 bytes of memory each while the page is made
+
+typedef struct page_item {
+    size_t name, name_len; // where it stands in names
+    uint64_t size;
+    int64_t modified_s;
+    bool is_folder, mounted; // mounted: another folder of this server, of an age that is not known
+} page_item;
+
+typedef enum page_key { PAGE_BY_NAME, PAGE_BY_SIZE, PAGE_BY_TIME } page_key;
+static const char *const page_keys[] = {"name", "size", "time"};
+
+typedef struct page_list {
+    page_text names; // each terminated
+    page_item *items;
+    size_t count, cap;
+    uint64_t bytes; // of all files
+    page_key key;
+    bool down, failed, cut; // down: the greatest first; cut: there are more than PAGE_NAMES_MAX
+} page_list;
+
+static bool page_list_add(page_list *list, fsv_str name, page_item item)
+{
+    if (list->count == list->cap) {
+        size_t cap = list->cap ? list->cap * 2 : 64;
+        page_item *more = (page_item *)realloc(list->items, cap * sizeof *more);
+        if (more) list->items = more;
+        list->failed = list->failed || !more;
+        if (list->failed) return false;
+        list->cap = cap;
+    }
+    item.name = list->names.len;
+    item.name_len = name.len;
+    page_put(&list->names, name.ptr, name.len);
+    page_put(&list->names, "", 1);
+    list->failed = list->names.failed;
+    if (list->failed) return false;
+    list->items[list->count++] = item;
+    list->bytes += item.size;
+    return true;
+}
+
+static bool page_list_entry(const fsv_entry *entry, void *user)
+{
+    page_list *list = (page_list *)user;
+    page_item item;
+    memset(&item, 0, sizeof item);
+    item.is_folder = entry->is_folder;
+    item.size = entry->is_folder ? 0 : entry->size;
+    item.modified_s = entry->modified_s;
+    list->cut = list->count == PAGE_NAMES_MAX;
+    return !list->cut && page_list_add(list, entry->name, item);
+}
+
+static void page_list_free(page_list *list)
+{
+    free(list->names.ptr);
+    free(list->items);
+}
+
+static const char *page_name(const page_list *list, const page_item *item)
+{
+    return list->names.ptr + item->name;
+}
+
+// As people order names: without case, and numbers by what they are worth. Only the same name is equal.
+static int page_natural(const char *a, const char *b)
+{
+    const char *x = a, *y = b;
+    for (;;) {
+        if (*x >= '0' && *x <= '9' && *y >= '0' && *y <= '9') {
+            while (*x == '0') x++;
+            while (*y == '0') y++;
+            size_t m = strspn(x, "0123456789"), n = strspn(y, "0123456789");
+            int by = m != n ? (m < n ? -1 : 1) : memcmp(x, y, m);
+            if (by) return by;
+            x += m;
+            y += n;
+            continue;
+        }
+        uint8_t c = fsi_lower(*x), d = fsi_lower(*y);
+        if (c != d) return c < d ? -1 : 1;
+        if (c == 0) return strcmp(a, b);
+        x++;
+        y++;
+    }
+}
+
+// Folders stand first. What is equal otherwise goes by name, always upwards.
+static int page_compare(const page_list *list, const page_item *a, const page_item *b)
+{
+    int by = 0;
+    if (a->is_folder != b->is_folder) return a->is_folder ? -1 : 1;
+    if (list->key == PAGE_BY_SIZE && a->size != b->size) by = a->size < b->size ? -1 : 1;
+    if (list->key == PAGE_BY_TIME && a->modified_s != b->modified_s) by = a->modified_s < b->modified_s ? -1 : 1;
+    if (by == 0 && list->key != PAGE_BY_NAME) return page_natural(page_name(list, a), page_name(list, b));
+    if (by == 0) by = page_natural(page_name(list, a), page_name(list, b));
+    return list->down ? -by : by;
+}
+
+// A merge sort, since qsort promises no n log n and gives its comparison no list. False: out of memory.
+static bool page_sort(page_list *list)
+{
+    size_t n = list->count;
+    page_item *from = list->items, *to = (page_item *)malloc(n * sizeof *to + 1), *spare = to;
+    if (!to) return false;
+    for (size_t width = 1; width < n; width *= 2) {
+        for (size_t at = 0; at < n;) {
+            size_t a = at, middle = n - at > width ? at + width : n, b = middle,
+                   end = n - middle > width ? middle + width : n;
+            for (; at < end; at++) {
+                bool first = b == end || (a < middle && page_compare(list, &from[a], &from[b]) <= 0);
+                to[at] = from[first ? a++ : b++];
+            }
+        }
+        page_item *swap = from;
+        from = to;
+        to = swap;
+    }
+    if (n && from != list->items) memcpy(list->items, from, n * sizeof *from);
+    free(spare);
+    return true;
+}
+
+// ---- a listing: the page
+
+// Its one style sheet; the policy below lets the browser use nothing else. Changed: tests/test_serve.c says the new hash.
+// clang-format off
+static const char page_style[] =
+    ":root{color-scheme:light dark;--back:#fff;--text:#1f2328;--dim:#656d76;--line:#e4e7eb;--link:#0a58ca;--over:#f4f6f8;--folder:#e0aa33;--file:#c6cdd5}\n"
+    "@media(prefers-color-scheme:dark){:root{--back:#15181c;--text:#e3e6ea;--dim:#9199a3;--line:#2a2f36;--link:#85b4ff;--over:#1d2126;--folder:#c9973a;--file:#57606b}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0 auto;max-width:60rem;padding:2.2rem 1.2rem;background:var(--back);color:var(--text);font:1rem/1.5 system-ui,sans-serif}\n"
+    "a{color:inherit;text-decoration:none}\n"
+    "a:hover{color:var(--link)}\n"
+    "a:focus-visible{outline:2px solid var(--link);outline-offset:-2px;border-radius:4px}\n"
+    "h1{margin:0 .6rem 1.4rem;font-size:1.25rem;font-weight:400;overflow-wrap:anywhere}\n"
+    "h1 a,h1 span,h1 i{color:var(--dim)}\n"
+    "h1 i{margin:0 .4em;font-style:normal}\n"
+    "table{width:100%;border-collapse:collapse;table-layout:fixed}\n"
+    "th{padding:0;border-bottom:1px solid var(--line);color:var(--dim);font-size:.8rem;font-weight:500;text-align:left}\n"
+    "th a{display:block;padding:.4rem .6rem}\n"
+    "th:nth-child(2){width:7rem}\n"
+    "th:nth-child(3){width:11rem}\n"
+    "th[aria-sort=ascending] a::after{content:\" \\2191\"}\n"
+    "th[aria-sort=descending] a::after{content:\" \\2193\"}\n"
+    "td{padding:0 .6rem;vertical-align:baseline;border-bottom:1px solid var(--line);color:var(--dim);font-size:.9rem;font-variant-numeric:tabular-nums}\n"
+    "td:nth-child(2),th:nth-child(2){text-align:right}\n"
+    "td:first-child{padding:0;color:var(--text);font-size:1rem;overflow-wrap:anywhere;unicode-bidi:isolate}\n"
+    "td a{display:block;padding:.42rem .6rem .42rem 2.3rem;background:linear-gradient(225deg,#0000 .25rem,var(--file) 0) .72rem .66rem/.8rem 1rem no-repeat}\n"
+    ".d a{background:linear-gradient(var(--folder) 0 0) .6rem .76rem/.55rem .5rem no-repeat,linear-gradient(var(--folder) 0 0) .6rem .92rem/1.1rem .72rem no-repeat}\n"
+    ".u a{padding-left:.8rem;background:none;color:var(--dim)}\n"
+    ".u a::before{content:\"\\2191\";display:inline-block;width:1.5rem}\n"
+    "tr:hover td{background:var(--over)}\n"
+    ".e td{padding:2rem .6rem;text-align:center;color:var(--dim);font-size:1rem}\n"
+    "footer{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 2rem;padding:.8rem .6rem;color:var(--dim);font-size:.8rem}\n"
+    "footer p{margin:0}\n"
+    "footer a{margin-right:1em;text-decoration:underline}\n"
+    "@media(max-width:36rem){\n"
+    "body{padding:1rem .4rem}\n"
+    "table,thead,tbody{display:block}\n"
+    "tr{display:flex;flex-wrap:wrap;border-bottom:1px solid var(--line)}\n"
+    "th:nth-child(n){width:auto;border:0}\n"
+    "td:nth-child(n){padding:0 0 .4rem;border:0;font-size:.8rem}\n"
+    "td:first-child{width:100%;padding:0;font-size:1rem}\n"
+    "td:nth-child(2){padding-left:2.3rem}\n"
+    "td:nth-child(2):not(:empty){padding-right:1.2rem}\n"
+    "td a{margin-bottom:-1.7rem;padding-bottom:1.7rem}\n"
+    "td:nth-child(n+2){pointer-events:none}\n"
+    ".u a{margin:0;padding-bottom:0}\n"
+    ".e td{padding:1rem 0}\n"
+    "tr:hover td{background:none}\n"
+    "}\n";
+// clang-format on
+#define PAGE_STYLE_HASH "oUCy05ZeIFmikI6lrJdc9J6GcYGUgoSzNxTAVt/pSpQ="
+#define PAGE_POLICY                                                                                     \
+    "default-src 'none'; style-src 'sha256-" PAGE_STYLE_HASH "'; base-uri 'none'; form-action 'none'; " \
+    "frame-ancestors 'none'"
+
+// What stands above and below the names.
+typedef struct page_view {
+    fsv_str path;      // of the URL, decoded; it ends with a slash
+    fsv_str host;      // as the client calls this server
+    size_t prefix_len; // of the path that leads to the folder; what stands between it and "/" is nobody's
+} page_view;
+
+static void page_put_up(page_text *text, size_t levels)
+{
+    if (levels == 0) page_puts(text, "./");
+    for (size_t i = 0; i < levels; i++) page_puts(text, "../");
+}
+
+// The way from the top to here, as links that work behind a proxy's prefix too. Returns how many levels up the parent is,
+// 0: there is none.
+static size_t page_put_crumbs(page_text *text, const page_view *view)
+{
+    fsv_str path = view->path;
+    size_t up = 0, parent = 0;
+    for (size_t i = 0; i < path.len; i++) up += path.ptr[i] == '/';
+    for (size_t at = 0, end; at < path.len; at = end + 1) {
+        for (end = at; end < path.len && path.ptr[end] != '/';) end++;
+        if (up) up--;
+        if (at && end == at) continue; // an empty segment stands for nothing
+        fsv_str name = {path.ptr + at, end - at};
+        bool last = end + 1 >= path.len, link = !last && (at == 0 || end >= view->prefix_len);
+        if (at == 0 && view->host.len) name = view->host;
+        if (at) page_puts(text, "<i>/</i>");
+        page_puts(text, last ? "<b>" : link ? "<a href=\"" : "<span>");
+        if (link) page_put_up(text, up);
+        if (link) page_puts(text, "\">");
+        if (link) parent = up;
+        page_put_html(text, name);
+        page_puts(text, last ? "</b>" : link ? "</a>" : "</span>");
+    }
+    return parent;
+}
+
+// The head of a column sorts by it; once more, the other way round. Sizes and times begin with the greatest.
+static void page_put_column(page_text *text, const page_list *list, page_key key, const char *label)
+{
+    bool here = list->key == key, down = here ? !list->down : key != PAGE_BY_NAME;
+    page_puts(text, here ? list->down ? "<th aria-sort=descending>" : "<th aria-sort=ascending>" : "<th>");
+    page_puts(text, "<a href=\"?sort=");
+    page_puts(text, page_keys[key]);
+    page_puts(text, down ? "&amp;order=desc\">" : "&amp;order=asc\">");
+    page_puts(text, label);
+    page_puts(text, "</a>");
+}
+
+static void page_put_row(page_text *text, const page_list *list, const page_item *item)
+{
+    char time[24];
+    fsv_str name = {page_name(list, item), item->name_len};
+    page_puts(text, item->is_folder ? "<tr class=d><td><a href=\"" : "<tr><td><a href=\"");
+    page_put_path(text, name);
+    page_puts(text, item->is_folder ? "/\">" : "\">");
+    page_put_html(text, name);
+    page_puts(text, item->is_folder ? "/</a><td><td>" : "</a><td title=\"");
+    if (!item->is_folder) {
+        page_put_count(text, item->size, "byte");
+        page_puts(text, "\">");
+        page_put_size(text, item->size);
+        page_puts(text, "<td>");
+    }
+    if (!item->mounted) {
+        page_time(time, item->modified_s);
+        page_puts(text, "<time datetime=\"");
+        page_puts(text, time);
+        page_puts(text, "\">");
+        page_put(text, time, 10);
+        page_puts(text, " ");
+        page_put(text, time + 11, 5);
+        page_puts(text, "</time>");
+    }
+    page_puts(text, "\n");
+}
+
+static void page_put_foot(page_text *text, const page_list *list)
+{
+    size_t folders = 0;
+    for (size_t i = 0; i < list->count; i++) folders += list->items[i].is_folder;
+    page_puts(text, "</table>\n<footer><p>");
+    if (list->cut) page_puts(text, "There is more; only these are shown: ");
+    if (folders) page_put_count(text, folders, "folder");
+    if (folders) page_puts(text, ", ");
+    page_put_count(text, list->count - folders, "file");
+    page_puts(text, ", <span title=\"");
+    page_put_count(text, list->bytes, "byte");
+    page_puts(text, "\">");
+    page_put_size(text, list->bytes);
+    page_puts(text, "</span><p><a href=\"?format=json\">JSON</a> fastserve " FSV_VERSION "</footer>\n");
+}
+
+static void page_write_html(page_text *text, const page_list *list, const page_view *view)
+{
+    page_puts(text, "<!DOCTYPE html>\n<html lang=en>\n<meta charset=utf-8>\n<title>");
+    page_put_html(text, view->host);
+    page_put_html(text, view->path);
+    page_puts(text, "</title>\n<meta name=viewport content=\"width=device-width\">\n<style>");
+    page_puts(text, page_style);
+    page_puts(text, "</style>\n<h1>");
+    size_t parent = page_put_crumbs(text, view);
+    page_puts(text, "</h1>\n<table>\n<thead><tr>");
+    page_put_column(text, list, PAGE_BY_NAME, "Name");
+    page_put_column(text, list, PAGE_BY_SIZE, "Size");
+    page_put_column(text, list, PAGE_BY_TIME, "Modified, UTC");
+    page_puts(text, "\n<tbody>\n");
+    if (parent) {
+        page_puts(text, "<tr class=u><td><a href=\"");
+        page_put_up(text, parent);
+        page_puts(text, "\">Parent folder</a><td><td>\n");
+    }
+    if (!list->count) page_puts(text, "<tr class=e><td colspan=3>This folder is empty.\n");
+    for (size_t i = 0; i < list->count; i++) page_put_row(text, list, &list->items[i]);
+    page_put_foot(text, list);
+}
+
+// {"path": "/", "entries": [{"name": "a", "type": "file", "size": 1, "modified": "2024-05-06T07:08:09Z"}]}
+static void page_write_json(page_text *text, const page_list *list, const page_view *view)
+{
+    char time[24];
+    page_puts(text, "{\"path\": \"");
+    page_put_text(text, view->path, page_json_byte);
+    page_puts(text, list->cut ? "\", \"cut\": true, \"entries\": [" : "\", \"entries\": [");
+    for (size_t i = 0; i < list->count; i++) {
+        const page_item *item = &list->items[i];
+        fsv_str name = {page_name(list, item), item->name_len};
+        page_puts(text, i ? ",\n {\"name\": \"" : "\n {\"name\": \"");
+        page_put_text(text, name, page_json_byte);
+        page_puts(text,
+                  item->is_folder ? "\", \"type\": \"folder\", \"size\": null" : "\", \"type\": \"file\", \"size\": ");
+        if (!item->is_folder) page_put_number(text, item->size);
+        page_time(time, item->modified_s);
+        page_puts(text, ", \"modified\": ");
+        page_puts(text, item->mounted ? "null" : "\"");
+        if (!item->mounted) page_puts(text, time);
+        page_puts(text, item->mounted ? "}" : "\"}");
+    }
+    page_puts(text, "]}\n");
+}
+
+// ---- serve DIR: what folders stand where, and what is done with every request
+
+#define SERVE_MOUNTS_MAX 16
+#define SERVE_LOGIN_MAX 1024 // of USER:PASS in base64
+
+typedef struct serve_site serve_site;
+
+typedef struct serve_mount {
+    const serve_site *site;
+    const char *path; // of the folder, as it was typed
+    char prefix[200]; // "/docs"; empty: at "/"
+    size_t prefix_len;
+} serve_mount;
+
+// Fixed before the server runs. Lists are terminated strings in a row.
+struct serve_site {
+    serve_mount mounts[SERVE_MOUNTS_MAX];
+    uint32_t mount_count;
+    bool demo, no_listing, hidden, follow_symlinks, no_precompressed, spa, cors; // as the options say
+    bool check_host; // a request for a host that is not ours gets a 421
+    const char *index;
+    char cache[256];             // Cache-Control of files; empty: what is usual here
+    char login[SERVE_LOGIN_MAX]; // base64 of USER:PASS, zeros behind it
+    size_t login_len;            // 0: anybody may
+    char fields[8192];           // of every answer: name, value, name, value
+    size_t fields_len;
+    char hosts[2048];
+    size_t hosts_len;
+    char types[4096]; // lines of "ext=type"
+    size_t types_len;
+};
+
+static void serve_base64(char *out, const char *bytes, size_t len)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < len; i += 3) {
+        uint32_t left = (uint32_t)(len - i), three = (uint32_t)(uint8_t)bytes[i] << 16;
+        if (left > 1) three |= (uint32_t)(uint8_t)bytes[i + 1] << 8;
+        if (left > 2) three |= (uint8_t)bytes[i + 2];
+        *out++ = digits[three >> 18];
+        *out++ = digits[three >> 12 & 63];
+        *out++ = left > 1 ? digits[three >> 6 & 63] : '=';
+        *out++ = left > 2 ? digits[three & 63] : '=';
+    }
+    *out = 0;
+}
+
+// Appends a string to a list of strings in a row. False: it does not fit.
+static bool serve_keep(char *list, size_t size, size_t *len, const char *string, size_t string_len)
+{
+    if (string_len >= size - *len) return false;
+    memcpy(list + *len, string, string_len);
+    list[*len + string_len] = 0;
+    *len += string_len + 1;
+    return true;
+}
+
+// The parsers below return NULL, or what is wrong.
+
+// --auth USER:PASS
+static const char *serve_set_login(serve_site *site, const char *login)
+{
+    size_t len = strlen(login);
+    if (!strchr(login, ':') || len == 1) return "wants USER:PASS";
+    if (len / 3 * 4 + 4 >= sizeof site->login) return "is too long";
+    for (size_t i = 0; i < len; i++)
+        if ((uint8_t)login[i] < 32 || login[i] == 127) return "takes no control bytes";
+    memset(site->login, 0, sizeof site->login);
+    serve_base64(site->login, login, len);
+    site->login_len = strlen(site->login);
+    return NULL;
+}
+
+// --header 'NAME: VALUE'
+static const char *serve_add_field(serve_site *site, const char *field)
+{
+    // What answers have already, and could have twice.
+    static const char *const own[] = {"content-type",  "content-encoding", "content-range",
+                                      "accept-ranges", "last-modified",    "etag",
+                                      "location",      "www-authenticate"};
+    const char *colon = strchr(field, ':'), *value = colon ? colon + 1 : NULL;
+    if (!colon) return "wants a name and a value, as in 'X-Frame-Options: DENY'";
+    size_t name_len = (size_t)(colon - field), value_len;
+    while (*value == ' ' || *value == '\t') value++;
+    for (value_len = strlen(value); value_len && strchr(" \t", value[value_len - 1]);) value_len--;
+    if (!fsi_field_is_clean(field, name_len, "", 0)) return "the name has a byte that is not allowed there";
+    if (!fsi_field_is_clean(field, name_len, value, value_len)) return "the value has a control byte";
+    if (FSI_IS(field, name_len, "content-type")) return "types are given with --mime";
+    if (FSI_IS(field, name_len, "cache-control")) return "this field is given with --cache";
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (fsi_is(field, name_len, own[i], strlen(own[i]))) return "the server writes this field itself";
+    if (fsi_field_is_ours(field, name_len)) return "the server writes this field itself";
+    if (!serve_keep(site->fields, sizeof site->fields, &site->fields_len, field, name_len) ||
+        !serve_keep(site->fields, sizeof site->fields, &site->fields_len, value, value_len))
+        return "all of them together are too long";
+    return NULL;
+}
+
+// --cache: "1h" is max-age=3600; off; or the value itself
+static const char *serve_set_cache(serve_site *site, const char *value)
+{
+    static const uint32_t units[] = {1, 1, 60, 3600, 86400};
+    size_t digits = strspn(value, "0123456789"), len = strlen(value);
+    uint64_t seconds = 0;
+    const char *unit = len == digits ? "" : strchr("smhd", value[digits]);
+    if (strcmp(value, "off") == 0) value = "no-store";
+    if (digits && unit && len <= digits + 1 && fsi_number(value, digits, &seconds) && seconds <= UINT32_MAX / 86400) {
+        seconds *= units[*unit ? strcspn("smhd", unit) + 1 : 0];
+        (void)snprintf(site->cache, sizeof site->cache, "max-age=%llu", (unsigned long long)seconds);
+        return NULL;
+    }
+    if (!(fsi_lower(value[0]) >= 'a' && fsi_lower(value[0]) <= 'z') || !fsi_field_is_clean("c", 1, value, len))
+        return "wants seconds, a time such as 10m, 1h or 7d, or a value such as no-store";
+    if (len >= sizeof site->cache) return "is too long";
+    (void)snprintf(site->cache, sizeof site->cache, "%s", value);
+    return NULL;
+}
+
+// --mime EXT=TYPE
+static const char *serve_add_type(serve_site *site, const char *line)
+{
+    const char *equals = strchr(line, '='), *slash = equals ? strchr(equals, '/') : NULL;
+    if (line[0] == '.') line++;
+    if (!equals || equals == line || !slash || slash == equals + 1 || !slash[1] || strlen(slash) > 200)
+        return "wants EXT=TYPE, as in md=text/plain";
+    for (const char *c = line; c < equals; c++)
+        if ((uint8_t)*c <= ' ' || strchr("./\\", *c)) return "wants an extension without a dot in it";
+    if (!fsi_field_is_clean("t", 1, equals + 1, strlen(equals + 1))) return "the type has a control byte";
+    if (site->types_len) site->types[site->types_len - 1] = '\n'; // one text, of lines
+    return serve_keep(site->types, sizeof site->types, &site->types_len, line, strlen(line)) ? NULL
+                                                                                             : "there are too many";
+}
+
+// --host NAME
+static const char *serve_add_host(serve_site *site, const char *name)
+{
+    size_t len = strlen(name);
+    if (len && name[len - 1] == '.') len--;
+    bool fine = len > 0;
+    for (size_t i = 0; i < len; i++)
+        fine = fine && (strchr("-._", name[i]) || (name[i] >= '0' && name[i] <= '9') ||
+                        (fsi_lower(name[i]) >= 'a' && fsi_lower(name[i]) <= 'z'));
+    if (!fine) return "wants a name without a port, such as files.example";
+    return serve_keep(site->hosts, sizeof site->hosts, &site->hosts_len, name, len) ? NULL : "there are too many";
+}
+
+// DIR, at "/", or --mount /PREFIX=DIR
+static const char *serve_add_mount(serve_site *site, const char *prefix, size_t len, const char *path)
+{
+    serve_mount *mount = &site->mounts[site->mount_count];
+    if (site->mount_count == SERVE_MOUNTS_MAX) return "there are too many folders, at most 16";
+    if (!*path) return "names no folder";
+    while (len && prefix[len - 1] == '/') len--;
+    if (len >= sizeof mount->prefix) return "is too long";
+    for (size_t at = 0, end; at < len; at = end) {
+        for (end = at + 1; end < len && prefix[end] != '/';) end++;
+        fsv_str name = {prefix + at + 1, end - at - 1};
+        if (prefix[at] != '/' || !name.len || strchr(":.*", *name.ptr)) return "wants /NAME=DIR, as in /docs=./doc";
+        for (size_t i = 0; i < name.len; i++)
+            if ((uint8_t)name.ptr[i] < 32 || strchr("%?#\\\177", name.ptr[i]))
+                return "the name has a byte that paths cannot";
+    }
+    for (uint32_t i = 0; i < site->mount_count; i++)
+        if (site->mounts[i].prefix_len == len && memcmp(site->mounts[i].prefix, prefix, len) == 0)
+            return len ? "another folder stands there" : "only one folder stands at /; others: --mount /NAME=DIR";
+    memset(mount, 0, sizeof *mount);
+    memcpy(mount->prefix, prefix, len);
+    mount->prefix_len = len;
+    mount->path = path;
+    site->mount_count++;
+    return NULL;
+}
+
+// --mount /PREFIX=DIR; "/=DIR" is DIR.
+static const char *serve_parse_mount(serve_site *site, const char *value)
+{
+    const char *equals = strchr(value, '=');
+    if (value[0] != '/' || !equals) return "wants /NAME=DIR, as in /docs=./doc";
+    return serve_add_mount(site, value, (size_t)(equals - value), equals + 1);
+}
+
+static bool serve_has_root(const serve_site *site)
+{
+    for (uint32_t i = 0; i < site->mount_count; i++)
+        if (!site->mounts[i].prefix_len) return true;
+    return false;
+}
+
+static bool serve_has_field(const serve_site *site, const char *lower)
+{
+    for (const char *name = site->fields; name < site->fields + site->fields_len;) {
+        if (fsi_is(name, strlen(name), lower, strlen(lower))) return true;
+        name += strlen(name) + 1;
+        name += strlen(name) + 1;
+    }
+    return false;
+}
+
+// ---- serve DIR: before a route is looked for
+
+static bool serve_is_ipv4(const char *text, size_t len)
+{
+    uint32_t numbers = 0;
+    for (size_t at = 0, end; at <= len; at = end + 1) {
+        uint64_t number;
+        for (end = at; end < len && text[end] != '.';) end++;
+        if (end - at > 3 || !fsi_number(text + at, end - at, &number) || number > 255) return false;
+        numbers++;
+    }
+    return numbers == 4;
+}
+
+// A Host, with or without a port, that no name server of somebody else can lead here: a page of theirs cannot read what we
+// serve by calling us by its own name. A client without one is no browser.
+static bool serve_host_fits(const serve_site *site, fsv_str host)
+{
+    const char *end = host.len ? host.ptr + host.len : NULL, *name = host.ptr;
+    if (!host.len) return true;
+    if (*name == '[') {
+        const char *close = (const char *)memchr(name, ']', host.len);
+        if (!close || (close + 1 < end && close[1] != ':')) return false;
+        for (const char *c = name + 1; c < close; c++)
+            if (fsi_hex(*c) < 0 && *c != ':' && *c != '.') return false;
+        return memchr(name, ':', (size_t)(close - name)) != NULL;
+    }
+    size_t len = 0;
+    while (name + len < end && name[len] != ':') len++;
+    if (len && name[len - 1] == '.') len--;
+    if (FSI_IS(name, len, "localhost") || serve_is_ipv4(name, len)) return true;
+    for (const char *ours = site->hosts; ours < site->hosts + site->hosts_len; ours += strlen(ours) + 1)
+        if (strlen(ours) == len && fsi_same_nocase(ours, name, len)) return true;
+    return false;
+}
+
+// Takes the same time whatever is given, how long it is included.
+static bool serve_same_secret(const char *secret, size_t secret_len, const char *given, size_t given_len)
+{
+    char copy[SERVE_LOGIN_MAX];
+    size_t different = secret_len ^ given_len;
+    memset(copy, 0, sizeof copy);
+    memcpy(copy, given, given_len < sizeof copy ? given_len : sizeof copy);
+    const volatile char *a = secret, *b = copy; // every byte is looked at
+    for (size_t i = 0; i < sizeof copy; i++) different |= (size_t)(a[i] ^ b[i]) & 255;
+    return different == 0;
+}
+
+static bool serve_logged_in(const serve_site *site, fsv_str credentials)
+{
+    size_t at = 5;
+    if (credentials.len < 6 || !FSI_IS(credentials.ptr, 5, "basic")) return false;
+    if (credentials.ptr[5] != ' ') return false;
+    while (at < credentials.len && credentials.ptr[at] == ' ') at++;
+    return serve_same_secret(site->login, site->login_len, credentials.ptr + at, credentials.len - at);
+}
+
+static bool serve_by_unix(const fsv_request *request)
+{
+    char peer[64];
+    return fsv_request_peer(request, peer, sizeof peer) >= 5 && memcmp(peer, "unix:", 5) == 0;
+}
+
+// A browser asks whether a page of another site may do what it is about to do.
+static bool serve_is_preflight(const fsv_request *request)
+{
+    fsv_str method = fsv_request_method(request), value;
+    return FSI_IS(method.ptr, method.len, "options") && fsv_request_field(request, "Origin", &value) &&
+           fsv_request_field(request, "Access-Control-Request-Method", &value);
+}
+
+static void serve_preflight(fsv_request *request, const serve_site *site)
+{
+    bool demo = site->demo || !site->mount_count;
+    (void)fsv_response_field(request, "Access-Control-Allow-Methods",
+                             demo ? "GET, HEAD, POST, PUT, PATCH, DELETE" : "GET, HEAD");
+    (void)fsv_response_field(request, "Access-Control-Allow-Headers", "*, Authorization");
+    (void)fsv_response_field(request, "Access-Control-Max-Age", "600");
+    fsv_respond(request, 204, NULL, NULL, 0);
+}
+
+static void serve_every_request(fsv_request *request, const serve_site *site)
+{
+    fsv_str login = {NULL, 0};
+    for (const char *name = site->fields; name < site->fields + site->fields_len;) {
+        const char *value = name + strlen(name) + 1;
+        (void)fsv_response_field(request, name, value);
+        name = value + strlen(value) + 1;
+    }
+    if (site->cors) {
+        (void)fsv_response_field(request, "Access-Control-Allow-Origin", "*");
+        (void)fsv_response_field(request, "Access-Control-Expose-Headers", "*");
+    }
+    if (site->check_host && !serve_host_fits(site, fsv_request_host(request)) && !serve_by_unix(request)) {
+        fsv_respond_text(request, 421, "This server does not go by that name; --host NAME lets it.\n");
+    } else if (site->cors && serve_is_preflight(request)) {
+        serve_preflight(request, site); // comes without a login, always
+    } else if (site->login_len) {
+        (void)fsv_request_field(request, "Authorization", &login);
+        if (serve_logged_in(site, login)) return;
+        (void)fsv_response_field(request, "WWW-Authenticate", "Basic realm=\"fastserve\", charset=\"UTF-8\"");
+        fsv_respond_text(request, 401, "A login is needed here.\n");
+    }
+}
+
+// ---- serve DIR: what is not a file
+
+static void serve_release(void *memory, void *user)
+{
+    (void)user;
+    free(memory);
+}
+
+// Other folders of this server that stand below this path, with what stands in their way.
+static void serve_list_mounts(page_list *list, const serve_site *site, const page_text *here)
+{
+    for (uint32_t i = 0; i < site->mount_count; i++) {
+        const serve_mount *mount = &site->mounts[i];
+        if (mount->prefix_len <= here->len || memcmp(mount->prefix, here->ptr, here->len) != 0) continue;
+        fsv_str name = {mount->prefix + here->len, mount->prefix_len - here->len};
+        page_item item, *same = NULL;
+        memset(&item, 0, sizeof item);
+        item.is_folder = item.mounted = true;
+        for (size_t k = 0; k < list->count && !same; k++)
+            if (strcmp(page_name(list, &list->items[k]), name.ptr) == 0) same = &list->items[k];
+        if (!same) {
+            (void)page_list_add(list, name, item);
+            continue;
+        }
+        list->bytes -= same->size;
+        same->size = 0;
+        same->is_folder = same->mounted = true;
+    }
+}
+
+// In which order, as ?sort= and ?order= ask.
+static void serve_list_order(page_list *list, const fsv_request *request)
+{
+    char sort[8] = "", order[8] = "";
+    if (fsv_request_query_value(request, "sort", sort, sizeof sort) < 0) sort[0] = 0;
+    if (fsv_request_query_value(request, "order", order, sizeof order) < 0) order[0] = 0;
+    for (int key = PAGE_BY_NAME; key <= PAGE_BY_TIME; key++)
+        if (strcmp(sort, page_keys[key]) == 0) list->key = (page_key)key;
+    list->down = strcmp(order, "desc") == 0;
+}
+
+static void serve_respond_list(fsv_request *request, const page_list *list, const page_view *view)
+{
+    page_text text;
+    fsv_str accept = {NULL, 0};
+    char format[8];
+    memset(&text, 0, sizeof text);
+    if (fsv_request_query_value(request, "format", format, sizeof format) < 0) format[0] = 0;
+    (void)fsv_request_field(request, "Accept", &accept);
+    bool json = page_wants_json(accept, format);
+    if (json)
+        page_write_json(&text, list, view);
+    else
+        page_write_html(&text, list, view);
+    if (text.failed) {
+        free(text.ptr);
+        fsv_respond_text(request, 503, "Out of memory.\n");
+        return;
+    }
+    (void)fsv_response_field(request, "Cache-Control", "no-cache");
+    (void)fsv_response_field(request, "Vary", "Accept");
+    (void)fsv_response_field(request, "X-Content-Type-Options", "nosniff");
+    if (!json) (void)fsv_response_field(request, "Content-Security-Policy", PAGE_POLICY);
+    fsv_respond_owned(request, 200, json ? "application/json" : "text/html; charset=utf-8", text.ptr, text.len,
+                      serve_release, NULL);
+}
+
+// Answers with the names below path, which ends with a slash or is empty; without a folder, with the mounts alone.
+static void serve_listing(fsv_request *request, const serve_site *site, const serve_mount *mount,
+                          const fsv_folder *folder, const char *path)
+{
+    page_list list;
+    page_text here;
+    page_view view = {fsv_request_path(request), fsv_request_host(request), mount ? mount->prefix_len : 0};
+    memset(&list, 0, sizeof list);
+    memset(&here, 0, sizeof here);
+    serve_list_order(&list, request);
+    fsv_result result = folder ? fsv_folder_list(folder, path, page_list_entry, &list) : FSV_OK;
+    if (mount) page_put(&here, mount->prefix, mount->prefix_len);
+    page_puts(&here, "/");
+    page_puts(&here, path);
+    if (!here.failed) serve_list_mounts(&list, site, &here);
+    if (result == FSV_ERR_PERMISSION)
+        fsv_respond_text(request, 403, "The server may not read this folder.\n");
+    else if (result == FSV_ERR_NOT_FOUND)
+        fsv_respond_text(request, 404, "Not Found\n");
+    else if (result != FSV_OK && result != FSV_ERR_MEMORY)
+        fsv_respond_text(request, 500, "The system does not list this folder.\n");
+    else if (result || list.failed || here.failed || !page_sort(&list))
+        fsv_respond_text(request, 503, "Out of memory.\n");
+    else
+        serve_respond_list(request, &list, &view);
+    page_list_free(&list);
+    free(here.ptr);
+}
+
+// GET / where no folder stands: the way to those that stand elsewhere.
+static void serve_top(fsv_request *request, void *user)
+{
+    serve_listing(request, (const serve_site *)user, NULL, NULL, "");
+}
+
+static void serve_on_missing(fsv_request *request, fsv_folder *folder, fsv_missing why, fsv_str path, void *user)
+{
+    const serve_mount *mount = (const serve_mount *)user;
+    const serve_site *site = mount->site;
+    fsv_str accept = {NULL, 0}, browser;
+    size_t name = path.len;
+    while (name && path.ptr[name - 1] != '/') name--;
+    (void)fsv_request_field(request, "Accept", &accept);
+    if (why == FSV_MISSING_INDEX && !site->no_listing && !site->spa)
+        serve_listing(request, site, mount, folder, path.ptr);
+    else if (site->spa && page_is_wanted(accept, fsv_folder_type(folder, path.ptr + name),
+                                         fsv_request_field(request, "Sec-Fetch-Dest", &browser)))
+        fsv_respond_file(request, folder, site->index ? site->index : "index.html", 200);
+    else
+        fsv_respond_file(request, folder, "404.html", 404);
+}
+
+// "/docs" is "/docs/", as it is with every folder. Relative, for proxies that add a prefix.
+static void serve_slash(fsv_request *request, void *user)
+{
+    const serve_mount *mount = (const serve_mount *)user;
+    const char *last = strrchr(mount->prefix, '/') + 1;
+    fsv_str name = {last, strlen(last)}, query = fsv_request_query(request);
+    page_text to;
+    memset(&to, 0, sizeof to);
+    page_put_path(&to, name);
+    page_puts(&to, query.len ? "/?" : "/");
+    page_put(&to, query.ptr, query.len);
+    page_put(&to, "", 1);
+    if (!to.failed && fsv_response_field(request, "Location", to.ptr) == FSV_OK)
+        fsv_respond_text(request, 301, "301 Moved Permanently\n");
+    free(to.ptr); // without an answer the library gives one, a 500
+}
+
+// ---- serve DIR: routes
+
+static fsv_result serve_add_folder(fsv_server *server, const serve_site *site, serve_mount *mount)
+{
+    char pattern[sizeof mount->prefix + 2];
+    fsv_folder_desc desc;
+    memset(&desc, 0, sizeof desc);
+    mount->site = site;
+    (void)snprintf(pattern, sizeof pattern, "%s/*", mount->prefix);
+    desc.pattern = pattern;
+    desc.path = mount->path;
+    desc.index = site->index;
+    desc.cache_control = site->cache[0] ? site->cache : "no-cache";
+    desc.types = site->types_len ? site->types : NULL;
+    desc.hidden = site->hidden;
+    desc.follow_symlinks = site->follow_symlinks;
+    desc.precompressed = !site->no_precompressed;
+    desc.on_missing = serve_on_missing;
+    desc.user = mount;
+    fsv_result result = fsv_server_folder(server, &desc, NULL);
+    if (result == FSV_OK && mount->prefix_len)
+        result = fsv_server_route(server, "GET", mount->prefix, serve_slash, mount);
+    return result;
+}
+
+// Says why a folder cannot be served, and what to do. Returns the exit code.
+static int serve_no_folder(const serve_mount *mount, fsv_result result)
+{
+    const char *why = fsv_result_text(result);
+    if (result == FSV_ERR_NOT_FOUND && strspn(mount->path, "0123456789") == strlen(mount->path))
+        why = "there is no such folder; a port is given with -p, as in -p 8080";
+    else if (result == FSV_ERR_NOT_FOUND && bench_os_in_way(mount->path))
+        why = "this is not a folder; give the one that it stands in";
+    else if (result == FSV_ERR_NOT_FOUND)
+        why = "there is no such folder; give one that exists, or none at all for the demo";
+    else if (result == FSV_ERR_PERMISSION)
+        why = "this user may not read the folder; change its permissions, or give another one";
+    fprintf(stderr, "fastserve serve: %s: %s\n", mount->path, why);
+    return 1;
+}
+
+// The routes of all folders. -1: fine, else the exit code.
+static int serve_add_folders(fsv_server *server, serve_site *site)
+{
+    fsv_result result = FSV_OK;
+    if (!site->mount_count) return -1;
+    for (uint32_t i = 0; i < site->mount_count; i++) {
+        result = serve_add_folder(server, site, &site->mounts[i]);
+        if (result != FSV_OK) return serve_no_folder(&site->mounts[i], result);
+    }
+    if (!serve_has_root(site) && !site->demo && !site->no_listing)
+        result = fsv_server_route(server, "GET", "/", serve_top, site);
+    if (site->demo && result == FSV_OK) result = demo_routes(server, serve_has_root(site));
+    if (result == FSV_OK) return -1;
+    fprintf(stderr, "fastserve serve: cannot start: %s\n", fsv_result_text(result));
+    return 1;
+}
+
 // ---- serve
 
-static const char serve_help[] = "Usage: fastserve serve [options]\n"
-                                 "Serves the demo: / hello, /echo, /stream?chunks=N&size=M, /spin?us=N,\n"
-                                 "/sleep?ms=N, /stats, /metrics. Ctrl-C gives requests that have begun at most\n"
-                                 "10 s to finish; a second one ends it at once.\n"
+static const char serve_help[] = "Usage: fastserve serve [DIR] [options]               (--help-all: every option)\n"
+                                 "Serves the files of a folder; without one the demo, a target for tests and load\n"
+                                 "generators. Ctrl-C gives requests that have begun at most 10 s to finish; a\n"
+                                 "second one ends it at once.\n"
                                  "\n"
+                                 "  -p, --port PORT      0 picks a free one                              (8080)\n"
                                  "  -b, --bind ADDR      address, may be repeated; 0.0.0.0 or :: for everyone\n"
                                  "                       (localhost: 127.0.0.1 and ::1, this machine only)\n"
-                                 "  -p, --port PORT      0 picks a free one                             (8080)\n"
-                                 "      --unix PATH      listen on a Unix-domain socket; add -b for both\n"
-                                 "  -t, --threads N      event loops                     (one per usable CPU)\n"
-                                 "      --no-pin         let the system move loops between CPUs\n"
-                                 "      --model NAME     who runs requests: event, pool (-w workers), pool-conn\n"
-                                 "                       (a worker per connection), thread, sync       (event)\n"
-                                 "  -w, --workers N      of event, for /sleep, and of pools               (16)\n"
-                                 "      --queue-per-worker  of event, pool;  --threads-max N  of thread (1024)\n"
-                                 "      --max-conns N    open connections                              (65536)\n"
-                                 "      --max-head, --max-body BYTES    of a request       (16384, no limit)\n"
-                                 "      --head-timeout, --idle-timeout T                         (10s, 60s)\n"
-                                 "      --log FILE|-     access log; --reuseport: share the port with others\n"
-                                 "      --echo           raw TCP that sends back what it gets: -b -p -t -q --unix\n"
-                                 "      --law LAW        a target with known delays, to test load generators:\n"
-                                 "                       const:T exp:T uniform:T-T lognormal:MEDIAN/SIGMA\n"
-                                 "                       pareto:T/ALPHA, then ,freeze:T/PERIOD ,seed:N ,spin:1\n"
+                                 "      --mount /X=DIR   a folder below /X, beside DIR or alone; may be repeated\n"
+                                 "      --spa            pages that are not there are index.html; no listings\n"
+                                 "      --no-listing     do not list what is in a folder without index.html\n"
+                                 "      --hidden         serve and list names that begin with a dot, too\n"
+                                 "      --cache T|VALUE  Cache-Control of files: 10m, 1h, 7d, off, or the value\n"
+                                 "                       (no-cache: browsers ask whether a file has changed)\n"
+                                 "      --cors           pages of all sites may read what is served\n"
+                                 "      --header 'K: V'  a field of every answer; may be repeated\n"
+                                 "      --auth USER:PASS asks for a login; for trusted networks: there is no TLS\n"
+                                 "      --host NAME      another name of this server; may be repeated\n"
+                                 "      --demo           the demo's routes beside folders\n"
+                                 "      --log FILE|-     access log\n"
                                  "  -q, --quiet          say nothing but errors;   --help, --version\n"
-                                 "BYTES and N take k, M, G (1024 for BYTES); T takes ms, s, m, h (bare: s).\n"
-                                 "Exit: 0 stopped by a signal, 1 usage or cannot listen, 130 a second Ctrl-C.\n";
+                                 "Exit: 0 stopped by a signal; 1 usage, no such folder, or cannot listen; 130 a\n"
+                                 "second Ctrl-C.\n";
+
+static const char serve_help_more[] =
+    "\n"
+    "FOLDERS  index.html answers for its folder, 404.html at the top for what is not\n"
+    "there, with status 404. Listings: ?sort=name|size|time&order=asc|desc; as JSON\n"
+    "with Accept: application/json or ?format=json.\n"
+    "      --index NAME     instead of index.html; '' for none\n"
+    "      --mime EXT=TYPE  as in md=text/plain; may be repeated\n"
+    "      --follow-symlinks   symbolic links that leave the folder, too\n"
+    "      --no-precompressed  never NAME.br, NAME.zst or NAME.gz in place of NAME\n"
+    "Only the hosts localhost, IP addresses and --host NAME are served as long as\n"
+    "nothing but this machine can connect (with --host, always); others get a 421.\n"
+    "So no page of another site can read the folder by a name that leads here.\n"
+    "\n"
+    "DEMO  / hello, /echo, /stream?chunks=N&size=M, /spin?us=N, /sleep?ms=N, /stats,\n"
+    "/metrics.\n"
+    "      --max-body BYTES of a request                                (no limit)\n"
+    "      --echo           raw TCP that sends back what it gets: -b -p -t -q --unix\n"
+    "      --law LAW        a target with known delays, to test load generators:\n"
+    "                       const:T exp:T uniform:T-T lognormal:MEDIAN/SIGMA\n"
+    "                       pareto:T/ALPHA, then ,freeze:T/PERIOD ,seed:N ,spin:1\n"
+    "\n"
+    "SERVER\n"
+    "      --unix PATH      listen on a Unix-domain socket; add -b for both\n"
+    "      --reuseport      share the port with others\n"
+    "  -t, --threads N      event loops                      (one per usable CPU)\n"
+    "      --no-pin         let the system move loops between CPUs\n"
+    "      --model NAME     who runs requests: event, pool (-w workers), pool-conn\n"
+    "                       (a worker per connection), thread, sync        (event)\n"
+    "  -w, --workers N      of event, for /sleep and slow disks, and of pools (16)\n"
+    "      --queue-per-worker  of event, pool;  --threads-max N  of thread  (1024)\n"
+    "      --max-conns N    open connections                               (65536)\n"
+    "      --max-head BYTES of a request                                   (16384)\n"
+    "      --head-timeout, --idle-timeout T                            (10s, 60s)\n"
+    "BYTES and N take k, M, G (1024 for BYTES); T takes ms, s, m, h (bare: s).\n";
 
 typedef struct serve_options {
     const char *binds[16], *unix_path, *log;
@@ -426,6 +1492,8 @@ typedef struct serve_options {
     bench_law law;     // of no kind: the demo
     char other[32];    // an option that means nothing with a law; empty: none
     char http[32];     // one that means nothing with --echo
+    char folder[32];   // one that means nothing without a folder
+    serve_site site;
     fsv_server_desc desc;
 } serve_options;
 
@@ -493,6 +1561,23 @@ static bool serve_model(const char *name, fsv_server_desc *desc)
     return false;
 }
 
+// Options of the site that have a value.
+static const struct {
+    const char *name;
+    const char *(*take)(serve_site *site, const char *value);
+} serve_site_options[] = {{"--mount", serve_parse_mount}, {"--cache", serve_set_cache}, {"--mime", serve_add_type},
+                          {"--header", serve_add_field},  {"--auth", serve_set_login},  {"--host", serve_add_host}};
+
+static int serve_site_option(serve_site *site, const char *name, const char *value)
+{
+    for (size_t i = 0; i < sizeof serve_site_options / sizeof serve_site_options[0]; i++) {
+        if (strcmp(name, serve_site_options[i].name) != 0) continue;
+        const char *wrong = serve_site_options[i].take(site, value);
+        if (wrong) return serve_bad(name, wrong);
+    }
+    return -1;
+}
+
 // Takes one option with its value; -1: fine, else the exit code.
 static int serve_option(serve_options *o, const char *name, const char *value)
 {
@@ -536,14 +1621,22 @@ static int serve_option(serve_options *o, const char *name, const char *value)
             o->desc.idle_timeout_ms = (uint32_t)n;
     } else if (!strcmp(name, "--log")) {
         o->log = value;
+    } else if (!strcmp(name, "--index")) {
+        if (strpbrk(value, "/\\")) return serve_bad(name, "wants a name without a slash, or '' for none");
+        o->site.index = value;
     } else if (!strcmp(name, "--law")) {
         const char *wrong = bench_law_parse(value, &o->law);
         if (wrong) return serve_bad(name, wrong);
+    } else {
+        return serve_site_option(&o->site, name, value);
     }
     return -1;
 }
 
-// Keeps an option in mind that means nothing with --law, or with --echo.
+static const char *const serve_folder_options[] = {"--no-listing",       "--hidden", "--spa",   "--follow-symlinks",
+                                                   "--no-precompressed", "--index",  "--cache", "--mime"};
+
+// Keeps an option in mind that means nothing with --law, with --echo, or without a folder.
 static void serve_note(serve_options *o, const char *name)
 {
     static const char *const fine[] = {"-b", "--bind", "-l", "--listen", "-p", "--port", "-q", "--quiet", "--law"};
@@ -552,6 +1645,8 @@ static void serve_note(serve_options *o, const char *name)
     bool found = false;
     for (size_t i = 0; i < sizeof raw / sizeof raw[0]; i++) found = found || !strcmp(name, raw[i]);
     if (!found) (void)snprintf(o->http, sizeof o->http, "%s", name);
+    for (size_t i = 0; i < sizeof serve_folder_options / sizeof serve_folder_options[0]; i++)
+        if (!strcmp(name, serve_folder_options[i])) (void)snprintf(o->folder, sizeof o->folder, "%s", name);
     for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++)
         if (!strcmp(name, fine[i])) return;
     (void)snprintf(o->other, sizeof o->other, "%s", name);
@@ -571,11 +1666,41 @@ static int serve_clash(const serve_options *o)
         return serve_bad("--threads-max", "wants --model thread; the others have no thread per connection");
     if (o->unix_path && !o->bind_count && (o->port_given || o->reuseport))
         return serve_bad(o->port_given ? "-p" : "--reuseport", "means nothing with --unix alone; -b adds a TCP port");
+    if (o->folder[0] && !o->site.mount_count)
+        return serve_bad(o->folder, "means nothing without a folder: fastserve serve DIR, or --mount /NAME=DIR");
+    for (uint32_t i = 0; i < o->site.mount_count; i++)
+        if (o->site.demo && demo_has(o->site.mounts[i].prefix))
+            return serve_bad("--mount", "the demo has a route of that name");
+    if (o->site.spa && o->site.index && !*o->site.index)
+        return serve_bad("--spa", "wants an index; --index '' says that there is none");
+    if (o->site.cors && serve_has_field(&o->site, "access-control-allow-origin"))
+        return serve_bad("--cors", "gives Access-Control-Allow-Origin, which --header must not give again");
     if (o->desc.model && o->desc.loops != FSV_LOOPS_PER_CPU && o->desc.loops != 1)
         return serve_bad("-t", o->desc.model == FSV_MODEL_SYNC
                                    ? "means nothing with --model sync: one thread does everything"
                                    : "means nothing with this model: one thread accepts, others serve");
     return -1;
+}
+
+// Takes an option of the site that has no value. False: it is none.
+static bool serve_flag(serve_site *site, const char *arg)
+{
+    const struct {
+        const char *name;
+        bool *flag;
+    } flags[] = {{"--no-listing", &site->no_listing},
+                 {"--hidden", &site->hidden},
+                 {"--follow-symlinks", &site->follow_symlinks},
+                 {"--no-precompressed", &site->no_precompressed},
+                 {"--spa", &site->spa},
+                 {"--cors", &site->cors},
+                 {"--demo", &site->demo}};
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        if (strcmp(arg, flags[i].name) != 0) continue;
+        *flags[i].flag = true;
+        return true;
+    }
+    return false;
 }
 
 static int serve_parse(serve_options *o, int argc, char **argv)
@@ -600,14 +1725,22 @@ static int serve_parse(serve_options *o, int argc, char **argv)
                                              "--idle-timeout",
                                              "--log",
                                              "--law",
+                                             "--mount",
+                                             "--index",
+                                             "--cache",
+                                             "--mime",
+                                             "--header",
+                                             "--auth",
+                                             "--host",
                                              NULL};
     for (int i = 1; i < argc; i++) {
         char *arg = argv[i], *equals = arg[0] == '-' && arg[1] == '-' ? strchr(arg, '=') : NULL;
         char name[32];
         const char *value = NULL;
         int found = -1;
-        if (!strcmp(arg, "--help") || !strcmp(arg, "-h")) {
+        if (!strcmp(arg, "--help") || !strcmp(arg, "-h") || !strcmp(arg, "--help-all")) {
             fputs(serve_help, stdout);
+            if (arg[1] == '-' && arg[6]) fputs(serve_help_more, stdout);
             return 0;
         }
         if (!strcmp(arg, "--version")) {
@@ -626,11 +1759,13 @@ static int serve_parse(serve_options *o, int argc, char **argv)
             o->desc.queue_per_worker = 1;
         else if (!strcmp(arg, "--echo"))
             o->echo = true;
-        else if (arg[0] != '-')
-            return serve_bad(arg, arg[0] && strspn(arg, "0123456789") == strlen(arg)
-                                      ? "a port is given with -p, as in -p 8080"
-                                      : "serving a folder is not built yet; without one the demo is served");
-        else {
+        else if (serve_flag(&o->site, arg))
+            serve_note(o, arg);
+        else if (arg[0] != '-') {
+            const char *wrong = serve_add_mount(&o->site, "", 0, arg);
+            if (wrong) return serve_bad(arg, wrong);
+            serve_note(o, arg);
+        } else {
             size_t len = equals ? (size_t)(equals - arg) : arg[1] == '-' ? strlen(arg) : 2; // -p8080 is -p 8080
             if (len >= sizeof name) return serve_bad(arg, "unknown option");
             memcpy(name, arg, len);
@@ -650,6 +1785,11 @@ static int serve_parse(serve_options *o, int argc, char **argv)
     return serve_clash(o);
 }
 
+static void serve_on_request(fsv_request *request, void *user)
+{
+    serve_every_request(request, &((const serve_options *)user)->site);
+}
+
 static fsv_server *serve_server;   // with --law it only opens the listening sockets
 static bench_target *serve_target; // of --law; NULL: the demo
 
@@ -666,7 +1806,8 @@ static void serve_on_stop(void)
 static void serve_on_log(const fsv_log_record *record, void *user)
 {
     const serve_options *o = (const serve_options *)user;
-    if (o->quiet || record->level == 2 || !strcmp(record->item, "listen")) return; // serve says it in its own words
+    if (o->quiet || record->level == 2) return;
+    if (!strcmp(record->item, "listen") || !strcmp(record->item, "folder")) return; // serve says it in its own words
     char why[200] = "";
     if (record->os_error) (void)fsi_os_error_text((int)record->os_error, why, sizeof why);
     fprintf(stderr, "fastserve serve: %s: %s%s%s\n", record->level ? "warning" : "error", record->text,
@@ -727,28 +1868,59 @@ static int serve_listen_unix(fsv_server *server, const serve_options *o, const c
     return 1;
 }
 
-static void serve_announce(const fsv_server *server, const serve_options *o)
+// Only this machine can connect to a listener.
+static bool serve_is_local(const fsv_server *server, uint32_t listener)
 {
-    char address[128], what[160] = "the demo";
-    const char *scheme = o->echo ? "tcp" : "http", *path = o->echo ? "" : "/";
+    char address[128];
+    fsv_server_address(server, listener, address, sizeof address);
+    return !strncmp(address, "127.", 4) || !strncmp(address, "[::1]", 5) || !strncmp(address, "unix:", 5);
+}
+
+static bool serve_all_local(const fsv_server *server)
+{
     bool local = true;
-    if (o->echo) (void)snprintf(what, sizeof what, "the echo");
-    if (o->law.kind) (void)snprintf(what, sizeof what, "the law %s", o->law.text);
-    if (o->model && strcmp(o->model, "event") != 0) (void)snprintf(what, sizeof what, "the demo, model %s,", o->model);
+    for (uint32_t i = 0; i < fsv_server_listeners(server); i++) local = local && serve_is_local(server, i);
+    return local;
+}
+
+// One line for each address: what is served there.
+static void serve_announce_one(const fsv_server *server, const serve_options *o, const char *what, const char *path)
+{
+    char address[128];
+    const char *scheme = o->echo ? "tcp" : "http";
     for (uint32_t i = 0; i < fsv_server_listeners(server); i++) {
         fsv_server_address(server, i, address, sizeof address);
         if (o->bind_count == 0 && i > 0 && strncmp(address, "[::1]", 5) == 0) continue; // one line for localhost
+        printf("fastserve %s: serving %s at ", fsv_version(), what);
         if (strncmp(address, "unix:", 5) == 0)
-            printf("fastserve %s: serving %s at %s\n", fsv_version(), what, address);
+            printf("%s%s%s\n", address, path[0] && path[1] ? ", " : "", path[0] && path[1] ? path : "");
         else if (strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0)
-            printf("fastserve %s: serving %s at %s://localhost:%u%s, and to the network on port %u\n", fsv_version(),
-                   what, scheme, fsv_server_port(server, i), path, fsv_server_port(server, i));
+            printf("%s://localhost:%u%s, and to the network on port %u\n", scheme, fsv_server_port(server, i), path,
+                   fsv_server_port(server, i));
         else
-            printf("fastserve %s: serving %s at %s://%s%s\n", fsv_version(), what, scheme, address, path);
-        if (strncmp(address, "127.", 4) != 0 && strncmp(address, "[::1]", 5) != 0 && strncmp(address, "unix:", 5) != 0)
-            local = false;
+            printf("%s://%s%s\n", scheme, address, path);
     }
-    if (local && fsv_server_port(server, 0))
+}
+
+static void serve_announce(const fsv_server *server, const serve_options *o)
+{
+    char what[160] = "the demo";
+    const serve_site *site = &o->site;
+    if (o->echo) (void)snprintf(what, sizeof what, "the echo");
+    if (o->law.kind) (void)snprintf(what, sizeof what, "the law %s", o->law.text);
+    if (o->model && strcmp(o->model, "event") != 0) (void)snprintf(what, sizeof what, "the demo, model %s,", o->model);
+    for (uint32_t i = 0; i < site->mount_count; i++) {
+        page_text path;
+        fsv_str prefix = {site->mounts[i].prefix, site->mounts[i].prefix_len};
+        memset(&path, 0, sizeof path);
+        page_put_path(&path, prefix);
+        page_put(&path, "/", 2);
+        if (!path.failed) serve_announce_one(server, o, site->mounts[i].path, path.ptr);
+        free(path.ptr);
+    }
+    if (!site->mount_count || site->demo)
+        serve_announce_one(server, o, what, o->echo ? "" : serve_has_root(site) ? "/stats" : "/");
+    if (serve_all_local(server) && fsv_server_port(server, 0))
         printf("Only this machine can reach it; -b 0.0.0.0 opens it to the network. Ctrl-C ends it.\n");
     fflush(stdout);
 }
@@ -786,6 +1958,37 @@ static int serve_run(const serve_options *o)
     return result == FSV_OK ? 0 : 1;
 }
 
+// What the options leave open, and what depends on several of them.
+static void serve_complete(serve_options *o)
+{
+    const serve_site *site = &o->site;
+    if (o->desc.model || o->law.kind) o->desc.loops = 1; // of a law: one socket for each address
+    o->desc.pin = !o->no_pin && o->desc.loops != 1 && FSI_LOCALITY;
+    o->desc.log = serve_on_log;
+    o->desc.user = o;
+    if (o->log) o->desc.on_answer = serve_on_answer;
+    if (site->mount_count || site->fields_len || site->hosts_len || site->login_len || site->cors)
+        o->desc.on_request = serve_on_request;
+}
+
+// Makes the server with its routes and listeners. -1: fine, else the exit code.
+static int serve_prepare(serve_options *o)
+{
+    fsv_result result =
+        o->site.mount_count ? fsv_server_create(&serve_server, &o->desc) : demo_create(&serve_server, &o->desc);
+    if (result != FSV_OK) {
+        fprintf(stderr, "fastserve serve: cannot start: %s\n", fsv_result_text(result));
+        return 1;
+    }
+    int code = serve_add_folders(serve_server, &o->site);
+    if (code < 0 && o->unix_path) code = serve_listen_unix(serve_server, o, o->unix_path);
+    for (uint32_t i = 0; i < o->bind_count && code < 0; i++) code = serve_listen(serve_server, o, o->binds[i]);
+    if (code < 0 && !o->bind_count && !o->unix_path) code = serve_listen(serve_server, o, "localhost");
+    if (code < 0 && o->law.kind) code = serve_law(serve_server, &o->law);
+    o->site.check_host = o->site.hosts_len || (o->site.mount_count && serve_all_local(serve_server));
+    return code;
+}
+
 static int serve_main(int argc, char **argv)
 {
     serve_options o;
@@ -795,24 +1998,9 @@ static int serve_main(int argc, char **argv)
     int code = serve_parse(&o, argc, argv);
     if (code >= 0) return code;
     (void)bench_os_descriptors(UINT64_MAX);
-    if (o.desc.model) o.desc.loops = 1;
-    if (o.law.kind) o.desc.loops = 1; // one socket for each address
-    o.desc.pin = !o.no_pin && o.desc.loops != 1 && FSI_LOCALITY;
-    o.desc.log = serve_on_log;
-    o.desc.user = &o;
-    if (o.log) {
-        if (!serve_log_open(o.log)) return 1;
-        o.desc.on_answer = serve_on_answer;
-    }
-    fsv_result result = demo_create(&serve_server, &o.desc);
-    if (result != FSV_OK) {
-        fprintf(stderr, "fastserve serve: cannot start: %s\n", fsv_result_text(result));
-        return 1;
-    }
-    if (o.unix_path) code = serve_listen_unix(serve_server, &o, o.unix_path);
-    for (uint32_t i = 0; i < o.bind_count && code < 0; i++) code = serve_listen(serve_server, &o, o.binds[i]);
-    if (!o.bind_count && !o.unix_path) code = serve_listen(serve_server, &o, "localhost");
-    if (code < 0 && o.law.kind) code = serve_law(serve_server, &o.law);
+    if (o.log && !serve_log_open(o.log)) return 1;
+    serve_complete(&o);
+    code = serve_prepare(&o);
     if (code < 0) code = serve_run(&o);
     if (serve_target) bench_target_free(serve_target);
     (void)fsv_server_free(serve_server);
@@ -820,7 +2008,7 @@ static int serve_main(int argc, char **argv)
     return code;
 }
 
-static const char main_help[] = "Usage: fastserve serve [options]         run the built-in demo server\n"
+static const char main_help[] = "Usage: fastserve serve [DIR] [options]   serve a folder, or a demo\n"
                                 "       fastserve bench [options] [URL]   measure a server, or the built-in one\n"
                                 "       fastserve serve --help | bench --help | --version\n";
 
