@@ -311,7 +311,8 @@ static void ask_target(const char *target, size_t len, bool list, bool refused)
     }
     const char *to = field_of(&c, "Location");
     CHECK(!(status == 301 && !to));
-    CHECK(!to || (to[0] == '/' && to[1] != '/' && to[1] != '\\')); // below this server
+    CHECK(!to || to[strcspn(to, "/\\:")] == '/');             // a segment, no host, no scheme: below this server
+    CHECK(!to || to[0] != '/' || to[strspn(to, "/\\")] == to[1]);
     CHECK(!(refused && status == 301));
     CHECK(!field_find(&c, "X-Injected"));
     const char *connection = field_of(&c, "Connection");
