@@ -370,8 +370,8 @@ static void controls(void)
     for (size_t i = 0; i < count; i++) ask_path(fine[i], false);
     CHECK_EQ(answered_200, 3 * count);
     answered_200 = 0;
-    ask_path("", false); // index.html twice; fsv_respond_file gives no folder; a listing
-    CHECK_EQ(answered_200, 3);
+    ask_path("", false); // index.html three times, a listing
+    CHECK_EQ(answered_200, 4);
     ask_target("/sub", 4, false, false);
     CHECK_EQ(c.status, 301);
     ask_target("/.hidden", 8, false, false);
