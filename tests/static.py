@@ -237,7 +237,7 @@ def ranges_wanted(value, size):
         spec = spec.strip(" \t")
         if not spec: continue
         if m := re.fullmatch(r"(\d+)-(\d*)", spec):
-            first, last = int(m[1]), int(m[2]) if m[2] else size
+            first, last = int(m[1]), int(m[2]) if m[2] else 1 << 99
             if last < first: return None
             if first < size: got.append((first, min(last, size - 1)))
         elif m := re.fullmatch(r"-(\d+)", spec):
@@ -269,8 +269,11 @@ def parts_read(a, size, data):
     return pieces
 
 def covers(pieces, wanted):
-    have = set(itertools.chain.from_iterable(range(a, b + 1) for a, b in pieces))
-    return all(set(range(a, b + 1)) <= have for a, b in wanted)
+    for first, last in wanted:
+        for a, b in sorted(pieces):
+            if a <= first <= b: first = b + 1
+        if first <= last: return False
+    return True
 
 @case
 def ranges():
@@ -506,7 +509,7 @@ def folders():
         def leads(target, want):
             a = c.ask(target)
             check(a.status in (301, 308), target, a.head)
-            same(target, urllib.parse.urljoin("http://h" + target, a["Location"]), "http://h" + want)
+            same(target, urllib.parse.unquote(urllib.parse.urljoin("http://h" + target, a["Location"])), "http://h" + urllib.parse.unquote(want))
         leads("/sub", "/sub/")
         leads("/sub?x=1&y=//z", "/sub/?x=1&y=//z")
         leads("/no%20index", "/no%20index/")
@@ -784,24 +787,30 @@ def slow(server, name, head=300_000, bufsize=65536):
     while len(c.rest) < head: check(c.more(65536), "ended early")
     return c, int(a["Content-Length"])
 
-def rest_of(c):
-    while c.more(1 << 20): pass
-    return c.rest
+def rest_of(c, length):
+    """What comes, up to the end of the answer or, before it, of the connection."""
+    pieces, have = [c.rest], len(c.rest)
+    while have < length:
+        c.rest = b""
+        if not c.more(1 << 20): break
+        pieces.append(c.rest)
+        have += len(c.rest)
+    return b"".join(pieces)
 
 @case
 def cut_while_sent():
     """A file that is cut short while it is sent: the connection ends early, and every byte that came is the file's."""
-    size = 64 << 20
-    data = noise(1 << 20, 9) * 64
+    size = 24 << 20
+    data = noise(1 << 20, 9) * 24
     put("film.bin", data), put("small.txt", "alive")
     with Server() as server:
-        for to in 0, 1 << 20, (3 << 20) + 4096, 32 << 20:
+        for to in 0, 1 << 20, (3 << 20) + 4096, 16 << 20:
             with open(path("film.bin"), "wb") as file: file.write(data)
             readers = [slow(server, "/film.bin") for _ in range(3)]
             time.sleep(0.1)
             os.truncate(path("film.bin"), to)
             for c, length in readers:
-                got = rest_of(c)
+                got = rest_of(c, length)
                 same("the length that was said", length, size)
                 check(len(got) < length, "as long as was said, although the file was cut")
                 check(got == data[:len(got)], "wrong bytes at", next((i for i in range(len(got)) if got[i] != data[i]), -1), "cut to", to)
@@ -823,7 +832,7 @@ def replaced_while_sent():
             else:
                 put("film.new", other)
                 os.replace(path("film.new"), path("film.bin"))
-            got = rest_of(c) if len(c.rest) < length else c.rest
+            got = rest_of(c, length)
             check(got == data[:len(got)] and len(got) <= length, how, "wrong bytes")
             c.close()
             a = Conn(server).ask("/film.bin")
@@ -838,9 +847,9 @@ def grown_while_sent():
     with Server() as server:
         c, length = slow(server, "/log.txt")
         with open(path("log.txt"), "ab") as file: file.write(b"more" * 100_000)
-        while len(c.rest) < length and c.more(1 << 20): pass
-        check(c.rest == data[:len(c.rest)], "wrong bytes")
-        if len(c.rest) == length:
+        got = rest_of(c, length)
+        check(got[:length] == data[:len(got)] and len(got) <= length, "wrong bytes")
+        if len(got) == length:
             c.rest = b""
             c.send("/small.txt")
             same("the next answer", c.hear().body, b"alive")
