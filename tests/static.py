@@ -57,6 +57,16 @@ class Server:
 
 # ---- the client
 
+def all_of(c, length):
+    """What comes, up to the end of the answer or, before it, of the connection."""
+    pieces, have = [c.rest], len(c.rest)
+    while have < length:
+        c.rest = b""
+        if not c.more(1 << 20): break
+        pieces.append(c.rest)
+        have += len(c.rest)
+    return b"".join(pieces)
+
 class Answer:
     def __init__(self, status, fields, body, head):
         self.status, self.fields, self.body, self.head = status, fields, body, head
@@ -110,9 +120,10 @@ class Conn:
         return Answer(int(line[1]), fields, b"", head.decode("latin-1"))
 
     def take(self, count):
-        while len(self.rest) < count: check(self.more(), f"the connection ended {count - len(self.rest)} bytes too early")
-        got, self.rest = self.rest[:count], self.rest[count:]
-        return got
+        got = all_of(self, count)
+        check(len(got) >= count, f"the connection ended {count - len(got)} bytes too early")
+        self.rest = got[count:]
+        return got[:count]
 
     def line(self):
         while CRLF not in self.rest: check(self.more(), "the connection ended in a chunk")
@@ -787,16 +798,6 @@ def slow(server, name, head=300_000, bufsize=65536):
     while len(c.rest) < head: check(c.more(65536), "ended early")
     return c, int(a["Content-Length"])
 
-def rest_of(c, length):
-    """What comes, up to the end of the answer or, before it, of the connection."""
-    pieces, have = [c.rest], len(c.rest)
-    while have < length:
-        c.rest = b""
-        if not c.more(1 << 20): break
-        pieces.append(c.rest)
-        have += len(c.rest)
-    return b"".join(pieces)
-
 @case
 def cut_while_sent():
     """A file that is cut short while it is sent: the connection ends early, and every byte that came is the file's."""
@@ -810,7 +811,7 @@ def cut_while_sent():
             time.sleep(0.1)
             os.truncate(path("film.bin"), to)
             for c, length in readers:
-                got = rest_of(c, length)
+                got = all_of(c, length)
                 same("the length that was said", length, size)
                 check(len(got) < length, "as long as was said, although the file was cut")
                 check(got == data[:len(got)], "wrong bytes at", next((i for i in range(len(got)) if got[i] != data[i]), -1), "cut to", to)
@@ -832,7 +833,7 @@ def replaced_while_sent():
             else:
                 put("film.new", other)
                 os.replace(path("film.new"), path("film.bin"))
-            got = rest_of(c, length)
+            got = all_of(c, length)
             check(got == data[:len(got)] and len(got) <= length, how, "wrong bytes")
             c.close()
             a = Conn(server).ask("/film.bin")
@@ -847,7 +848,7 @@ def grown_while_sent():
     with Server() as server:
         c, length = slow(server, "/log.txt")
         with open(path("log.txt"), "ab") as file: file.write(b"more" * 100_000)
-        got = rest_of(c, length)
+        got = all_of(c, length)
         check(got[:length] == data[:len(got)] and len(got) <= length, "wrong bytes")
         if len(got) == length:
             c.rest = b""
