@@ -40,7 +40,7 @@ $(1)/%.o: %.c Makefile
 $(1)/%.o: tests/%.c Makefile
 	@mkdir -p $(1)
 	$(3) $(5) -MMD -MP -c $$< -o $$@
-$(TESTS:%=$(1)/%$(6)) $(1)/chaos$(6) $(1)/queue_bench$(6) $(1)/soak$(6): $(1)/%$(6): $(1)/%.o
+$(TESTS:%=$(1)/%$(6)) $(1)/chaos$(6) $(1)/queue_bench$(6) $(1)/soak$(6) $(1)/slow_readers$(6): $(1)/%$(6): $(1)/%.o
 	$(4) $$< $$(LDFLAGS) $$(LDLIBS) $$(LIBS_$(notdir $(1))) -o $$@
 -include $(wildcard $(1)/*.d)
 endef
@@ -174,6 +174,17 @@ builds:
 clients: fastserve
 	@FASTSERVE=./fastserve sh tests/clients.sh
 
+# Files: curl, wget, ab and what looks at every byte; by hand, a quiet minute or more: beside nginx and h2o, much of it.
+static: fastserve
+	@FASTSERVE=./fastserve sh tests/static.sh
+
+# make compare-static COMPARE='--rounds 3 --seconds 2'
+compare-static: fastserve
+	@sh tests/beside_static.sh $(COMPARE) ./fastserve
+
+static-large: fastserve build/slow_readers
+	@FASTSERVE=./fastserve sh tests/static_large.sh
+
 .PHONY: formats
 formats: fastserve build/test_formats
 	@FASTSERVE=./fastserve sh tests/formats.sh
@@ -259,11 +270,14 @@ help:
 	@echo 'make selftest   bench against built-in targets with known latencies, 25 s'
 	@echo 'make soak       5,000 connections at random for 60 s, SOAK=; soak-windows under Wine'
 	@echo 'make queue-bench  the queue beside a mutex and condition variables, 10 s'
+	@echo 'make static     curl, wget, ab ... against serve DIR      make static-large  100,000 files, 1,000 slow readers, 9 GiB'
+	@echo 'make compare-static  files beside nginx and h2o; COMPARE= the options of tests/beside_static.sh'
 	@echo 'make truth      load generators against known latencies; see tests/truth, TRUTH= its options'
 	@echo
 	@echo 'Of other systems: MUSL_CC CC_32 ARM64_CC QEMU_ARM64 MINGW_CC MINGW_CXX MSVC_CC ZIG WINE; TESTS= names some tests'
 	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT'
 
 .PHONY: all soak soak-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside selftest truth lint format format-check toc install uninstall clean help
+.PHONY: static compare-static static-large
 .PHONY: cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
 .SECONDARY:

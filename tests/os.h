@@ -470,6 +470,12 @@ static inline void os_tree_remove(const char *path)
     if (system(command) != 0) (void)fprintf(stderr, "%s stays behind\n", path);
 }
 
+// Whether a file may be called con.txt, or end with a dot: on Windows those are something else.
+static inline bool os_any_name(void)
+{
+    return true;
+}
+
 // A file without a name, to be written and then read.
 static inline FILE *os_stream(void)
 {
@@ -848,6 +854,22 @@ static inline bool os_link(const char *to, const char *path)
     (void)to;
     (void)path;
     return false; // a right that few users have
+}
+
+static inline bool os_folder_add(const char *path)
+{
+    return CreateDirectoryA(path, NULL) != 0;
+}
+
+static inline bool os_fifo(const char *path)
+{
+    (void)path;
+    return false;
+}
+
+static inline bool os_any_name(void)
+{
+    return false;
 }
 
 static inline FILE *os_stream(void)
