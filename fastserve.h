@@ -419,7 +419,7 @@ typedef struct fsv_stats {
     uint64_t defer_timeouts; // 504, or a stream cut: a token was not answered in time
     uint64_t conns_begun;    // by fsv_tcp_connect; when they end, conns_closed counts them too
     uint64_t files_kept;     // files that were found in a loop's cache, still the same
-    uint64_t files_cold;     // times that a worker had to find or to read a file, since a disk might have been waited for
+    uint64_t files_cold; // times that a worker had to find or to read a file, since a disk might have been waited for
 } fsv_stats;
 
 // Any thread. loop: an index, or UINT32_MAX for the sum over all loops. FSV_ERR_NOT_FOUND: no such loop.
@@ -4323,20 +4323,15 @@ FSI_PRIVATE bool fsi_name_is_short(const char *name, size_t len)
     return base <= 8 && extension <= 3;
 }
 
-FSI_INLINE bool fsi_name_byte_is_good(uint8_t c)
+// What is refused of names. Windows takes some for something else; elsewhere they are names like others.
+#define FSI_NAMES_SHOWN 1u   // a leading dot
+#define FSI_NAMES_WINDOWS 2u // what means something else there
+#define FSI_NAMES_HERE (FSI_WINDOWS ? FSI_NAMES_WINDOWS : 0u)
+
+FSI_INLINE bool fsi_name_byte_is_good(uint8_t c, uint32_t rules)
 {
-    switch (c) {
-    case '"':
-    case '*':
-    case ':':
-    case '<':
-    case '>':
-    case '?':
-    case '\\':
-    case '|':
-    case 127: return false;
-    default: return c >= 32;
-    }
+    if (c < 32 || c == 127 || c == '\\') return false;
+    return !(rules & FSI_NAMES_WINDOWS) || !strchr("\"*:<>?|", c);
 }
 
 // HFS+ passes over these when it compares names, so that one of them in front would hide a dot: U+200C to 200F, 202A to
@@ -4351,28 +4346,28 @@ FSI_PRIVATE bool fsi_name_is_veiled(const char *name, size_t len)
     return p[1] == 0x81 && p[2] >= 0xaa && p[2] <= 0xaf;
 }
 
-// One segment, not empty. "." and ".." end with a dot, which Windows would drop; behind "..namedfork" macOS has the forks
-// of a file.
-FSI_PRIVATE bool fsi_name_is_good(const char *name, size_t len, bool hidden)
+// One segment, not empty. Behind "..namedfork" macOS has the forks of a file.
+FSI_PRIVATE bool fsi_name_is_good(const char *name, size_t len, uint32_t rules)
 {
-    if (name[len - 1] == '.' || name[len - 1] == ' ' || FSI_IS(name, len, "..namedfork")) return false;
-    if (!hidden && (name[0] == '.' || fsi_name_is_veiled(name, len))) return false;
+    if (FSI_IS(name, len, ".") || FSI_IS(name, len, "..") || FSI_IS(name, len, "..namedfork")) return false;
+    if (!(rules & FSI_NAMES_SHOWN) && (name[0] == '.' || fsi_name_is_veiled(name, len))) return false;
     for (size_t i = 0; i < len;) {
         size_t n = fsi_utf8(name + i, len - i);
-        if (n == 0 || (n == 1 && !fsi_name_byte_is_good((uint8_t)name[i]))) return false;
+        if (n == 0 || (n == 1 && !fsi_name_byte_is_good((uint8_t)name[i], rules))) return false;
         if (name[i] == '%' && len - i > 2 && name[i + 1] == '2' && fsi_lower(name[i + 2]) == 'f') return false;
         i += n;
     }
-    return !fsi_name_is_device(name, len) && !fsi_name_is_short(name, len);
+    if (!(rules & FSI_NAMES_WINDOWS)) return true;
+    bool dropped = name[len - 1] == '.' || name[len - 1] == ' '; // of the end of a name
+    return !dropped && !fsi_name_is_device(name, len) && !fsi_name_is_short(name, len);
 }
 
 // The path below a folder, as it came decoded once from the request, an encoded slash left as "%2F", becomes one that is
 // safe to open below that folder: segments with one slash between them, none in front or at the end, terminated. Refused,
-// -1: "." and "..", an encoded slash, control bytes, backslash, malformed UTF-8, a leading dot unless `hidden`; and on
-// every system what means something else to Windows or macOS: " * : < > ? |, a segment that ends with a dot or a space,
-// devices, 8.3 names, forks. Returns the length. *slash: it ended with one, or was empty. out has room for len + 1 bytes,
-// and may be path.
-FSI_PRIVATE int64_t fsi_entity_path(char *out, const char *path, size_t len, bool hidden, bool *slash)
+// -1: "." and "..", an encoded slash, control bytes, backslash, malformed UTF-8, forks, a leading dot but with
+// FSI_NAMES_SHOWN; and with FSI_NAMES_WINDOWS " * : < > ? |, a segment that ends with a dot or a space, devices, 8.3 names.
+// Returns the length. *slash: it ended with one, or was empty. out has room for len + 1 bytes, and may be path.
+FSI_PRIVATE int64_t fsi_entity_path(char *out, const char *path, size_t len, uint32_t rules, bool *slash)
 {
     size_t used = 0;
     *slash = len == 0 || path[len - 1] == '/';
@@ -4380,7 +4375,7 @@ FSI_PRIVATE int64_t fsi_entity_path(char *out, const char *path, size_t len, boo
         const char *end = (const char *)memchr(path + at, '/', len - at);
         n = end ? (size_t)(end - path) - at : len - at;
         if (n == 0) continue;
-        if (!fsi_name_is_good(path + at, n, hidden)) return -1;
+        if (!fsi_name_is_good(path + at, n, rules)) return -1;
         if (used) out[used++] = '/';
         memmove(out + used, path + at, n);
         used += n;
@@ -6288,8 +6283,8 @@ FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t co
 {
     (void)stable; // nothing is kept here: the call is the system call
     if (!chan->can_write) return FSI_PENDING;
-    int64_t sent =
-        count == 1 ? send(chan->fd, bufs->ptr, bufs->len, FSI_SEND_FLAGS | (chan->more ? FSI_SEND_MORE : 0)) : fsi_io_write_many(chan, bufs, count);
+    int64_t sent = count == 1 ? send(chan->fd, bufs->ptr, bufs->len, FSI_SEND_FLAGS | (chan->more ? FSI_SEND_MORE : 0))
+                              : fsi_io_write_many(chan, bufs, count);
     if (sent > 0) return sent;
     if (sent < 0 && errno == EINTR) return fsi_io_write(chan, bufs, count, stable);
     if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return FSI_FAILED;
@@ -9403,6 +9398,11 @@ static void fsi_want_end(fsv_request *request)
     memset(want, 0, sizeof *want);
 }
 
+FSI_PRIVATE uint32_t fsi_folder_rules(const fsv_folder *folder)
+{
+    return FSI_NAMES_HERE | (folder->desc.hidden ? FSI_NAMES_SHOWN : 0);
+}
+
 // A path as it came, decoded. False: out of memory.
 FSI_PRIVATE bool fsi_want_set(fsv_request *request, fsv_folder *folder, const char *path, size_t len, uint32_t status)
 {
@@ -9417,7 +9417,7 @@ FSI_PRIVATE bool fsi_want_set(fsv_request *request, fsv_folder *folder, const ch
     want->status = status;
     want->path = to;
     want->path_cap = got;
-    int64_t n = fsi_entity_path(to, path, len, folder->desc.hidden != 0, &slash);
+    int64_t n = fsi_entity_path(to, path, len, fsi_folder_rules(folder), &slash);
     want->refused = n < 0;
     if (n < 0) memcpy(to, path, len); // on_missing may want it
     want->path_len = n < 0 ? (uint32_t)len : (uint32_t)n;
@@ -13031,7 +13031,7 @@ static bool fsi_folder_each(const char *name, const fsi_file_look *look, void *u
     size_t len = strlen(name);
     bool slash;
     if (look->kind == FSI_FILE_OTHER || len >= sizeof checked) return true;
-    if (fsi_entity_path(checked, name, len, listing->folder->desc.hidden != 0, &slash) != (int64_t)len) return true;
+    if (fsi_entity_path(checked, name, len, fsi_folder_rules(listing->folder), &slash) != (int64_t)len) return true;
     fsv_entry entry;
     entry.name = fsi_view(name, len);
     entry.is_folder = look->kind == FSI_FILE_FOLDER;
@@ -13048,7 +13048,7 @@ FSV_API fsv_result fsv_folder_list(const fsv_folder *folder, const char *path, f
     char *checked = (char *)fsi_alloc(folder->server, len + 1);
     if (!checked) return FSV_ERR_MEMORY;
     fsv_result result = FSV_ERR_NOT_FOUND;
-    if (fsi_entity_path(checked, path, len, folder->desc.hidden != 0, &slash) >= 0) {
+    if (fsi_entity_path(checked, path, len, fsi_folder_rules(folder), &slash) >= 0) {
         fsi_listing listing;
         listing.folder = folder;
         listing.each = each;

@@ -261,8 +261,8 @@ static void try_path(const char *path, size_t len)
     static char out[8192], shown[8192], again[8192];
     bool slash, slash_again;
     MUST(len < sizeof out);
-    int64_t n = fsi_entity_path(out, path, len, false, &slash);
-    int64_t shown_n = fsi_entity_path(shown, path, len, true, &slash_again);
+    int64_t n = fsi_entity_path(out, path, len, FSI_NAMES_WINDOWS, &slash);
+    int64_t shown_n = fsi_entity_path(shown, path, len, FSI_NAMES_WINDOWS | FSI_NAMES_SHOWN, &slash_again);
     MUST((n < 0) == paths_refused(path, len, false));
     MUST((shown_n < 0) == paths_refused(path, len, true));
     refused += n < 0;
@@ -273,8 +273,9 @@ static void try_path(const char *path, size_t len)
     MUST(n == 0 || (out[0] != '/' && out[n - 1] != '/' && !strstr(out, "//")));
     MUST(!paths_refused(out, (size_t)n, false));
     memcpy(again, path, len);
-    MUST(fsi_entity_path(again, again, len, false, &slash) == n && memcmp(out, again, (size_t)n + 1) == 0);
-    MUST(fsi_entity_path(again, out, (size_t)n, false, &slash) == n && memcmp(out, again, (size_t)n + 1) == 0);
+    MUST(fsi_entity_path(again, again, len, FSI_NAMES_WINDOWS, &slash) == n && memcmp(out, again, (size_t)n + 1) == 0);
+    MUST(fsi_entity_path(again, out, (size_t)n, FSI_NAMES_WINDOWS, &slash) == n &&
+         memcmp(out, again, (size_t)n + 1) == 0);
     MUST(slash == (n == 0));
 }
 

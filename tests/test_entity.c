@@ -1017,7 +1017,7 @@ static int64_t path_read(char *out, const char *path, size_t len, bool hidden, b
 {
     char *copy = exact(path, len);
     memset(out, '#', len + 2);
-    int64_t n = fsi_entity_path(out, copy, len, hidden, slash);
+    int64_t n = fsi_entity_path(out, copy, len, FSI_NAMES_WINDOWS | (hidden ? FSI_NAMES_SHOWN : 0u), slash);
     CHECK_EQ(out[len + 1], '#');
     free(copy);
     return n;
@@ -1134,7 +1134,9 @@ TEST(path_table)
         CHECK_EQ(slash, rows[i].slash);
         char in_place[128];
         memcpy(in_place, rows[i].path, rows[i].len);
-        CHECK_EQ(fsi_entity_path(in_place, in_place, rows[i].len, rows[i].hidden, &slash), n);
+        CHECK_EQ(fsi_entity_path(in_place, in_place, rows[i].len,
+                                 FSI_NAMES_WINDOWS | (rows[i].hidden ? FSI_NAMES_SHOWN : 0u), &slash),
+                 n);
         CHECK_STR(in_place, rows[i].want);
     }
 }
@@ -1422,10 +1424,39 @@ TEST(type_rows)
     }
 }
 
+// Goal: a name that means something else to Windows alone is a name like others elsewhere; what is dangerous everywhere is
+// refused by every rule.
+TEST(path_by_rules)
+{
+    static const struct {
+        const char *path;
+        bool anywhere, windows; // accepted
+    } rows[] = {{"What?.txt", true, false}, {"10:30.png", true, false},
+                {"a*b", true, false},       {"<a>|b\"", true, false},
+                {"aux.c", true, false},     {"con", true, false},
+                {"end.", true, false},      {"end ", true, false},
+                {"PROGRA~1", true, false},  {"a/nul/b", true, false},
+                {"plain", true, true},      {"a...b", true, true},
+                {"..", false, false},       {".", false, false},
+                {"a/../b", false, false},   {"a\\b", false, false},
+                {"a\nb", false, false},     {"a%2fb", false, false},
+                {"\xff", false, false},     {"x/..namedfork", false, false},
+                {"...", false, false}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char out[64];
+        bool slash;
+        ROW("%s", rows[i].path);
+        CHECK((fsi_entity_path(out, rows[i].path, strlen(rows[i].path), 0, &slash) >= 0) == rows[i].anywhere);
+        CHECK((fsi_entity_path(out, rows[i].path, strlen(rows[i].path), FSI_NAMES_WINDOWS, &slash) >= 0) ==
+              rows[i].windows);
+    }
+    CHECK_EQ(FSI_NAMES_HERE, FSI_WINDOWS ? FSI_NAMES_WINDOWS : 0);
+}
+
 TEST_MAIN(CASE(date_read_table), CASE(date_round_trip), CASE(date_calendar), CASE(date_write_clamps),
           CASE(date_every_byte), CASE(date_cut_short), CASE(date_two_digit_years), CASE(date_two_digit_years_tried),
           CASE(ranges_read_table), CASE(ranges_too_many), CASE(ranges_by_marking_bytes), CASE(tag_listed_table),
           CASE(tag_every_byte), CASE(conditions_truth_table), CASE(conditions_leave_ranges_alone),
           CASE(conditions_odd_times), CASE(if_range_table), CASE(codings_table), CASE(weights_all), CASE(path_table),
-          CASE(path_hostile), CASE(path_by_second_reader), CASE(path_every_byte), CASE(utf8_all),
+          CASE(path_by_rules), CASE(path_hostile), CASE(path_by_second_reader), CASE(path_every_byte), CASE(utf8_all),
           CASE(escape_every_byte), CASE(escape_round_trip), CASE(type_table), CASE(type_rows))

@@ -16,7 +16,8 @@
 
 typedef struct thing {
     const char *path; // below BASE
-    char kind; // 'd' folder, 'f' file, 'n' file with a name that Windows takes for something else, 'l' link, 'p' pipe
+    char
+        kind; // 'd' folder, 'f' file, 'n' file with a name that Windows takes for something else (or a backslash), 'l' link, 'p' pipe
     const char *text; // of a file, or where a link leads; "BASE" at its front stands for that path
 } thing;
 
@@ -249,7 +250,8 @@ static bool name_known(const char *name, size_t len)
 {
     for (size_t i = 0; i < TREE; i++) {
         const char *known = tree[i].path, *last = strrchr(known, '/');
-        if (strncmp(known, "root/", 5) != 0 || tree[i].kind == 'n' || tree[i].kind == 'p') continue;
+        if (strncmp(known, "root/", 5) != 0 || tree[i].kind == 'p') continue;
+        if (tree[i].kind == 'n' && (!os_any_name() || strchr(last, '\\'))) continue;
         bool dot = last[1] == '.', leads_out = tree[i].kind == 'l' && strncmp(last + 1, "inside", 6) != 0;
         if (strlen(last + 1) != len || memcmp(last + 1, name, len) != 0) continue;
         return (!dot || granted & WITH_HIDDEN) && (!leads_out || granted & WITH_LINKS);
@@ -271,6 +273,17 @@ static bool body_fine(bool list)
         if (!name_known(body + at, end - at)) return false;
     }
     return true;
+}
+
+// A file whose name only Windows takes for something else, where it is not Windows.
+static bool body_odd(void)
+{
+    for (size_t i = 0; i < TREE && os_any_name(); i++) {
+        const thing *t = &tree[i];
+        if (t->kind != 'n' || strchr(t->path, '\\') || strlen(t->text) != c.body_len) continue;
+        if (memcmp(c.buf + c.body_at, t->text, c.body_len) == 0) return true;
+    }
+    return false;
 }
 
 static bool body_has(const char *mark)
@@ -306,12 +319,12 @@ static void ask_target(const char *target, size_t len, bool list, bool refused)
     CHECK(granted & WITH_HIDDEN || !body_has(HIDDEN));
     if (status == 200 || status == 206) {
         answered_200++;
-        CHECK(!refused);
+        CHECK(!refused || body_odd());
         CHECK(body_fine(list));
     }
     const char *to = field_of(&c, "Location");
     CHECK(!(status == 301 && !to));
-    CHECK(!to || to[strcspn(to, "/\\:")] == '/');             // a segment, no host, no scheme: below this server
+    CHECK(!to || to[strcspn(to, "/\\:")] == '/'); // a segment, no host, no scheme: below this server
     CHECK(!to || to[0] != '/' || to[strspn(to, "/\\")] == to[1]);
     CHECK(!(refused && status == 301));
     CHECK(!field_find(&c, "X-Injected"));
