@@ -4258,11 +4258,12 @@ FSI_PRIVATE uint32_t fsi_codings_read(const char *value, size_t len, uint8_t *ou
     uint32_t count = 0;
     size_t n;
     while (len && fsi_list_next(&at, value + len, &item, &n)) {
-        const char *end = item + n, *semicolon = (const char *)memchr(item, ';', n), *name_end;
-        name_end = semicolon ? semicolon : end;
+        const char *end = item + n, *semicolon = item, *name_end;
+        while (semicolon < end && *semicolon != ';') semicolon++;
+        name_end = semicolon;
         while (name_end > item && (name_end[-1] == ' ' || name_end[-1] == '\t')) name_end--;
         int coding = fsi_coding_read(item, (size_t)(name_end - item));
-        int32_t weight = fsi_weight_read(semicolon ? semicolon : end, end);
+        int32_t weight = fsi_weight_read(semicolon, end);
         if (coding < 0 || weight < 0) continue;
         if (weights[coding] < 0 || weight < weights[coding]) weights[coding] = weight;
     }
