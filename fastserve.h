@@ -34,8 +34,8 @@
                                  >>tcp >>task >>loop >>balance >>worker >>handle >>server >>public
        Of one system each        >>thread-posix >>thread-linux >>thread-bsd >>thread-windows >>thread-unpinned
                                  >>time-posix >>time-windows >>sock-posix >>sock-linux >>sock-windows
-                                 >>file-posix >>file-linux >>file-bsd >>file-walk >>io-epoll >>io-kqueue >>io-posix
-                                 >>io-iocp >>iocp-listen >>iocp-port
+                                 >>file-posix >>file-linux >>file-bsd >>file-walk >>file-windows >>io-epoll
+                                 >>io-kqueue >>io-posix >>io-iocp >>iocp-file >>iocp-listen >>iocp-port
    Each section uses only what stands above it. Keep the structure: new code goes into its section. */
 
 // glibc fixes its feature set at the first system header, and affinity, accept4 and the like want this one.
@@ -1340,10 +1340,15 @@ typedef enum fsi_file_result {
 typedef struct fsi_root {
     bool open;
     bool follow; // symbolic links may lead outside
+    bool
+        walk; // the system does not keep a path inside by itself: it is done here, and links inside are refused as well
+    bool cached; // the system can say that a path would have to be read from a disk
 #if FSI_POSIX
     int fd;
-    bool walk;   // paths are walked here: the system cannot keep one inside by itself
-    bool cached; // the system can say that a path would have to be read from a disk
+#else
+    WCHAR *path; // as the system has it, with \\?\ before it, without a slash at its end
+    uint32_t path_len;
+    DWORD form; // of paths, for GetFinalPathNameByHandleW
 #endif
 } fsi_root;
 
@@ -1781,6 +1786,8 @@ struct fsi_io {
     uint32_t spare_count;
     uint32_t in_flight; // operations that the port has yet to report
     uint32_t woken;     // atomic: a wake is on its way through the port
+    char *part;         // FSI_PIECE_BYTES for >>iocp-file; NULL: none right now
+    bool transmits;     // files go by TransmitFile
     OVERLAPPED_ENTRY events[FSI_IO_EVENTS];
 #endif
 };
@@ -5808,6 +5815,274 @@ FSI_PRIVATE fsi_file_result fsi_file_list(const fsi_root *root, const char *path
 #endif // >>file-walk
 
 // ---------------------------------------------------------------------------------------------------------
+// >>file-windows   A file is opened by its whole path and then asked for its own: it must be the path that was meant, else a
+//                  link, a junction or a short name has led elsewhere. The root is its path: one that was renamed is gone, and
+//                  what stands in its place is served. Nothing tells whether the system would have to wait for a disk.
+//
+//                  A look at a path alone does not tell volume and index: in no look they are. `changed` is the later one of
+//                  the times when the file was made and when it was written, so that another file in its place shows.
+// ---------------------------------------------------------------------------------------------------------
+
+#if FSI_WINDOWS && FSI_FILES
+#define FSI_FILE_SHARE (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
+#define FSI_NAME_SURROGATE 0x20000000u // of a reparse tag: it leads to another place
+
+FSI_PRIVATE fsi_file_result fsi_file_refusal(DWORD error)
+{
+    switch (error) {
+    case ERROR_FILE_NOT_FOUND:
+    case ERROR_PATH_NOT_FOUND:
+    case ERROR_INVALID_NAME:
+    case ERROR_BAD_PATHNAME:
+    case ERROR_BAD_NETPATH:
+    case ERROR_BAD_NET_NAME:
+    case ERROR_INVALID_PARAMETER:
+    case ERROR_DIRECTORY:
+    case ERROR_FILENAME_EXCED_RANGE:
+    case ERROR_CANT_ACCESS_FILE: // links in a ring
+    case ERROR_CANT_RESOLVE_FILENAME:
+    case ERROR_DELETE_PENDING: return FSI_FILE_NONE;
+    case ERROR_ACCESS_DENIED:
+    case ERROR_SHARING_VIOLATION: // somebody has it for himself
+    case ERROR_LOCK_VIOLATION:
+    case ERROR_PRIVILEGE_NOT_HELD: return FSI_FILE_DENIED;
+    case ERROR_TOO_MANY_OPEN_FILES:
+    case ERROR_NOT_ENOUGH_MEMORY:
+    case ERROR_OUTOFMEMORY:
+    case ERROR_NO_SYSTEM_RESOURCES: return FSI_FILE_FULL;
+    default: return FSI_FILE_FAILED;
+    }
+}
+
+FSI_PRIVATE void fsi_file_close(fsi_os_file file)
+{
+    if (file != FSI_NO_FILE) (void)CloseHandle(file);
+}
+
+// t: 100 ns each since 1601.
+FSI_PRIVATE int64_t fsi_filetime_ns(uint64_t t)
+{
+    return fsi_file_ns((int64_t)(t / 10000000) - 11644473600, (int64_t)(t % 10000000) * 100);
+}
+
+FSI_PRIVATE void fsi_look_set(fsi_file_look *look, DWORD attributes, uint64_t size, uint64_t made, uint64_t written)
+{
+    memset(look, 0, sizeof *look);
+    look->kind = attributes & FILE_ATTRIBUTE_DIRECTORY ? FSI_FILE_FOLDER
+                 : attributes & FILE_ATTRIBUTE_DEVICE  ? FSI_FILE_OTHER
+                                                       : FSI_FILE_PLAIN;
+    look->id.size = look->kind == FSI_FILE_PLAIN ? size : 0;
+    look->id.modified_ns = fsi_filetime_ns(written);
+    look->id.changed_ns = fsi_filetime_ns(made > written ? made : written);
+}
+
+FSI_INLINE uint64_t fsi_join32(DWORD high, DWORD low)
+{
+    return (uint64_t)high << 32 | low;
+}
+
+FSI_PRIVATE fsi_file_result fsi_file_look_open(fsi_os_file file, fsi_file_look *look)
+{
+    BY_HANDLE_FILE_INFORMATION info;
+    memset(look, 0, sizeof *look); // FSI_FILE_OTHER
+    if (GetFileType(file) != FILE_TYPE_DISK) return FSI_FILE_OK;
+    if (!GetFileInformationByHandle(file, &info)) return FSI_FILE_FAILED;
+    fsi_look_set(look, info.dwFileAttributes, fsi_join32(info.nFileSizeHigh, info.nFileSizeLow),
+                 fsi_join32(info.ftCreationTime.dwHighDateTime, info.ftCreationTime.dwLowDateTime),
+                 fsi_join32(info.ftLastWriteTime.dwHighDateTime, info.ftLastWriteTime.dwLowDateTime));
+    return FSI_FILE_OK;
+}
+
+FSI_PRIVATE HANDLE fsi_file_open_wide(const WCHAR *path, DWORD access)
+{
+    return CreateFileW(path, access, FSI_FILE_SHARE, NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
+}
+
+// The path of an open file without a slash at its end; 0: there is none, or it is too long.
+FSI_PRIVATE uint32_t fsi_file_path(HANDLE file, DWORD form, WCHAR *out)
+{
+    DWORD len = GetFinalPathNameByHandleW(file, out, FSI_PATH_BYTES, form);
+    if (len >= FSI_PATH_BYTES) return 0;
+    return len && out[len - 1] == L'\\' ? len - 1 : len;
+}
+
+FSI_PRIVATE void fsi_root_close(const fsv_server *server, fsi_root *root)
+{
+    if (root->open) fsi_release(server, root->path, root->path_len * sizeof(WCHAR));
+    root->open = false;
+}
+
+FSI_PRIVATE fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *root, const char *path, bool follow)
+{
+    WCHAR wide[FSI_PATH_BYTES];
+    fsi_file_look look;
+    memset(root, 0, sizeof *root);
+    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, FSI_PATH_BYTES)) return FSI_FILE_NONE;
+    HANDLE folder = fsi_file_open_wide(wide, FILE_READ_ATTRIBUTES);
+    if (folder == INVALID_HANDLE_VALUE) return fsi_file_refusal(GetLastError());
+    fsi_file_result result = fsi_file_look_open(folder, &look);
+    root->follow = follow;
+    root->walk = true;
+    root->form = VOLUME_NAME_DOS;
+    root->path_len = fsi_file_path(folder, root->form, wide);
+    if (!root->path_len) { // a volume without a letter
+        root->form = VOLUME_NAME_GUID;
+        root->path_len = fsi_file_path(folder, root->form, wide);
+    }
+    (void)CloseHandle(folder);
+    if (result != FSI_FILE_OK) return result;
+    if (look.kind != FSI_FILE_FOLDER || !root->path_len) return FSI_FILE_NONE;
+    root->path = (WCHAR *)fsi_alloc(server, root->path_len * sizeof(WCHAR));
+    if (!root->path) return FSI_FILE_FULL;
+    memcpy(root->path, wide, root->path_len * sizeof(WCHAR));
+    root->open = true;
+    return FSI_FILE_OK;
+}
+
+// The whole path, with room for FSI_PATH_BYTES. Returns its length; 0: it cannot be one. A colon would name another stream
+// of a file.
+FSI_PRIVATE uint32_t fsi_root_join(const fsi_root *root, const char *path, WCHAR *out)
+{
+    uint32_t len = root->path_len + 1;
+    if (len >= FSI_PATH_BYTES || strchr(path, ':')) return 0;
+    memcpy(out, root->path, root->path_len * sizeof(WCHAR));
+    out[root->path_len] = L'\\';
+    int more = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, out + len, (int)(FSI_PATH_BYTES - len));
+    if (more <= 0) return 0;
+    for (WCHAR *at = out + len; *at; at++)
+        if (*at == L'/') *at = L'\\';
+    return len + (uint32_t)more - 1;
+}
+
+// Whether the file is the one that the path meant.
+FSI_PRIVATE bool fsi_file_is_meant(const fsi_root *root, HANDLE file, const WCHAR *path, uint32_t len)
+{
+    WCHAR own[FSI_PATH_BYTES];
+    uint32_t own_len = fsi_file_path(file, root->form, own);
+    if (path[len - 1] == L'\\') len--;
+    return own_len && CompareStringOrdinal(own, (int)own_len, path, (int)len, TRUE) == CSTR_EQUAL;
+}
+
+// Opens whatever the path leads to, under the root's rule.
+FSI_PRIVATE fsi_file_result fsi_root_reach(const fsi_root *root, const char *path, DWORD access, HANDLE *file,
+                                           fsi_file_look *look)
+{
+    WCHAR wide[FSI_PATH_BYTES];
+    uint32_t len = fsi_root_join(root, path, wide);
+    memset(look, 0, sizeof *look);
+    *file = INVALID_HANDLE_VALUE;
+    if (!len) return FSI_FILE_NONE;
+    HANDLE found = fsi_file_open_wide(wide, access);
+    if (found == INVALID_HANDLE_VALUE) return fsi_file_refusal(GetLastError());
+    fsi_file_result result = fsi_file_look_open(found, look);
+    if (result == FSI_FILE_OK && !root->follow && !fsi_file_is_meant(root, found, wide, len)) result = FSI_FILE_NONE;
+    if (result == FSI_FILE_OK)
+        *file = found;
+    else
+        (void)CloseHandle(found);
+    return result;
+}
+
+FSI_PRIVATE fsi_file_result fsi_file_open(const fsi_root *root, const char *path, bool wait, fsi_os_file *file,
+                                          fsi_file_look *look)
+{
+    *file = FSI_NO_FILE;
+    memset(look, 0, sizeof *look);
+    if (!wait) return FSI_FILE_BUSY;
+    fsi_file_result result = fsi_root_reach(root, path, GENERIC_READ, file, look);
+    if (look->kind == FSI_FILE_PLAIN) return result;
+    fsi_file_close(*file);
+    *file = FSI_NO_FILE;
+    return result;
+}
+
+FSI_PRIVATE fsi_file_result fsi_file_look_at(const fsi_root *root, const char *path, fsi_file_look *look)
+{
+    WCHAR wide[FSI_PATH_BYTES];
+    WIN32_FILE_ATTRIBUTE_DATA info;
+    HANDLE file;
+    if (!fsi_root_join(root, path, wide)) return FSI_FILE_NONE;
+    if (!GetFileAttributesExW(wide, GetFileExInfoStandard, &info)) return fsi_file_refusal(GetLastError());
+    if (root->follow && (info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT)) { // this is of the link itself
+        fsi_file_result result = fsi_root_reach(root, path, FILE_READ_ATTRIBUTES, &file, look);
+        fsi_file_close(file);
+        return result;
+    }
+    fsi_look_set(look, info.dwFileAttributes, fsi_join32(info.nFileSizeHigh, info.nFileSizeLow),
+                 fsi_join32(info.ftCreationTime.dwHighDateTime, info.ftCreationTime.dwLowDateTime),
+                 fsi_join32(info.ftLastWriteTime.dwHighDateTime, info.ftLastWriteTime.dwLowDateTime));
+    return FSI_FILE_OK;
+}
+
+FSI_PRIVATE int64_t fsi_file_read(fsi_os_file file, uint64_t at, void *to, size_t size, bool wait)
+{
+    OVERLAPPED from;
+    DWORD got = 0;
+    if (!wait) return FSI_PENDING;
+    memset(&from, 0, sizeof from);
+    from.Offset = (DWORD)at;
+    from.OffsetHigh = (DWORD)(at >> 32);
+    if (ReadFile(file, to, size < INT32_MAX ? (DWORD)size : INT32_MAX, &got, &from)) return got;
+    return GetLastError() == ERROR_HANDLE_EOF ? 0 : FSI_FAILED;
+}
+
+FSI_PRIVATE void fsi_file_warm(fsi_os_file file, uint64_t at, uint64_t len)
+{
+    char part[16384];
+    while (len) {
+        int64_t got = fsi_file_read(file, at, part, len < sizeof part ? (size_t)len : sizeof part, true);
+        if (got <= 0) return;
+        at += (uint64_t)got;
+        len -= (uint64_t)got < len ? (uint64_t)got : len;
+    }
+}
+
+// A name of the folder `path`. False: `each` has had enough.
+FSI_PRIVATE bool fsi_list_name(const fsi_root *root, const char *path, const FILE_ID_BOTH_DIR_INFO *entry,
+                               fsi_list_each each, void *user)
+{
+    char full[FSI_PATH_BYTES], *name;
+    fsi_file_look look;
+    HANDLE file;
+    int before = snprintf(full, sizeof full, "%s%s", path, *path ? "/" : "");
+    if (before < 0 || before >= (int)sizeof full) return true;
+    name = full + before;
+    int len = WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, entry->FileName,
+                                  (int)(entry->FileNameLength / sizeof(WCHAR)), name, (int)sizeof full - before - 1,
+                                  NULL, NULL);
+    name[len > 0 ? len : 0] = 0;
+    if (len <= 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return true;
+    fsi_look_set(&look, entry->FileAttributes, (uint64_t)entry->EndOfFile.QuadPart,
+                 (uint64_t)entry->CreationTime.QuadPart, (uint64_t)entry->LastWriteTime.QuadPart);
+    if ((entry->FileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) && (entry->EaSize & FSI_NAME_SURROGATE)) {
+        if (!root->follow || fsi_root_reach(root, full, FILE_READ_ATTRIBUTES, &file, &look) != FSI_FILE_OK) return true;
+        fsi_file_close(file);
+    }
+    return each(name, &look, user);
+}
+
+FSI_PRIVATE fsi_file_result fsi_file_list(const fsi_root *root, const char *path, fsi_list_each each, void *user)
+{
+    FSI_ALIGNED8 char bytes[16384];
+    fsi_file_look look;
+    HANDLE folder;
+    fsi_file_result result = fsi_root_reach(root, path, FILE_LIST_DIRECTORY, &folder, &look);
+    if (result == FSI_FILE_OK && look.kind != FSI_FILE_FOLDER) result = FSI_FILE_NONE;
+    for (bool more = result == FSI_FILE_OK; more;) {
+        const FILE_ID_BOTH_DIR_INFO *entry = (const FILE_ID_BOTH_DIR_INFO *)(const void *)bytes;
+        if (!GetFileInformationByHandleEx(folder, FileIdBothDirectoryInfo, bytes, sizeof bytes)) {
+            if (GetLastError() != ERROR_NO_MORE_FILES) result = FSI_FILE_FAILED;
+            break;
+        }
+        while ((more = fsi_list_name(root, path, entry, each, user)) && entry->NextEntryOffset)
+            entry = (const FILE_ID_BOTH_DIR_INFO *)(const void *)((const char *)entry + entry->NextEntryOffset);
+    }
+    fsi_file_close(folder);
+    return result;
+}
+#endif // >>file-windows
+
+// ---------------------------------------------------------------------------------------------------------
 // >>io   The one interface under everything; one of the sections after this fills it. One socket is one channel with
 //        at most one read and one write in progress.
 //
@@ -6413,6 +6688,7 @@ fail:
 #define FSI_SPARE_OPS 256 // blocks that an io keeps for reuse
 #define FSI_SEND_BYTES \
     (1024u * 1024)              // of one write: what is taken is copied into the kernel's memory, whatever its size
+#define FSI_PIECE_BYTES 32768u  // of a file, in memory of ours
 #define FSI_PINNED_BYTES 65536u // of one that is left with the system: its end is the only progress that shows
 
 typedef enum fsi_op_kind { FSI_OP_READ, FSI_OP_WRITE, FSI_OP_ACCEPT } fsi_op_kind;
@@ -6433,6 +6709,8 @@ typedef struct fsi_ops {
     struct fsi_backlog *backlog; // of a listener, which uses little else
     int64_t sent;                // not 0: how the write ended, for the next call; bytes or FSI_FAILED
     int error;                   // of the last operation that failed
+    char *part;                  // FSI_PIECE_BYTES of a file that are in flight; NULL: none
+    LPFN_TRANSMITFILE transmit;  // of this socket; NULL: not known yet, or none
     bool skips;                  // what succeeds at once is not reported by the port
     bool listed;                 // stands on the due list
     bool reading;                // in flight
@@ -6453,6 +6731,17 @@ FSI_PRIVATE void fsi_iocp_release(const fsi_io *io, void *memory, size_t size)
         fsi_release(io->loop->server, memory, size);
     else
         free(memory);
+}
+
+// What was in flight of a file has left, or never will.
+FSI_PRIVATE void fsi_ops_drop_part(fsi_io *io, fsi_ops *ops)
+{
+    char *part = ops->part;
+    if (io->part)
+        fsi_iocp_release(io, part, part ? FSI_PIECE_BYTES : 0);
+    else
+        io->part = part;
+    ops->part = NULL;
 }
 
 FSI_PRIVATE fsi_ops *fsi_ops_get(fsi_io *io, fsi_chan *chan)
@@ -6482,6 +6771,7 @@ FSI_PRIVATE fsi_ops *fsi_ops_get(fsi_io *io, fsi_chan *chan)
 FSI_PRIVATE void fsi_ops_put(fsi_io *io, fsi_ops *ops)
 {
     if (ops->chan || ops->reading || ops->writing || ops->listed) return;
+    if (ops->part) fsi_ops_drop_part(io, ops);
     if (ops->prev)
         ops->prev->next = ops->next;
     else
@@ -6653,6 +6943,92 @@ FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
 {
     (void)shutdown(fsi_sock_handle(chan->fd), SD_SEND);
 }
+
+// ---------------------------------------------------------------------------------------------------------
+// >>iocp-file   Files of >>io-iocp. TransmitFile reads and sends without a thread that waits. But editions for workstations
+//               run no more than two at a time, in the whole system: two clients that take nothing would stop all others.
+//               There a part is read into memory of ours and sent from it, by who may wait for the disk: without `wait` it
+//               is FSI_COLD, so that a worker reads it first. The memory is the connection's only while a part is in
+//               flight.
+// ---------------------------------------------------------------------------------------------------------
+
+FSI_PRIVATE bool fsi_iocp_is_server(void)
+{
+    OSVERSIONINFOEXW info;
+    memset(&info, 0, sizeof info);
+    info.dwOSVersionInfoSize = sizeof info;
+    info.wProductType = VER_NT_WORKSTATION;
+    return !VerifyVersionInfoW(&info, VER_PRODUCT_TYPE, VerSetConditionMask(0, VER_PRODUCT_TYPE, VER_EQUAL));
+}
+
+#if FSI_FILES
+FSI_PRIVATE int64_t fsi_iocp_transmit(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len)
+{
+    fsi_ops *ops = chan->ops;
+    LARGE_INTEGER size;
+    if (!GetFileSizeEx(file, &size)) return FSI_FAILED;
+    if (at >= (uint64_t)size.QuadPart) return 0;
+    if (len > (uint64_t)size.QuadPart - at) len = (uint64_t)size.QuadPart - at;
+    memset(&ops->write.os, 0, sizeof ops->write.os);
+    ops->write.os.Offset = (DWORD)at;
+    ops->write.os.OffsetHigh = (DWORD)(at >> 32);
+    bool at_once = ops->transmit(fsi_sock_handle(chan->fd), file, (DWORD)len, 0, &ops->write.os, NULL, 0);
+    if (at_once && ops->skips) return (int64_t)ops->write.os.InternalHigh;
+    if (!at_once && WSAGetLastError() != WSA_IO_PENDING) {
+        ops->error = WSAGetLastError();
+        return FSI_FAILED;
+    }
+    ops->writing = true;
+    chan->can_write = false;
+    chan->io->in_flight++;
+    return FSI_PENDING;
+}
+
+// One part; `first`: it may be left with the system.
+FSI_PRIVATE int64_t fsi_iocp_send_part(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len, bool first)
+{
+    fsi_io *io = chan->io;
+    fsi_ops *ops = chan->ops;
+    fsi_buf buf;
+    if (!io->part) io->part = (char *)fsi_iocp_alloc(io, FSI_PIECE_BYTES);
+    if (!io->part) return FSI_FAILED;
+    int64_t got = fsi_file_read(file, at, io->part, len < FSI_PIECE_BYTES ? (size_t)len : FSI_PIECE_BYTES, true);
+    if (got <= 0) return got;
+    buf.ptr = io->part;
+    buf.len = (size_t)got;
+    int64_t sent = fsi_io_write(chan, &buf, 1, false);
+    if (sent != FSI_PENDING || !first) return sent;
+    ops->part = io->part;
+    io->part = NULL;
+    sent = fsi_io_write(chan, &buf, 1, true);
+    if (sent != FSI_PENDING) fsi_ops_drop_part(io, ops);
+    return sent;
+}
+
+FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len, bool wait)
+{
+    GUID transmit_file = WSAID_TRANSMITFILE;
+    fsi_ops *ops = chan->ops;
+    int64_t sent = 0;
+    if (ops->writing) return FSI_PENDING;
+    if (ops->sent != 0) {
+        sent = ops->sent;
+        ops->sent = 0;
+        return sent;
+    }
+    if (len > FSI_FILE_TURN) len = FSI_FILE_TURN;
+    if (chan->io->transmits && !ops->transmit)
+        (void)fsi_iocp_extension(fsi_sock_handle(chan->fd), transmit_file, &ops->transmit, sizeof ops->transmit);
+    if (chan->io->transmits && ops->transmit) return fsi_iocp_transmit(chan, file, at, len);
+    if (!wait) return FSI_COLD;
+    while ((uint64_t)sent < len) {
+        int64_t more = fsi_iocp_send_part(chan, file, at + (uint64_t)sent, len - (uint64_t)sent, sent == 0);
+        if (more <= 0) return sent ? sent : more;
+        sent += more;
+    }
+    return sent;
+}
+#endif
 
 // ---------------------------------------------------------------------------------------------------------
 // >>iocp-listen   Listeners of >>io-iocp. A few accepts are posted at a time; further connections wait in the system's
@@ -6910,6 +7286,7 @@ FSI_PRIVATE bool fsi_io_init(fsi_io *io, fsi_loop *loop)
     fsi_chan_init(&io->wake, FSI_CHAN_WAKE);
     io->loop = loop;
     io->fd = -1;
+    io->transmits = fsi_iocp_is_server();
     io->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
     return io->port != NULL;
 }
@@ -6988,6 +7365,7 @@ FSI_PRIVATE void fsi_iocp_write_done(fsi_io *io, fsi_ops *ops, DWORD sent)
     uint32_t ready = FSI_READY_WRITE;
     ops->writing = false;
     ops->closing = NULL;
+    if (ops->part) fsi_ops_drop_part(io, ops);
     if (!ops->chan) {
         fsi_ops_put(io, ops);
         if (closed) fsi_chan_closed(closed);
@@ -7097,10 +7475,12 @@ FSI_PRIVATE void fsi_io_free(fsi_io *io)
         fsi_iocp_release(io, ops, sizeof *ops);
     }
     fsi_iocp_tell_listeners(io);
+    fsi_iocp_release(io, io->part, FSI_PIECE_BYTES);
     (void)CloseHandle(io->port);
     io->port = NULL;
     io->spare = NULL;
     io->spare_count = 0;
+    io->part = NULL;
 }
 
 #if FSI_CLIENT

@@ -69,6 +69,11 @@ typedef struct os_child {
 #define OS_RSS_BYTES 1024
 #endif
 
+#ifdef __linux__
+#define OS_PAGE_NOTE unsigned char
+#else
+#define OS_PAGE_NOTE char
+#endif
 #ifdef O_LARGEFILE // 32-bit programs have their files end at 2 GiB else
 #define OS_LARGE O_LARGEFILE
 #else
@@ -349,6 +354,34 @@ static inline os_signals os_signals_begin(void)
     return os_signals_now();
 }
 
+// Whether a SIGPIPE waits until this thread lets it in.
+static inline bool os_pipe_waits(void)
+{
+    sigset_t waiting;
+    sigemptyset(&waiting);
+    return sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE);
+}
+
+// Keeps SIGPIPE out of this thread and sends it one.
+static inline bool os_pipe_raise(void)
+{
+    sigset_t pipe_only;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    return pthread_sigmask(SIG_BLOCK, &pipe_only, NULL) == 0 && pthread_kill(pthread_self(), SIGPIPE) == 0;
+}
+
+// Takes that one, and lets more in.
+static inline void os_pipe_take(void)
+{
+    int number;
+    sigset_t pipe_only;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    if (os_pipe_waits()) (void)sigwait(&pipe_only, &number);
+    (void)pthread_sigmask(SIG_UNBLOCK, &pipe_only, NULL);
+}
+
 // The folder for files of a moment.
 static inline const char *os_temp(void)
 {
@@ -415,10 +448,15 @@ static inline bool os_rename(const char *from, const char *to)
     return rename(from, to) == 0;
 }
 
-// False: whoever runs this may read it all the same, or there is no such thing.
+// Takes everyone's permission to read. False: whoever runs this may read it all the same, or there is no such thing.
 static inline bool os_unreadable(const char *path)
 {
     return geteuid() != 0 && chmod(path, 0) == 0;
+}
+
+static inline bool os_readable(const char *path)
+{
+    return chmod(path, 0755) == 0;
 }
 
 // Writes bytes at a place of a file, which is made if need be; between is a hole, where the file system has those.
@@ -436,31 +474,27 @@ static inline bool os_file_cut(const char *path, uint32_t size)
     return truncate(path, (off_t)size) == 0;
 }
 
-// Whether a file has no disk under it.
-static inline bool os_is_in_memory(const char *path)
-{
-#ifdef __linux__
-    struct statfs info;
-    return statfs(path, &info) != 0 || info.f_type == 0x01021994 || info.f_type == (long)0x858458f6; // tmpfs, ramfs
-#else
-    (void)path;
-    return false;
-#endif
-}
-
-// Asks the system to let go of what it has in memory of a file. False: it does not do so here.
-static inline bool os_file_forget(const char *path)
-{
+// Writes the file to the disk and asks the system to forget it. False: it cannot, or keeps it all the same.
 #ifdef POSIX_FADV_DONTNEED
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool fine = fd >= 0 && fdatasync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0;
-    if (fd >= 0) close(fd);
-    return fine && !os_is_in_memory(path);
+static inline bool os_file_chill(const char *path)
+{
+    OS_PAGE_NOTE page = 1;
+    int fd = open(path, O_RDWR);
+    if (fd < 0) return false;
+    bool asked = fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0;
+    void *map = asked ? mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    bool cold = map != MAP_FAILED && mincore(map, 1, &page) == 0 && !(page & 1);
+    if (map != MAP_FAILED) (void)munmap(map, 1);
+    (void)close(fd);
+    return cold;
+}
 #else
+static inline bool os_file_chill(const char *path)
+{
     (void)path;
     return false;
-#endif
 }
+#endif
 
 // Removes all that stands below a folder, and the folder. Links are removed, not followed.
 static inline void os_tree_remove(const char *path)
@@ -575,6 +609,7 @@ static inline void os_child_main(int argc, char **argv, int (*body)(void))
 #include <ws2tcpip.h>
 #include <windows.h>
 #include <psapi.h>
+#include <winioctl.h>
 #include <fcntl.h>
 #include <io.h>
 #include <time.h>
@@ -823,6 +858,18 @@ static inline os_signals os_signals_begin(void)
     return os_signals_now();
 }
 
+static inline bool os_pipe_waits(void)
+{
+    return false;
+}
+
+static inline bool os_pipe_raise(void)
+{
+    return false;
+}
+
+static inline void os_pipe_take(void) {}
+
 static inline const char *os_temp(void)
 {
     static char folder[MAX_PATH + 1];
@@ -849,11 +896,139 @@ static inline bool os_exists(const char *path)
     return GetFileAttributesA(path) != INVALID_FILE_ATTRIBUTES;
 }
 
+// UTF-8 as the system has it, with its own slashes. What is too long is empty.
+static inline const WCHAR *os_wide(WCHAR *out, int size, const char *path)
+{
+    if (MultiByteToWideChar(CP_UTF8, 0, path, -1, out, size) <= 0) out[0] = 0;
+    for (WCHAR *at = out; *at; at++)
+        if (*at == L'/') *at = L'\\';
+    return out;
+}
+
+// A right that few users have, and nothing at all under Wine.
 static inline bool os_link(const char *to, const char *path)
 {
-    (void)to;
+    WCHAR a[1024], b[1024], whole[2048];
+    DWORD unprivileged = 2, folder = 0;
+    (void)os_wide(a, 1024, to);
+    (void)os_wide(b, 1024, path);
+    if (os_is_wine()) return false;
+    if (a[0] == L'\\' || (a[0] && a[1] == L':')) {
+        (void)lstrcpyW(whole, a);
+    } else { // relative to the folder of the link
+        (void)lstrcpyW(whole, b);
+        for (WCHAR *end = whole + lstrlenW(whole); end > whole && end[-1] != L'\\'; end--) end[-1] = 0;
+        (void)lstrcatW(whole, a);
+    }
+    DWORD kind = GetFileAttributesW(whole);
+    if (kind != INVALID_FILE_ATTRIBUTES && (kind & FILE_ATTRIBUTE_DIRECTORY)) folder = SYMBOLIC_LINK_FLAG_DIRECTORY;
+    return CreateSymbolicLinkW(b, a, unprivileged | folder) != 0;
+}
+
+static inline bool os_link_hard(const char *to, const char *path)
+{
+    WCHAR a[1024], b[1024];
+    return CreateHardLinkW(os_wide(b, 1024, path), os_wide(a, 1024, to), NULL) != 0;
+}
+
+static inline bool os_folder_add(const char *path)
+{
+    WCHAR wide[1024];
+    return CreateDirectoryW(os_wide(wide, 1024, path), NULL) != 0;
+}
+
+static inline bool os_fifo(const char *path)
+{
     (void)path;
-    return false; // a right that few users have
+    return false;
+}
+
+static inline bool os_socket_file(const char *path)
+{
+    (void)path;
+    return false;
+}
+
+static inline bool os_rename(const char *from, const char *to)
+{
+    WCHAR a[1024], b[1024];
+    return MoveFileExW(os_wide(a, 1024, from), os_wide(b, 1024, to), MOVEFILE_REPLACE_EXISTING) != 0;
+}
+
+static inline bool os_readable(const char *path)
+{
+    (void)path;
+    return true;
+}
+
+static inline bool os_unreadable(const char *path)
+{
+    (void)path;
+    return false;
+}
+
+static inline bool os_file_put(const char *path, uint64_t at, const void *bytes, size_t len)
+{
+    WCHAR wide[1024];
+    LARGE_INTEGER to;
+    DWORD n = 0;
+    HANDLE file = CreateFileW(os_wide(wide, 1024, path), GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
+                              OPEN_ALWAYS, 0, NULL);
+    if (file == INVALID_HANDLE_VALUE) return false;
+    to.QuadPart = (LONGLONG)at;
+    if (at > 1u << 20) (void)DeviceIoControl(file, FSCTL_SET_SPARSE, NULL, 0, NULL, 0, &n, NULL);
+    bool fine =
+        SetFilePointerEx(file, to, NULL, FILE_BEGIN) && WriteFile(file, bytes, (DWORD)len, &n, NULL) && n == len;
+    (void)CloseHandle(file);
+    return fine;
+}
+
+static inline bool os_file_cut(const char *path, uint32_t size)
+{
+    WCHAR wide[1024];
+    LARGE_INTEGER to;
+    HANDLE file = CreateFileW(os_wide(wide, 1024, path), GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
+                              OPEN_EXISTING, 0, NULL);
+    if (file == INVALID_HANDLE_VALUE) return false;
+    to.QuadPart = size;
+    bool fine = SetFilePointerEx(file, to, NULL, FILE_BEGIN) && SetEndOfFile(file);
+    (void)CloseHandle(file);
+    return fine;
+}
+
+static inline bool os_file_chill(const char *path)
+{
+    (void)path;
+    return false;
+}
+
+static inline void os_tree_remove_wide(WCHAR *path, size_t len) // with room for 1024
+{
+    WIN32_FIND_DATAW found;
+    (void)lstrcpyW(path + len, L"\\*");
+    HANDLE names = FindFirstFileW(path, &found);
+    while (names != INVALID_HANDLE_VALUE) {
+        size_t more = (size_t)lstrlenW(found.cFileName);
+        if (lstrcmpW(found.cFileName, L".") != 0 && lstrcmpW(found.cFileName, L"..") != 0 && len + more + 4 < 1024) {
+            (void)lstrcpyW(path + len + 1, found.cFileName);
+            if (!(found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY))
+                (void)DeleteFileW(path);
+            else if (found.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT)
+                (void)RemoveDirectoryW(path);
+            else
+                os_tree_remove_wide(path, len + 1 + more);
+        }
+        if (!FindNextFileW(names, &found)) break;
+    }
+    if (names != INVALID_HANDLE_VALUE) (void)FindClose(names);
+    path[len] = 0;
+    (void)RemoveDirectoryW(path);
+}
+
+static inline void os_tree_remove(const char *path)
+{
+    WCHAR wide[1024];
+    os_tree_remove_wide(wide, (size_t)lstrlenW(os_wide(wide, 1024, path)));
 }
 
 static inline bool os_folder_add(const char *path)

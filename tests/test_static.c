@@ -625,7 +625,7 @@ TEST(cold_disk)
     CHECK_EQ(get("/large.bin"), 200);
     hang_up(&c1);
     host_end(&h1);
-    bool fine = os_file_forget(in_tree("small.bin")) && os_file_forget(in_tree("large.bin"));
+    bool fine = os_file_chill(in_tree("small.bin")) && os_file_chill(in_tree("large.bin"));
     host_new(&h1);
     REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
     CHECK_EQ(get("/small.bin"), 200);
