@@ -71,16 +71,16 @@ int main(int argc, char **argv)
         }
     os_block(0, false);
     bool ready = false;
-    for (uint32_t turn = 0;; turn++) { // a hundredth of them, a hundred times a second
+    for (uint32_t turn = 0;; turn++) { // few at a time, evenly
         char byte;
-        for (uint32_t i = turn % 100; i < count; i += 100) take(&readers[i], most);
+        for (uint32_t i = turn % 1000; i < count; i += 1000) take(&readers[i], most);
         if (!ready && begun + ended >= count) {
             printf("ready\n");
             (void)fflush(stdout);
             ready = true;
         }
         if (os_input(&byte, 1) == 0) break;
-        fsi_sleep_ns(10000000);
+        fsi_sleep_ns(1000000);
     }
     printf("%u readers, %llu bytes, %llu wrong, %llu ended\n", count, (unsigned long long)bytes,
            (unsigned long long)wrong, (unsigned long long)ended);
