@@ -2880,29 +2880,28 @@ FSI_PRIVATE void fsi_sleep_ns(uint64_t ns)
 // eras have 400 years; 5 of them are added so that nothing is negative, which leaves the day of the week as it is.
 #define FSI_DATE_FIRST (-62167219200) // 1 January 0000, the first that has four digits
 #define FSI_DATE_LAST 253402300799    // 31 December 9999
-#define FSI_ERA 146097                // days
+#define FSI_ERA ((int64_t)146097)     // days
 
 typedef struct fsi_date {
-    int64_t year;
-    int32_t month, day, hour, minute, second, weekday; // month and day from 1, weekday 0: Sunday
+    int64_t year, month, day, hour, minute, second, weekday; // month and day from 1, weekday 0: Sunday
 } fsi_date;
 
 // Of seconds since 1970; what is outside of the years 0 to 9999 becomes the first or the last second of them.
 FSI_PRIVATE fsi_date fsi_date_of(int64_t s)
 {
     s = s < FSI_DATE_FIRST ? FSI_DATE_FIRST : s > FSI_DATE_LAST ? FSI_DATE_LAST : s;
-    s += (int64_t)5 * FSI_ERA * 86400;
+    s += 5 * FSI_ERA * 86400;
     int64_t day = s / 86400, z = day + 719468, doe = z % FSI_ERA; // days since 1 March, of the first era, of this one
     int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
     int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
     fsi_date date;
-    date.month = (int32_t)(mp < 10 ? mp + 3 : mp - 9);
+    date.month = mp < 10 ? mp + 3 : mp - 9;
     date.year = yoe + z / FSI_ERA * 400 - 2000 + (date.month <= 2);
-    date.day = (int32_t)(doy - (153 * mp + 2) / 5 + 1);
-    date.hour = (int32_t)(s % 86400 / 3600);
-    date.minute = (int32_t)(s / 60 % 60);
-    date.second = (int32_t)(s % 60);
-    date.weekday = (int32_t)((day + 4) % 7); // 1 January 1970 was a Thursday
+    date.day = doy - (153 * mp + 2) / 5 + 1;
+    date.hour = s % 86400 / 3600;
+    date.minute = s / 60 % 60;
+    date.second = s % 60;
+    date.weekday = (day + 4) % 7; // 1 January 1970 was a Thursday
     return date;
 }
 
@@ -2926,7 +2925,8 @@ FSI_PRIVATE void fsi_digits_write(char *at, int64_t value, int digits)
 FSI_PRIVATE char *fsi_date_write(char *at, int64_t s)
 {
     fsi_date date = fsi_date_of(s);
-    memcpy(at, "---, 00 --- 0000 00:00:00 GMT", 29);
+    static const char form[] = "---, 00 --- 0000 00:00:00 GMT";
+    memcpy(at, form, sizeof form - 1);
     memcpy(at, fsi_days + 3 * date.weekday, 3);
     fsi_digits_write(at + 5, date.day, 2);
     memcpy(at + 8, fsi_months + 3 * (date.month - 1), 3);
@@ -3960,16 +3960,16 @@ FSI_PRIVATE bool fsi_field_is_ours(const char *name, size_t len)
 #define FSI_NO_TIME INT64_MIN
 
 // Two names of the three letters each, in a row of them: the number of the one that text begins with, or -1.
-FSI_PRIVATE int32_t fsi_name3(const char *text, const char *names)
+FSI_PRIVATE int64_t fsi_name3(const char *text, const char *names)
 {
-    for (int32_t i = 0; names[3 * i]; i++)
+    for (int64_t i = 0; names[3 * i]; i++)
         if (memcmp(text, names + 3 * i, 3) == 0) return i;
     return -1;
 }
 
-FSI_PRIVATE int32_t fsi_digits_read(const char *text, size_t digits)
+FSI_PRIVATE int64_t fsi_digits_read(const char *text, size_t digits)
 {
-    int32_t value = 0;
+    int64_t value = 0;
     for (size_t i = 0; i < digits; i++) {
         if (text[i] < '0' || text[i] > '9') return -1;
         value = value * 10 + (text[i] - '0');
@@ -3985,7 +3985,7 @@ FSI_PRIVATE bool fsi_date_scan(const char *text, size_t len, const char *form, f
     for (; *form; form++, text += n, len -= n) {
         n = *form == 'y' ? 4 : *form == 'w' || *form == 'b' ? 3 : *form >= 'a' && *form <= 'z' ? 2 : 1;
         if (len < n) return false;
-        int32_t value = n == 2 || n == 4 ? fsi_digits_read(text, n) : 0;
+        int64_t value = n == 2 || n == 4 ? fsi_digits_read(text, n) : 0;
         switch (*form) {
         case 'w': value = fsi_name3(text, fsi_days); break;
         case 'd': date->day = value; break;
@@ -4033,7 +4033,7 @@ FSI_PRIVATE int64_t fsi_date_read(const char *text, size_t len, int64_t now_s)
     memset(&date, 0, sizeof date);
     if (comma && comma - text > 3) { // "Sunday, 06-Nov-94 08:49:37 GMT"
         static const char *const ends[] = {"day", "day", "sday", "nesday", "rsday", "day", "urday"};
-        int32_t weekday = fsi_name3(text, fsi_days);
+        int64_t weekday = fsi_name3(text, fsi_days);
         size_t end = (size_t)(comma - text);
         if (weekday < 0 || strlen(ends[weekday]) != end - 3) return FSI_NO_TIME;
         if (memcmp(text + 3, ends[weekday], end - 3) != 0) return FSI_NO_TIME;
@@ -4359,11 +4359,10 @@ FSI_PRIVATE bool fsi_name_is_good(const char *name, size_t len, uint32_t rules)
 {
     if (FSI_IS(name, len, ".") || FSI_IS(name, len, "..") || FSI_IS(name, len, "..namedfork")) return false;
     if (!(rules & FSI_NAMES_SHOWN) && (name[0] == '.' || fsi_name_is_veiled(name, len))) return false;
-    for (size_t i = 0; i < len;) {
-        size_t n = fsi_utf8(name + i, len - i);
+    for (size_t i = 0, n = 1; i < len; i += n) {
+        n = (uint8_t)name[i] < 0x80 ? 1 : fsi_utf8(name + i, len - i);
         if (n == 0 || (n == 1 && !fsi_name_byte_is_good((uint8_t)name[i], rules))) return false;
         if (name[i] == '%' && len - i > 2 && name[i + 1] == '2' && fsi_lower(name[i + 2]) == 'f') return false;
-        i += n;
     }
     if (!(rules & FSI_NAMES_WINDOWS)) return true;
     bool dropped = name[len - 1] == '.' || name[len - 1] == ' '; // of the end of a name
