@@ -31,7 +31,7 @@
        What a user reads         >>manual >>config >>api
        Implementation, bottom-up >>platform >>atomics >>structs >>thread >>park >>memory >>queue >>time >>hist
                                  >>log >>text >>http-read >>http-write >>entity >>sock >>file >>io >>router >>conn
-                                 >>tcp >>task >>loop >>balance >>worker >>handle >>server >>public
+                                 >>files >>tcp >>task >>loop >>balance >>worker >>handle >>server >>public
        Of one system each        >>thread-posix >>thread-linux >>thread-bsd >>thread-windows >>thread-unpinned
                                  >>time-posix >>time-windows >>sock-posix >>sock-linux >>sock-windows
                                  >>file-posix >>file-linux >>file-bsd >>file-walk >>file-windows >>io-epoll
@@ -90,6 +90,11 @@
 //              without), the client gets a 500, without what fsv_response_field has added.
 //              HEAD is answered through the GET route, without the body. OPTIONS, 404, 405 with Allow, 501 and
 //              every framing error are answered by the library.
+//
+// FILES        fsv_server_folder serves a folder below a route: types, conditions, ranges, packed files, a cache that is
+//              checked for each request, and no path that leaves it. What must wait for a disk waits on the worker pool.
+//              Listings, a page for what is missing and the like are your on_missing; a login, or fields for every
+//              answer, your desc.on_request. fsv_respond_file answers any request with a file.
 //
 // RAW TCP      fsv_server_listen_tcp takes connections without HTTP, fsv_tcp_connect makes them, from any thread:
 //              on_open, on_data, on_drained and on_closed are called on the connection's loop, for its whole life
@@ -550,8 +555,11 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 // ---- files ----------------------------------------------------------------------------------------------
 // A folder of files, served by the library: GET and HEAD, conditions (RFC 9110 13), ranges (14), a bounded cache that is
 // checked against the file system for every request, and no path that leaves the folder. What takes long (a disk that is
-// cold, a listing) happens on the worker pool, never on a loop. Files are sent as they are when they are sent: one that is
-// cut short or replaced in mid-answer ends the connection early.
+// cold, a listing) happens on the worker pool, never on a loop. A file that is cut short or written to while it is sent
+// ends the connection early, short of what its head said; one that is removed or replaced by another is sent to its end.
+// Not served: ".", "..", a backslash, control bytes and malformed UTF-8 in a path, what is no plain file, and on Windows
+// names that mean something else there (devices, streams, 8.3, a dot or a space at the end). Entity tags are weak until the
+// file has not been changed for 2 s, since an earlier change may have left it with the same time stamps.
 
 // A folder that was added to a server; lives as long as that does.
 typedef struct fsv_folder fsv_folder;
