@@ -1367,6 +1367,13 @@ static void serve_slash(fsv_request *request, void *user)
 
 // ---- serve DIR: routes
 
+static bool serve_list_nothing(const fsv_entry *entry, void *user)
+{
+    (void)entry, (void)user;
+    return false;
+}
+
+// FSV_ERR_PERMISSION also if it could be served but not listed.
 static fsv_result serve_add_folder(fsv_server *server, const serve_site *site, serve_mount *mount)
 {
     char pattern[sizeof mount->prefix + 2];
@@ -1384,7 +1391,9 @@ static fsv_result serve_add_folder(fsv_server *server, const serve_site *site, s
     desc.precompressed = !site->no_precompressed;
     desc.on_missing = serve_on_missing;
     desc.user = mount;
-    fsv_result result = fsv_server_folder(server, &desc, NULL);
+    fsv_folder *folder = NULL;
+    fsv_result result = fsv_server_folder(server, &desc, &folder);
+    if (result == FSV_OK && !site->no_listing) result = fsv_folder_list(folder, "", serve_list_nothing, NULL);
     if (result == FSV_OK && mount->prefix_len)
         result = fsv_server_route(server, "GET", mount->prefix, serve_slash, mount);
     return result;
@@ -1401,7 +1410,8 @@ static int serve_no_folder(const serve_mount *mount, fsv_result result)
     else if (result == FSV_ERR_NOT_FOUND)
         why = "there is no such folder; give one that exists, or none at all for the demo";
     else if (result == FSV_ERR_PERMISSION)
-        why = "this user may not read the folder; change its permissions, or give another one";
+        why = "this user may not read the folder; change its permissions, or give another one (with --no-listing it "
+              "need not be read, only entered)";
     fprintf(stderr, "fastserve serve: %s: %s\n", mount->path, why);
     return 1;
 }

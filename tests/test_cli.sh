@@ -74,7 +74,7 @@ serve() {
     "$program" serve "$@" >"$dir/serve.out" 2>"$dir/serve.err" </dev/null &
     server=$!
     for _ in $(seq 200); do
-        grep -q 'serving the .* at' "$dir/serve.out" && break
+        grep -q 'serving .* at' "$dir/serve.out" && break
         kill -0 "$server" 2>/dev/null || break
         sleep 0.05
     done
@@ -97,6 +97,21 @@ ask() {
     status=$?
 }
 
+# get PATH [FIELD...]: asks for it, with fields; sets what ask does.
+get() {
+    get_text="GET $(printf '%s' "$1" | sed 's/%/%%/g') HTTP/1.1\r\nHost: ${host:-localhost}\r\nConnection: close\r\n"
+    shift
+    for get_field; do get_text="$get_text$get_field\r\n"; done
+    ask "$get_text\r\n"
+}
+
+# is STATUS [LINE...]: the reply has that status, and lines that begin so.
+is() {
+    head -n 1 "$dir/reply" | grep -q "^HTTP/1.1 $1 " || return 1
+    shift
+    for is_line; do grep -qi "^$is_line" "$dir/reply" || return 1; done
+}
+
 if ! ${CC:-cc} tests/raw.c -o "$dir/raw" 2>"$dir/err"; then
     check 1 'tests/raw.c compiles' "$dir/err"
     echo "test_cli: $passed passed, $failed failed, $skipped skipped"
@@ -116,9 +131,11 @@ for command in serve bench; do
     [ "$status" -eq 0 ] && [ "$(wc -l <"$dir/out")" -eq 1 ]
     check $? "$command --version is one line" "$dir/out"
 done
-run bench --help-all
-[ "$status" -eq 0 ] && fits "$dir/out" 70 && grep -q -e --conn-rate "$dir/out"
-check $? 'bench --help-all is no wider than a screen' "$dir/out"
+for command in serve bench; do
+    run "$command" --help-all
+    [ "$status" -eq 0 ] && fits "$dir/out" 70 && grep -qE -e '--conn-rate|--queue-per-worker' "$dir/out"
+    check $? "$command --help-all is no wider than a screen" "$dir/out"
+done
 run --version
 [ "$status" -eq 0 ] && grep -qE '^fastserve [0-9]+\.[0-9]+\.[0-9]+$' "$dir/out"
 check $? '--version says the version' "$dir/out"
@@ -167,7 +184,38 @@ clashes='-w 3 --model sync	own thread
 --unix x -p 0	-p: means nothing with --unix alone
 --unix x --reuseport	--reuseport: means nothing with --unix alone
 18091	with -p
-folder	serving a folder'
+no-such-folder	no-such-folder: there is no such folder
+--mount /x=no-such-folder	no-such-folder: there is no such folder
+main.c	main.c: this is not a folder
+. tests	tests: only one folder
+. --mount /=tests	--mount: only one folder
+--mount /a=. --mount /a/=.	another folder stands there
+--mount a=.	wants /NAME=DIR
+--mount /a	wants /NAME=DIR
+--mount /a=	names no folder
+--mount /stats=. --demo	the demo has a route of that name
+--no-listing	--no-listing: means nothing without a folder
+--hidden	--hidden: means nothing without a folder
+--spa	--spa: means nothing without a folder
+--follow-symlinks	--follow-symlinks: means nothing without a folder
+--no-precompressed --demo	--no-precompressed: means nothing without a folder
+--index x	--index: means nothing without a folder
+--cache 1h	--cache: means nothing without a folder
+--mime a=b/c	--mime: means nothing without a folder
+. --law exp:1ms	means nothing with --law
+--cors --law exp:1ms	--cors: means nothing with --law
+. --echo	means nothing with --echo
+--auth a:b --echo	--auth: means nothing with --echo
+. --index a/b	--index: wants a name
+. --index= --spa	--spa: wants an index
+. --cache 5y	--cache: wants seconds
+. --mime x	--mime: wants EXT=TYPE
+--header nonsense	--header: wants a name and a value
+--header Date:x	--header: the server writes this field itself
+--header Cache-Control:x	--header: this field is given with --cache
+--cors --header Access-Control-Allow-Origin:x	--cors: gives Access-Control-Allow-Origin
+--auth user	--auth: wants USER:PASS
+--host a:80	--host: wants a name without a port'
 tab=$(printf '\t')
 while IFS="$tab" read -r mistake named; do
     run serve $mistake
@@ -359,6 +407,240 @@ status=$?
 second=''
 [ "$status" -eq 130 ]
 check $? "bench --compare-models: Ctrl-C is status 130 ($status)" "$dir/err"
+
+# ---- serve DIR
+
+site=$dir/site
+mkdir -p "$site/sub/deep" "$site/with index" "$site/none" "$dir/outside"
+printf 'the text' >"$site/hello.txt"
+printf 'the script' >"$site/app.js"
+printf 'packed' >"$site/app.js.gz"
+printf 'the page' >"$site/page.html"
+printf 'the index' >"$site/with index/index.html"
+printf 'the secret' >"$site/.secret"
+printf 'of twelve' >"$site/file 10 & 'x'.txt"
+printf '9' >"$site/file 9.txt"
+printf 'deeper' >"$site/sub/deep/file"
+printf 'outside' >"$dir/outside/file"
+touch -t 202405060708 "$site/app.js"
+last() { tail -n 1 "$dir/reply" | grep -qx "$1"; } # the body's last line
+
+serve "$site" -p 0
+grep -qF "serving $site at http://127.0.0.1:" "$dir/serve.out"
+check $? 'serve DIR: says what it serves, and where' "$dir/serve.out"
+get /hello.txt
+is 200 'Content-Type: text/plain; charset=utf-8' 'Cache-Control: no-cache' 'ETag: ' && last 'the text'
+check $? 'serve DIR: a file' "$dir/reply"
+get '/with%20index/'
+is 200 'Content-Type: text/html' && last 'the index'
+check $? 'serve DIR: the index of a folder' "$dir/reply"
+get '/with%20index?a=b'
+is 301 'Location: .*with%20index/?a=b'
+check $? 'serve DIR: a folder without its slash is redirected' "$dir/reply"
+for path in /no /.secret /../outside/file /%2e%2e/outside/file /sub/no/ '/with%20index/no'; do
+    get "$path"
+    is 404 && ! grep -q -e 'the secret' -e '^outside' "$dir/reply"
+    check $? "serve DIR: $path is not there" "$dir/reply"
+done
+ask 'POST /hello.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx'
+is 405 'Allow: .*GET'
+check $? 'serve DIR: POST is 405' "$dir/reply"
+get /app.js 'Accept-Encoding: gzip'
+is 200 'Content-Encoding: gzip' 'Content-Type: text/javascript' && last packed
+check $? 'serve DIR: a packed file that stands beside it' "$dir/reply"
+
+get /
+is 200 'Content-Type: text/html; charset=utf-8' "Content-Security-Policy: default-src 'none'; style-src 'sha256-" \
+    'X-Content-Type-Options: nosniff' 'Vary: Accept' 'Cache-Control: no-cache'
+check $? 'listing: the fields around it' "$dir/reply"
+grep -qF '<a href="file%2010%20%26%20%27x%27.txt">file 10 &amp; &#39;x&#39;.txt</a><td title="9 bytes">9 B<td>' "$dir/reply" &&
+    grep -qF '<tr class=d><td><a href="with%20index/">with index/</a>' "$dir/reply" && ! grep -q secret "$dir/reply"
+check $? 'listing: names are escaped, hidden ones are not there' "$dir/reply"
+grep -qE '>app.js</a>.*<time datetime="20[0-9-]+T[0-9:]+Z">20[0-9-]+ [0-9:]{5}</time>$' "$dir/reply" &&
+    grep -q '3 folders, 6 files' "$dir/reply" && ! grep -q 'Parent folder' "$dir/reply"
+check $? 'listing: times, what it counts, and nothing above the top' "$dir/reply"
+[ "$(sed -n 's/.*">file \([0-9]*\).*/\1/p' "$dir/reply" | tr '\n' ' ')" = '9 10 ' ]
+check $? 'listing: 9 comes before 10' "$dir/reply"
+get '/sub/deep/?sort=size&order=desc'
+is 200 && grep -qF 'href="../">Parent folder</a>' "$dir/reply" &&
+    grep -qF '<th aria-sort=descending><a href="?sort=size&amp;order=asc">' "$dir/reply" &&
+    grep -qF "<a href=\"../../\">localhost</a><i>/</i><a href=\"../\">sub</a><i>/</i><b>deep</b>" "$dir/reply"
+check $? 'listing: the way up' "$dir/reply"
+get /none/
+is 200 && grep -q 'This folder is empty' "$dir/reply"
+check $? 'listing: an empty folder' "$dir/reply"
+get '/?sort=size&order=desc' 'Accept: application/json'
+is 200 'Content-Type: application/json' && [ "$(grep -o '"name": "[^"]*"' "$dir/reply" | sed -n '1p;4p;$p' | tr '\n' ' ')" = \
+    '"name": "none" "name": "app.js" "name": "file 9.txt" ' ]
+check $? 'listing: JSON for who accepts it, the largest first' "$dir/reply"
+grep -q '{"name": "file 9.txt", "type": "file", "size": 1, "modified": "20[0-9T:Z-]*"}\]}$' "$dir/reply" &&
+    grep -q '{"name": "sub", "type": "folder", "size": null, "modified": "20' "$dir/reply"
+check $? 'listing: what JSON says of a name' "$dir/reply"
+get '/sub/?format=json'
+is 200 'Content-Type: application/json' && grep -qF '{"path": "/sub/", "entries": [' "$dir/reply"
+check $? 'listing: JSON by ?format=json' "$dir/reply"
+
+for host in evil.example localhost.evil.example:80; do
+    get /hello.txt
+    is 421 && ! last 'the text'
+    check $? "serve DIR on loopback: Host: $host is 421" "$dir/reply"
+done
+for host in "$at" 127.0.0.1 '[::1]:80' LOCALHOST:9; do
+    get /hello.txt
+    is 200
+    check $? "serve DIR on loopback: Host: $host is served" "$dir/reply"
+done
+host=''
+ask 'GET /hello.txt HTTP/1.0\r\n\r\n'
+is 200
+check $? 'serve DIR on loopback: a client that says no host is served' "$dir/reply"
+printf 'gone' >"$site/404.html"
+get /no
+is 404 'Content-Type: text/html' && last gone
+check $? 'serve DIR: 404.html answers for what is not there' "$dir/reply"
+rm "$site/404.html"
+stop "$term"
+check "$status" "serve DIR: SIG$term ends it with status 0" "$dir/serve.err"
+
+serve "$site" --mount "/docs=$site/sub" --mount "/a/b=$dir/outside" --demo --hidden --no-listing --index page.html --cache 1h \
+    --mime .js=text/x-script --header 'X-One: 1' --header X-Two:2 --cors --no-precompressed -p 0
+[ "$(grep -c "serving $dir/.* at http" "$dir/serve.out")" -eq 3 ] && grep -qE 'serving the demo at http://[0-9.:]*/stats$' "$dir/serve.out"
+check $? '--mount, --demo: a line for each' "$dir/serve.out"
+grep -qE "serving $dir/outside at http://[0-9.:]*/a/b/$" "$dir/serve.out"
+check $? '--mount: says where' "$dir/serve.out"
+at=$(sed -n "s,.*serving $site at http://\(.*\)/,\1,p" "$dir/serve.out")
+get /
+is 200 && last 'the page'
+check $? '--index: another name' "$dir/reply"
+get /.secret
+is 200 'Cache-Control: max-age=3600' && last 'the secret'
+check $? '--hidden, --cache' "$dir/reply"
+get /sub/
+is 404
+check $? '--no-listing: a folder without an index is 404' "$dir/reply"
+get /app.js 'Accept-Encoding: gzip' 'Origin: http://other.example'
+is 200 'Content-Type: text/x-script' 'X-One: 1' 'X-Two: 2' 'Access-Control-Allow-Origin: \*' && last 'the script'
+check $? '--mime, --header, --cors, --no-precompressed' "$dir/reply"
+get /no
+is 404 'X-One: 1' 'Access-Control-Allow-Origin: \*'
+check $? '--header, --cors: on a 404 as well' "$dir/reply"
+ask 'OPTIONS /app.js HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nOrigin: null\r\nAccess-Control-Request-Method: GET\r\n\r\n'
+is 204 'Access-Control-Allow-Origin: \*' 'Access-Control-Allow-Methods: .*GET' 'Access-Control-Allow-Headers: \*, Authorization' &&
+    ! grep -qi '^Allow:' "$dir/reply"
+check $? '--cors: a preflight is answered' "$dir/reply"
+ask 'OPTIONS /app.js HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+is 204 'Allow: .*GET'
+check $? '--cors: another OPTIONS is not one' "$dir/reply"
+get /docs/deep/file
+is 200 && last deeper
+check $? '--mount: a folder below a path' "$dir/reply"
+get /a/b?x
+is 301 'Location: b/?x'
+check $? '--mount: its slash is added' "$dir/reply"
+get /stats
+is 200 'Content-Type: application/json' 'X-One: 1' && grep -q '"requests":' "$dir/reply"
+check $? '--demo: its routes stand beside the folders' "$dir/reply"
+stop "$term"
+
+serve --mount "/docs=$site/sub" --mount "/a/b=$dir/outside" -p 0 --host files.example --auth 'user:pass: word'
+at=$(sed -n "s,.*serving $dir/outside at http://\(.*\)/a/b/,\1,p" "$dir/serve.out")
+get / 'Authorization: Basic dXNlcjpwYXNzOiB3b3Jk'
+is 200 && grep -qF '<a href="docs/">docs/</a>' "$dir/reply" && grep -qF '<a href="a/b/">a/b/</a>' "$dir/reply"
+check $? '--mount alone: / leads to the folders' "$dir/reply"
+for path in / /docs/deep/file /no; do
+    get "$path"
+    is 401 'WWW-Authenticate: Basic realm="' && ! last deeper
+    check $? "--auth: $path without a login is 401" "$dir/reply"
+    get "$path" 'Authorization: Basic dXNlcjpwYXNzOiB3b3Jr'
+    is 401
+    check $? "--auth: $path with a wrong one, too" "$dir/reply"
+done
+host=files.example:8080
+get /docs/deep/file 'Authorization: basic dXNlcjpwYXNzOiB3b3Jk'
+is 200 && last deeper
+check $? '--auth and --host: let in' "$dir/reply"
+host=other.example
+get /docs/deep/file 'Authorization: Basic dXNlcjpwYXNzOiB3b3Jk'
+is 421
+check $? '--host: others are 421' "$dir/reply"
+host=''
+stop "$term"
+
+serve "$site" -p 0 --spa -b 0.0.0.0
+host=other.example
+get /hello.txt
+is 200
+check $? 'open to the network: any Host is served' "$dir/reply"
+host=''
+for path in / /some/where /sub/ /deep/route.x; do
+    get "$path" 'Accept: text/html, */*;q=0.8' 'Sec-Fetch-Dest: document'
+    is 404
+    check $? "--spa: $path without an index.html is 404" "$dir/reply"
+done
+printf 'the application' >"$site/index.html"
+for path in / /some/where /sub/ /deep/route.x; do
+    get "$path" 'Accept: text/html, */*;q=0.8' 'Sec-Fetch-Dest: document'
+    is 200 'Content-Type: text/html' && last 'the application'
+    check $? "--spa: $path is the application" "$dir/reply"
+done
+get /some/where
+is 200 && last 'the application'
+check $? '--spa: and for a client that takes anything' "$dir/reply"
+get /hello.txt 'Accept: text/html'
+is 200 && last 'the text'
+check $? '--spa: a file that is there is itself' "$dir/reply"
+for fields in 'Accept: */*' 'Accept: text/html'; do
+    get /missing.js "$fields"
+    is 404
+    check $? "--spa: a script that is missing is 404, $fields" "$dir/reply"
+done
+get /data 'Accept: application/json'
+is 404
+check $? '--spa: what is not to be HTML is 404' "$dir/reply"
+get /data 'Accept: */*' 'Sec-Fetch-Dest: empty'
+is 404
+check $? '--spa: what a page asks for that takes anything is 404' "$dir/reply"
+rm "$site/index.html"
+stop "$term"
+
+case $program in
+*windows* | *msvc* | *.exe) skip 'links are not the same here' '--follow-symlinks' 'a link that leaves the folder' ;;
+*)
+    ln -s "$dir/outside" "$site/link"
+    serve "$site" -p 0
+    get /link/file
+    is 404
+    check $? 'a link that leaves the folder is not followed' "$dir/reply"
+    stop "$term"
+    serve "$site" -p 0 --follow-symlinks
+    get /link/file
+    is 200 && last outside
+    check $? '--follow-symlinks: it is' "$dir/reply"
+    stop "$term"
+    rm "$site/link"
+    ;;
+esac
+chmod 000 "$site/none"
+if ls "$site/none" >/dev/null 2>&1; then
+    skip 'this user may read everything' 'serve DIR: one that may not be read is named' 'listing: one that may not is 403'
+else
+    run serve -p 0 "$site/none"
+    one_line "$site/none: this user may not read the folder"
+    check $? 'serve DIR: one that may not be read is named' "$dir/err"
+    serve "$site" -p 0
+    get /none/
+    is 403
+    check $? 'listing: one that may not is 403' "$dir/reply"
+    stop "$term"
+fi
+chmod 755 "$site/none"
+for model in thread pool-conn sync; do
+    serve "$site" -p 0 --model "$model"
+    get /
+    is 200 && grep -q 'hello.txt' "$dir/reply" && get /hello.txt && is 200 && last 'the text'
+    check $? "serve DIR --model $model" "$dir/reply"
+    stop "$term"
+done
 
 # ---- models
 
