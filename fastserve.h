@@ -5983,10 +5983,12 @@ FSI_PRIVATE fsi_file_result fsi_root_reach(const fsi_root *root, const char *pat
     if (found == INVALID_HANDLE_VALUE) return fsi_file_refusal(GetLastError());
     fsi_file_result result = fsi_file_look_open(found, look);
     if (result == FSI_FILE_OK && !root->follow && !fsi_file_is_meant(root, found, wide, len)) result = FSI_FILE_NONE;
-    if (result == FSI_FILE_OK)
+    if (result == FSI_FILE_OK) {
         *file = found;
-    else
-        (void)CloseHandle(found);
+        return result;
+    }
+    (void)CloseHandle(found);
+    memset(look, 0, sizeof *look);
     return result;
 }
 

@@ -121,6 +121,23 @@ static inline bool os_option(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof value) == 0;
 }
 
+// What the system keeps unsent of a connection, at most; -1: it has no such bound.
+#ifdef TCP_NOTSENT_LOWAT
+static inline int64_t os_unsent_most(int fd)
+{
+    int most = 0;
+    socklen_t size = sizeof most;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, &size) != 0) return -1;
+    return most < 0 ? INT32_MAX : most;
+}
+#else
+static inline int64_t os_unsent_most(int fd)
+{
+    (void)fd;
+    return -1;
+}
+#endif
+
 static inline int os_tame(int fd)
 {
     if (fd < 0) return -1;
@@ -389,6 +406,15 @@ static inline const char *os_temp(void)
     return folder && *folder ? folder : "/tmp";
 }
 
+// The short name that the system has given a file besides its own. False: none.
+static inline bool os_short_name(const char *path, char *out, size_t size)
+{
+    (void)path;
+    (void)out;
+    (void)size;
+    return false;
+}
+
 // Makes a folder of this process's own; os_folder_remove when it is empty.
 static inline bool os_folder_make(char *path, size_t size)
 {
@@ -645,6 +671,12 @@ static inline bool os_option(int fd, int level, int name, int value)
     return setsockopt((SOCKET)fd, level, name, (const char *)&value, sizeof value) == 0;
 }
 
+static inline int64_t os_unsent_most(int fd)
+{
+    (void)fd;
+    return -1;
+}
+
 static inline int os_tame(SOCKET fd)
 {
     if (fd == INVALID_SOCKET) return -1;
@@ -882,8 +914,12 @@ static inline const char *os_temp(void)
 static inline bool os_folder_make(char *path, size_t size)
 {
     static unsigned count;
-    return snprintf(path, size, "%s\\fastserve-%lu-%u", os_temp(), GetCurrentProcessId(), ++count) < (int)size &&
-           CreateDirectoryA(path, NULL);
+    do { // one that was left behind by another process of the same number is not ours
+        if (snprintf(path, size, "%s\\fastserve-%lu-%u", os_temp(), GetCurrentProcessId(), ++count) >= (int)size)
+            return false;
+        if (CreateDirectoryA(path, NULL)) return true;
+    } while (GetLastError() == ERROR_ALREADY_EXISTS);
+    return false;
 }
 
 static inline void os_folder_remove(const char *path)
@@ -929,6 +965,16 @@ static inline bool os_link_hard(const char *to, const char *path)
 {
     WCHAR a[1024], b[1024];
     return CreateHardLinkW(os_wide(b, 1024, path), os_wide(a, 1024, to), NULL) != 0;
+}
+
+static inline bool os_short_name(const char *path, char *out, size_t size)
+{
+    char whole[1024];
+    DWORD len = GetShortPathNameA(path, whole, sizeof whole);
+    if (len == 0 || len >= sizeof whole || !strchr(whole, '~')) return false;
+    const char *name = whole + len;
+    while (name > whole && name[-1] != '\\' && name[-1] != '/') name--;
+    return strchr(name, '~') && snprintf(out, size, "%s", name) < (int)size;
 }
 
 static inline bool os_folder_add(const char *path)
