@@ -95,7 +95,7 @@ $(eval $(call flavour,build/kqueue,build/kqueue/fastserve,$(CC) $(C) $(CFLAGS) $
 %/queue_bench.o: TESTFLAGS = -O2
 # What runs in one thread alone is nothing for TSan.
 TSAN_TESTS := $(filter-out test_queue_model test_wake_model test_audit test_formats test_hist test_http_read \
-    test_http_write test_entity test_json test_judge test_text test_time,$(TESTS))
+    test_http_write test_entity test_json test_judge test_serve test_text test_time,$(TESTS))
 
 # FASTSERVE is the program that tests start when they need one.
 test: fastserve $(TESTS:%=build/%)

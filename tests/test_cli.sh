@@ -750,7 +750,7 @@ if no_unix; then
     wait "$server"
     server=''
     skip 'no Unix-domain sockets here' '--unix serves there' '--unix on a served path is named' \
-        'the socket file is gone afterwards'
+        'the socket file is gone afterwards' 'serve DIR --unix'
 else
     ask 'GET / HTTP/1.0\r\n\r\n' "unix:$dir/socket"
     grep -q 'Hello, World!' "$dir/reply"
@@ -761,6 +761,14 @@ else
     stop "$term"
     [ "$status" -eq 0 ] && [ ! -e "$dir/socket" ]
     check $? 'the socket file is gone afterwards'
+    serve "$site" --unix "$dir/socket" -b 127.0.0.1 -p 0
+    ask 'GET /hello.txt HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n' "unix:$dir/socket"
+    is 200 && last 'the text'
+    check $? 'serve DIR --unix: no name leads there, so any Host is served' "$dir/reply"
+    ask 'GET /hello.txt HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n'
+    is 421
+    check $? 'serve DIR --unix -b: on the port it is not' "$dir/reply"
+    stop "$term"
 fi
 
 serve -p 0 -t 1 --max-head 300 --max-body 3 --head-timeout 100ms --idle-timeout 100ms --log "$dir/log"

@@ -518,6 +518,7 @@ TEST(mounts_are_listed)
         serve_list_mounts(&list, &site, &here);
         CHECK_STR(names_of(&list), rows[i].names);
         CHECK_EQ(list.bytes, i ? 9 : 5);
+        if (i == 0) CHECK_EQ(list.items[0].size, 0);
         page_list_free(&list);
         free(here.ptr);
     }
