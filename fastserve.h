@@ -10033,7 +10033,10 @@ static void fsi_files_answer(fsi_conn *conn, fsv_request *request)
         (void)fsi_answer_field(request, "Retry-After", "1");
         fsi_answer_plain(request, 503);
         break;
-    case FSI_FOUND_FAILED: fsi_answer_plain(request, 500); break;
+    case FSI_FOUND_FAILED:
+        fsi_log(conn->loop->server, 0, "file_failed", 0, "a file cannot be read: %s", want.path);
+        fsi_answer_plain(request, 500);
+        break;
     }
     request->want.path = want.path; // is to be given back
     request->want.path_cap = want.path_cap;
