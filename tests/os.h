@@ -1077,17 +1077,6 @@ static inline void os_tree_remove(const char *path)
     os_tree_remove_wide(wide, (size_t)lstrlenW(os_wide(wide, 1024, path)));
 }
 
-static inline bool os_folder_add(const char *path)
-{
-    return CreateDirectoryA(path, NULL) != 0;
-}
-
-static inline bool os_fifo(const char *path)
-{
-    (void)path;
-    return false;
-}
-
 static inline bool os_any_name(void)
 {
     return false;
