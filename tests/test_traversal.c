@@ -16,8 +16,7 @@
 
 typedef struct thing {
     const char *path; // below BASE
-    char
-        kind; // 'd' folder, 'f' file, 'n' file with a name that Windows takes for something else (or a backslash), 'l' link, 'p' pipe
+    char kind;        // 'd' folder, 'f' file, 'n' file that Windows mistakes, or with a backslash, 'l' link, 'p' pipe
     const char *text; // of a file, or where a link leads; "BASE" at its front stands for that path
 } thing;
 
@@ -243,6 +242,7 @@ static const char *const doors[] = {"/", "/mount/deep/", "/respond/", "/list/"};
 
 static uint32_t asked, answered_200; // in this case
 static unsigned granted;             // its setting
+static bool in_turn;                 // not every path through every door
 static bool swapping;                // a folder has a secret.txt of its own
 
 // A name that a listing may show.
@@ -332,11 +332,15 @@ static void ask_target(const char *target, size_t len, bool list, bool refused)
     if (status <= 0 || (connection && strcmp(connection, "close") == 0)) hang_up(&c);
 }
 
-// A path through every door. In what is asked "\1" stands for a NUL.
+// A path through every door; under Wine, where a request takes a hundred times as long, through each in turn. In what is
+// asked "\1" stands for a NUL.
 static void ask_path(const char *path, bool refused)
 {
     static char target[18000];
+    static int turn;
+    turn = (turn + 1) % DOORS;
     for (int door = 0; door < DOORS; door++) {
+        if (in_turn && door != turn) continue;
         int len = snprintf(target, sizeof target, "%s%s", doors[door], path);
         if (len < 0 || (size_t)len >= sizeof target) abort();
         for (int i = 0; i < len; i++)
@@ -396,8 +400,10 @@ static bool begin(unsigned how)
     granted = how;
     asked = answered_200 = 0;
     if (!host_begin(how)) return false;
+    in_turn = false;
     controls();
     asked = answered_200 = 0;
+    in_turn = os_is_wine();
     return true;
 }
 
@@ -405,7 +411,7 @@ static bool begin(unsigned how)
 static void end(uint32_t least)
 {
     test_row[0] = 0;
-    CHECK(asked >= least * DOORS);
+    CHECK(asked >= least * (in_turn ? 1 : DOORS));
     host_end();
 }
 
@@ -453,17 +459,12 @@ static const char *const climb_malformed[] = {
 };
 // clang-format on
 
+#define CLIMB(table) climb(table, COUNT(table))
 #define CLASS(name, table)                     \
     TEST(name)                                 \
     {                                          \
         REQUIRE(begin(PLAIN));                 \
-        climb(table, COUNT(table));            \
-        end((uint32_t)(COUNT(table) * 6 * 4)); \
-    }                                          \
-    TEST(name##_with_hidden_names)             \
-    {                                          \
-        REQUIRE(begin(WITH_HIDDEN));           \
-        climb(table, COUNT(table));            \
+        CLIMB(table);                          \
         end((uint32_t)(COUNT(table) * 6 * 4)); \
     }                                          \
     typedef int class_of_##name /* for the semicolon */
@@ -476,6 +477,21 @@ CLASS(control_bytes, climb_control);
 CLASS(backslashes, climb_backslash);
 CLASS(dots_and_spaces, climb_dots);
 CLASS(malformed_escapes, climb_malformed);
+
+// All of them where names with a leading dot are served: these are names, "." and ".." are none.
+TEST(with_hidden_names)
+{
+    REQUIRE(begin(WITH_HIDDEN));
+    CLIMB(climb_plain);
+    CLIMB(climb_encoded);
+    CLIMB(climb_double);
+    CLIMB(climb_overlong);
+    CLIMB(climb_control);
+    CLIMB(climb_backslash);
+    CLIMB(climb_dots);
+    CLIMB(climb_malformed);
+    end(4000);
+}
 
 // A name that is one, with something behind it or before it that some system or function would drop.
 TEST(names_with_more)
@@ -791,11 +807,8 @@ TEST(mixed)
     end(3000);
 }
 
-TEST_MAIN(CASE(plain), CASE(plain_with_hidden_names), CASE(encoded), CASE(encoded_with_hidden_names),
-          CASE(twice_encoded), CASE(twice_encoded_with_hidden_names), CASE(overlong), CASE(overlong_with_hidden_names),
-          CASE(control_bytes), CASE(control_bytes_with_hidden_names), CASE(backslashes),
-          CASE(backslashes_with_hidden_names), CASE(dots_and_spaces), CASE(dots_and_spaces_with_hidden_names),
-          CASE(malformed_escapes), CASE(malformed_escapes_with_hidden_names), CASE(names_with_more),
+TEST_MAIN(CASE(plain), CASE(encoded), CASE(twice_encoded), CASE(overlong), CASE(control_bytes), CASE(backslashes),
+          CASE(dots_and_spaces), CASE(malformed_escapes), CASE(with_hidden_names), CASE(names_with_more),
           CASE(drive_letters), CASE(alternate_streams), CASE(short_names), CASE(device_names), CASE(absolute_forms),
           CASE(links), CASE(links_that_are_wanted), CASE(swapped_while_asked), CASE(redirects), CASE(long_paths),
           CASE(mixed))
