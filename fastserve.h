@@ -255,6 +255,7 @@ typedef struct fsv_answer {
     uint64_t body_bytes;  // of the response, as handed to the connection
     uint64_t duration_us; // from reading the head to the end of the answer, by the monotonic clock; 0 without a request
     const fsv_request *request;
+    const void *conn; // fsv_answer_peer's
 } fsv_answer;
 typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
 
@@ -503,6 +504,9 @@ FSV_API int64_t fsv_request_query_value(const fsv_request *request, const char *
 // The peer's address: "127.0.0.1:50000", "[::1]:50000" or "unix:"; terminated, returns its length. FSV_ERR_LIMIT,
 // FSV_ERR_CLOSED. 64 bytes are always enough.
 FSV_API int64_t fsv_request_peer(const fsv_request *request, char *out, size_t size);
+
+// The same of an answer, in on_answer; also of one without a request.
+FSV_API int64_t fsv_answer_peer(const fsv_answer *answer, char *out, size_t size);
 
 // One pointer of yours that stays with the request from callback to callback. NULL at first.
 FSV_API void fsv_request_set_user(fsv_request *request, void *user);
@@ -1734,6 +1738,8 @@ struct fsi_conn {
     bool warming;      // a worker reads for it: the struct waits for the fsi_warm to come home, even closed
     bool balanced;     // came here because its loop drowned: does not follow its packets back into the flood
     uint16_t move_to;  // index of the loop to move to
+    bool peer_known;
+    char peer[sizeof(struct sockaddr_in6)]; // what its address begins with: all of it, but of a Unix-domain socket
     // From here on what outlives the connection in its slot, since any thread may look at it through a handle that it
     // has kept, however stale: atomic, and never set back together with the rest.
     uint32_t slot;       // in the server's table
@@ -4557,6 +4563,21 @@ FSI_PRIVATE uint32_t fsi_sockaddr_port(const fsi_sockaddr *at)
     return ntohs(in6.sin6_port);
 }
 
+// "1.2.3.4:80" into room for 64 bytes: inet_ntop and printf take 400 ns, which an access log would wait for.
+FSI_PRIVATE size_t fsi_sockaddr_v4_text(const void *ip, uint32_t port, char *out)
+{
+    uint8_t bytes[4];
+    size_t n = 0;
+    memcpy(bytes, ip, sizeof bytes);
+    for (int i = 0; i < 4; i++) {
+        n += fsi_number_write(out + n, bytes[i]);
+        out[n++] = i < 3 ? '.' : ':';
+    }
+    n += fsi_number_write(out + n, port);
+    out[n] = 0;
+    return n;
+}
+
 // "1.2.3.4:80", "[::1]:80" or "unix:". out has room for 64 bytes.
 FSI_PRIVATE size_t fsi_sockaddr_text(const fsi_sockaddr *at, char *out, size_t size)
 {
@@ -4566,17 +4587,13 @@ FSI_PRIVATE size_t fsi_sockaddr_text(const fsi_sockaddr *at, char *out, size_t s
     int n;
     if (at->storage.ss_family == AF_INET) {
         memcpy(&in4, &at->storage, sizeof in4);
-        (void)inet_ntop(AF_INET, &in4.sin_addr, ip, sizeof ip);
-        n = snprintf(out, size, "%s:%u", ip, ntohs(in4.sin_port));
+        return fsi_sockaddr_v4_text(&in4.sin_addr, ntohs(in4.sin_port), out);
     } else if (at->storage.ss_family == AF_INET6) {
         memcpy(&in6, &at->storage, sizeof in6);
-        if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) { // a v4 client on a dual-stack socket
-            (void)inet_ntop(AF_INET, &in6.sin6_addr.s6_addr[12], ip, sizeof ip);
-            n = snprintf(out, size, "%s:%u", ip, ntohs(in6.sin6_port));
-        } else {
-            (void)inet_ntop(AF_INET6, &in6.sin6_addr, ip, sizeof ip);
-            n = snprintf(out, size, "[%s]:%u", ip, ntohs(in6.sin6_port));
-        }
+        if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) // a v4 client on a dual-stack socket
+            return fsi_sockaddr_v4_text(&in6.sin6_addr.s6_addr[12], ntohs(in6.sin6_port), out);
+        (void)inet_ntop(AF_INET6, &in6.sin6_addr, ip, sizeof ip);
+        n = snprintf(out, size, "[%s]:%u", ip, ntohs(in6.sin6_port));
     } else {
         n = snprintf(out, size, "unix:");
     }
@@ -7998,15 +8015,39 @@ FSI_RARE void fsi_count_status(fsi_loop *loop, uint32_t status)
         FSI_COUNT(loop, answers_5xx, 1);
 }
 
-FSI_RARE void fsi_tell_answer(fsi_loop *loop, const fsv_request *request, uint32_t status, uint64_t bytes,
+// On the connection's thread. The system is asked for the address once, since an access log wants it for each answer;
+// of one that the peer has reset it knows nothing any more. False: not known.
+FSI_PRIVATE bool fsi_conn_peer(fsi_conn *conn, fsi_sockaddr *at)
+{
+    if (conn->peer_known) {
+        memset(at, 0, sizeof *at);
+        memcpy(&at->storage, conn->peer, sizeof conn->peer);
+        return true;
+    }
+    conn->peer_known = conn->chan.fd >= 0 && fsi_sock_peer(conn->chan.fd, at);
+    if (conn->peer_known) memcpy(conn->peer, &at->storage, sizeof conn->peer);
+    return conn->peer_known;
+}
+
+// Notes what on_answer is told of a request that begins.
+FSI_RARE void fsi_begin_answer(fsi_conn *conn, fsv_request *request)
+{
+    fsi_sockaddr at;
+    request->begun_us = fsi_clock_ns() / 1000;
+    if (!conn->peer_known) (void)fsi_conn_peer(conn, &at);
+}
+
+FSI_RARE void fsi_tell_answer(fsi_conn *conn, const fsv_request *request, uint32_t status, uint64_t bytes,
                               uint64_t begun_us)
 {
+    fsi_loop *loop = conn->loop;
     fsv_answer answer;
     answer.status = status;
     answer.loop = loop->index;
     answer.body_bytes = bytes;
     answer.duration_us = begun_us ? fsi_clock_ns() / 1000 - begun_us : 0;
     answer.request = request;
+    answer.conn = conn;
     loop->server->desc.on_answer(&answer, loop->server->desc.user);
 }
 
@@ -8059,7 +8100,7 @@ FSI_PRIVATE void fsi_conn_end_request(fsi_conn *conn, fsv_request *request)
 {
     fsi_loop *loop = conn->loop;
     if (request->status && loop->server->desc.on_answer)
-        fsi_tell_answer(loop, request, request->status, request->out_bytes, request->begun_us);
+        fsi_tell_answer(conn, request, request->status, request->out_bytes, request->begun_us);
     if (conn->state == FSI_CONN_BODY) request->route = NULL; // its handler was not called, so neither is on_close
     if (request->route && request->route->on_close) request->route->on_close(request, request->route->user);
     if (request->more) fsi_block_put(loop, request->more, request->more_cap);
@@ -8452,7 +8493,7 @@ FSI_RARE void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
             return;
         }
     } else if (loop->server->desc.on_answer) {
-        fsi_tell_answer(loop, NULL, status, 0, 0);
+        fsi_tell_answer(conn, NULL, status, 0, 0);
     }
     char text[160];
     size_t n = (size_t)snprintf(text, sizeof text, "%u %s: %s\n", status, fsi_status_text(status), why);
@@ -8702,7 +8743,8 @@ FSI_INLINE void fsi_conn_take_head(fsi_conn *conn, fsv_request *request)
     request->resp = FSI_RESP_NONE;
     request->closing = request->off_loop = request->deferred = false;
     request->no_body = head->method == FSI_HEAD;
-    request->begun_us = loop->server->desc.on_answer ? fsi_clock_ns() / 1000 : 0;
+    request->begun_us = 0;
+    if (loop->server->desc.on_answer) fsi_begin_answer(conn, request);
     conn->fresh = false;
     conn->body_chunked = head->chunked;
     conn->body_left = head->chunked ? 0 : head->has_length ? head->content_length : 0;
@@ -13178,17 +13220,30 @@ FSV_API int64_t fsv_request_query_value(const fsv_request *request, const char *
     return FSV_ERR_NOT_FOUND;
 }
 
+FSI_PRIVATE int64_t fsi_peer_out(bool known, const fsi_sockaddr *at, char *out, size_t size)
+{
+    char text[80];
+    if (!known) return FSV_ERR_CLOSED;
+    size_t len = fsi_sockaddr_text(at, text, sizeof text);
+    return fsi_copy_out(out, size, text, len);
+}
+
 FSV_API int64_t fsv_request_peer(const fsv_request *request, char *out, size_t size)
 {
     fsi_sockaddr at;
-    char text[80];
-    fsi_lock *lock = request->off_loop ? &request->loop->server->token_lock : NULL; // the loop may be closing it
-    if (lock) fsi_lock_take(lock);
-    bool known = request->conn && request->conn->chan.fd >= 0 && fsi_sock_peer(request->conn->chan.fd, &at);
-    if (lock) fsi_lock_give(lock);
-    if (!known) return FSV_ERR_CLOSED;
-    size_t len = fsi_sockaddr_text(&at, text, sizeof text);
-    return fsi_copy_out(out, size, text, len);
+    fsi_conn *conn = request->conn;
+    if (!request->off_loop) return fsi_peer_out(conn && fsi_conn_peer(conn, &at), &at, out, size);
+    fsi_lock *lock = &request->loop->server->token_lock; // the loop may be closing it
+    fsi_lock_take(lock);
+    bool known = conn && conn->chan.fd >= 0 && fsi_sock_peer(conn->chan.fd, &at);
+    fsi_lock_give(lock);
+    return fsi_peer_out(known, &at, out, size);
+}
+
+FSV_API int64_t fsv_answer_peer(const fsv_answer *answer, char *out, size_t size)
+{
+    fsi_sockaddr at;
+    return fsi_peer_out(fsi_conn_peer((fsi_conn *)(uintptr_t)answer->conn, &at), &at, out, size);
 }
 
 FSV_API void fsv_request_set_user(fsv_request *request, void *user)
@@ -13775,13 +13830,10 @@ FSV_API void *fsv_tcp_user(fsv_tcp tcp)
 FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size)
 {
     fsi_sockaddr at;
-    char text[80];
     fsv_result result;
     fsi_conn *conn = fsi_tcp_find_here(tcp, &result);
     if (!conn) return result;
-    if (conn->chan.fd < 0 || !fsi_sock_peer(conn->chan.fd, &at)) return FSV_ERR_CLOSED;
-    size_t len = fsi_sockaddr_text(&at, text, sizeof text);
-    return fsi_copy_out(out, size, text, len);
+    return fsi_peer_out(fsi_conn_peer(conn, &at), &at, out, size);
 }
 
 // ---- posts and timers

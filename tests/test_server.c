@@ -63,7 +63,14 @@ static void host_on_answer(const fsv_answer *answer, void *user)
 {
     host *h = (host *)user;
     fsv_str target = {"-", 1};
-    if (answer->request) target = fsv_request_target(answer->request);
+    char peer[64] = "", same[64];
+    CHECK(fsv_answer_peer(answer, peer, sizeof peer) > 0 && strncmp(peer, "127.0.0.1:", 10) == 0);
+    CHECK_EQ(fsv_answer_peer(answer, same, strlen(peer)), FSV_ERR_LIMIT);
+    if (answer->request) {
+        target = fsv_request_target(answer->request);
+        CHECK(fsv_request_peer(answer->request, same, sizeof same) > 0);
+        CHECK_STR(same, peer);
+    }
     fsi_lock_take(&h->lock);
     size_t at = strlen(h->answers);
     (void)snprintf(h->answers + at, sizeof h->answers - at, "%u %llu %.*s\n", answer->status,
@@ -1406,7 +1413,8 @@ TEST(stats_exact)
     host_end(&h1);
 }
 
-// Goal: on_answer hears of each answer once, with its status, size and request.
+// Goal: on_answer hears of each answer once, with its status, size and request, and knows the peer although that has
+// gone or sent no request.
 TEST(on_answer)
 {
     fsv_server_desc desc;
@@ -1427,10 +1435,15 @@ TEST(on_answer)
     REQUIRE(dial(&c1, h1.port));
     CHECK_EQ(ask(&c1, "nonsense\r\n\r\n"), 400);
     hang_up(&c1);
-    UNTIL(STAT(&h1, conns_closed) == 2);
+    REQUIRE(dial(&c1, h1.port));
+    CHECK(say(&c1, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n12345"));
+    CHECK_EQ(hear_head(&c1), 200);
+    CHECK(receive_body(&c1, 5));
+    hang_up_hard(&c1);
+    UNTIL(STAT(&h1, conns_closed) == 3);
     fsv_server_stop(h1.server, 0);
     driver_end(&h1.driver);
-    CHECK_STR(h1.answers, "200 6 /\n200 0 /?head\n404 14 /none\n200 7 /echo\n413 0 /whole\n400 0 -\n");
+    CHECK_STR(h1.answers, "200 6 /\n200 0 /?head\n404 14 /none\n200 7 /echo\n413 0 /whole\n400 0 -\n200 5 /echo\n");
     host_end(&h1);
 }
 
