@@ -603,8 +603,16 @@ static double bench_answer_rate(const bench_result *result)
 //   bench_os_on_stop(stop)        stop() is called when the user or the system wants the process to end; the time after that ends it.
 //                                 It runs in a signal handler or on a thread of its own, so it sets words and wakes an io. NULL: as
 //                                 if nobody had asked. Once this has returned, the function that was there before runs no more
+//   bench_os_on_hangup(hung_up)   hung_up() is called for each SIGHUP, in a signal handler, where there is such a thing; NULL: it
+//                                 is ignored from now on
 //   bench_os_keep_pipes()         writing to a pipe that nobody reads fails from now on, and ends nothing
 //   bench_os_open(path, mode)     as fopen, errno too; the path is UTF-8
+//   bench_os_sink_open(path) _close(sink)  what is written to at its end, by its owner's thread alone; the path is UTF-8, NULL: the
+//                                 standard output. The file may be renamed meanwhile. BENCH_OS_NO_SINK: fsi_os_error() says why
+//   bench_os_sink_write(sink, data, len)  returns how many bytes it took, at least one; 0: fsi_os_error() says why, and
+//                                 BENCH_OS_LATER(error) that it only has no room now, BENCH_OS_NO_READER(error) that it will never
+//                                 take any
+//   bench_os_sink_moved(sink, path)  another file is there now, or none, on a system where no SIGHUP says so
 //   bench_os_in_way(path)         a file is there that is no socket
 //   bench_os_is_terminal(stream)  and one that understands "\r" and "\033[K"
 //   bench_os_resolve_text(error, out, size)  what getaddrinfo has returned, in words
@@ -1007,9 +1015,64 @@ static void bench_os_on_stop(void (*stop)(void))
     if (stop) bench_os_signals(bench_os_signalled);
 }
 
+static void (*bench_os_hangup)(void);
+
+static void bench_os_hung_up(int number)
+{
+    int error = errno;
+    (void)number;
+    bench_os_hangup();
+    errno = error;
+}
+
+FSI_PRIVATE void bench_os_on_hangup(void (*hung_up)(void))
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = hung_up ? bench_os_hung_up : SIG_IGN;
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    if (hung_up) bench_os_hangup = hung_up;
+    (void)sigaction(SIGHUP, &action, NULL);
+}
+
 FSI_PRIVATE void bench_os_keep_pipes(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
+}
+
+typedef int bench_os_sink;
+#define BENCH_OS_NO_SINK (-1)
+#define BENCH_OS_LATER(error) ((error) == EAGAIN || (error) == EWOULDBLOCK)
+#define BENCH_OS_NO_READER(error) ((error) == EPIPE)
+
+FSI_PRIVATE bench_os_sink bench_os_sink_open(const char *path)
+{
+    int fd;
+    if (!path) return fcntl(STDOUT_FILENO, F_GETFD) < 0 ? BENCH_OS_NO_SINK : STDOUT_FILENO;
+    do fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+FSI_PRIVATE void bench_os_sink_close(bench_os_sink sink)
+{
+    if (sink != STDOUT_FILENO) (void)close(sink);
+}
+
+FSI_PRIVATE size_t bench_os_sink_write(bench_os_sink sink, const void *data, size_t len)
+{
+    ssize_t n;
+    do n = write(sink, data, len);
+    while (n < 0 && errno == EINTR);
+    if (n == 0) errno = EAGAIN;
+    return n > 0 ? (size_t)n : 0;
+}
+
+FSI_PRIVATE bool bench_os_sink_moved(bench_os_sink sink, const char *path)
+{
+    (void)sink, (void)path;
+    return false;
 }
 
 static FILE *bench_os_open(const char *path, const char *mode)
@@ -1224,6 +1287,11 @@ FSI_PRIVATE bool bench_os_begin(int *argc, char ***argv)
 
 FSI_PRIVATE void bench_os_keep_pipes(void) {} // it is always so
 
+FSI_PRIVATE void bench_os_on_hangup(void (*hung_up)(void))
+{
+    (void)hung_up;
+}
+
 static bool bench_os_is_terminal(FILE *stream)
 {
     DWORD mode;
@@ -1277,6 +1345,61 @@ static FILE *bench_os_open(const char *path, const char *mode)
     free(wide);
     errno = error;
     return file;
+}
+
+typedef HANDLE bench_os_sink;
+#define BENCH_OS_NO_SINK INVALID_HANDLE_VALUE
+#define BENCH_OS_LATER(error) ((error) == ERROR_SUCCESS) // a pipe that does not wait has taken nothing
+#define BENCH_OS_NO_READER(error) \
+    ((error) == ERROR_BROKEN_PIPE || (error) == ERROR_NO_DATA || (error) == ERROR_PIPE_NOT_CONNECTED)
+
+static HANDLE bench_os_open_handle(const char *path, DWORD access, DWORD how)
+{
+    wchar_t *wide = bench_os_path(path);
+    if (!wide) {
+        SetLastError(errno == ENOMEM ? ERROR_NOT_ENOUGH_MEMORY : ERROR_INVALID_NAME);
+        return INVALID_HANDLE_VALUE;
+    }
+    HANDLE file = CreateFileW(wide, access, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, how,
+                              FILE_ATTRIBUTE_NORMAL, NULL);
+    DWORD error = GetLastError();
+    free(wide);
+    SetLastError(error);
+    return file;
+}
+
+FSI_PRIVATE bench_os_sink bench_os_sink_open(const char *path)
+{
+    if (!path) {
+        HANDLE out = GetStdHandle(STD_OUTPUT_HANDLE);
+        if (!out) SetLastError(ERROR_INVALID_HANDLE);
+        return out ? out : BENCH_OS_NO_SINK;
+    }
+    return bench_os_open_handle(path, FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE, OPEN_ALWAYS);
+}
+
+FSI_PRIVATE void bench_os_sink_close(bench_os_sink sink)
+{
+    if (sink != GetStdHandle(STD_OUTPUT_HANDLE)) (void)CloseHandle(sink);
+}
+
+FSI_PRIVATE size_t bench_os_sink_write(bench_os_sink sink, const void *data, size_t len)
+{
+    DWORD n = 0, most = len < 0x40000000u ? (DWORD)len : 0x40000000u;
+    SetLastError(ERROR_SUCCESS);
+    return WriteFile(sink, data, most, &n, NULL) ? n : 0;
+}
+
+FSI_PRIVATE bool bench_os_sink_moved(bench_os_sink sink, const char *path)
+{
+    BY_HANDLE_FILE_INFORMATION ours, there;
+    if (GetFileType(sink) != FILE_TYPE_DISK || !GetFileInformationByHandle(sink, &ours)) return false;
+    HANDLE file = bench_os_open_handle(path, FILE_READ_ATTRIBUTES, OPEN_EXISTING);
+    if (file == INVALID_HANDLE_VALUE) return GetLastError() == ERROR_FILE_NOT_FOUND;
+    bool known = GetFileInformationByHandle(file, &there) != 0;
+    (void)CloseHandle(file);
+    return known && (ours.dwVolumeSerialNumber != there.dwVolumeSerialNumber ||
+                     ours.nFileIndexHigh != there.nFileIndexHigh || ours.nFileIndexLow != there.nFileIndexLow);
 }
 
 FSI_PRIVATE bool bench_os_in_way(const char *path)

@@ -285,124 +285,648 @@ static fsv_result echo_listen(fsv_server *server, const char *address)
 
 #include "bench.c"
 
-// ---- the access log: lines gather in memory, a thread of its own writes them
+// "2024-05-06T07:08:09Z"
+static void page_time(char out[24], int64_t seconds)
+{
+    char date[29]; // "Mon, 06 May 2024 07:08:09 GMT"
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    fsi_date_write(date, seconds);
+    uint32_t month = 0;
+    while (month < 11 && memcmp(months + 3 * month, date + 8, 3) != 0) month++;
+    (void)snprintf(out, 24, "%.4s-%02u-%.2sT%.8sZ", date + 12, month + 1, date + 5, date + 17);
+}
 
-typedef struct serve_log {
-    fsi_lock lock;
-    fsi_signal wake;
+// ---- the access log. A line is made where its answer ends, on its loop, in the memory of that loop's lane; a thread of
+//      its own takes from time to time what the lanes hold, and writes it. So no loop waits for a disk, nor for another
+//      loop. What cannot be written yet stays in memory until that is full; lines beyond are counted, and the log itself
+//      says how many were lost, as soon as it takes lines again.
+
+#define SERVE_LOG_MAX ((size_t)16 << 20) // bytes of lines that may wait in all lanes
+#define SERVE_LOG_KEPT ((size_t)4 << 20) // a lane gives more than that back when it has been written
+#define SERVE_LOG_PIECE ((size_t)256 << 10)
+#define SERVE_LANES_MAX 64        // the models with a thread for each connection have more loops
+#define SERVE_LOG_GATHER_US 20000 // from one look at the lanes to the next
+#define SERVE_LOG_AGAIN_US 250000 // after a write that has failed
+#define SERVE_LOG_PATIENCE_S 3    // at the end, with a log that takes nothing
+
+typedef enum serve_form { SERVE_COMMON, SERVE_COMBINED, SERVE_JSON } serve_form;
+
+static const char *const serve_forms[] = {"common", "combined", "json"};
+
+// What a line says. Texts without a ptr are not known.
+typedef struct serve_entry {
+    uint64_t wall_ns, body_bytes, duration_us;
+    uint32_t status, version; // as fsv_request_version has it; 0: there was no request
+    fsv_str peer, method, target, host, referer, agent;
+} serve_entry;
+
+// A second in the words of a form, since most lines share theirs.
+typedef struct serve_second {
+    int64_t number; // since 1970; -1: none yet
+    char text[32];
+} serve_second;
+
+typedef struct serve_lane {
+    fsi_lock lock; // of its loop, and now and then the writer
     char *lines;
     size_t len, cap;
-    uint64_t lost; // beyond SERVE_LOG_MAX, when the disk is too slow: said in the log itself
-    FILE *file;
-    bool ending;
+    uint64_t count, lost; // in lines; those for which it had no room
+    serve_second second;
+    char pad[FSV_CACHE_LINE];
+} serve_lane;
+
+typedef struct serve_log {
+    serve_lane *lanes; // these stand before the server runs, and stay
+    uint32_t lane_count;
+    size_t lane_max;
+    serve_form form;
+    const char *path; // NULL: the standard output
+    fsi_io io;        // where the writer sleeps
+    bool io_made, started;
+    // atomic
+    uint32_t asleep;                  // the writer waits for a first line
+    uint32_t reopen, ending, failing; // failing: the last write has
+    fsi_word64 taken, written;        // lines that the writer has now; pieces that it has written
+    // under the lock
+    fsi_lock lock;
+    fsi_signal over;
+    bool ended; // the writer
+    // the writer's
+    bench_os_sink sink;
+    char *batch; // lines of one lane
+    size_t at, len, cap;
+    uint64_t lost, lost_ever; // what the log has not said yet
+    char why[160];            // it could not be written lately; "": it could
+    bool why_old;
+    uint64_t said_ns, looked_ns;
     fsi_thread thread;
 } serve_log;
-#define SERVE_LOG_MAX (16u << 20)
 
 static serve_log serve_access;
 
-static void serve_log_write(void *arg)
+// ---- a line
+
+#define SERVE_PUT(at, literal) fsi_put(at, literal, sizeof(literal) - 1)
+
+// Whether 8 bytes are printable ASCII without quotes and backslashes.
+static bool serve_is_plain(const char *text)
 {
-    serve_log *log = (serve_log *)arg;
-    bool ending = false;
-    while (!ending) {
-        fsi_lock_take(&log->lock);
-        while (!log->len && !log->ending) fsi_signal_wait(&log->wake, &log->lock, UINT64_MAX);
-        char *lines = log->lines;
-        size_t len = log->len;
-        uint64_t lost = log->lost;
-        ending = log->ending;
-        log->lines = NULL;
-        log->len = log->cap = 0;
-        log->lost = 0;
-        fsi_lock_give(&log->lock);
-        if (len) fwrite(lines, 1, len, log->file);
-        if (lost)
-            fprintf(log->file, "# %llu lines were lost: the log is slower than the server\n", (unsigned long long)lost);
-        fflush(log->file);
-        free(lines);
-        if (!ending) fsi_sleep_ns(20000000); // a batch, not a write per line
-    }
+    const uint64_t ones = UINT64_MAX / 255, high = ones * 128;
+    uint64_t v, quote, back;
+    memcpy(&v, text, sizeof v);
+    quote = v ^ ones * '"';
+    back = v ^ ones * '\\';
+    // The high bit of a byte says: not ASCII, or below 32, 127, a quote, a backslash. A byte that is none of these borrows
+    // nothing from the next one, so the first one that is one is seen.
+    return !((v | (v - ones * 32) | (v + ones) | (quote - ones) | (back - ones)) & high);
 }
 
-static void serve_log_add(serve_log *log, const char *line, size_t len)
+static char *serve_put_hex(char *at, uint32_t value, int digits)
 {
-    fsi_lock_take(&log->lock);
-    if (log->len + len > log->cap) {
-        size_t cap = log->cap ? log->cap * 2 : 65536;
-        char *more = cap <= SERVE_LOG_MAX ? (char *)realloc(log->lines, cap) : NULL;
-        if (more) {
-            log->lines = more;
-            log->cap = cap;
+    for (int i = digits - 1; i >= 0; i--) *at++ = "0123456789abcdef"[value >> 4 * i & 15];
+    return at;
+}
+
+static char *serve_put_number(char *at, uint64_t value)
+{
+    return at + fsi_number_write(at, value);
+}
+
+// For Common and Combined: what is not printable ASCII, quotes and backslashes as \xHH. Without a ptr: "-".
+static char *serve_put_text(char *at, fsv_str text)
+{
+    if (!text.ptr) return SERVE_PUT(at, "-");
+    for (size_t i = 0; i < text.len;) {
+        uint8_t c = (uint8_t)text.ptr[i];
+        if (text.len - i >= 8 && serve_is_plain(text.ptr + i)) {
+            at = fsi_put(at, text.ptr + i, 8);
+            i += 8;
+            continue;
+        }
+        if (c >= 32 && c < 127 && c != '"' && c != '\\')
+            *at++ = (char)c;
+        else
+            at = serve_put_hex(SERVE_PUT(at, "\\x"), c, 2);
+        i++;
+    }
+    return at;
+}
+
+// What must not stand in a log as it is: it would move the cursor, end a line for some reader, hide, or turn the text
+// around.
+static bool serve_is_odd(uint32_t code)
+{
+    return code < 32 || (code >= 0x7f && code < 0xa0) || code == 0x61c || (code >= 0x200b && code < 0x2010) ||
+           (code >= 0x2028 && code < 0x202f) || (code >= 0x2060 && code < 0x2070) || code == 0xfeff ||
+           (code >= 0xfff9 && code < 0xfffc);
+}
+
+// A character as JSON has it; `len` bytes of UTF-8, 0: of one byte that is none.
+static char *serve_put_json_char(char *at, const char *text, size_t len)
+{
+    const uint8_t *c = (const uint8_t *)text;
+    uint32_t code = len == 1   ? c[0]
+                    : len == 2 ? (c[0] & 31u) << 6 | (c[1] & 63u)
+                    : len == 3 ? (c[0] & 15u) << 12 | (c[1] & 63u) << 6 | (c[2] & 63u)
+                               : 0x10000;
+    if (len == 0) return SERVE_PUT(at, "\\ufffd");
+    if (code == '"' || code == '\\') *at++ = '\\';
+    if (serve_is_odd(code)) return serve_put_hex(SERVE_PUT(at, "\\u"), code, 4);
+    return fsi_put(at, text, len);
+}
+
+// With its quotes; without a ptr: null.
+static char *serve_put_json(char *at, fsv_str text)
+{
+    if (!text.ptr) return SERVE_PUT(at, "null");
+    *at++ = '"';
+    for (size_t i = 0; i < text.len;) {
+        if (text.len - i >= 8 && serve_is_plain(text.ptr + i)) {
+            at = fsi_put(at, text.ptr + i, 8);
+            i += 8;
+            continue;
+        }
+        size_t len = fsi_utf8(text.ptr + i, text.len - i);
+        at = serve_put_json_char(at, text.ptr + i, len);
+        i += len ? len : 1;
+    }
+    *at++ = '"';
+    return at;
+}
+
+// "10/Oct/2000:13:55:36 +0000", or "2000-10-10T13:55:36" for JSON.
+static char *serve_put_second(char *at, serve_form form, int64_t number, serve_second *second)
+{
+    if (second->number != number) {
+        char date[29]; // "Sun, 06 Nov 1994 08:49:37 GMT"
+        (void)fsi_date_write(date, number);
+        if (form == SERVE_JSON)
+            page_time(second->text, number);
+        else
+            (void)snprintf(second->text, sizeof second->text, "%.2s/%.3s/%.4s:%.8s +0000", date + 5, date + 8,
+                           date + 12, date + 17);
+        second->number = number;
+    }
+    return fsi_put(at, second->text, form == SERVE_JSON ? 19 : 26);
+}
+
+// "2000-10-10T13:55:36.123Z" behind what begins an object.
+static char *serve_put_json_time(char *at, uint64_t wall_ns, serve_second *second)
+{
+    uint32_t ms = (uint32_t)(wall_ns / 1000000 % 1000);
+    at = SERVE_PUT(at, "{\"time\":\"");
+    at = serve_put_second(at, SERVE_JSON, (int64_t)(wall_ns / 1000000000u), second);
+    *at++ = '.';
+    *at++ = (char)('0' + ms / 100);
+    *at++ = (char)('0' + ms / 10 % 10);
+    *at++ = (char)('0' + ms % 10);
+    return SERVE_PUT(at, "Z\"");
+}
+
+static char *serve_put_object(char *at, const serve_entry *entry, serve_second *second)
+{
+    at = serve_put_json_time(at, entry->wall_ns, second);
+    at = serve_put_json(SERVE_PUT(at, ",\"peer\":"), entry->peer);
+    at = serve_put_json(SERVE_PUT(at, ",\"method\":"), entry->method);
+    at = serve_put_json(SERVE_PUT(at, ",\"target\":"), entry->target);
+    if (entry->version)
+        at = entry->version == 10 ? SERVE_PUT(at, ",\"version\":\"1.0\"") : SERVE_PUT(at, ",\"version\":\"1.1\"");
+    else
+        at = SERVE_PUT(at, ",\"version\":null");
+    at = serve_put_number(SERVE_PUT(at, ",\"status\":"), entry->status);
+    at = serve_put_number(SERVE_PUT(at, ",\"bytes\":"), entry->body_bytes);
+    at = serve_put_number(SERVE_PUT(at, ",\"duration_us\":"), entry->duration_us);
+    at = serve_put_json(SERVE_PUT(at, ",\"host\":"), entry->host);
+    at = serve_put_json(SERVE_PUT(at, ",\"referer\":"), entry->referer);
+    at = serve_put_json(SERVE_PUT(at, ",\"user_agent\":"), entry->agent);
+    return SERVE_PUT(at, "}\n");
+}
+
+// Bytes that serve_put_line may need: a byte of the texts becomes six at most.
+static size_t serve_line_room(const serve_entry *entry)
+{
+    return 400 + 6 * (entry->peer.len + entry->method.len + entry->target.len + entry->host.len + entry->referer.len +
+                      entry->agent.len);
+}
+
+// One line with its end, whatever the texts hold. Returns where it ends.
+static char *serve_put_line(char *at, serve_form form, const serve_entry *entry, serve_second *second)
+{
+    if (form == SERVE_JSON) return serve_put_object(at, entry, second);
+    at = serve_put_text(at, entry->peer);
+    at = SERVE_PUT(at, " - - [");
+    at = serve_put_second(at, form, (int64_t)(entry->wall_ns / 1000000000u), second);
+    at = SERVE_PUT(at, "] \"");
+    at = serve_put_text(at, entry->method); // "-" alone where there was no request
+    if (entry->version) {
+        *at++ = ' ';
+        at = serve_put_text(at, entry->target);
+        at = entry->version == 10 ? SERVE_PUT(at, " HTTP/1.0") : SERVE_PUT(at, " HTTP/1.1");
+    }
+    at = serve_put_number(SERVE_PUT(at, "\" "), entry->status);
+    *at++ = ' ';
+    at = serve_put_number(at, entry->body_bytes);
+    if (form == SERVE_COMBINED) {
+        at = serve_put_text(SERVE_PUT(at, " \""), entry->referer);
+        at = serve_put_text(SERVE_PUT(at, "\" \""), entry->agent);
+        *at++ = '"';
+    }
+    *at++ = '\n';
+    return at;
+}
+
+// What the log says of lines that are not in it. out has room for 1200 bytes.
+static size_t serve_put_loss(char *out, serve_form form, uint64_t wall_ns, uint64_t lost, const char *why)
+{
+    serve_second second;
+    fsv_str text;
+    char *at = out;
+    text.ptr = why;
+    text.len = strlen(why) < 160 ? strlen(why) : 160;
+    second.number = -1;
+    if (form == SERVE_JSON) {
+        at = serve_put_number(SERVE_PUT(serve_put_json_time(at, wall_ns, &second), ",\"lost\":"), lost);
+        at = serve_put_json(SERVE_PUT(at, ",\"why\":"), text);
+        at = SERVE_PUT(at, "}\n");
+    } else {
+        at = serve_put_number(SERVE_PUT(at, "# "), lost);
+        at = serve_put_text(lost == 1 ? SERVE_PUT(at, " line was lost: ") : SERVE_PUT(at, " lines were lost: "), text);
+        *at++ = '\n';
+    }
+    return (size_t)(at - out);
+}
+
+// ---- the loops' side
+
+// Room for a line in the lane, whose lock is held. Any line fits into an empty one. False: it is lost.
+static bool serve_lane_room(serve_lane *lane, size_t need, size_t max)
+{
+    size_t cap = lane->cap ? lane->cap : 65536;
+    if (lane->len + need <= lane->cap) return true;
+    if (lane->len + need > max && lane->len) return false;
+    while (cap < lane->len + need) cap *= 2;
+    char *more = (char *)realloc(lane->lines, cap);
+    if (!more) return false;
+    lane->lines = more;
+    lane->cap = cap;
+    return true;
+}
+
+static void serve_log_add(serve_log *log, uint32_t loop, const serve_entry *entry)
+{
+    serve_lane *lane = &log->lanes[loop % log->lane_count];
+    fsi_lock_take(&lane->lock);
+    if (serve_lane_room(lane, serve_line_room(entry), log->lane_max)) {
+        char *end = serve_put_line(lane->lines + lane->len, log->form, entry, &lane->second);
+        lane->len = (size_t)(end - lane->lines);
+        lane->count++;
+    } else {
+        lane->lost++;
+    }
+    fsi_lock_give(&lane->lock);
+    // The writer says that it is asleep before it looks at the lanes, with their locks: it has seen this line, or we see
+    // that.
+    if (fsi_load32(&log->asleep) && fsi_swap32(&log->asleep, 0)) fsi_io_wake(&log->io);
+}
+
+static fsv_str serve_field(const fsv_request *request, const char *name)
+{
+    fsv_str value;
+    if (!fsv_request_field(request, name, &value)) value.ptr = NULL;
+    return value;
+}
+
+// "127.0.0.1" of "127.0.0.1:50000", "::1" of "[::1]:50000", "unix:".
+static fsv_str serve_peer(const fsv_answer *answer, char *out, size_t size)
+{
+    fsv_str peer = {NULL, 0};
+    if (fsv_answer_peer(answer, out, size) < 0) return peer;
+    char *end = strrchr(out, ':');
+    peer.ptr = out;
+    peer.len = strlen(out);
+    if (!end || !end[1]) return peer;
+    peer.len = (size_t)(end - out);
+    if (out[0] != '[' || peer.len < 2) return peer;
+    peer.ptr++;
+    peer.len -= 2;
+    return peer;
+}
+
+static void serve_on_answer(const fsv_answer *answer, void *user)
+{
+    char peer[80];
+    serve_entry entry;
+    const fsv_request *request = answer->request;
+    (void)user;
+    memset(&entry, 0, sizeof entry);
+    entry.wall_ns = fsi_wall_ns();
+    entry.status = answer->status;
+    entry.body_bytes = answer->body_bytes;
+    entry.duration_us = answer->duration_us;
+    entry.peer = serve_peer(answer, peer, sizeof peer);
+    if (request) {
+        entry.method = fsv_request_method(request);
+        entry.target = fsv_request_target(request);
+        entry.version = fsv_request_version(request);
+        if (serve_access.form == SERVE_JSON) entry.host = serve_field(request, "Host");
+        if (serve_access.form != SERVE_COMMON) {
+            entry.referer = serve_field(request, "Referer");
+            entry.agent = serve_field(request, "User-Agent");
         }
     }
-    if (log->len + len <= log->cap) {
-        memcpy(log->lines + log->len, line, len);
-        log->len += len;
-    } else {
-        log->lost++;
+    serve_log_add(&serve_access, answer->loop, &entry);
+}
+
+// ---- the writer
+
+static const char *serve_log_name(const serve_log *log)
+{
+    return log->path ? log->path : "-";
+}
+
+static void serve_log_wait(serve_log *log, uint64_t us)
+{
+    (void)fsi_io_wait(&log->io, us);
+    fsi_io_dispatch(&log->io);
+}
+
+// Takes what a lane holds for the batch, which is empty, and gives it the batch's memory. False: nothing.
+static bool serve_log_take(serve_log *log, serve_lane *lane)
+{
+    if (log->cap > SERVE_LOG_KEPT) {
+        free(log->batch);
+        log->batch = NULL;
+        log->cap = 0;
     }
-    fsi_signal_all(&log->wake);
+    fsi_lock_take(&lane->lock);
+    char *empty = log->batch;
+    size_t empty_cap = log->cap;
+    bool any = lane->len || lane->lost;
+    if (any) {
+        log->batch = lane->lines;
+        log->cap = lane->cap;
+        log->len = lane->len;
+        log->at = 0;
+        log->lost += lane->lost;
+        log->lost_ever += lane->lost;
+        fsi_store64(&log->taken, lane->count);
+        lane->lines = empty;
+        lane->cap = empty_cap;
+        lane->len = 0;
+        lane->count = lane->lost = 0;
+    }
+    fsi_lock_give(&lane->lock);
+    return any;
+}
+
+// Notes why the log cannot be written. Standard error hears of it when that begins, once a minute at most.
+static void serve_log_fails(serve_log *log, int error)
+{
+    uint64_t now = fsi_clock_ns();
+    (void)fsi_os_error_text(error, log->why, sizeof log->why);
+    log->why_old = false;
+    if (fsi_swap32(&log->failing, 1)) return;
+    if (log->said_ns && now - log->said_ns < 60000000000u) return;
+    log->said_ns = now;
+    fprintf(stderr, "fastserve serve: warning: cannot write the log %s: %s\n", serve_log_name(log), log->why);
+    (void)fflush(stderr);
+}
+
+// Opens the path anew, and goes on with the old file if that cannot be.
+static void serve_log_open_again(serve_log *log)
+{
+    char why[160];
+    bench_os_sink sink = bench_os_sink_open(log->path);
+    if (sink == BENCH_OS_NO_SINK) {
+        fprintf(stderr, "fastserve serve: warning: cannot open the log %s again: %s; the old file goes on\n", log->path,
+                fsi_os_error_text(fsi_os_error(), why, sizeof why));
+        (void)fflush(stderr);
+        return;
+    }
+    bench_os_sink_close(log->sink);
+    log->sink = sink;
+    while (log->at && log->batch[log->at - 1] != '\n') log->at--; // a line that was cut short begins anew
+}
+
+// After a SIGHUP; where there is none, when the file was renamed or removed, which is looked for once a second.
+static void serve_log_look(serve_log *log)
+{
+    uint64_t now = fsi_clock_ns();
+    bool asked = fsi_load32(&log->reopen) && fsi_swap32(&log->reopen, 0);
+    if (!log->path) return;
+    if (!asked && now - log->looked_ns >= 1000000000u) {
+        log->looked_ns = now;
+        asked = bench_os_sink_moved(log->sink, log->path);
+    }
+    if (asked) serve_log_open_again(log);
+}
+
+// Writes the batch, however long that takes. A line is never cut by a full disk: its rest comes first when there is room
+// again. False: there is nobody to read it, or the end has come; the rest stays in the batch.
+static bool serve_log_put(serve_log *log)
+{
+    while (log->at < log->len) {
+        size_t rest = log->len - log->at;
+        size_t n =
+            bench_os_sink_write(log->sink, log->batch + log->at, rest < SERVE_LOG_PIECE ? rest : SERVE_LOG_PIECE);
+        if (n) {
+            log->at += n;
+            fsi_count64(&log->written, 1);
+            continue;
+        }
+        int error = fsi_os_error();
+        bool later = BENCH_OS_LATER(error);
+        if (!later) {
+            serve_log_fails(log, error);
+            if (BENCH_OS_NO_READER(error) || fsi_load32(&log->ending)) return false;
+        }
+        serve_log_wait(log, later ? SERVE_LOG_GATHER_US : SERVE_LOG_AGAIN_US);
+        serve_log_look(log);
+    }
+    fsi_store32(&log->failing, 0);
+    return true;
+}
+
+// The rest of the batch is lost.
+static void serve_log_drop(serve_log *log)
+{
+    for (; log->at < log->len; log->at++)
+        if (log->batch[log->at] == '\n') log->lost++, log->lost_ever++;
+}
+
+// Says in the log what was lost before.
+static void serve_log_tell(serve_log *log)
+{
+    uint64_t lost = log->lost;
+    const char *why = log->why[0] ? log->why : "the log is slower than the server";
+    if (!lost) return;
+    if (log->cap < 1200) {
+        char *more = (char *)realloc(log->batch, 1200);
+        if (!more) return; // then next time
+        log->batch = more;
+        log->cap = 1200;
+    }
+    log->len = serve_put_loss(log->batch, log->form, fsi_wall_ns(), lost, why);
+    log->at = 0;
+    if (serve_log_put(log)) log->lost -= lost;
+    log->at = log->len = 0;
+}
+
+// Whether there is something to do, once log->asleep is set.
+static bool serve_log_any(serve_log *log)
+{
+    bool any = fsi_load32(&log->ending) || fsi_load32(&log->reopen);
+    for (uint32_t i = 0; i < log->lane_count && !any; i++) {
+        fsi_lock_take(&log->lanes[i].lock);
+        any = log->lanes[i].len || log->lanes[i].lost;
+        fsi_lock_give(&log->lanes[i].lock);
+    }
+    return any;
+}
+
+// Looks at each lane once. False: they were all empty.
+static bool serve_log_round(serve_log *log)
+{
+    bool any = false;
+    serve_log_look(log);
+    for (uint32_t i = 0; i < log->lane_count; i++) {
+        if (!serve_log_take(log, &log->lanes[i])) continue;
+        any = true;
+        if (!serve_log_put(log)) serve_log_drop(log);
+        fsi_store64(&log->taken, 0);
+        serve_log_tell(log);
+    }
+    // Lines that were lost meanwhile are found in the next round.
+    if (log->why_old) log->why[0] = 0;
+    log->why_old = true;
+    return any;
+}
+
+static void serve_log_main(void *arg)
+{
+    serve_log *log = (serve_log *)arg;
+    for (;;) {
+        bool ending = fsi_load32(&log->ending); // before the last look
+        bool any = serve_log_round(log);
+        if (ending) break;
+        if (any) {
+            serve_log_wait(log, SERVE_LOG_GATHER_US);
+            continue;
+        }
+        fsi_store32(&log->asleep, 1);
+        if (!serve_log_any(log)) serve_log_wait(log, UINT64_MAX);
+        fsi_store32(&log->asleep, 0);
+    }
+    serve_log_tell(log);
+    fsi_lock_take(&log->lock);
+    log->ended = true;
+    fsi_signal_all(&log->over);
     fsi_lock_give(&log->lock);
 }
 
-// Copies a text from the network with quotes, backslashes and everything unprintable as \xHH.
-static size_t serve_escape(char *out, size_t size, fsv_str text)
+// ---- beginning and end
+
+// Signal handler.
+static void serve_log_on_hangup(void)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < text.len && n + 5 < size; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c < 32 || c > 126 || c == '"' || c == '\\')
-            n += (size_t)snprintf(out + n, size - n, "\\x%02x", c);
-        else
-            out[n++] = (char)c;
-    }
-    out[n] = 0;
-    return n;
+    fsi_store32(&serve_access.reopen, 1);
+    fsi_io_wake(&serve_access.io);
 }
 
-// One line in the Common Log Format, and the microseconds that the answer took.
-static void serve_on_answer(const fsv_answer *answer, void *user)
+// Opens the log; "-" is the standard output, which belongs to it alone from now on. False: said why not.
+static bool serve_log_open(serve_log *log, const char *name, serve_form form)
 {
-    char line[2600], peer[80] = "-", method[160] = "-", target[2048] = "-", when[40], date[29];
-    (void)user;
-    fsi_date_write(date, (int64_t)(fsi_wall_ns() / 1000000000u)); // "Sun, 06 Nov 1994 08:49:37 GMT"
-    (void)snprintf(when, sizeof when, "%.2s/%.3s/%.4s:%.8s +0000", date + 5, date + 8, date + 12, date + 17);
-    if (answer->request) {
-        if (fsv_request_peer(answer->request, peer, sizeof peer) < 0) strcpy(peer, "-");
-        char *colon = strrchr(peer, ':');
-        if (colon && colon[1]) *colon = 0; // the host alone
-        serve_escape(method, sizeof method, fsv_request_method(answer->request));
-        serve_escape(target, sizeof target, fsv_request_target(answer->request));
-    }
-    int n = snprintf(line, sizeof line, "%s - - [%s] \"%s %s HTTP/%s\" %u %llu %llu\n", peer, when, method, target,
-                     answer->request && fsv_request_version(answer->request) == 10 ? "1.0" : "1.1", answer->status,
-                     (unsigned long long)answer->body_bytes, (unsigned long long)answer->duration_us);
-    if (n > 0) serve_log_add(&serve_access, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
-}
-
-static bool serve_log_open(const char *name)
-{
-    memset(&serve_access, 0, sizeof serve_access);
-    serve_access.file = strcmp(name, "-") == 0 ? stdout : bench_os_open(name, "ab");
-    if (!serve_access.file) {
-        fprintf(stderr, "fastserve serve: cannot write the log %s: %s\n", name, strerror(errno));
-        return false;
-    }
-    if (fsi_lock_init(&serve_access.lock) && fsi_signal_init(&serve_access.wake) &&
-        fsi_thread_start(&serve_access.thread, serve_log_write, &serve_access, "access-log"))
-        return true;
-    fprintf(stderr, "fastserve serve: cannot start the log's thread\n");
+    char why[160];
+    memset(log, 0, sizeof *log);
+    log->path = strcmp(name, "-") == 0 ? NULL : name;
+    log->form = form;
+    log->sink = bench_os_sink_open(log->path);
+    if (log->sink != BENCH_OS_NO_SINK) return true;
+    fprintf(stderr, "fastserve serve: cannot write the log %s: %s\n", name,
+            fsi_os_error_text(fsi_os_error(), why, sizeof why));
     return false;
 }
 
-static void serve_log_close(void)
+// When the writer has ended, or was not there.
+static void serve_log_free(serve_log *log)
 {
-    fsi_lock_take(&serve_access.lock);
-    serve_access.ending = true;
-    fsi_signal_all(&serve_access.wake);
-    fsi_lock_give(&serve_access.lock);
-    fsi_thread_join(&serve_access.thread);
+    for (uint32_t i = 0; log->lanes && i < log->lane_count; i++) {
+        free(log->lanes[i].lines);
+        fsi_lock_free(&log->lanes[i].lock);
+    }
+    free(log->lanes);
+    free(log->batch);
+    fsi_signal_free(&log->over);
+    fsi_lock_free(&log->lock);
+    if (log->io_made) fsi_io_free(&log->io);
+    bench_os_sink_close(log->sink);
+}
+
+// Starts the writer, for a server of so many loops that does not run yet. False: said why not, and all is freed.
+static bool serve_log_start(serve_log *log, uint32_t loops)
+{
+    char why[160];
+    log->lane_count = loops < SERVE_LANES_MAX ? loops : SERVE_LANES_MAX;
+    log->lane_max = SERVE_LOG_MAX / log->lane_count;
+    log->lanes = (serve_lane *)calloc(log->lane_count, sizeof *log->lanes);
+    bool fine = log->lanes && fsi_lock_init(&log->lock) && fsi_signal_init(&log->over);
+    for (uint32_t i = 0; fine && i < log->lane_count; i++) {
+        log->lanes[i].second.number = -1;
+        fine = fsi_lock_init(&log->lanes[i].lock);
+    }
+    fine = fine && (log->io_made = fsi_io_init(&log->io, NULL));
+    if (fine && fsi_thread_start(&log->thread, serve_log_main, log, "access-log")) {
+        if (log->path) bench_os_on_hangup(serve_log_on_hangup);
+        return log->started = true;
+    }
+    fprintf(stderr, "fastserve serve: cannot start the log's thread: %s\n",
+            fsi_os_error_text(fsi_os_error(), why, sizeof why));
+    serve_log_free(log);
+    return false;
+}
+
+// Waits until the writer has ended; not for one that has been getting nowhere. False: the latter.
+static bool serve_log_await(serve_log *log)
+{
+    uint64_t before = UINT64_MAX, now = 0, due = 0;
+    fsi_lock_take(&log->lock);
+    while (!log->ended && (fsi_clock_ns() < due || now != before)) {
+        if (now != before) due = fsi_clock_ns() + SERVE_LOG_PATIENCE_S * 1000000000u;
+        before = now;
+        fsi_signal_wait(&log->over, &log->lock, due);
+        now = fsi_load64(&log->written);
+    }
+    bool ended = log->ended;
+    fsi_lock_give(&log->lock);
+    return ended;
+}
+
+// Writes what is left; the server has ended, or has never been.
+static void serve_log_close(serve_log *log)
+{
+    if (!log->started) return;
+    log->started = false;
+    fsi_store32(&log->ending, 1);
+    fsi_io_wake(&log->io);
+    bool ended = serve_log_await(log);
+    bench_os_on_hangup(NULL);
+    if (!ended) { // the process ends with the writer in its last call, which may still take what it was given
+        uint64_t rest = fsi_load64(&log->taken);
+        for (uint32_t i = 0; i < log->lane_count; i++) {
+            fsi_lock_take(&log->lanes[i].lock);
+            rest += log->lanes[i].count + log->lanes[i].lost;
+            fsi_lock_give(&log->lanes[i].lock);
+        }
+        fprintf(stderr,
+                "fastserve serve: warning: nobody takes what is in the log %s: up to %llu lines of it are lost\n",
+                serve_log_name(log), (unsigned long long)rest);
+        return;
+    }
+    fsi_thread_join(&log->thread);
+    if (log->lost_ever)
+        fprintf(stderr, "fastserve serve: warning: the log %s has lost %llu line%s%s%s\n", serve_log_name(log),
+                (unsigned long long)log->lost_ever, log->lost_ever == 1 ? "" : "s", log->why[0] ? ": " : "", log->why);
+    serve_log_free(log);
 }
 
 // ---- text that is put together in memory
@@ -527,17 +1051,6 @@ static void page_put_size(page_text *text, uint64_t bytes)
     else
         (void)snprintf(out, sizeof out, "%.1f %cB", size, *unit);
     page_puts(text, out);
-}
-
-// "2024-05-06T07:08:09Z"
-static void page_time(char out[24], int64_t seconds)
-{
-    char date[29]; // "Mon, 06 May 2024 07:08:09 GMT"
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    fsi_date_write(date, seconds);
-    uint32_t month = 0;
-    while (month < 11 && memcmp(months + 3 * month, date + 8, 3) != 0) month++;
-    (void)snprintf(out, 24, "%.4s-%02u-%.2sT%.8sZ", date + 12, month + 1, date + 5, date + 17);
 }
 
 // ---- what a client would like
@@ -1454,7 +1967,7 @@ static const char serve_help[] = "Usage: fastserve serve [DIR] [options]        
                                  "      --auth USER:PASS asks for a login; for trusted networks: there is no TLS\n"
                                  "      --host NAME      another name of this server; may be repeated\n"
                                  "      --demo           the demo's routes beside folders\n"
-                                 "      --log FILE|-     access log\n"
+                                 "      --log FILE|-     access log; --log-format common, combined, json (common)\n"
                                  "  -q, --quiet          say nothing but errors;   --help, --version\n"
                                  "Exit: 0 stopped by a signal; 1 usage, no such folder, or cannot listen; 130 a\n"
                                  "second Ctrl-C.\n";
@@ -1496,7 +2009,7 @@ static const char serve_help_more[] =
 
 typedef struct serve_options {
     const char *binds[16], *unix_path, *log;
-    uint32_t bind_count, port;
+    uint32_t bind_count, port, log_form; // serve_form, + 1
     bool quiet, reuseport, no_pin, echo, port_given;
     const char *model; // its name; NULL: not said
     bench_law law;     // of no kind: the demo
@@ -1634,6 +2147,11 @@ static int serve_option(serve_options *o, const char *name, const char *value)
     } else if (!strcmp(name, "--index")) {
         if (strpbrk(value, "/\\")) return serve_bad(name, "wants a name without a slash, or '' for none");
         o->site.index = value;
+    } else if (!strcmp(name, "--log-format")) {
+        o->log_form = 0;
+        for (uint32_t i = 0; i < sizeof serve_forms / sizeof serve_forms[0]; i++)
+            if (!strcmp(value, serve_forms[i])) o->log_form = i + 1;
+        if (!o->log_form) return serve_bad(name, "wants common, combined or json");
     } else if (!strcmp(name, "--law")) {
         const char *wrong = bench_law_parse(value, &o->law);
         if (wrong) return serve_bad(name, wrong);
@@ -1685,6 +2203,7 @@ static int serve_clash(const serve_options *o)
         return serve_bad("--spa", "wants an index; --index '' says that there is none");
     if (o->site.cors && serve_has_field(&o->site, "access-control-allow-origin"))
         return serve_bad("--cors", "gives Access-Control-Allow-Origin, which --header must not give again");
+    if (o->log_form && !o->log) return serve_bad("--log-format", "wants --log FILE, or --log -");
     if (o->desc.model && o->desc.loops != FSV_LOOPS_PER_CPU && o->desc.loops != 1)
         return serve_bad("-t", o->desc.model == FSV_MODEL_SYNC
                                    ? "means nothing with --model sync: one thread does everything"
@@ -1734,6 +2253,7 @@ static int serve_parse(serve_options *o, int argc, char **argv)
                                              "--head-timeout",
                                              "--idle-timeout",
                                              "--log",
+                                             "--log-format",
                                              "--law",
                                              "--mount",
                                              "--index",
@@ -1893,22 +2413,29 @@ static bool serve_all_local(const fsv_server *server)
     return local;
 }
 
+// Where it says what it does: not into a log on the standard output.
+static FILE *serve_out(const serve_options *o)
+{
+    return o->log && !strcmp(o->log, "-") ? stderr : stdout;
+}
+
 // One line for each address: what is served there.
 static void serve_announce_one(const fsv_server *server, const serve_options *o, const char *what, const char *path)
 {
     char address[128];
     const char *scheme = o->echo ? "tcp" : "http";
+    FILE *out = serve_out(o);
     for (uint32_t i = 0; i < fsv_server_listeners(server); i++) {
         fsv_server_address(server, i, address, sizeof address);
         if (o->bind_count == 0 && i > 0 && strncmp(address, "[::1]", 5) == 0) continue; // one line for localhost
-        printf("fastserve %s: serving %s at ", fsv_version(), what);
+        fprintf(out, "fastserve %s: serving %s at ", fsv_version(), what);
         if (strncmp(address, "unix:", 5) == 0)
-            printf("%s%s%s\n", address, path[0] && path[1] ? ", " : "", path[0] && path[1] ? path : "");
+            fprintf(out, "%s%s%s\n", address, path[0] && path[1] ? ", " : "", path[0] && path[1] ? path : "");
         else if (strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0)
-            printf("%s://localhost:%u%s, and to the network on port %u\n", scheme, fsv_server_port(server, i), path,
-                   fsv_server_port(server, i));
+            fprintf(out, "%s://localhost:%u%s, and to the network on port %u\n", scheme, fsv_server_port(server, i),
+                    path, fsv_server_port(server, i));
         else
-            printf("%s://%s%s\n", scheme, address, path);
+            fprintf(out, "%s://%s%s\n", scheme, address, path);
     }
 }
 
@@ -1916,6 +2443,7 @@ static void serve_announce(const fsv_server *server, const serve_options *o)
 {
     char what[160] = "the demo";
     const serve_site *site = &o->site;
+    FILE *out = serve_out(o);
     if (o->echo) (void)snprintf(what, sizeof what, "the echo");
     if (o->law.kind) (void)snprintf(what, sizeof what, "the law %s", o->law.text);
     if (o->model && strcmp(o->model, "event") != 0) (void)snprintf(what, sizeof what, "the demo, model %s,", o->model);
@@ -1931,8 +2459,8 @@ static void serve_announce(const fsv_server *server, const serve_options *o)
     if (!site->mount_count || site->demo)
         serve_announce_one(server, o, what, o->echo ? "" : serve_has_root(site) ? "/stats" : "/");
     if (serve_all_local(server) && fsv_server_port(server, 0))
-        printf("Only this machine can reach it; -b 0.0.0.0 opens it to the network. Ctrl-C ends it.\n");
-    fflush(stdout);
+        fprintf(out, "Only this machine can reach it; -b 0.0.0.0 opens it to the network. Ctrl-C ends it.\n");
+    fflush(out);
 }
 
 // Makes the target of --law, which takes over the sockets of the server; that never runs. -1: fine, else the exit code.
@@ -1990,6 +2518,7 @@ static int serve_prepare(serve_options *o)
         fprintf(stderr, "fastserve serve: cannot start: %s\n", fsv_result_text(result));
         return 1;
     }
+    if (o->log && !serve_log_start(&serve_access, fsv_server_loops(serve_server))) return 1;
     int code = serve_add_folders(serve_server, &o->site);
     if (code < 0 && o->unix_path) code = serve_listen_unix(serve_server, o, o->unix_path);
     for (uint32_t i = 0; i < o->bind_count && code < 0; i++) code = serve_listen(serve_server, o, o->binds[i]);
@@ -2008,13 +2537,14 @@ static int serve_main(int argc, char **argv)
     int code = serve_parse(&o, argc, argv);
     if (code >= 0) return code;
     (void)bench_os_descriptors(UINT64_MAX);
-    if (o.log && !serve_log_open(o.log)) return 1;
+    if (o.log && !serve_log_open(&serve_access, o.log, o.log_form ? (serve_form)(o.log_form - 1) : SERVE_COMMON))
+        return 1;
     serve_complete(&o);
     code = serve_prepare(&o);
     if (code < 0) code = serve_run(&o);
     if (serve_target) bench_target_free(serve_target);
     (void)fsv_server_free(serve_server);
-    if (o.log) serve_log_close();
+    if (o.log) serve_log_close(&serve_access);
     return code;
 }
 

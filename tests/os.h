@@ -293,6 +293,15 @@ static inline bool os_descriptors_limit(uint64_t most)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
+// Lets files grow to so many bytes, UINT64_MAX: any; a write beyond fails, and ends nothing. False: not possible here.
+static inline bool os_file_limit(uint64_t most)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
+    limit.rlim_cur = most == UINT64_MAX ? limit.rlim_max : (rlim_t)most;
+    return signal(SIGXFSZ, SIG_IGN) != SIG_ERR && setrlimit(RLIMIT_FSIZE, &limit) == 0;
+}
+
 // A descriptor more, or -1 when there is none left.
 static inline int os_descriptor_take(void)
 {
@@ -815,6 +824,12 @@ static inline uint64_t os_descriptors_max(void)
 static inline bool os_descriptors_limit(uint64_t most)
 {
     return most == UINT64_MAX;
+}
+
+static inline bool os_file_limit(uint64_t most)
+{
+    (void)most;
+    return false;
 }
 
 static inline int os_descriptor_take(void)

@@ -789,11 +789,11 @@ ask 'GET /?\033[31m HTTP/1.0\r\n\r\n'
 ask 'GET /?plain HTTP/1.0\r\n\r\n'
 stop "$term"
 check "$status" 'a server with a log ends with status 0' "$dir/serve.err"
-grep -qE '^127\.0\.0\.1 - - \[[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{8} \+0000\] "GET /\?plain HTTP/1\.0" 200 13 [0-9]+$' "$dir/log"
-check $? '--log: a line in the Common Log Format, with microseconds' "$dir/log"
+grep -qE '^127\.0\.0\.1 - - \[[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{8} \+0000\] "GET /\?plain HTTP/1\.0" 200 13$' "$dir/log"
+check $? '--log: a line in the Common Log Format' "$dir/log"
 LC_ALL=C awk '/[^ -~]/ { bad = 1 } END { exit bad }' "$dir/log"
 check $? '--log: no control or foreign byte gets in' "$dir/log"
-awk '!/^[^ ]+ - - \[[^]]*\] "[^"]*" [0-9]+ [0-9]+ [0-9]+$/ { bad = 1 } END { exit bad || NR < 5 }' "$dir/log"
+awk '!/^[^ ]+ - - \[[^]]*\] "[^"]*" [0-9]+ [0-9]+$/ { bad = 1 } END { exit bad || NR < 5 }' "$dir/log"
 check $? '--log: every line has the same shape' "$dir/log"
 
 serve -p 0 --max-conns 1
