@@ -381,6 +381,15 @@ static bool serve_is_plain(const char *text)
     return !((v | (v - ones * 32) | (v + ones) | (quote - ones) | (back - ones)) & high);
 }
 
+// How many bytes at the beginning are like that.
+static size_t serve_plain_len(const char *text, size_t len)
+{
+    size_t n = 0;
+    while (len - n >= 8 && serve_is_plain(text + n)) n += 8;
+    while (n < len && text[n] >= 32 && text[n] < 127 && text[n] != '"' && text[n] != '\\') n++;
+    return n;
+}
+
 static char *serve_put_hex(char *at, uint32_t value, int digits)
 {
     for (int i = digits - 1; i >= 0; i--) *at++ = "0123456789abcdef"[value >> 4 * i & 15];
@@ -396,20 +405,13 @@ static char *serve_put_number(char *at, uint64_t value)
 static char *serve_put_text(char *at, fsv_str text)
 {
     if (!text.ptr) return SERVE_PUT(at, "-");
-    for (size_t i = 0; i < text.len;) {
-        uint8_t c = (uint8_t)text.ptr[i];
-        if (text.len - i >= 8 && serve_is_plain(text.ptr + i)) {
-            at = fsi_put(at, text.ptr + i, 8);
-            i += 8;
-            continue;
-        }
-        if (c >= 32 && c < 127 && c != '"' && c != '\\')
-            *at++ = (char)c;
-        else
-            at = serve_put_hex(SERVE_PUT(at, "\\x"), c, 2);
-        i++;
+    for (size_t i = 0;;) {
+        size_t n = serve_plain_len(text.ptr + i, text.len - i);
+        at = fsi_put(at, text.ptr + i, n);
+        i += n;
+        if (i == text.len) return at;
+        at = serve_put_hex(SERVE_PUT(at, "\\x"), (uint8_t)text.ptr[i++], 2);
     }
-    return at;
 }
 
 // What must not stand in a log as it is: it would move the cursor, end a line for some reader, hide, or turn the text
@@ -440,12 +442,11 @@ static char *serve_put_json(char *at, fsv_str text)
 {
     if (!text.ptr) return SERVE_PUT(at, "null");
     *at++ = '"';
-    for (size_t i = 0; i < text.len;) {
-        if (text.len - i >= 8 && serve_is_plain(text.ptr + i)) {
-            at = fsi_put(at, text.ptr + i, 8);
-            i += 8;
-            continue;
-        }
+    for (size_t i = 0;;) {
+        size_t n = serve_plain_len(text.ptr + i, text.len - i);
+        at = fsi_put(at, text.ptr + i, n);
+        i += n;
+        if (i == text.len) break;
         size_t len = fsi_utf8(text.ptr + i, text.len - i);
         at = serve_put_json_char(at, text.ptr + i, len);
         i += len ? len : 1;
@@ -738,7 +739,8 @@ static bool serve_log_put(serve_log *log)
         bool later = BENCH_OS_LATER(error);
         if (!later) {
             serve_log_fails(log, error);
-            if (BENCH_OS_NO_READER(error) || fsi_load32(&log->ending)) return false;
+            bool nobody = !log->path && BENCH_OS_NO_READER(error); // a named pipe may get another reader
+            if (nobody || fsi_load32(&log->ending)) return false;
         }
         serve_log_wait(log, later ? SERVE_LOG_GATHER_US : SERVE_LOG_AGAIN_US);
         serve_log_look(log);

@@ -549,10 +549,11 @@ TEST(log_cut_line_begins_anew)
     tell_by_threads(&log, tellers, 5000);
     UNTIL(fsi_load32(&log.failing));
     CHECK(rename(path, old_path) == 0);
-    CHECK(os_file_limit(UINT64_MAX));
-    REQUIRE(began);
     fsi_store32(&log.reopen, 1);
     fsi_io_wake(&log.io);
+    UNTIL(os_exists(path));
+    CHECK(os_file_limit(UINT64_MAX));
+    REQUIRE(began);
     serve_log_close(&log);
     char *text = read_file(path), *old_text = read_file(old_path), *cut = old_text ? strrchr(old_text, '\n') : NULL;
     REQUIRE(text && cut);

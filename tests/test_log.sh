@@ -67,12 +67,19 @@ begin() {
 }
 said() { grep -q 'serving the .* at' "$dir/out" "$dir/err" || ! kill -0 "$server" 2>/dev/null; }
 
-# stop: ends the server; sets status.
-stop() {
-    kill -s "$term" "$server"
+# ended: waits until the server has ended, or ends it in the end; sets status.
+ended() {
+    until_ gone || kill -9 "$server"
     wait "$server"
     status=$?
     server=''
+}
+gone() { ! kill -0 "$server" 2>/dev/null; }
+
+# stop: asks the server to end.
+stop() {
+    kill -s "$term" "$server"
+    ended
 }
 
 # ask TEXT: sends TEXT (of printf) to the server; sets status and $dir/reply.
@@ -114,8 +121,10 @@ check $? 'a format that there is not is a mistake that names those that there ar
 wrong --log "$dir" && grep -q "cannot write the log $dir: " "$dir/err"
 check $? 'a folder is no log' "$dir/err"
 if [ -z "$windows" ]; then
-    "$program" serve -p 0 --log - >&- 2>"$dir/err" </dev/null
-    [ $? -eq 1 ] && grep -q 'cannot write the log -: ' "$dir/err"
+    "$program" serve -p 0 --log - >&- 2>"$dir/err" </dev/null &
+    server=$!
+    ended
+    [ "$status" -eq 1 ] && grep -q 'cannot write the log -: ' "$dir/err"
     check $? '--log - without a standard output is a mistake, and writes into no other file' "$dir/err"
 else
     skip 'such a process has one there' '--log - without a standard output'
@@ -310,6 +319,30 @@ stop
 check "$status" 'a pipe that nobody reads any more: the server ends with status 0' "$dir/err"
 case $line in *'"GET /?first HTTP/1.0" 200 13') true ;; *) false ;; esac && grep -q 'the log - has lost 200 lines: ' "$dir/err"
 check $? 'a pipe that nobody reads any more: says how many lines were lost' "$dir/err"
+
+if [ -z "$windows" ]; then
+    out=''
+    exec 5<>"$dir/pipe"
+    begin --log "$dir/pipe"
+    exec 4<"$dir/pipe" 5>&-
+    ask 'GET /?first HTTP/1.0\r\n\r\n'
+    read -r line <&4
+    exec 4<&-
+    load 50
+    complained() { grep -q 'cannot write the log ' "$dir/err"; }
+    until_ complained
+    cat "$dir/pipe" >"$dir/got" &
+    reader=$!
+    load 50
+    stop
+    wait "$reader"
+    reader=''
+    [ "$(grep -c 'GET /?' "$dir/got")" -eq 100 ] && ! grep -q lost "$dir/got" "$dir/err"
+    check $? 'a named pipe whose next reader comes later: it gets what was written meanwhile' "$dir/err"
+    out="$dir/pipe"
+else
+    skip 'no such pipes there' 'a named pipe whose next reader comes later'
+fi
 
 for format in combined json; do
     exec 5<>"$dir/pipe"
