@@ -4032,7 +4032,6 @@ FSI_PRIVATE void fsi_date_century(fsi_date *date, int64_t now_s)
 {
     int64_t now_year = fsi_date_of(now_s).year, latest = now_year + 50;
     date->year = latest - (latest + 100 - date->year) % 100;
-    if (date->year < latest) return;
     fsi_date before = *date;
     before.year -= 50;
     if (fsi_date_seconds(&before) > now_s) date->year -= 100;
@@ -4094,9 +4093,10 @@ FSI_PRIVATE int fsi_range_read(const char *at, size_t len, uint64_t size, fsi_ra
     bool has_last = fsi_position_take(&at, end, &last);
     if (at != end || last < first || !(has_first || has_last)) return -1;
     if (has_first) {
+        if (first >= size) return 0;
         out->at = first;
-        out->len = first < size ? (last < size - 1 ? last : size - 1) - first + 1 : 0;
-        return first < size;
+        out->len = (last < size ? last : size - 1) - first + 1;
+        return 1;
     }
     out->len = last < size ? last : size; // the last so many
     out->at = size - out->len;
@@ -4109,7 +4109,8 @@ FSI_PRIVATE void fsi_range_insert(fsi_range *ranges, uint32_t count, fsi_range r
     ranges[count] = range;
 }
 
-// Of ascending ranges, those that overlap or nearly touch become one (14.2, 15.3.7.2). Returns how many are left.
+// Of ascending ranges, at least one, those that overlap or nearly touch become one (14.2, 15.3.7.2). Returns how many are
+// left.
 FSI_PRIVATE uint32_t fsi_ranges_merge(fsi_range *ranges, uint32_t count)
 {
     uint32_t n = 0;
@@ -4120,7 +4121,7 @@ FSI_PRIVATE uint32_t fsi_ranges_merge(fsi_range *ranges, uint32_t count)
         else if (other > end)
             ranges[n].len = other - ranges[n].at;
     }
-    return count ? n + 1 : 0;
+    return n + 1;
 }
 
 // Range: a value against a file of that size. Returns how many ranges stand in out, ascending and merged. 0: ignore the
