@@ -9,7 +9,7 @@
 //   - a condition that another one overrules changes nothing; 304 and 412 come from the fields that can say so
 //   - codings come once each; refusing one takes that one away
 //   - a path that is accepted has none of the shapes that paths.h refuses, stays as it is when it is read again, and the
-//     other way round; what hidden names add are only hidden names
+//     other way round; what hidden names add are only hidden names; what Windows accepts is accepted everywhere
 //   - what is escaped is decoded to what it was
 #define FASTSERVE_IMPLEMENTATION
 #if defined(__linux__) && !defined(_GNU_SOURCE)
@@ -256,27 +256,27 @@ static void try_codings(const char *value, size_t len)
 
 // ---- paths, types
 
-static void try_path(const char *path, size_t len)
+static void try_path(const char *path, size_t len, uint32_t rules)
 {
     static char out[8192], shown[8192], again[8192];
-    bool slash, slash_again;
+    bool slash, slash_again, windows = (rules & FSI_NAMES_WINDOWS) != 0;
     MUST(len < sizeof out);
-    int64_t n = fsi_entity_path(out, path, len, FSI_NAMES_WINDOWS, &slash);
-    int64_t shown_n = fsi_entity_path(shown, path, len, FSI_NAMES_WINDOWS | FSI_NAMES_SHOWN, &slash_again);
-    MUST((n < 0) == paths_refused(path, len, false));
-    MUST((shown_n < 0) == paths_refused(path, len, true));
+    int64_t n = fsi_entity_path(out, path, len, rules, &slash);
+    int64_t shown_n = fsi_entity_path(shown, path, len, rules | FSI_NAMES_SHOWN, &slash_again);
+    MUST((n < 0) == paths_refused(path, len, false, windows));
+    MUST((shown_n < 0) == paths_refused(path, len, true, windows));
     refused += n < 0;
     paths += n >= 0;
     if (n < 0) return;
     MUST(shown_n == n && memcmp(out, shown, (size_t)n + 1) == 0 && slash == slash_again);
     MUST(n <= (int64_t)len && strlen(out) == (size_t)n && slash == (len == 0 || path[len - 1] == '/'));
     MUST(n == 0 || (out[0] != '/' && out[n - 1] != '/' && !strstr(out, "//")));
-    MUST(!paths_refused(out, (size_t)n, false));
+    MUST(!paths_refused(out, (size_t)n, false, windows));
     memcpy(again, path, len);
-    MUST(fsi_entity_path(again, again, len, FSI_NAMES_WINDOWS, &slash) == n && memcmp(out, again, (size_t)n + 1) == 0);
-    MUST(fsi_entity_path(again, out, (size_t)n, FSI_NAMES_WINDOWS, &slash) == n &&
-         memcmp(out, again, (size_t)n + 1) == 0);
+    MUST(fsi_entity_path(again, again, len, rules, &slash) == n && memcmp(out, again, (size_t)n + 1) == 0);
+    MUST(fsi_entity_path(again, out, (size_t)n, rules, &slash) == n && memcmp(out, again, (size_t)n + 1) == 0);
     MUST(slash == (n == 0));
+    if (windows) MUST(fsi_entity_path(again, path, len, 0, &slash) == n && memcmp(out, again, (size_t)n + 1) == 0);
 }
 
 static void try_escape(const char *path, size_t len)
@@ -313,11 +313,13 @@ static void put_through(const uint8_t *data, size_t size)
     try_tags(copy, len);
     try_conditions(copy, len, 784111777);
     try_codings(copy, len);
-    try_path(copy, len);
+    try_path(copy, len, FSI_NAMES_WINDOWS);
+    try_path(copy, len, 0);
     try_type(copy, len);
     try_escape(copy, len);
     int64_t n = fsi_unescape(decoded, copy, len, true, false);
-    if (n >= 0) try_path(decoded, (size_t)n);
+    if (n >= 0) try_path(decoded, (size_t)n, FSI_NAMES_WINDOWS);
+    if (n >= 0) try_path(decoded, (size_t)n, 0);
     free(copy);
 }
 

@@ -5,6 +5,7 @@
 //                               Around them a test may lay out: index.html and a/index.html in the folder, .hidden too,
 //                               and secret.txt beside the folder.
 //   paths_refused(...)          what fsi_entity_path has to refuse, said once more in another way
+// Some classes are refused by the rules for Windows alone.
 #ifndef FASTSERVE_PATHS_H
 #define FASTSERVE_PATHS_H
 
@@ -37,7 +38,7 @@ static const char *const paths_class_names[] = {"dots",    "encoded",   "twice",
                                                 "control", "backslash", "drive",  "stream",   "device",
                                                 "short",   "ending",    "hidden", "wild",     "fork"};
 
-// refused: by fsi_unescape or by fsi_entity_path. The others name nothing that there is.
+// refused: by fsi_unescape or by fsi_entity_path with the rules for Windows. The others name nothing that there is.
 typedef void (*paths_each)(const char *path, size_t len, paths_class of, bool refused, void *user);
 
 typedef struct paths_out {
@@ -51,6 +52,12 @@ static inline void paths_say(const paths_out *out, paths_class of, bool refused,
     char path[512];
     int n = snprintf(path, sizeof path, "%s%s%s%s", a, b, c, d);
     if (n > 0 && (size_t)n < sizeof path) out->each(path, (size_t)n, of, refused, out->user);
+}
+
+static inline bool paths_windows_only(paths_class of)
+{
+    return of == PATHS_DRIVE || of == PATHS_STREAM || of == PATHS_DEVICE || of == PATHS_SHORT || of == PATHS_ENDING ||
+           of == PATHS_WILD;
 }
 
 #define PATHS_COUNT(list) (sizeof(list) / sizeof(list)[0])
@@ -343,7 +350,7 @@ static inline bool paths_in(uint32_t point, const char *set)
 #define PATHS_NAME 4200 // code points of a segment: more is refused here, so tests do not ask for it
 
 // A segment as numbers, letters as capitals.
-static inline bool paths_segment_refused(const uint32_t *name, size_t len, bool hidden)
+static inline bool paths_segment_refused(const uint32_t *name, size_t len, bool hidden, bool windows)
 {
     static const char *const devices[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"};
     char ascii[PATHS_NAME + 1];
@@ -351,12 +358,15 @@ static inline bool paths_segment_refused(const uint32_t *name, size_t len, bool 
     for (size_t i = 0; i < len; i++) ascii[i] = name[i] < 0x80 ? (char)name[i] : '\x01';
     ascii[len] = 0;
     for (size_t i = 0; i < len; i++)
-        if (name[i] < 32 || name[i] == 127 || name[i] == 0xffffffffu || paths_in(name[i], "\"*:<>?\\|")) return true;
-    if (strstr(ascii, "%2F") || strcmp(ascii, "..NAMEDFORK") == 0 || paths_in(name[len - 1], ". ")) return true;
+        if (name[i] < 32 || name[i] == 127 || name[i] == '\\' || name[i] == 0xffffffffu) return true;
+    if (strcmp(ascii, ".") == 0 || strcmp(ascii, "..") == 0 || strcmp(ascii, "..NAMEDFORK") == 0) return true;
+    if (strstr(ascii, "%2F")) return true;
     uint32_t first = name[0];
     bool veil = (first >= 0x200c && first <= 0x200f) || (first >= 0x202a && first <= 0x202e) ||
                 (first >= 0x206a && first <= 0x206f) || first == 0xfeff;
     if (!hidden && (first == '.' || veil)) return true;
+    if (!windows) return false;
+    if (paths_in(name[len - 1], ". ") || strcspn(ascii, "\"*:<>?|") < len) return true;
     while (stem < len && name[stem] != '.') stem++;
     for (size_t i = 0; i < len; i++) dots += name[i] == '.';
     for (size_t i = 0; i < stem; i++)
@@ -372,14 +382,14 @@ static inline bool paths_segment_refused(const uint32_t *name, size_t len, bool 
     return (name[3] >= '0' && name[3] <= '9') || name[3] == 0xb9 || name[3] == 0xb2 || name[3] == 0xb3;
 }
 
-static inline bool paths_refused(const char *path, size_t len, bool hidden)
+static inline bool paths_refused(const char *path, size_t len, bool hidden, bool windows)
 {
     uint32_t name[PATHS_NAME];
     size_t count = 0, used = 0;
     for (size_t i = 0; i <= len; i += used) {
         used = 1;
         if (i == len || path[i] == '/') {
-            if (count && paths_segment_refused(name, count, hidden)) return true;
+            if (count && paths_segment_refused(name, count, hidden, windows)) return true;
             count = 0;
             continue;
         }
