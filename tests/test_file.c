@@ -830,6 +830,55 @@ TEST(signal_of_the_host)
     line_end(&l);
 }
 
+// A client on loopback that asks for a large file, takes a little of it and is gone in the worst way: its direction has
+// ended, and what it did not take answers with a reset.
+static bool ask_and_go(fsv_server *polled)
+{
+    char bytes[64];
+    fsi_sockaddr at;
+    fsv_stats stats;
+    static const char request[] = "GET /large HTTP/1.1\r\nHost: t\r\n\r\n";
+    int fd = os_socket(AF_INET);
+    fsi_sockaddr_v4(&at, 0x7f000001, fsv_server_port(polled, 0));
+    (void)os_option(fd, SOL_SOCKET, SO_RCVBUF, 32768);
+    bool fine = fd >= 0 && os_connect(fd, &at.storage, (size_t)at.len) &&
+                os_send(fd, request, sizeof request - 1) == sizeof request - 1;
+    for (stats.bytes_sent = 0; fine && stats.bytes_sent < 65536;)
+        fine = fsv_server_poll(polled, 10) == FSV_OK && fsv_server_stats(polled, 0, &stats) == FSV_OK;
+    fine = fine && os_recv(fd, bytes, sizeof bytes) > 0;
+    os_shut(fd, false);
+    for (int i = 0; i < 5; i++) fine = fine && fsv_server_poll(polled, 0) == FSV_OK;
+    os_close(fd);
+    for (stats.conns_closed = 0; fine && stats.conns_closed == 0;)
+        fine = fsv_server_poll(polled, 10) == FSV_OK && fsv_server_stats(polled, 0, &stats) == FSV_OK;
+    return fine;
+}
+
+// Goal: a server that runs on a thread of the host's raises no signal there, whatever a client does to a file.
+TEST(borrowed_thread)
+{
+    os_signals before = os_signals_begin();
+    char full[512];
+    for (int i = 0; i < 20; i++) {
+        fsv_server *polled = NULL;
+        fsv_server_desc desc;
+        fsv_folder_desc files;
+        memset(&desc, 0, sizeof desc);
+        memset(&files, 0, sizeof files);
+        files.pattern = "/*";
+        files.path = in_tree(full, sizeof full, "root");
+        REQUIRE(fsv_server_create(&polled, &desc) == FSV_OK && fsv_server_folder(polled, &files, NULL) == FSV_OK);
+        REQUIRE(fsv_server_listen(polled, "127.0.0.1:0") == FSV_OK);
+        CHECK(ask_and_go(polled));
+        CHECK(polled->loops[0].borrowed);
+        fsv_server_stop(polled, 0);
+        while (fsv_server_poll(polled, 10) == FSV_OK) continue;
+        CHECK_EQ(fsv_server_free(polled), FSV_OK);
+    }
+    CHECK_EQ(os_signals_now().blocked, before.blocked);
+    CHECK(!os_pipe_waits());
+}
+
 // Goal: who may not wait for a disk is told so while the file is not in memory, and nothing was sent. A disk may be so fast
 // that nobody has to wait; not always.
 TEST(cold)
@@ -870,4 +919,4 @@ TEST(cold)
 TEST_MAIN(CASE(open_plain), CASE(root_refused), CASE(links), CASE(short_names), CASE(other_kinds), CASE(unreadable),
           CASE(looks), CASE(swapped_while_opened), CASE(list), CASE(list_many), CASE(no_wait), CASE(beyond_4_gib),
           CASE(times), CASE(send_parts), CASE(send_bounds), CASE(send_from_far), CASE(send_past_the_end),
-          CASE(cut_while_sent), CASE(send_to_the_gone), CASE(signal_of_the_host), CASE(cold))
+          CASE(cut_while_sent), CASE(send_to_the_gone), CASE(signal_of_the_host), CASE(borrowed_thread), CASE(cold))
