@@ -4,7 +4,7 @@
     tests/static.py --list          names of the cases
     tests/static.py CASE            runs it: silent and 0, or what was wrong and 1
 
-FASTSERVE names the program (default ./fastserve). Each case has a folder and a server of its own on loopback; both have gone
+FASTSERVE names the program (default ./fastserve), SERVE more options of its: SERVE='--model thread'. Each case has a folder and a server of its own on loopback; both have gone
 when it ends. What is expected stands in RFC 9110 or in the comments of fastserve.h.
 """
 import base64, email.utils, html.parser, itertools, json, mmap, os, random, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
@@ -29,7 +29,7 @@ def same(what, got, want):
 class Server:
     def __init__(self, *args, root=None):
         self.root = root or os.path.join(folder, "www")
-        args = [a if isinstance(a, str) else a.decode() for a in args]
+        args = [a if isinstance(a, str) else a.decode() for a in args] + os.environ.get("SERVE", "").split()
         self.errors = open(os.path.join(folder, "errors"), "ab+")
         self.process = subprocess.Popen([program, "serve", *([self.root] if root != "" else []), "-p", "0", *args], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=self.errors)
@@ -658,7 +658,7 @@ def foreign_hosts():
 def saves(write, rounds, size=3000):
     """Writes, then asks at once, over two connections that keep what they have seen: always the new bytes."""
     put("page.html", "before", None), put("page.html.hidden", "")
-    with Server("-t", "2") as server:
+    with Server(*([] if "SERVE" in os.environ else ["-t", "2"])) as server:
         conns, tags, kept = [Conn(server) for _ in range(4)], [], 0
         for i in range(rounds):
             data = (b"%08d" % i) * (size // 8)
@@ -969,4 +969,4 @@ def main():
     except Wrong as wrong: sys.exit(f"{wrong}")
     finally: shutil.rmtree(folder, ignore_errors=True)
 
-main()
+if __name__ == "__main__": main()

@@ -229,6 +229,11 @@ run wrk-from-disk wrk run_wrk numbers.txt
 if command -v python3 >/dev/null 2>&1; then
     export FASTSERVE="$program"
     for case in $(python3 tests/static.py --list); do run "$case" python3 limited python3 tests/static.py "$case"; done
+    for model in thread pool-conn pool; do # where a thread may wait for a disk, and for a client
+        for case in ranges cut-while-sent save-in-place; do
+            run "$case-$model" python3 limited env SERVE="--model $model" python3 tests/static.py "$case"
+        done
+    done
 else
     run byte-by-byte python3 true
 fi
