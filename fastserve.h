@@ -564,6 +564,9 @@ FSV_API void fsv_stream_abort(fsv_request *request);
 // Not served: ".", "..", a backslash, control bytes and malformed UTF-8 in a path, what is no plain file, and on Windows
 // names that mean something else there (devices, streams, 8.3, a dot or a space at the end). Entity tags are weak until the
 // file has not been changed for 2 s, since an earlier change may have left it with the same time stamps.
+// What no time stamp tells is not seen: a file that is written through a shared mapping may stay as it was on the shelf;
+// and what a socket has taken of a file but the peer has not, the system sends as the file is by then. Who replaces a
+// file by a new one, instead of writing over it, avoids both.
 
 // A folder that was added to a server; lives as long as that does.
 typedef struct fsv_folder fsv_folder;
@@ -607,7 +610,7 @@ FSV_API fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *
 
 // Answers with a file of the folder; path as in on_missing, and checked as strictly. With status 200 conditions and
 // ranges count; with any other the file is the whole answer, for pages like a 404.html. Any handler; a file that is not
-// there becomes a 404. FSV_ERR_STATE, FSV_ERR_ARGUMENT, FSV_ERR_MEMORY.
+// there, or a folder without its slash, becomes a 404. FSV_ERR_STATE, FSV_ERR_ARGUMENT, FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_respond_file(fsv_request *request, fsv_folder *folder, const char *path, uint32_t status);
 
 // One name in a folder.
@@ -1637,6 +1640,7 @@ typedef struct fsi_want {
     bool slash;   // the path ended with one, or was empty: a folder is wanted
     bool refused; // the path is not one that a file can have
     bool asked;   // on_missing was
+    bool visited; // by the path of the request itself: a folder that lacks its slash is redirected
 } fsi_want;
 
 // A part of a file that a worker reads ahead of the loop.
@@ -9496,7 +9500,9 @@ FSI_PRIVATE void fsi_asset_write_lines(fsi_asset *asset, char *out)
     asset->tag_len = (uint32_t)fsi_tag_write(at, 64, &asset->look.id, asset->settled);
     at += asset->tag_len;
     at = FSI_PUT(at, "\r\nLast-Modified: ");
-    fsi_date_write(at, modified_s < now_s ? modified_s : now_s); // never later than Date (RFC 9110 8.8.2.1)
+    // Never later than Date (RFC 9110 8.8.2.1), nor in a second that is not over: another write in it would have the same
+    // date, and If-Modified-Since would not see it.
+    fsi_date_write(at, modified_s < now_s ? modified_s : now_s - !asset->settled);
     at = FSI_PUT(at + 29, "\r\n");
     if (desc->cache_control) {
         at = FSI_PUT(at, "Cache-Control: ");
@@ -9527,7 +9533,7 @@ FSI_PRIVATE fsi_found fsi_file_fetch(fsi_os_file file, char *to, size_t size, bo
     return FSI_FOUND;
 }
 
-// Takes the open file over, in any case. *out: held once, for the caller.
+// Takes the open file over, in any case. *out: held once, for the caller; set only with FSI_FOUND.
 FSI_PRIVATE fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const char *type, uint8_t coding,
                                      fsi_os_file file, const fsi_file_look *look, bool wait, fsi_asset **out)
 {
@@ -9554,8 +9560,10 @@ FSI_PRIVATE fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const
     char *at = fsi_put((char *)(made + 1), path, asset.path_len + 1);
     at = fsi_put(at, lines, asset.lines_len);
     made->file = file; // the asset's from here on
-    *out = made;
-    if (look->id.size > FSI_KEEP_BYTES) return FSI_FOUND;
+    if (look->id.size > FSI_KEEP_BYTES) {
+        *out = made;
+        return FSI_FOUND;
+    }
     fsi_file_look after;
     fsi_found found = fsi_file_fetch(file, at, kept, wait);
     if (found == FSI_FOUND && (fsi_file_look_open(file, &after) != FSI_FILE_OK || !fsi_look_same(look, &after)))
@@ -9567,6 +9575,7 @@ FSI_PRIVATE fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const
     made->content = at;
     made->file = FSI_NO_FILE;
     fsi_file_close(file);
+    *out = made;
     return FSI_FOUND;
 }
 
@@ -9813,13 +9822,17 @@ FSI_PRIVATE fsi_found fsi_want_find(fsi_loop *loop, const fsv_request *request, 
     }
     path[want->path_len] = 0;
     (void)request;
+    if (found == FSI_FOUND_FOLDER && !want->visited) found = FSI_FOUND_NONE;
     if (!want->slash || found == FSI_FOUND || found == FSI_FOUND_BUSY) return found;
     if (found == FSI_FOUND_FOLDER) found = FSI_FOUND_NONE; // one that is called index.html
-    fsi_file_look look;
-    if (found == FSI_FOUND_NONE && wait && fsi_file_look_at(&folder->root, path, &look) == FSI_FILE_OK &&
-        look.kind == FSI_FILE_FOLDER)
-        return FSI_FOUND_INDEX;
-    return found;
+    if (found != FSI_FOUND_NONE || !wait) return found;
+    fsi_file_look look; // by the root's rule: a link to a folder elsewhere is none
+    fsi_os_file file;
+    fsi_file_result result = fsi_file_open(&folder->root, path, true, &file, &look);
+    fsi_file_close(file);
+    if (result == FSI_FILE_DENIED) result = fsi_file_look_at(&folder->root, path, &look); // entered, but not read
+    if (result != FSI_FILE_OK) return fsi_found_of(result);
+    return look.kind == FSI_FILE_FOLDER ? FSI_FOUND_INDEX : FSI_FOUND_NONE;
 }
 
 // The request wants no file any more.
@@ -10003,7 +10016,8 @@ FSI_PRIVATE void fsi_asset_answer(fsi_conn *conn, fsv_request *request, fsi_asse
     fsi_asked asked;
     fsi_range ranges[FSI_RANGES_MAX];
     char line[96];
-    if (status != 200) {
+    bool reads = request->head.method == FSI_GET || request->head.method == FSI_HEAD;
+    if (status != 200 || !reads) { // of what another method does, conditions were to be asked before (13.2.1)
         fsi_asset_whole(conn, request, asset, status);
         return;
     }
@@ -10211,7 +10225,10 @@ FSI_PRIVATE void fsi_files_warmed(fsi_warm *warm)
 static void fsi_folder_handler(fsv_request *request, void *user)
 {
     uint32_t at = request->param_at[0], len = request->param_len[0];
-    if (!fsi_want_set(request, (fsv_folder *)user, request->path + at, len, 200)) fsi_answer_plain(request, 503);
+    if (fsi_want_set(request, (fsv_folder *)user, request->path + at, len, 200))
+        request->want.visited = true;
+    else
+        fsi_answer_plain(request, 503);
 }
 
 FSI_PRIVATE void fsi_folders_free(fsv_server *server)

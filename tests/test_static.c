@@ -803,6 +803,61 @@ TEST(asked_first)
     tree_end();
 }
 
+// Goal: a file is a plain file. Where a handler asks for what turns out to be a folder, that is a 404 and no redirect,
+// which a client would follow for ever.
+TEST(folders_are_no_answers)
+{
+    REQUIRE(tree_begin());
+    folder("404.html");
+    folder("index.html");
+    host_new(&h1);
+    h1.files.on_missing = on_missing;
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    CHECK_EQ(get("/none"), 404);
+    CHECK_EQ(get("/spa/x"), 404);
+    CHECK_EQ(get("/404.html"), 301);
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
+// Goal: a file that is shorter than it said is not handed out, so that it is not given back twice.
+TEST(shorter_than_it_says)
+{
+    fsi_os_file file;
+    fsi_file_look look;
+    fsi_asset *asset = NULL;
+    REQUIRE(tree_begin());
+    file_text("a.txt", "hello");
+    host_new(&h1);
+    REQUIRE(host_begin(&h1));
+    REQUIRE(fsi_file_open(&h1.folder->root, "a.txt", true, &file, &look) == FSI_FILE_OK);
+    look.id.size++;
+    CHECK_EQ(fsi_asset_make(h1.folder, "a.txt", "text/plain", 0, file, &look, true, &asset), FSI_FOUND_BUSY);
+    CHECK(asset == NULL);
+    host_end(&h1);
+    tree_end();
+}
+
+// Goal: no date for a second that is not over, or another write in it would pass for the same file.
+TEST(dates_of_this_second)
+{
+    REQUIRE(tree_begin());
+    settled_ns = 3600 * 1000000000LL;
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    for (int i = 0; i < 3; i++) {
+        file_text("a.txt", "hello");
+        CHECK_EQ(get("/a.txt"), 200);
+        int64_t now_s = (int64_t)(fsi_wall_ns() / 1000000000);
+        int64_t modified_s = fsi_date_read(field("Last-Modified"), 29, now_s);
+        CHECK(modified_s != FSI_NO_TIME && modified_s < now_s);
+    }
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
 // ---- limits
 
 // Goal: the shelf stays within its bytes, and what falls from it in mid-answer stays until it is sent.
@@ -897,5 +952,5 @@ TEST(bad_folders)
 
 TEST_MAIN(CASE(plain_files), CASE(not_found), CASE(redirects), CASE(conditions), CASE(ranges), CASE(range_parts),
           CASE(if_range), CASE(new_files_are_weak), CASE(save_and_reload), CASE(large_files), CASE(slow_and_gone),
-          CASE(cut_while_it_is_sent), CASE(cold_disk), CASE(precompressed), CASE(missing), CASE(asked_first),
+          CASE(cut_while_it_is_sent), CASE(cold_disk), CASE(precompressed), CASE(missing), CASE(asked_first), CASE(folders_are_no_answers), CASE(shorter_than_it_says), CASE(dates_of_this_second),
           CASE(shelf_is_bounded), CASE(out_of_memory), CASE(bad_folders))
