@@ -944,7 +944,7 @@ typedef struct page_text {
 static char *page_room(page_text *text, size_t len)
 {
     if (text->failed) return NULL;
-    if (len > text->cap - text->len) {
+    if (!text->ptr || len > text->cap - text->len) {
         size_t cap = text->cap + text->cap / 2 + len + 4096;
         char *more = (char *)realloc(text->ptr, cap);
         if (!more) {
@@ -1746,10 +1746,24 @@ static void serve_every_request(fsv_request *request, const serve_site *site)
 
 // ---- serve DIR: what is not a file
 
+// Listings that clients have yet to take, in KiB: those who ask for large ones and do not read them share so much.
+#define SERVE_PAGES_KIB (256u << 10)
+static uint32_t serve_pages_kib; // atomic
+
+// user: how many KiB it counts for
 static void serve_release(void *memory, void *user)
 {
-    (void)user;
+    (void)fsi_add32(&serve_pages_kib, 0u - (uint32_t)(uintptr_t)user);
     free(memory);
+}
+
+// False: others have to take theirs first. One listing is never too much.
+static bool serve_reserve(uint32_t kib)
+{
+    uint32_t before = fsi_add32(&serve_pages_kib, kib);
+    if (!before || before + (uint64_t)kib <= SERVE_PAGES_KIB) return true;
+    (void)fsi_add32(&serve_pages_kib, 0u - kib);
+    return false;
 }
 
 // Other folders of this server that stand below this path, with what stands in their way.
@@ -1798,9 +1812,11 @@ static void serve_respond_list(fsv_request *request, const page_list *list, cons
         page_write_json(&text, list, view);
     else
         page_write_html(&text, list, view);
-    if (text.failed) {
+    uint32_t kib = (uint32_t)(text.cap >> 10);
+    if (text.failed || !serve_reserve(kib)) {
         free(text.ptr);
-        fsv_respond_text(request, 503, "Out of memory.\n");
+        (void)fsv_response_field(request, "Retry-After", "1");
+        fsv_respond_text(request, 503, text.failed ? "Out of memory.\n" : "Too many listings at a time.\n");
         return;
     }
     (void)fsv_response_field(request, "Cache-Control", "no-cache");
@@ -1808,7 +1824,7 @@ static void serve_respond_list(fsv_request *request, const page_list *list, cons
     (void)fsv_response_field(request, "X-Content-Type-Options", "nosniff");
     if (!json) (void)fsv_response_field(request, "Content-Security-Policy", PAGE_POLICY);
     fsv_respond_owned(request, 200, json ? "application/json" : "text/html; charset=utf-8", text.ptr, text.len,
-                      serve_release, NULL);
+                      serve_release, (void *)(uintptr_t)kib);
 }
 
 // Answers with the names below path, which ends with a slash or is empty; without a folder, with the mounts alone.
