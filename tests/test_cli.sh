@@ -542,8 +542,10 @@ is 200 'Content-Type: application/json' 'X-One: 1' && grep -q '"requests":' "$di
 check $? '--demo: its routes stand beside the folders' "$dir/reply"
 stop "$term"
 
-serve --mount "/docs=$site/sub" --mount "/a/b=$dir/outside" -p 0 --host files.example --auth 'user:pass: word'
-at=$(sed -n "s,.*serving $dir/outside at http://\(.*\)/a/b/,\1,p" "$dir/serve.out")
+serve --mount "/docs=$site/sub" --mount "/a/b=$dir/outside" -b 0.0.0.0 -p 0 --host files.example --auth 'user:pass: word'
+grep -qE "serving $dir/outside at http://localhost:[0-9]+/a/b/, and to the network on port [0-9]+$" "$dir/serve.out"
+check $? '--mount: open to the network' "$dir/serve.out"
+at=127.0.0.1:$(sed -n "s,.*serving $dir/outside .* on port ,,p" "$dir/serve.out")
 get / 'Authorization: Basic dXNlcjpwYXNzOiB3b3Jk'
 is 200 && grep -qF '<a href="docs/">docs/</a>' "$dir/reply" && grep -qF '<a href="a/b/">a/b/</a>' "$dir/reply"
 check $? '--mount alone: / leads to the folders' "$dir/reply"
@@ -562,7 +564,7 @@ check $? '--auth and --host: let in' "$dir/reply"
 host=other.example
 get /docs/deep/file 'Authorization: Basic dXNlcjpwYXNzOiB3b3Jk'
 is 421
-check $? '--host: others are 421' "$dir/reply"
+check $? '--host: others are 421, on any address' "$dir/reply"
 host=''
 stop "$term"
 
@@ -604,7 +606,18 @@ rm "$site/index.html"
 stop "$term"
 
 case $program in
-*windows* | *msvc* | *.exe) skip 'links are not the same here' '--follow-symlinks' 'a link that leaves the folder' ;;
+*windows* | *msvc* | *.exe)
+    skip 'links are not the same here' '--follow-symlinks' 'a link that leaves the folder'
+    serve "z:$(echo "$site/" | tr / '\134')" --mount "/x=z:$site\\sub" -p 0 # where Wine has the whole file system
+    at=$(sed -n 's,.*/ at http://\(.*\)/$,\1,p;s,.*\\ at http://\(.*\)/$,\1,p' "$dir/serve.out")
+    get /hello.txt
+    is 200 && last 'the text'
+    check $? 'serve DIR: a drive and backslashes' "$dir/reply"
+    get /x/deep/file
+    is 200 && last deeper
+    check $? '--mount: a drive and both slashes' "$dir/reply"
+    stop "$term"
+    ;;
 *)
     ln -s "$dir/outside" "$site/link"
     serve "$site" -p 0
