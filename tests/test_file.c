@@ -699,7 +699,7 @@ TEST(send_bounds)
     REQUIRE(send_way(1, &l, &last));
     (void)os_option(l.chan.fd, SOL_SOCKET, SO_SNDBUF, 4 << 20);
     while ((n = fsi_io_send_file(&l.chan, file, 0, 3000000, true)) == FSI_PENDING) turn(&l);
-    CHECK_EQ(n, FSI_FILE_TURN);
+    CHECK(n > 16384 && n <= (int64_t)FSI_FILE_TURN); // a copy may take less
     fsi_file_close(file);
     line_end(&l);
 }
