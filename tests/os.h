@@ -510,7 +510,7 @@ static inline bool os_file_cut(const char *path, uint32_t size)
 }
 
 // Writes the file to the disk and asks the system to forget it. False: it cannot, or keeps it all the same.
-#ifdef POSIX_FADV_DONTNEED
+#ifdef __linux__
 static inline bool os_file_chill(const char *path)
 {
     OS_PAGE_NOTE page = 1;

@@ -699,7 +699,7 @@ TEST(send_bounds)
     REQUIRE(send_way(1, &l, &last));
     (void)os_option(l.chan.fd, SOL_SOCKET, SO_SNDBUF, 4 << 20);
     while ((n = fsi_io_send_file(&l.chan, file, 0, 3000000, true)) == FSI_PENDING) turn(&l);
-    CHECK_EQ(n, FSI_FILE_TURN);
+    CHECK(n > 16384 && n <= (int64_t)FSI_FILE_TURN); // a copy may take less
     fsi_file_close(file);
     line_end(&l);
 }
@@ -889,17 +889,20 @@ TEST(cold)
     char full[512];
     REQUIRE(put_pattern("root/cold", 1 << 20));
     fsi_os_file file = open_plain("cold");
-    REQUIRE(send_way(0, &l, &last) && file != FSI_NO_FILE);
+    REQUIRE(send_way(1, &l, &last) && file != FSI_NO_FILE);
     (void)in_tree(full, sizeof full, "root/cold");
     uint32_t times = 0; // that it was not in memory
     for (uint32_t i = 0; i < 200 && (!told || !read); i++) {
         if (!os_file_chill(full)) continue;
         times++;
-        if (!told && fsi_io_send_file(&l.chan, file, 0, 1, false) == FSI_COLD) {
-            told = true;
-            CHECK(i > 0 || !os_poll(l.peer, OS_READ, 0));
+        if (!told) {
+            int64_t sent = fsi_io_send_file(&l.chan, file, 0, 1, false);
+            CHECK(sent == 1 || sent == FSI_COLD);
+            told = sent == FSI_COLD;
+            CHECK_EQ(os_poll(l.peer, OS_READ, 0), told ? 0 : OS_READ);
+            if (!told) (void)os_recv(l.peer, bytes, 1); // what is on its way stays in memory
         } else {
-            read = read || fsi_file_read(file, 0, bytes, sizeof bytes, false) == FSI_PENDING;
+            read = fsi_file_read(file, 0, bytes, sizeof bytes, false) == FSI_PENDING;
         }
     }
     ROW("cold %u times, told %d, %d", times, told, read);
