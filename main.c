@@ -868,7 +868,7 @@ static void serve_log_free(serve_log *log)
 static bool serve_log_start(serve_log *log, uint32_t loops)
 {
     char why[160];
-    log->lane_count = loops < SERVE_LANES_MAX ? loops : SERVE_LANES_MAX;
+    log->lane_count = loops == 0 ? 1 : loops < SERVE_LANES_MAX ? loops : SERVE_LANES_MAX;
     log->lane_max = SERVE_LOG_MAX / log->lane_count;
     log->lanes = (serve_lane *)calloc(log->lane_count, sizeof *log->lanes);
     bool fine = log->lanes && fsi_lock_init(&log->lock) && fsi_signal_init(&log->over);

@@ -191,8 +191,7 @@ static fsv_str hostile(uint64_t *random, char *out)
                                         "%0a",
                                         "\xf4\x90\x80\x80"};
     fsv_str text;
-    size_t len = 0,
-           want = bench_random_bits(random) % 4 ? bench_random_bits(random) % 40 : bench_random_bits(random) % 300;
+    size_t len = 0, want = (size_t)(bench_random_bits(random) % (bench_random_bits(random) % 4 ? 40 : 300));
     text.ptr = bench_random_bits(random) % 8 ? out : NULL;
     while (len < want) {
         uint64_t bits = bench_random_bits(random);
