@@ -631,7 +631,9 @@ typedef struct bench_usage {
 } bench_usage;
 
 typedef struct bench_os_alarm {
-    void *timer, *watch; // Windows'
+    void *timer, *quit; // Windows', as all of it
+    fsi_io *io;
+    fsi_thread thread;
 } bench_os_alarm;
 
 typedef struct bench_os_failure {
@@ -1309,33 +1311,40 @@ static void bench_os_tick(const char *name)
     if (set) (void)set(1); // ms
 }
 
-static VOID CALLBACK bench_os_rings(PVOID io, BOOLEAN timed_out)
+// A thread of its own: Wine's thread pool fails (8.0: a null pointer) when a wait is taken back just as it ends.
+static void bench_os_alarm_main(void *arg)
 {
-    (void)timed_out;
-    fsi_io_wake((fsi_io *)io);
+    bench_os_alarm *alarm = (bench_os_alarm *)arg;
+    HANDLE both[] = {alarm->timer, alarm->quit};
+    while (WaitForMultipleObjects(2, both, FALSE, INFINITE) == WAIT_OBJECT_0) fsi_io_wake(alarm->io);
+}
+
+static void bench_os_alarm_close(bench_os_alarm *alarm)
+{
+    if (alarm->timer) (void)CloseHandle(alarm->timer);
+    if (alarm->quit) (void)CloseHandle(alarm->quit);
+    memset(alarm, 0, sizeof *alarm);
 }
 
 static void bench_os_exact_begin(bench_os_alarm *alarm, fsi_io *io)
 {
     const DWORD high_resolution = 2; // CREATE_WAITABLE_TIMER_HIGH_RESOLUTION
-    HANDLE watch = NULL;
     bench_os_tick("timeBeginPeriod");
+    alarm->io = io;
     alarm->timer = CreateWaitableTimerExW(NULL, NULL, high_resolution, TIMER_MODIFY_STATE | SYNCHRONIZE);
-    if (alarm->timer &&
-        RegisterWaitForSingleObject(&watch, alarm->timer, bench_os_rings, io, INFINITE, WT_EXECUTEINWAITTHREAD)) {
-        alarm->watch = watch;
-        return;
-    }
-    if (alarm->timer) (void)CloseHandle(alarm->timer);
-    alarm->timer = NULL;
+    alarm->quit = CreateEventW(NULL, TRUE, FALSE, NULL);
+    if (!alarm->timer || !alarm->quit || !fsi_thread_start(&alarm->thread, bench_os_alarm_main, alarm, "alarm"))
+        bench_os_alarm_close(alarm);
 }
 
 static void bench_os_exact_end(bench_os_alarm *alarm)
 {
-    if (alarm->watch) (void)UnregisterWaitEx(alarm->watch, INVALID_HANDLE_VALUE); // it rings no more
-    if (alarm->timer) (void)CloseHandle(alarm->timer);
+    if (alarm->timer) {
+        (void)SetEvent(alarm->quit);
+        fsi_thread_join(&alarm->thread); // it rings no more
+    }
+    bench_os_alarm_close(alarm);
     bench_os_tick("timeEndPeriod");
-    memset(alarm, 0, sizeof *alarm);
 }
 
 static uint32_t bench_os_wait(bench_os_alarm *alarm, fsi_io *io, uint64_t us)

@@ -397,7 +397,8 @@ static inline size_t heap_bytes(heap *h, bool peak)
 
 typedef struct gate {
     fsi_lock lock;
-    fsi_signal changed;
+    fsi_signal arrived; // with a signal for both, hundreds that wait would wake for every one that comes
+    fsi_signal opened;
     uint32_t came, passed; // under lock: came to it; went through
     uint32_t open;         // so many may
 } gate;
@@ -407,12 +408,13 @@ typedef struct gate {
 static inline bool gate_begin(gate *g)
 {
     memset(g, 0, sizeof *g);
-    return fsi_lock_init(&g->lock) && fsi_signal_init(&g->changed);
+    return fsi_lock_init(&g->lock) && fsi_signal_init(&g->arrived) && fsi_signal_init(&g->opened);
 }
 
 static inline void gate_end(gate *g)
 {
-    fsi_signal_free(&g->changed);
+    fsi_signal_free(&g->opened);
+    fsi_signal_free(&g->arrived);
     fsi_lock_free(&g->lock);
 }
 
@@ -420,8 +422,8 @@ static inline void gate_pass(gate *g)
 {
     fsi_lock_take(&g->lock);
     g->came++;
-    fsi_signal_all(&g->changed);
-    while (!g->open) fsi_signal_wait(&g->changed, &g->lock, UINT64_MAX);
+    fsi_signal_all(&g->arrived);
+    while (!g->open) fsi_signal_wait(&g->opened, &g->lock, UINT64_MAX);
     g->open--;
     g->passed++;
     fsi_lock_give(&g->lock);
@@ -431,7 +433,7 @@ static inline void gate_pass(gate *g)
 static inline void gate_wait(gate *g, uint32_t count)
 {
     fsi_lock_take(&g->lock);
-    while (g->came < count) fsi_signal_wait(&g->changed, &g->lock, UINT64_MAX);
+    while (g->came < count) fsi_signal_wait(&g->arrived, &g->lock, UINT64_MAX);
     fsi_lock_give(&g->lock);
 }
 
@@ -448,7 +450,7 @@ static inline void gate_open(gate *g, uint32_t count)
 {
     fsi_lock_take(&g->lock);
     g->open += count;
-    fsi_signal_all(&g->changed);
+    fsi_signal_all(&g->opened);
     fsi_lock_give(&g->lock);
 }
 

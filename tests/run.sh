@@ -3,7 +3,8 @@
 #
 #   sh tests/run.sh build/test_queue tests/test_cli.sh ...
 #
-# RUN is what runs the programs, where they are another system's: qemu-aarch64, wine64.
+# RUN is what runs the programs, where they are another system's: qemu-aarch64, wine64. BESIDE is what goes before those that
+# run beside the others: `sh tests/wine.sh --beside` gives them a Wine of their own.
 # Each ends with a line `NAME: N passed, N failed` (and perhaps `, N skipped`). One that ends without it, or with an
 # exit status that the line does not explain, is one failed case more. The last line here is the sum.
 set -u
@@ -12,21 +13,28 @@ trap 'rm -rf "$dir"' EXIT
 : >"$dir/skipped"
 : >"$dir/sums"
 
-run() { # PROGRAM LOG; its exit status stands in LOG.status
-    case $1 in
-    *.sh) sh "$1" >"$2" 2>&1 </dev/null ;;
-    *) ${RUN:-} "$1" >"$2" 2>&1 </dev/null ;;
+run() { # PROGRAM WORDS...: words go before it. Log, exit status and seconds stand in files of its name
+    program=$1
+    log=$dir/$(basename "$program")
+    began=$(date +%s)
+    shift
+    case $program in
+    *.sh) "$@" sh "$program" >"$log" 2>&1 </dev/null ;;
+    *) "$@" ${RUN:-} "$program" >"$log" 2>&1 </dev/null ;;
     esac
-    echo $? >"$2.status"
-    [ -z "${RUN:-}" ] || sed -i 's/\r$//' "$2"
+    echo $? >"$log.status"
+    echo $(($(date +%s) - began)) >"$log.seconds"
+    [ -z "${RUN:-}" ] || sed -i 's/\r$//' "$log"
 }
 
-collect() { # PROGRAM LOG; what a good run says besides its sum stays out of the way
+collect() { # PROGRAM; what a good run says besides its sum stays out of the way
     name=$(basename "$1")
-    status=$(cat "$2.status")
-    if [ "$status" -eq 0 ]; then grep -E "^$name: |^${name%.sh}: " "$2"; else grep -v '^SKIP ' "$2"; fi
-    sed -n "s/^SKIP /    $name: /p" "$2" >>"$dir/skipped"
-    sum=$(grep -E '^[^ ]+: [0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$2" | tail -n 1 | sed 's/^[^:]*: //')
+    log=$dir/$name
+    status=$(cat "$log.status")
+    if [ "$status" -eq 0 ]; then grep -E "^$name: |^${name%.sh}: " "$log"; else grep -v '^SKIP ' "$log"; fi |
+        sed "\$ s/\(: [0-9]* passed, .*\)/\1; $(cat "$log.seconds") s/"
+    sed -n "s/^SKIP /    $name: /p" "$log" >>"$dir/skipped"
+    sum=$(grep -E '^[^ ]+: [0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$log" | tail -n 1 | sed 's/^[^:]*: //')
     if [ -z "$sum" ]; then
         echo "$name: ended with status $status before it could count its cases"
         sum='0 passed, 1 failed'
@@ -37,25 +45,24 @@ collect() { # PROGRAM LOG; what a good run says besides its sum stays out of the
     echo "$sum" >>"$dir/sums"
 }
 
-# Most of test_load's time is waiting: it runs beside the others.
-beside=
+# Most of the time of test_load and test_models is waiting: they run beside the others; so do the compilers of builds.sh,
+# with what those leave of the CPUs.
+waiting= compiling= others=
 for program in "$@"; do
-    case $program in
-    *test_load | *test_load.exe)
-        beside=$program
-        run "$program" "$dir/beside" &
-        ;;
+    case $(basename "$program" .exe) in
+    test_load | test_models) waiting="$waiting $program" ;;
+    builds.sh) compiling="$compiling $program" ;;
+    *) others="$others $program" ;;
     esac
 done
-for program in "$@"; do
-    [ "$program" = "$beside" ] && continue
-    run "$program" "$dir/log"
-    collect "$program" "$dir/log"
+for program in $waiting; do run "$program" ${BESIDE:-}; done &
+for program in $compiling; do run "$program" nice -n 19; done &
+for program in $others; do
+    run "$program"
+    collect "$program"
 done
-if [ -n "$beside" ]; then
-    wait
-    collect "$beside" "$dir/beside"
-fi
+wait
+for program in $waiting $compiling; do collect "$program"; done
 
 if [ -s "$dir/skipped" ]; then
     echo 'skipped:'

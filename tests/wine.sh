@@ -3,6 +3,8 @@
 #
 #   sh tests/wine.sh PROGRAM.exe ARGUMENTS...   with the program's exit status; SIGINT is its Ctrl-C
 #   sh tests/wine.sh --around COMMAND...        makes the prefix, runs COMMAND, then ends all that the prefix still runs
+#   sh tests/wine.sh --beside COMMAND...        the same in a prefix beside that one: Wine has one server for each, with one
+#                                               thread, so what runs at the same time would wait for each other there
 #
 # WINE names the loader (default: wine64 or wine, wherever Debian puts them), WINEPREFIX the prefix.
 set -u
@@ -18,7 +20,11 @@ root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 export WINEPREFIX="${WINEPREFIX:-$root/build/wine}" WINEDEBUG="${WINEDEBUG:--all}"
 export WINEDLLOVERRIDES='mscoree=;mshtml=' # no offer to fetch Mono or Gecko
 
-if [ "${1:-}" != --around ]; then exec "$wine" "$@"; fi
+case ${1:-} in
+--around) ;;
+--beside) WINEPREFIX=$WINEPREFIX-beside ;;
+*) exec "$wine" "$@" ;;
+esac
 shift
 
 # The server of this prefix alone: the variable says which. One that takes too long to end leaves what it served behind, so
