@@ -9412,8 +9412,8 @@ FSI_RARE void fsi_conn_timeout(fsi_conn *conn)
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_FILES
-#define FSI_KEEP_BYTES ((uint64_t)65536)  // larger files stay on the disk, and open
-#define FSI_RECHECK_MS 2000u              // an asset's path is opened anew, without waiting, and not just looked at
+#define FSI_KEEP_BYTES ((uint64_t)65536) // larger files stay on the disk, and open
+#define FSI_RECHECK_MS 2000u             // an asset's path is opened anew, without waiting, and not just looked at
 #ifndef FSI_SETTLED_NS
 #define FSI_SETTLED_NS ((int64_t)2 * 1000000000) // the coarsest time stamps in use, FAT's; a test has a variable
 #endif
