@@ -680,17 +680,22 @@ static bool serve_log_take(serve_log *log, serve_lane *lane)
     return any;
 }
 
-// Notes why the log cannot be written. Standard error hears of it when that begins, once a minute at most.
-static void serve_log_fails(serve_log *log, int error)
+// Standard error hears of trouble once a minute at most.
+static void serve_log_say(serve_log *log, const char *what, const char *why)
 {
     uint64_t now = fsi_clock_ns();
-    (void)fsi_os_error_text(error, log->why, sizeof log->why);
-    log->why_old = false;
-    if (fsi_swap32(&log->failing, 1)) return;
     if (log->said_ns && now - log->said_ns < 60000000000u) return;
     log->said_ns = now;
-    fprintf(stderr, "fastserve serve: warning: cannot write the log %s: %s\n", serve_log_name(log), log->why);
+    fprintf(stderr, "fastserve serve: warning: %s %s: %s\n", what, serve_log_name(log), why);
     (void)fflush(stderr);
+}
+
+// Notes why the log cannot be written.
+static void serve_log_fails(serve_log *log, int error)
+{
+    (void)fsi_os_error_text(error, log->why, sizeof log->why);
+    log->why_old = false;
+    if (!fsi_swap32(&log->failing, 1)) serve_log_say(log, "cannot write the log", log->why);
 }
 
 // Opens the path anew, and goes on with the old file if that cannot be.
@@ -762,6 +767,7 @@ static void serve_log_tell(serve_log *log)
     uint64_t lost = log->lost;
     const char *why = log->why[0] ? log->why : "the log is slower than the server";
     if (!lost) return;
+    serve_log_say(log, "lines are lost of the log", why);
     if (log->cap < 1200) {
         char *more = (char *)realloc(log->batch, 1200);
         if (!more) return; // then next time
@@ -2010,6 +2016,10 @@ static const char serve_help_more[] =
     "      --law LAW        a target with known delays, to test load generators:\n"
     "                       const:T exp:T uniform:T-T lognormal:MEDIAN/SIGMA\n"
     "                       pareto:T/ALPHA, then ,freeze:T/PERIOD ,seed:N ,spin:1\n"
+    "\n"
+    "LOG  common, combined (Referer, User-Agent) or json: an object a line, with host\n"
+    "and microseconds. SIGHUP opens it anew; on Windows it may be renamed. What could\n"
+    "not be written is counted in it.\n"
     "\n"
     "SERVER\n"
     "      --unix PATH      listen on a Unix-domain socket; add -b for both\n"

@@ -367,7 +367,8 @@ for format in combined json; do
     lines=$(grep -c '/?[0-9]' "$dir/got")
     gone=$(sed -n -e 's/^# \([0-9]*\) lines\{0,1\} w[a-z]* lost: the log is slower than the server$/\1/p' \
         -e 's/^{"time":"[-0-9T:.]*Z","lost":\([0-9]*\),"why":"the log is slower than the server"}$/\1/p' "$dir/got" | awk '{ n += $1 } END { print n + 0 }')
-    [ $((lines + gone)) -eq 3010 ] && [ "$gone" -gt 0 ] && grep -q "the log - has lost $gone lines" "$dir/err"
+    [ $((lines + gone)) -eq 3010 ] && [ "$gone" -gt 0 ] && grep -q "the log - has lost $gone lines" "$dir/err" &&
+        [ "$(grep -c 'lines are lost of the log -: the log is slower than the server$' "$dir/err")" -eq 1 ]
     check $? "a reader that is too slow ($format): lines and losses are all answers ($lines and $gone)" "$dir/err"
 done
 
