@@ -196,13 +196,20 @@ formats: fastserve build/test_formats
 chaos: fastserve build/asan/fastserve build/chaos
 	@FASTSERVE=build/asan/fastserve sh tests/chaos.sh $(CHAOS_S)
 
-fuzz:
-	@mkdir -p build/fuzz/fuzz_http.corpus build/fuzz/fuzz_client.corpus build/fuzz/fuzz_json.corpus build/fuzz/fuzz_entity.corpus
-	for f in fuzz_http fuzz_client fuzz_json fuzz_entity; do \
-	    $(CLANG) $(C) -g -O1 -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	        tests/$$f.c -o build/fuzz/$$f && \
-	    build/fuzz/$$f -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -print_final_stats=1 \
-	        build/fuzz/$$f.corpus || exit 1; done
+FUZZERS := fuzz_http fuzz_client fuzz_json fuzz_entity
+$(FUZZERS:%=build/fuzz/%): build/fuzz/%: tests/%.c Makefile
+	@mkdir -p build/fuzz
+	$(CLANG) $(C) -g -O1 -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	    -MMD -MP -MT $@ -MF $@.d $< -o $@
+-include $(FUZZERS:%=build/fuzz/%.d)
+fuzzers: $(FUZZERS:%=build/fuzz/%)
+# What it prints stands in a log: several run at a time.
+$(FUZZERS): %: build/fuzz/%
+	@mkdir -p build/fuzz/$@.corpus
+	@build/fuzz/$@ -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -print_final_stats=1 -artifact_prefix=build/fuzz/ \
+	    build/fuzz/$@.corpus >build/fuzz/$@.log 2>&1 || { tail -n 60 build/fuzz/$@.log; exit 1; }
+	@sed -n 's/^stat::/$@:/p' build/fuzz/$@.log
+fuzz: $(FUZZERS)
 
 # By hand, a minute: handles and memory must return to where they began. SOAK: connections, seconds and a seed.
 SOAK ?= 5000 60
@@ -220,9 +227,13 @@ queue-bench: build/queue_bench
 beside: fastserve
 	tests/beside $(BESIDE) -- ./fastserve serve -p {port} -q
 
-# By hand, on a quiet machine, 25 s.
+# By hand, on a quiet machine, 25 s. Wine's output goes into a file, for what still runs there keeps a pipe open.
 selftest: fastserve
 	./fastserve bench --selftest
+
+selftest-windows: build/windows/fastserve.sh
+	@sh tests/wine.sh --around build/windows/fastserve.sh bench --selftest >build/selftest.log 2>&1 </dev/null; \
+	    status=$$?; cat build/selftest.log; exit $$status
 
 # By hand, on a quiet machine: make truth TRUTH='--only bench,wrk --seconds 5'
 truth: fastserve
@@ -271,7 +282,7 @@ help:
 	@echo 'make windows    .exe files (mingw-w64)   make test-windows  tests under Wine; make test-bat  build.bat'
 	@echo 'make macos      for both CPUs (zig)      make test-kqueue   tests over the kqueue section, on Linux'
 	@echo 'make msvc-check tests of the branches for cl, by clang, under Wine'
-	@echo 'make selftest   bench against built-in targets with known latencies, 25 s'
+	@echo 'make selftest   bench against built-in targets with known latencies, 25 s; selftest-windows under Wine'
 	@echo 'make soak       5,000 connections at random for 60 s, SOAK=; soak-windows under Wine'
 	@echo 'make queue-bench  the queue beside a mutex and condition variables, 10 s'
 	@echo 'make static     curl, wget, ab ... against serve DIR      make static-large  100,000 files, 1,000 slow readers, 9 GiB'
@@ -281,7 +292,7 @@ help:
 	@echo 'Of other systems: MUSL_CC CC_32 ARM64_CC QEMU_ARM64 MINGW_CC MINGW_CXX MSVC_CC ZIG WINE; TESTS= names some tests'
 	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT'
 
-.PHONY: all soak soak-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside selftest truth lint format format-check toc install uninstall clean help
+.PHONY: all soak soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside selftest truth lint format format-check toc install uninstall clean help
+.PHONY: $(FUZZERS) fuzzers cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
 .PHONY: static compare-static static-large
-.PHONY: cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
 .SECONDARY:

@@ -7,6 +7,7 @@
 # run beside the others: `sh tests/wine.sh --beside` gives them a Wine of their own.
 # Each ends with a line `NAME: N passed, N failed` (and perhaps `, N skipped`). One that ends without it, or with an
 # exit status that the line does not explain, is one failed case more. The last line here is the sum.
+# shellcheck disable=SC2086 # RUN, BESIDE and the lists are words on purpose
 set -u
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -47,7 +48,7 @@ collect() { # PROGRAM; what a good run says besides its sum stays out of the way
 
 # Most of the time of test_load and test_models is waiting: they run beside the others; so do the compilers of builds.sh,
 # with what those leave of the CPUs.
-waiting= compiling= others=
+waiting='' compiling='' others=''
 for program in "$@"; do
     case $(basename "$program" .exe) in
     test_load | test_models) waiting="$waiting $program" ;;

@@ -677,10 +677,89 @@ TEST(stop_leaves_nothing)
     bench_law_stop(&target);
 }
 
+// ---- the self test
+
+// Requests of a trial as its schedule and law make them, and what a load generator makes of their response times:
+// 0 what is right, 1 a tenth more, 2 nothing for those that a freeze held back (it did not send meanwhile), 3 and 4 a
+// quarter and twice of what the median may be off, for the system wakes it so late.
+static void try_out(const bench_trial *trial, uint32_t scale, int mistake, fsi_hist *found)
+{
+    bench_law law = bench_trial_law(trial, scale);
+    uint32_t rate = bench_trial_rate(trial, scale), count = rate * trial->seconds;
+    uint64_t late = bench_law_quantile(&law, 0.5) / (mistake == 3 ? 80 : 10);
+    bench_draws some;
+    bench_draws_init(&some, law.seed);
+    fsi_hist_init(found);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t due = (uint64_t)i * 1000000000u / rate, delay = bench_law_draw(&law, &some);
+        uint64_t took = answered_at(&law, due, delay) - due;
+        if (mistake == 1) took += took / 10;
+        if (mistake == 2 && bench_law_frozen(&law, due)) took = delay;
+        if (mistake > 2) took += late;
+        fsi_hist_add(found, took, 1);
+    }
+}
+
+// Goal: at every scale the figures of what is right are right, and those of each mistake wrong.
+TEST(selftest_sees_mistakes)
+{
+    static const uint32_t scales[] = {1, 5, 10, 25, 50};
+    static const double shares[] = {0.5, 0.9, 0.99};
+    static fsi_hist found;
+    for (size_t t = 0; t < sizeof bench_trials / sizeof bench_trials[0]; t++) {
+        const bench_trial *trial = &bench_trials[t];
+        for (size_t s = 0; trial->rate && s < sizeof scales / sizeof scales[0]; s++) {
+            bench_law law = bench_trial_law(trial, scales[s]);
+            for (int mistake = 0; mistake <= 4; mistake++) {
+                int wrong = 0;
+                ROW("%s mistake %d", law.text, mistake);
+                try_out(trial, scales[s], mistake, &found);
+                for (int q = 0; q < 3; q++)
+                    wrong += !bench_trial_near(fsi_hist_at(&found, shares[q]), bench_law_quantile(&law, shares[q]));
+                if (mistake == 0 || mistake == 3 || (mistake == 2 && !law.freeze_ns))
+                    CHECK_EQ(wrong, 0);
+                else
+                    CHECK(wrong > 0 || (mistake == 4 && scales[s] == 1)); // 0.2 ms there
+            }
+        }
+    }
+}
+
+// Goal: nothing is slower where threads wake in time; elsewhere lateness is at most half of what a figure may be off,
+// up to 4 ms, and the options of every trial are some.
+TEST(selftest_is_slower_where_threads_wake_late)
+{
+    bench_options *options = (bench_options *)malloc(sizeof *options);
+    uint32_t before = 1;
+    REQUIRE(options != NULL);
+    CHECK_EQ(bench_trial_scale(0), 1);
+    CHECK_EQ(bench_trial_scale(250000), 1);
+    CHECK(bench_trial_scale(250001) > 1);
+    for (uint64_t late = 300000; late < 10000000; late += 100000) {
+        uint32_t scale = bench_trial_scale(late);
+        bench_law law = bench_trial_law(&bench_trials[0], scale);
+        ROW("%u", (unsigned)late);
+        CHECK(scale >= before && scale <= 50);
+        CHECK(scale == 50 || late <= bench_law_quantile(&law, 0.5) / 40);
+        before = scale;
+    }
+    for (size_t t = 0; t < sizeof bench_trials / sizeof bench_trials[0]; t++) {
+        ROW("trial %u", (unsigned)t);
+        REQUIRE(bench_trial_options(&bench_trials[t], before, options));
+        CHECK_EQ(options->connections, bench_trials[t].connections);
+        CHECK_EQ(options->duration_ns, bench_trials[t].seconds * UINT64_C(1000000000));
+        CHECK(bench_trials[t].rate ? options->rate * bench_trials[t].seconds >= 2 * BENCH_DRAWS : options->rate <= 0);
+        bench_options_free(options);
+    }
+    free(options);
+    CHECK(bench_lateness() > 0);
+}
+
 TEST_MAIN(CASE(mathematics), CASE(law_parses), CASE(law_refused_with_a_reason), CASE(draws_follow_the_law),
           CASE(few_draws_follow_the_law), CASE(quantiles_match_simulation), CASE(quantiles_by_hand),
           CASE(frozen_at_the_end_of_each_period), CASE(heap_gives_the_earliest), CASE(target_answers_in_order),
           CASE(target_closes_when_asked), CASE(target_ignores_segmentation), CASE(target_refuses_and_closes),
           CASE(target_lets_go), CASE(target_holds_back), CASE(target_reads_everyone),
           CASE(target_answers_a_long_pipeline), CASE(target_imposes_its_draws), CASE(freeze_holds_answers),
-          CASE(law_is_told), CASE(stop_leaves_nothing))
+          CASE(law_is_told), CASE(stop_leaves_nothing), CASE(selftest_sees_mistakes),
+          CASE(selftest_is_slower_where_threads_wake_late))
