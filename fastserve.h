@@ -8164,7 +8164,7 @@ FSI_PRIVATE void fsi_conn_close(fsi_conn *conn, bool reset)
 {
     bool away = conn->away;
     if (conn->state == FSI_CONN_CLOSE || conn->state == FSI_CONN_FREE) return;
-    if (away) {
+    if (away && conn->request) { // it has one
         conn->broken = true;
         fsi_job_cancel(conn, conn->request->job);
     } else if (conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE || conn->state == FSI_CONN_AWAY) {
@@ -12038,7 +12038,8 @@ static bool fsi_model_has_room(fsi_loop *loop, const fsi_chan *listener)
     for (int look = 0; look < 2; look++) {
         if (server->desc.model == FSV_MODEL_SYNC && loop->conns == loop->raw_conns) return true;
         if (server->desc.model == FSV_MODEL_THREAD && fsi_crew_has_room(server)) return true;
-        if (server->desc.model == FSV_MODEL_POOL_CONN && fsi_queue_count(queue) <= queue->mask) return true;
+        bool pooled = queue && server->desc.model == FSV_MODEL_POOL_CONN;
+        if (pooled && fsi_queue_count(queue) <= queue->mask) return true;
         if (look || (listener && !fsi_io_waiting(listener))) return false;
         fsi_store32(&server->crowded, 1);
         if (queue) fsi_pool_be_hungry(loop);
