@@ -68,8 +68,8 @@ print(*(round(d[k]["p99"]) for k in ("response", "service")))' "$dir/bench.json"
 median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 anonymous() { awk '/^Anonymous:/ { print $2 }' "/proc/$server/smaps_rollup"; }
 socket_pages() { awk '/^TCP:/ { for (i = 1; i < NF; i++) if ($i == "mem") print $(i + 1) }' /proc/net/sockstat; }
-# times WITH WITHOUT: one as so many times the other; worse WITH WITHOUT LIMIT: whether it is beyond that.
-times() { echo "$1 $2" | awk '{ printf "%.2f times", $1 / $2 }'; }
+# ratio WITH WITHOUT: one as so many times the other; worse WITH WITHOUT LIMIT: whether it is beyond that.
+ratio() { echo "$1 $2" | awk '{ printf "%.2f times", $1 / $2 }'; }
 worse() { [ "$(echo "$1 $2 $3" | awk '{ print ($1 > $2 * $3) }')" = 1 ]; }
 
 mkdir "$dir/www"
@@ -100,7 +100,7 @@ slow_readers() {
         tail -n 1 "$dir/readers"
     done
     with=$(median <"$dir/with") without=$(median <"$dir/without")
-    echo "p99 of others, median of 5 rounds: $without us, with the readers $with us ($(times "$with" "$without"));" \
+    echo "p99 of others, median of 5 rounds: $without us, with the readers $with us ($(ratio "$with" "$without"));" \
         "service alone $(awk '{ print $2 }' "$dir/without" | median) us, $(awk '{ print $2 }' "$dir/with" | median) us"
     [ "$each" -lt 65536 ] || { echo 'too much memory' && return 1; }
     worse "$with" "$without" 2 && echo 'others are disturbed' && return 1
@@ -191,7 +191,7 @@ names = {e["name"] for e in (d if isinstance(d, list) else next(v for v in d.val
 sys.exit(names != {f"name of file {i}.txt" for i in range(1, 50001)} and "the names as JSON are not those")' || return 1
     with=$(median <"$dir/with") without=$(median <"$dir/without")
     echo "p99 of others, median of 3 rounds: $without us, while it is listed again and again $with us" \
-        "($(times "$with" "$without"))"
+        "($(ratio "$with" "$without"))"
     worse "$with" "$without" 5 && [ "$with" -gt 5000 ] && echo 'others are disturbed' && return 1
     return 0
 }
