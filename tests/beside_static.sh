@@ -1,12 +1,14 @@
 #!/bin/sh
-# beside_static.sh: `fastserve serve DIR` beside nginx and h2o, interleaved: wrk -t2 -c100 on files of 1 KiB, 100 KiB and 10 MiB.
+# beside_static.sh: `fastserve serve DIR` beside nginx and h2o, interleaved: wrk -t2 -c100 on files of 1 KiB, 100 KiB
+# and 10 MiB.
 #
 #   sh tests/beside_static.sh [--rounds N] [--seconds S] [--only 1k,100k,10m] [./fastserve]
 #
-# Medians of N rounds (default 5) of S seconds (default 3): answers a second, bytes a second, the CPU time (user and system, all
-# its processes, from /proc) that the server spent for an answer, and the median of each round's ratio of ours to theirs with its
-# least and greatest. A quiet machine is needed; it says how busy the CPUs were before. Needs wrk, and nginx and h2o (one that is
-# not installed is left out). Everything stays on loopback; what it started has ended when it ends. Linux.
+# Medians of N rounds (default 5) of S seconds (default 3): answers a second, bytes a second, the CPU time (user and
+# system, all its processes, from /proc) that the server spent for an answer, and the median of each round's ratio of
+# ours to theirs with its least and greatest. A quiet machine is needed; it says how busy the CPUs were before. Needs
+# wrk, and nginx and h2o (one that is not installed is left out). Everything stays on loopback; what it started has
+# ended when it ends. Linux.
 # shellcheck disable=SC2030,SC2031,SC2034,SC2046,SC2086,SC2154 # lists of words, and variables by eval
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -16,7 +18,7 @@ while [ $# -gt 0 ]; do
     --rounds) rounds=$2 && shift ;;
     --seconds) seconds=$2 && shift ;;
     --only) only=$2 && shift ;;
-    -*) sed -n '2,12s/^# \{0,1\}//p' "$0" && exit 1 ;;
+    -*) sed -n '2,13s/^# \{0,1\}//p' "$0" && exit 1 ;;
     *) program=$1 ;;
     esac
     shift
@@ -127,7 +129,8 @@ fi
 
 # cpu PID: ticks that it and its children have spent.
 cpu() {
-    for id in $1 $(cat /proc/"$1"/task/*/children 2>/dev/null); do sed 's/.*) //' "/proc/$id/stat"; done | awk '{ t += $12 + $13 } END { print t + 0 }'
+    for id in $1 $(cat /proc/"$1"/task/*/children 2>/dev/null); do sed 's/.*) //' "/proc/$id/stat"; done |
+        awk '{ t += $12 + $13 } END { print t + 0 }'
 }
 ticks=$(getconf CLK_TCK)
 
@@ -138,13 +141,15 @@ round() {
     wrk -t2 -c100 -d"${seconds}s" "http://127.0.0.1:$at/$2" >"$dir/out" || { cat "$dir/out" && exit 1; }
     after=$(cpu $id)
     if grep -E 'Socket errors|Non-2xx' "$dir/out"; then echo "  ... of $1, $2"; fi
-    awk -v cpu=$((after - before)) -v ticks="$ticks" '/requests in/ { n = $1; for (i = 2; i <= NF; i++) if ($i == "in") s = $(i + 1) }
+    awk -v cpu=$((after - before)) -v ticks="$ticks" '/requests in/ { n = $1 }
         /^Requests\/sec/ { rate = $2 }
         END { print rate, n ? cpu / ticks / n * 1e6 : 0 }' "$dir/out" >>"$dir/$1.$2"
 }
 # median FILE COLUMN
-median() { awk -v c="$2" '{ print $c }' "$1" | sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-size_of() { wc -c <"$dir/www/$1"; }
+median() {
+    awk -v c="$2" '{ print $c }' "$1" | sort -g |
+        awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
 idle() { awk '/^cpu / { print $5, $2 + $3 + $4 + $5 + $6 + $7 + $8 + $9 }' /proc/stat; }
 
 set -- $(idle) && sleep 1 && set -- "$@" $(idle)
@@ -157,7 +162,8 @@ for name in $names; do # warm
         wrk -t2 -c100 -d1s "http://127.0.0.1:$at/$file" >/dev/null
     done
 done
-printf '%-5s %-6s %12s %12s %14s   %s\n' file server answers/s MB/s 'CPU us/answer' 'ours of it, rate: median (least..greatest), CPU'
+printf '%-5s %-6s %12s %12s %14s   %s\n' file server answers/s MB/s 'CPU us/answer' \
+    'ours of it, rate: median (least..greatest), CPU'
 for file in $(echo "$only" | tr , ' '); do
     turn=0
     while [ $turn -lt "$rounds" ]; do
@@ -169,12 +175,15 @@ for file in $(echo "$only" | tr , ' '); do
         [ -s "$dir/$name.$file" ] || continue
         ratio=
         if [ $name != ours ]; then
-            paste -d ' ' "$dir/ours.$file" "$dir/$name.$file" | awk '{ print $1 / $3, ($4 > 0 ? $2 / $4 : 0) }' >"$dir/ratios"
-            ratio=$(printf '%.2f (%.2f..%.2f), %.2f' "$(median "$dir/ratios" 1)" "$(awk '{ print $1 }' "$dir/ratios" | sort -g | head -n 1)" \
-                "$(awk '{ print $1 }' "$dir/ratios" | sort -g | tail -n 1)" "$(median "$dir/ratios" 2)")
+            paste -d ' ' "$dir/ours.$file" "$dir/$name.$file" |
+                awk '{ print $1 / $3, ($4 > 0 ? $2 / $4 : 0) }' >"$dir/ratios"
+            sort -g "$dir/ratios" >"$dir/sorted"
+            ratio=$(printf '%.2f (%.2f..%.2f), %.2f' "$(median "$dir/ratios" 1)" "$(sed 's/ .*//;q' "$dir/sorted")" \
+                "$(tail -n 1 "$dir/sorted" | sed 's/ .*//')" "$(median "$dir/ratios" 2)")
         fi
         rate=$(median "$dir/$name.$file" 1)
-        printf '%-5s %-6s %12.0f %12.0f %14.1f   %s\n' "$file" $name "$rate" "$(echo "$rate $(size_of "$file")" | awk '{ print $1 * $2 / 1e6 }')" \
-            "$(median "$dir/$name.$file" 2)" "$ratio"
+        bytes=$(echo "$rate $(wc -c <"$dir/www/$file")" | awk '{ print $1 * $2 / 1e6 }')
+        spent=$(median "$dir/$name.$file" 2)
+        printf '%-5s %-6s %12.0f %12.0f %14.1f   %s\n' "$file" $name "$rate" "$bytes" "$spent" "$ratio"
     done
 done

@@ -2,8 +2,8 @@
 //
 //   slow_readers PORT TARGET COUNT BYTES     each of COUNT connections takes up to BYTES once a second
 //
-// Prints "ready" when every one has got the head of its answer and the first of its bytes, goes on until its input ends,
-// then says what it got. Exit: 0; 1 usage or no connection; 2 one that has ended, or a byte that is not zero.
+// Prints "ready" when every one has got the head of its answer and the first of its bytes, goes on until its input
+// ends, then says what it got. Exit: 0; 1 usage or no connection; 2 one that has ended, or a byte that is not zero.
 #define FASTSERVE_IMPLEMENTATION
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE

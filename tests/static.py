@@ -4,10 +4,11 @@
     tests/static.py --list          names of the cases
     tests/static.py CASE            runs it: silent and 0, or what was wrong and 1
 
-FASTSERVE names the program (default ./fastserve), SERVE more options of its: SERVE='--model thread'. Each case has a folder and a server of its own on loopback; both have gone
-when it ends. What is expected stands in RFC 9110 or in the comments of fastserve.h.
+FASTSERVE names the program (default ./fastserve), SERVE more options of its: SERVE='--model thread'. Each case has a
+folder and a server of its own on loopback; both have gone when it ends. What is expected stands in RFC 9110 or in the
+comments of fastserve.h.
 """
-import base64, email.utils, html.parser, itertools, json, mmap, os, random, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+import base64, html.parser, itertools, json, os, random, re, shutil, signal, socket, subprocess, sys, tempfile, time
 import urllib.parse
 
 program = os.environ.get("FASTSERVE", "./fastserve")
@@ -31,7 +32,8 @@ class Server:
         self.root = root or os.path.join(folder, "www")
         args = [a if isinstance(a, str) else a.decode() for a in args] + os.environ.get("SERVE", "").split()
         self.errors = open(os.path.join(folder, "errors"), "ab+")
-        self.process = subprocess.Popen([program, "serve", *([self.root] if root != "" else []), "-p", "0", *args], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([program, "serve", *([self.root] if root != "" else []), "-p", "0", *args],
+            stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=self.errors)
         said = b""
         while True:
@@ -53,7 +55,8 @@ class Server:
             status = self.process.wait()
         self.process.stdout.close()
         self.errors.close()
-        if kind is None: check(alive and status == 0, f"the server ended with status {status}", open(self.errors.name).read()[-2000:])
+        if kind is None: check(alive and status == 0, f"the server ended with status {status}",
+                open(self.errors.name).read()[-2000:])
 
 # ---- the client
 
@@ -107,7 +110,8 @@ class Conn:
         self.sock.sendall(method.encode() + b" " + target + b" HTTP/1.1\r\n" + lines + CRLF + body)
 
     def head(self):
-        while b"\r\n\r\n" not in self.rest: check(self.more(), "the connection ended before an answer's head was whole:", self.rest)
+        while b"\r\n\r\n" not in self.rest: check(self.more(),
+                "the connection ended before an answer's head was whole:", self.rest)
         head, self.rest = self.rest.split(b"\r\n\r\n", 1)
         lines = head.decode("latin-1").split("\r\n")
         line = re.fullmatch(r"HTTP/1\.1 (\d\d\d) [ -~]*", lines[0])
@@ -167,13 +171,15 @@ def noise(size, seed=1):
     return random.Random(seed).randbytes(size)
 
 def settle():
-    """Until the time stamps that the system set, which nobody can set back, are as old as it takes for a strong entity tag."""
-    newest = max((os.lstat(os.path.join(at, name)).st_ctime for at, _, names in os.walk(path("")) for name in names), default=0)
+    """Until the time stamps that the system sets, and nobody can set back, are old enough for a strong entity tag."""
+    newest = max((os.lstat(os.path.join(at, name)).st_ctime for at, _, names in os.walk(path("")) for name in names),
+        default=0)
     while time.time() < newest + 2.1: time.sleep(0.05)
 
 def http_date(s, form=0):
     t = time.gmtime(s)
-    day, month = "Mon Tue Wed Thu Fri Sat Sun".split()[t.tm_wday], "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()[t.tm_mon - 1]
+    day = "Mon Tue Wed Thu Fri Sat Sun".split()[t.tm_wday]
+    month = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()[t.tm_mon - 1]
     clock = time.strftime("%H:%M:%S", t)
     if form == 1:
         long = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()[t.tm_wday]
@@ -194,12 +200,18 @@ def case(run):
 @case
 def whole_files():
     """Type, length, dates and tag; HEAD says the same; an empty file; other methods."""
-    types = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8",
-             "mjs": "text/javascript; charset=utf-8", "json": "application/json", "svg": "image/svg+xml", "png": "image/png", "jpg": "image/jpeg",
-             "webp": "image/webp", "avif": "image/avif", "gif": "image/gif", "ico": "image/(x-icon|vnd.microsoft.icon)", "wasm": "application/wasm",
-             "woff2": "font/woff2", "mp4": "video/mp4", "webm": "video/webm", "mp3": "audio/mpeg", "pdf": "application/pdf",
-             "txt": "text/plain; charset=utf-8", "md": "text/markdown; charset=utf-8", "csv": "text/csv; charset=utf-8", "xml": "(text|application)/xml.*",
-             "zip": "application/zip", "gz": "application/gzip", "nothing-known": "application/octet-stream", "HTML": "text/html; charset=utf-8"}
+    types = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8",
+        "js": "text/javascript; charset=utf-8",
+             "mjs": "text/javascript; charset=utf-8", "json": "application/json", "svg": "image/svg+xml",
+                 "png": "image/png", "jpg": "image/jpeg",
+             "webp": "image/webp", "avif": "image/avif", "gif": "image/gif",
+                 "ico": "image/(x-icon|vnd.microsoft.icon)", "wasm": "application/wasm",
+             "woff2": "font/woff2", "mp4": "video/mp4", "webm": "video/webm", "mp3": "audio/mpeg",
+                 "pdf": "application/pdf",
+             "txt": "text/plain; charset=utf-8", "md": "text/markdown; charset=utf-8",
+                 "csv": "text/csv; charset=utf-8", "xml": "(text|application)/xml.*",
+             "zip": "application/zip", "gz": "application/gzip", "nothing-known": "application/octet-stream",
+                 "HTML": "text/html; charset=utf-8"}
     for i, ext in enumerate(types): put(f"file.{ext}", noise(100 + i))
     put("empty", b"")
     put("large.bin", noise(3_000_000))
@@ -209,8 +221,10 @@ def whole_files():
         for i, (ext, type_) in enumerate(types.items()):
             a = c.ask(f"/file.{ext}")
             same(ext, (a.status, a.body), (200, noise(100 + i)))
-            check(re.fullmatch(type_.replace("+", r"\+"), re.sub(r"^(application/json|image/svg\+xml); charset=utf-8$", r"\1", a["Content-Type"])), ext, a["Content-Type"])
-        for name, data in ("file.txt", open(path("file.txt"), "rb").read()), ("empty", b""), ("large.bin", noise(3_000_000)):
+            check(re.fullmatch(type_.replace("+", r"\+"), re.sub(r"^(application/json|image/svg\+xml); charset=utf-8$",
+                r"\1", a["Content-Type"])), ext, a["Content-Type"])
+        for name, data in ("file.txt", open(path("file.txt"), "rb").read()), ("empty", b""), ("large.bin",
+                noise(3_000_000)):
             a, b = c.ask("/" + name), c.ask("/" + name, method="HEAD")
             same(name, (a.status, a.body, a["Content-Length"]), (200, data, str(len(data))))
             same("Last-Modified", a["Last-Modified"], http_date(OLD))
@@ -241,7 +255,7 @@ def whole_files():
         same("HTTP/1.0", (a.status, c.rest), (200, noise(3_000_000)))
 
 def ranges_wanted(value, size):
-    """What a bytes field asks for, as (first, last) of each satisfiable spec; None: malformed, [] when none is satisfiable."""
+    """What a bytes field asks for, (first, last) of each satisfiable spec. None: malformed; []: none is satisfiable."""
     got = []
     if not value.lower().startswith("bytes="): return None
     for spec in value[6:].split(","):
@@ -276,7 +290,8 @@ def parts_read(a, size, data):
         same(f"bytes of part {first}-{last}", body[at:at + last - first + 1], data[first:last + 1])
         at += last - first + 1
         pieces.append((first, last))
-    check(body[at:] in (CRLF + mark + b"--" + CRLF, CRLF + mark + b"--"), "what stands behind the last part:", body[at:at + 80])
+    check(body[at:] in (CRLF + mark + b"--" + CRLF, CRLF + mark + b"--"), "what stands behind the last part:",
+        body[at:at + 80])
     return pieces
 
 def covers(pieces, wanted):
@@ -288,17 +303,25 @@ def covers(pieces, wanted):
 
 @case
 def ranges():
-    """RFC 9110 14: single, suffix, open, several, outside, malformed; of a kept file and of one that is sent from the disk."""
+    """RFC 9110 14: single, suffix, open, several, outside, malformed; of a kept file and of one sent from the disk."""
     random.seed(5)
-    specs = ["bytes=0-0", "bytes=0-99", "bytes=100-", "bytes=-1", "bytes=-100", "bytes=1-1", "bytes=0-", "BYTES=0-9", "bytes=0-{last}", "bytes={last}-",
-             "bytes={last}-{last}", "bytes={last}-99999999999999999999999", "bytes=5-{size}", "bytes=-{size}", "bytes=-99999999", "bytes={size}-", "bytes={size}-{size}",
-             "bytes=99999999-", "bytes=99999999999999999999-", "bytes=-0", "bytes=5-4", "bytes=", "bytes=-", "bytes", "bytes=a-b", "bytes=1-2x", "bytes=--1", "bytes=1--2",
-             "bytes= 0-1", "bytes=0 -1", "bytes=0-1;", "lines=0-1", "bytes:0-1", "", "=", "bytes=0x0-1", "bytes=+0-1", "bytes=0-1-2", "bytes=18446744073709551616-",
+    specs = ["bytes=0-0", "bytes=0-99", "bytes=100-", "bytes=-1", "bytes=-100", "bytes=1-1", "bytes=0-", "BYTES=0-9",
+        "bytes=0-{last}", "bytes={last}-",
+             "bytes={last}-{last}", "bytes={last}-99999999999999999999999", "bytes=5-{size}", "bytes=-{size}",
+                 "bytes=-99999999", "bytes={size}-", "bytes={size}-{size}",
+             "bytes=99999999-", "bytes=99999999999999999999-", "bytes=-0", "bytes=5-4", "bytes=", "bytes=-", "bytes",
+                 "bytes=a-b", "bytes=1-2x", "bytes=--1", "bytes=1--2",
+             "bytes= 0-1", "bytes=0 -1", "bytes=0-1;", "lines=0-1", "bytes:0-1", "", "=", "bytes=0x0-1", "bytes=+0-1",
+                 "bytes=0-1-2", "bytes=18446744073709551616-",
              "bytes=0-18446744073709551616", "bytes=-18446744073709551616",
-             "bytes=0-0,200-299", "bytes=0-9, 200-209 ,400-", "bytes=-5,0-4", "bytes=500-509,0-9", "bytes=0-9,5-14", "bytes=0-9,10-19", "bytes=0-9,12-19", "bytes=0-0,-1",
-             "bytes=0-1,99999999-", "bytes=99999999-,0-1", "bytes=99999999-,88888888-", "bytes=,0-1,,300-301,", "bytes=0-1,x", "bytes=0-1,5-4", "bytes=0-,0-,0-",
-             "bytes=" + ",".join(f"{i}-{i}" for i in range(0, 800, 200)), "bytes=" + ",".join("0-" for _ in range(100)), "bytes=" + ",".join("-1" for _ in range(1000)),
-             "bytes=" + ",".join(f"{i}-{i}" for i in range(0, 2000, 2)), "bytes=" + ",".join(f"{i * 100}-{i * 100}" for i in range(9))]
+             "bytes=0-0,200-299", "bytes=0-9, 200-209 ,400-", "bytes=-5,0-4", "bytes=500-509,0-9", "bytes=0-9,5-14",
+                 "bytes=0-9,10-19", "bytes=0-9,12-19", "bytes=0-0,-1",
+             "bytes=0-1,99999999-", "bytes=99999999-,0-1", "bytes=99999999-,88888888-", "bytes=,0-1,,300-301,",
+                 "bytes=0-1,x", "bytes=0-1,5-4", "bytes=0-,0-,0-",
+             "bytes=" + ",".join(f"{i}-{i}" for i in range(0, 800, 200)),
+                 "bytes=" + ",".join("0-" for _ in range(100)), "bytes=" + ",".join("-1" for _ in range(1000)),
+             "bytes=" + ",".join(f"{i}-{i}" for i in range(0, 2000, 2)),
+                 "bytes=" + ",".join(f"{i * 100}-{i * 100}" for i in range(9))]
     for _ in range(150):
         few = []
         for _ in range(random.randint(1, 6)):
@@ -319,11 +342,12 @@ def ranges():
                 wanted = ranges_wanted(value, size)
                 a = c.ask("/" + name, {"Range": value})
                 seen[a.status] = seen.get(a.status, 0) + 1
-                if a.status == 200: # ignoring a Range is always right; where one range is asked for in good form it is none of our ways
+                if a.status == 200: # ignoring a Range is always right, but not our way where it is in good form
                     same(say, a.body, data)
                     check(a["Content-Range"] is None, say, "Content-Range in a 200")
                     if wanted and "," not in value: raise Wrong(say + " was ignored")
-                    if wanted and sum(b - a + 1 for a, b in wanted) < size / 2 and len(wanted) <= 9: raise Wrong(say + " was ignored")
+                    if wanted and sum(b - a + 1 for a,
+                            b in wanted) < size / 2 and len(wanted) <= 9: raise Wrong(say + " was ignored")
                 elif a.status == 206:
                     check(wanted, say, "is not to be had, but got 206")
                     if (a["Content-Type"] or "").startswith("multipart/"):
@@ -357,8 +381,10 @@ def if_range():
     with Server() as server:
         c = Conn(server)
         tag = c.ask("/file")["ETag"]
-        for value, holds in [(tag, True), ('"other"', False), ("W/" + tag, False), (http_date(OLD), True), (http_date(OLD - 1), False), (http_date(OLD + 1), False),
-                             (http_date(OLD, 1), True), (http_date(OLD, 2), True), (tag.strip('"'), False), ("", False), ("*", False), ("yesterday", False),
+        for value, holds in [(tag, True), ('"other"', False), ("W/" + tag, False), (http_date(OLD), True),
+                (http_date(OLD - 1), False), (http_date(OLD + 1), False),
+                             (http_date(OLD, 1), True), (http_date(OLD, 2), True), (tag.strip('"'), False),
+                                 ("", False), ("*", False), ("yesterday", False),
                              (tag + ", " + tag, False)]:
             a = c.ask("/file", {"Range": "bytes=10-19", "If-Range": value})
             want = (206, data[10:20], "bytes 10-19/1000") if holds else (200, data, None)
@@ -380,12 +406,14 @@ def conditions():
         tag = c.ask("/file")["ETag"]
         check(re.fullmatch(STRONG, tag), "the tag is weak:", tag)
         before, at, after, bad = http_date(OLD - 10), http_date(OLD), http_date(OLD + 10), "no date"
-        if_match = {None: True, tag: True, '"x"': False, "*": True, "W/" + tag: False, f'"x", {tag}': True, f'"x",{tag},W/"y"': True, '"a,b", "c"': False}
+        if_match = {None: True, tag: True, '"x"': False, "*": True, "W/" + tag: False, f'"x", {tag}': True,
+            f'"x",{tag},W/"y"': True, '"a,b", "c"': False}
         if_unmodified = {None: True, before: False, at: True, after: True, bad: True}
         if_none_match = {None: None, tag: False, '"x"': True, "*": False, "W/" + tag: False, f'W/"x" , {tag}': False}
         if_modified = {None: True, before: True, at: False, after: False, bad: True}
         count = 0
-        for (im, im_ok), (iu, iu_ok), (inm, inm_ok), (ims, ims_ok) in itertools.product(*(x.items() for x in (if_match, if_unmodified, if_none_match, if_modified))):
+        for (im, im_ok), (iu, iu_ok), (inm, inm_ok), (ims, ims_ok) in itertools.product(*(x.items()
+                for x in (if_match, if_unmodified, if_none_match, if_modified))):
             fields = {"If-Match": im, "If-Unmodified-Since": iu, "If-None-Match": inm, "If-Modified-Since": ims}
             for range_, method in (None, "GET"), ("bytes=10-19", "GET"), (None, "HEAD"):
                 if im is not None and not im_ok: want = 412
@@ -396,7 +424,8 @@ def conditions():
                 a = c.ask("/file", {**fields, "Range": range_}, method)
                 count += 1
                 same(f"{method} {fields} Range: {range_}", a.status, want)
-                if method == "GET" and want in (200, 206): same("the body", a.body, data if want == 200 else data[10:20])
+                if method == "GET" and want in (200, 206): same("the body", a.body,
+                        data if want == 200 else data[10:20])
                 if want == 304: # 15.4.5
                     check(a["ETag"] == tag and not a["Content-Type"], "the head of a 304:", a.head)
                     check(a["Content-Length"] in (None, "1000"), "Content-Length of a 304:", a.head)
@@ -404,11 +433,13 @@ def conditions():
         for form in 0, 1, 2:
             same("form of date", c.ask("/file", {"If-Modified-Since": http_date(OLD, form)}).status, 304)
             same("form of date", c.ask("/file", {"If-Unmodified-Since": http_date(OLD - 1, form)}).status, 412)
-        for bad in "", '"', 'W/', "x", tag[1:-1], "w/" + tag, '"x" ' + tag: # 13.1.2: what is no list of tags names nothing
+        for bad in "", '"', 'W/', "x", tag[1:-1], "w/" + tag, '"x" ' + tag: # 13.1.2: no list
             same(f"If-None-Match: {bad}", c.ask("/file", {"If-None-Match": bad}).status, 200)
         future = http_date(time.time() + 86400)
-        same("If-Modified-Since in the future", c.ask("/file", {"If-Modified-Since": future}).status in (200, 304), True)
-        same("nothing there", c.ask("/nothing", {"If-None-Match": "*", "If-Match": '"x"', "Range": "bytes=0-"}).status, 404)
+        same("If-Modified-Since in the future", c.ask("/file", {"If-Modified-Since": future}).status in (200, 304),
+            True)
+        same("nothing there", c.ask("/nothing", {"If-None-Match": "*", "If-Match": '"x"', "Range": "bytes=0-"}).status,
+            404)
         big = c.ask("/large")["ETag"]
         same("of a large file", c.ask("/large", {"If-None-Match": big}).status, 304)
         same("of a large file", c.ask("/large", {"If-Match": '"x"'}).status, 412)
@@ -416,16 +447,19 @@ def conditions():
 @case
 def reload_like_chromium():
     """What a browser asks for a page again: conditions with max-age=0, all at no-cache, a video by ranges."""
-    page = {"": put("index.html", "<!doctype html>" + "x" * 3000), "style.css": put("style.css", "p{}" * 100), "script.js": put("script.js", "0;" * 500),
+    page = {"": put("index.html", "<!doctype html>" + "x" * 3000), "style.css": put("style.css", "p{}" * 100),
+        "script.js": put("script.js", "0;" * 500),
             "film.webm": put("film.webm", noise(2_000_000))}
     settle()
     with Server() as server:
-        c, common = Conn(server), {"Accept-Encoding": "gzip, deflate, br, zstd", "Accept": "*/*", "Connection": "keep-alive"}
+        c, common = Conn(server), {"Accept-Encoding": "gzip, deflate, br, zstd", "Accept": "*/*",
+            "Connection": "keep-alive"}
         first = {name: c.ask("/" + name, common) for name in page if name != "film.webm"}
         for name, a in first.items(): same(name, (a.status, a.body), (200, page[name]))
         for _ in range(3):
             for name, a in first.items():
-                b = c.ask("/" + name, {**common, "Cache-Control": "max-age=0", "If-None-Match": a["ETag"], "If-Modified-Since": a["Last-Modified"]})
+                b = c.ask("/" + name, {**common, "Cache-Control": "max-age=0", "If-None-Match": a["ETag"],
+                    "If-Modified-Since": a["Last-Modified"]})
                 same(name, (b.status, b.body, b["ETag"]), (304, b"", a["ETag"]))
                 for field in "Cache-Control", "Vary", "Content-Location", "Expires": same(field, b[field], a[field])
         for name in first:
@@ -435,7 +469,8 @@ def reload_like_chromium():
         a = c.ask("/film.webm", {**common, "Accept-Encoding": "identity;q=1, *;q=0", "Range": "bytes=0-"})
         same("the film", (a.status, a.body, a["Content-Range"]), (206, film, f"bytes 0-{len(film) - 1}/{len(film)}"))
         for at in 1_966_080, 65_536, 1_234_567, 0:
-            b = c.ask("/film.webm", {**common, "Accept-Encoding": "identity;q=1, *;q=0", "Range": f"bytes={at}-", "If-Range": a["ETag"]})
+            b = c.ask("/film.webm", {**common, "Accept-Encoding": "identity;q=1, *;q=0", "Range": f"bytes={at}-",
+                "If-Range": a["ETag"]})
             same("a seek", (b.status, b.body), (206, film[at:]))
         c.send("/film.webm", {"Range": "bytes=0-"}) # a seek leaves the answer before it unread
         c.head()
@@ -446,7 +481,8 @@ def reload_like_chromium():
 def precompressed():
     """Sidecars by Accept-Encoding (RFC 9110 12.5.3), Vary, conditions and ranges of what was chosen."""
     text = put("app.js", b"let x = 1;\n" * 2000)
-    forms = {None: text, "br": put("app.js.br", b"BR" + noise(900, 2)), "zstd": put("app.js.zst", b"ZST" + noise(950, 3)), "gzip": put("app.js.gz", b"GZ" + noise(1000, 4))}
+    forms = {None: text, "br": put("app.js.br", b"BR" + noise(900, 2)),
+        "zstd": put("app.js.zst", b"ZST" + noise(950, 3)), "gzip": put("app.js.gz", b"GZ" + noise(1000, 4))}
     put("plain.txt", "no sidecar")
     put("index.html", "<!doctype html>page"), put("index.html.gz", "packed page")
     put("only.txt.gz", "an orphan")
@@ -454,10 +490,14 @@ def precompressed():
     put("fresh.txt", "old", OLD), put("fresh.txt.gz", "packed later", OLD + 10)
     put("folder.txt", "text"), os.mkdir(path("folder.txt.gz"))
     settle()
-    wants = {None: None, "": None, "gzip": "gzip", "br": "br", "zstd": "zstd", "gzip, deflate, br, zstd": "br", "gzip, zstd": "zstd", "GZIP": "gzip", "x-gzip": "gzip",
-             "br;q=0.5, gzip;q=0.8": "gzip", "br;q=0.5,gzip;q=0.5": "br", "gzip;q=0": None, "gzip;q=0.0, br;q=0.000": None, "*": "br", "*;q=0": None, "br;q=0, *": "zstd",
-             "identity;q=0, gzip": "gzip", "identity;q=1, gzip;q=0.5": None, "identity;q=0.5, gzip;q=0.4, br;q=0.3": None, "identity;q=0.2, gzip;q=0.4, br;q=0.3": "gzip",
-             "gzip;q=0.001": "gzip", "deflate, compress": None, "gzip ; q=1": "gzip", "gzip;Q=1": "gzip", "gzip;q=1.000": "gzip", "brotli": None, "gzipped": None,
+    wants = {None: None, "": None, "gzip": "gzip", "br": "br", "zstd": "zstd", "gzip, deflate, br, zstd": "br",
+        "gzip, zstd": "zstd", "GZIP": "gzip", "x-gzip": "gzip",
+             "br;q=0.5, gzip;q=0.8": "gzip", "br;q=0.5,gzip;q=0.5": "br", "gzip;q=0": None,
+                 "gzip;q=0.0, br;q=0.000": None, "*": "br", "*;q=0": None, "br;q=0, *": "zstd",
+             "identity;q=0, gzip": "gzip", "identity;q=1, gzip;q=0.5": None,
+                 "identity;q=0.5, gzip;q=0.4, br;q=0.3": None, "identity;q=0.2, gzip;q=0.4, br;q=0.3": "gzip",
+             "gzip;q=0.001": "gzip", "deflate, compress": None, "gzip ; q=1": "gzip", "gzip;Q=1": "gzip",
+                 "gzip;q=1.000": "gzip", "brotli": None, "gzipped": None,
              "identity;q=1, *;q=0": None, "gzip, *;q=0": "gzip", "*;q=0.5, gzip;q=0": "br", ", gzip ,": "gzip"}
     with Server() as server:
         c = Conn(server)
@@ -466,7 +506,8 @@ def precompressed():
             for method in "GET", "HEAD":
                 a = c.ask("/app.js", {"Accept-Encoding": value}, method)
                 say = f"{method}, Accept-Encoding: {value}:"
-                same(say, (a.status, a["Content-Encoding"], a["Content-Length"]), (200, coding, str(len(forms[coding]))))
+                same(say, (a.status, a["Content-Encoding"], a["Content-Length"]),
+                    (200, coding, str(len(forms[coding]))))
                 if method == "GET": same(say, a.body, forms[coding])
                 same(say, a["Content-Type"], "text/javascript; charset=utf-8")
                 check("accept-encoding" in (a["Vary"] or "").lower(), say, "no Vary")
@@ -476,24 +517,29 @@ def precompressed():
             asked = {"Accept-Encoding": coding or "identity"}
             a = c.ask("/app.js", {**asked, "If-None-Match": tag})
             same(f"304 of {coding}", (a.status, a["ETag"], (a["Vary"] or "").lower()), (304, tag, "accept-encoding"))
-            same("the tag of another form", c.ask("/app.js", {"Accept-Encoding": "gzip" if coding != "gzip" else "br", "If-None-Match": tag}).status, 200)
+            same("the tag of another form", c.ask("/app.js", {"Accept-Encoding": "gzip" if coding != "gzip" else "br",
+                "If-None-Match": tag}).status, 200)
             a = c.ask("/app.js", {**asked, "Range": "bytes=10-19", "If-Range": tag})
             same(f"a range of {coding}", (a.status, a.body, a["Content-Encoding"], a["Content-Range"]),
                  (206, forms[coding][10:20], coding, f"bytes 10-19/{len(forms[coding])}"))
-            a = c.ask("/app.js", {**asked, "Range": "bytes=10-19", "If-Range": tags["gzip" if coding != "gzip" else "br"]})
+            a = c.ask("/app.js", {**asked, "Range": "bytes=10-19",
+                "If-Range": tags["gzip" if coding != "gzip" else "br"]})
             same("If-Range with the tag of another form", (a.status, a.body), (200, forms[coding]))
-        for value in "gzip;q=2", "gzip;q=x", "gzip;q=0.1234", "gzip;q", ";q=1", "\xff": # malformed: whatever it is taken for, it is one of ours
+        for value in "gzip;q=2", "gzip;q=x", "gzip;q=0.1234", "gzip;q", ";q=1", "\xff": # malformed: one of ours
             a = c.ask("/app.js", {"Accept-Encoding": value})
             same(value, (a.status, a.body), (200, forms[a["Content-Encoding"]]))
         gz = {"Accept-Encoding": "gzip"}
         a = c.ask("/app.js.gz", gz)
-        same("the sidecar itself", (a.status, a.body, a["Content-Type"], a["Content-Encoding"]), (200, forms["gzip"], "application/gzip", None))
+        same("the sidecar itself", (a.status, a.body, a["Content-Type"], a["Content-Encoding"]),
+            (200, forms["gzip"], "application/gzip", None))
         a = c.ask("/", gz)
-        same("the index's", (a.status, a.body, a["Content-Encoding"], a["Content-Type"]), (200, b"packed page", "gzip", "text/html; charset=utf-8"))
+        same("the index's", (a.status, a.body, a["Content-Encoding"], a["Content-Type"]),
+            (200, b"packed page", "gzip", "text/html; charset=utf-8"))
         same("an orphan", c.ask("/only.txt", gz).status, 404)
         a = c.ask("/plain.txt", gz)
         same("without one", (a.body, a["Content-Encoding"]), (b"no sidecar", None))
-        for name, body, coding in ("stale", b"new", None), ("fresh", b"packed later", "gzip"), ("folder", b"text", None):
+        for name, body, coding in ("stale", b"new", None), ("fresh", b"packed later", "gzip"), ("folder", b"text",
+                None):
             a = c.ask(f"/{name}.txt", gz)
             same(name, (a.status, a.body, a["Content-Encoding"]), (200, body, coding))
         put("fresh.txt", "newer than it", None) # now, also for who has it on its shelf
@@ -513,29 +559,36 @@ def precompressed():
 @case
 def folders():
     """Redirects with a slash, index files, pages for what is missing."""
-    put("index.html", "home"), put("sub/index.html", "sub"), put("sub/page.html", "page"), put("no index/x.txt", "x"), put("a&b#c/x.txt", "x"), put("404.html", "<p>not here</p>")
+    put("index.html", "home"), put("sub/index.html", "sub"), put("sub/page.html", "page"), put("no index/x.txt",
+        "x"), put("a&b#c/x.txt", "x"), put("404.html", "<p>not here</p>")
     settle()
     with Server() as server:
         c = Conn(server)
         def leads(target, want):
             a = c.ask(target)
             check(a.status in (301, 308), target, a.head)
-            same(target, urllib.parse.unquote(urllib.parse.urljoin("http://h" + target, a["Location"])), "http://h" + urllib.parse.unquote(want))
+            same(target, urllib.parse.unquote(urllib.parse.urljoin("http://h" + target, a["Location"])),
+                "http://h" + urllib.parse.unquote(want))
         leads("/sub", "/sub/")
         leads("/sub?x=1&y=//z", "/sub/?x=1&y=//z")
         leads("/no%20index", "/no%20index/")
         leads("/a&b%23c", "/a&b%23c/")
         same("HEAD", c.ask("/sub", method="HEAD").status in (301, 308), True)
         a = c.ask("//sub")
-        if a.status in (301, 308): same("//sub", urllib.parse.urlsplit(urllib.parse.urljoin("http://h//sub", a["Location"])).netloc, "h")
-        for target, body in ("/", b"home"), ("/sub/", b"sub"), ("/index.html", b"home"), ("/sub/index.html", b"sub"), ("/?q=1", b"home"):
+        if a.status in (301, 308): same("//sub", urllib.parse.urlsplit(urllib.parse.urljoin("http://h//sub",
+                a["Location"])).netloc, "h")
+        for target, body in ("/", b"home"), ("/sub/", b"sub"), ("/index.html", b"home"), ("/sub/index.html",
+                b"sub"), ("/?q=1", b"home"):
             a = c.ask(target)
             same(target, (a.status, a.body, a["Content-Type"]), (200, body, "text/html; charset=utf-8"))
         same("conditions of an index", c.ask("/", {"If-None-Match": c.ask("/")["ETag"]}).status, 304)
         same("a range of an index", c.ask("/", {"Range": "bytes=1-2"}).body, b"om")
-        for fields in {}, {"If-None-Match": "*"}, {"Range": "bytes=0-1"}, {"If-Match": '"x"'}, {"If-Modified-Since": http_date(time.time())}:
+        now = http_date(time.time())
+        for fields in ({}, {"If-None-Match": "*"}, {"Range": "bytes=0-1"}, {"If-Match": '"x"'},
+            {"If-Modified-Since": now}):
             a = c.ask("/no/such/thing", fields)
-            same(f"404.html {fields}", (a.status, a.body, a["Content-Type"]), (404, b"<p>not here</p>", "text/html; charset=utf-8"))
+            same(f"404.html {fields}", (a.status, a.body, a["Content-Type"]),
+                (404, b"<p>not here</p>", "text/html; charset=utf-8"))
         a = c.ask("/no/such/thing", method="HEAD")
         same("HEAD of 404.html", (a.status, a["Content-Length"]), (404, "15"))
         put("sub/index.html", "another", None)
@@ -568,25 +621,31 @@ def options_spa_and_cors():
     with Server("--cors") as server:
         c, origin = Conn(server), {"Origin": "http://elsewhere"}
         tag = c.ask("/main.js", origin)["ETag"]
-        for target, fields, status in ("/main.js", {}, 200), ("/nothing", {}, 404), ("/main.js", {"Range": "bytes=0-0"}, 206), ("/main.js", {"If-None-Match": tag}, 304), \
+        for target, fields, status in ("/main.js", {}, 200), ("/nothing", {}, 404), ("/main.js",
+                {"Range": "bytes=0-0"}, 206), ("/main.js", {"If-None-Match": tag}, 304), \
                 ("/main.js", {"Range": "bytes=9-"}, 416), ("/deep", {}, 301), ("/deep/", {}, 200):
             a = c.ask(target, {**origin, **fields})
             same(f"{target} {fields}", (a.status, a["Access-Control-Allow-Origin"]), (status, "*"))
-        a = c.ask("/main.js", {**origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "range"}, method="OPTIONS")
+        a = c.ask("/main.js", {**origin, "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "range"}, method="OPTIONS")
         check(a.status in (200, 204), "a preflight:", a.head)
         same("a preflight", a["Access-Control-Allow-Origin"], "*")
         check("GET" in (a["Access-Control-Allow-Methods"] or "GET"), "a preflight:", a.head)
-        check(a["Access-Control-Allow-Headers"] and re.search(r"range|\*", a["Access-Control-Allow-Headers"].lower()), "a preflight:", a.head)
-    with Server() as server: check(Conn(server).ask("/main.js", origin)["Access-Control-Allow-Origin"] is None, "CORS unasked")
+        check(a["Access-Control-Allow-Headers"] and re.search(r"range|\*", a["Access-Control-Allow-Headers"].lower()),
+            "a preflight:", a.head)
+    with Server() as server: check(Conn(server).ask("/main.js", origin)["Access-Control-Allow-Origin"] is None,
+            "CORS unasked")
 
 @case
 def options_auth_header_hidden_mime():
-    put("x.txt", "x"), put(".hidden", "h"), put(".git/config", "g"), put("sub/.env", "e"), put("thing.odd", "odd"), put("page.html", "p"), put("sub/y.txt", "y")
+    put("x.txt", "x"), put(".hidden", "h"), put(".git/config", "g"), put("sub/.env", "e"), put("thing.odd",
+        "odd"), put("page.html", "p"), put("sub/y.txt", "y")
     with Server("--auth", "user:pa:ss") as server:
         c = Conn(server)
         basic = lambda text: {"Authorization": "Basic " + base64.b64encode(text.encode()).decode()}
-        for fields in {}, basic("user:pa:s"), basic("user:pa:sss"), basic("user:"), basic(":pa:ss"), basic("USER:pa:ss"), basic("user"), {"Authorization": "Basic"}, \
-                {"Authorization": "Basic !!!"}, {"Authorization": "Bearer x"}, {"Authorization": "Basic " + "A" * 8000}, {"Authorization": ""}:
+        logins = [basic(text) for text in ("user:pa:s", "user:pa:sss", "user:", ":pa:ss", "USER:pa:ss", "user")]
+        raw = "Basic", "Basic !!!", "Bearer x", "Basic " + "A" * 8000, ""
+        for fields in [{}] + logins + [{"Authorization": value} for value in raw]:
             for target in "/x.txt", "/", "/nothing", "/sub", "/../x":
                 a = c.ask(target, fields)
                 if target == "/../x" and a.status in (400, 404): continue # no request that makes sense
@@ -594,22 +653,27 @@ def options_auth_header_hidden_mime():
                 check(re.match(r"Basic realm=", a["WWW-Authenticate"] or ""), "WWW-Authenticate:", a.head)
                 check(b"x" not in a.body or len(a.body) > 1, "the file in a 401")
         for scheme in "Basic ", "basic ", "BASIC  ":
-            same(scheme, c.ask("/x.txt", {"Authorization": scheme + base64.b64encode(b"user:pa:ss").decode()}).body, b"x")
+            same(scheme, c.ask("/x.txt", {"Authorization": scheme + base64.b64encode(b"user:pa:ss").decode()}).body,
+                b"x")
         same("a listing", c.ask("/", basic("user:pa:ss")).status, 200)
         same("HEAD", c.ask("/x.txt", method="HEAD").status, 401)
-    with Server("--header", "X-One: 1", "--header", "X-Two: two words", "--mime", "odd=text/x-odd", "--mime", "html=text/plain") as server:
+    with Server("--header", "X-One: 1", "--header", "X-Two: two words", "--mime", "odd=text/x-odd", "--mime",
+            "html=text/plain") as server:
         c = Conn(server)
         tag = c.ask("/x.txt")["ETag"]
-        for target, fields, status in ("/x.txt", {}, 200), ("/x.txt", {"Range": "bytes=0-0"}, 206), ("/x.txt", {"If-None-Match": tag}, 304), ("/nothing", {}, 404), ("/sub", {}, 301), ("/sub/", {}, 200):
+        for target, fields, status in ("/x.txt", {}, 200), ("/x.txt", {"Range": "bytes=0-0"}, 206), ("/x.txt",
+                {"If-None-Match": tag}, 304), ("/nothing", {}, 404), ("/sub", {}, 301), ("/sub/", {}, 200):
             a = c.ask(target, fields)
             same(f"--header {target}", (a.status, a["X-One"], a["X-Two"]), (status, "1", "two words"))
         same("--mime", c.ask("/thing.odd")["Content-Type"].split(";")[0], "text/x-odd")
         same("--mime", c.ask("/page.html")["Content-Type"].split(";")[0], "text/plain")
-        for target in "/.hidden", "/.git/config", "/.git/", "/.git", "/sub/.env": same(target, c.ask(target).status, 404)
+        for target in "/.hidden", "/.git/config", "/.git/", "/.git", "/sub/.env": same(target, c.ask(target).status,
+                404)
         check(b".hidden" not in c.ask("/").body and b".env" not in c.ask("/sub/").body, "a hidden name in a listing")
     with Server("--hidden") as server:
         c = Conn(server)
-        for target, body in ("/.hidden", b"h"), ("/.git/config", b"g"), ("/sub/.env", b"e"): same(target, c.ask(target).body, body)
+        for target, body in ("/.hidden", b"h"), ("/.git/config", b"g"), ("/sub/.env", b"e"): same(target,
+                c.ask(target).body, body)
         check(b".hidden" in c.ask("/").body, "--hidden, but not listed")
         for target in "/..", "/../", "/sub/../x.txt", "/./x.txt": check(c.ask(target).status in (400, 404), target)
 
@@ -619,10 +683,13 @@ def mounts():
     one, two = os.fsdecode(path("one")), os.fsdecode(path("two"))
     with Server("--mount", "/first=" + one, "--mount", "/x/second=" + two) as server:
         c = Conn(server)
-        for target, body in ("/first/a.txt", b"one/a.txt"), ("/x/second/b.txt", b"two/b.txt"), ("/x/second/", b"two/index.html"), ("/one/a.txt", b"one/a.txt"):
+        for target, body in ("/first/a.txt", b"one/a.txt"), ("/x/second/b.txt", b"two/b.txt"), ("/x/second/",
+                b"two/index.html"), ("/one/a.txt", b"one/a.txt"):
             a = c.ask(target)
             same(target, (a.status, a.body), (200, body))
-        for target in "/first/b.txt", "/x/a.txt", "/x/second/a.txt", "/first/../x/second/b.txt", "/first/%2e%2e/two/b.txt", "/firstx/a.txt": check(c.ask(target).status in (400, 404), target)
+        for target in ("/first/b.txt", "/x/a.txt", "/x/second/a.txt", "/first/../x/second/b.txt",
+            "/first/%2e%2e/two/b.txt", "/firstx/a.txt"):
+            check(c.ask(target).status in (400, 404), target)
         for target, want in ("/first", "/first/"), ("/x/second", "/x/second/"), ("/x/second/deep", "/x/second/deep/"):
             a = c.ask(target)
             check(a.status in (301, 308), target, a.head)
@@ -643,7 +710,8 @@ def foreign_hosts():
         for host in "localhost", "LOCALHOST", "127.0.0.1", "127.0.0.2", "[::1]", "10.1.2.3", "dev.test", "DEV.test":
             for port in "", ":80", f":{server.port}":
                 same(f"Host: {host}{port}", c.ask("/x.txt", {"Host": host + port}).status, 200)
-        for host in "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "xlocalhost", "dev.test.evil.example", "evil.example:80", "127.0.0.1x", "1.2.3", "dev.tes", "0x7f.1":
+        for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "xlocalhost",
+            "dev.test.evil.example", "evil.example:80", "127.0.0.1x", "1.2.3", "dev.tes", "0x7f.1"):
             for target in "/x.txt", "/", "/nothing":
                 a = c.ask(target, {"Host": host})
                 same(f"Host: {host}", a.status, 421)
@@ -653,7 +721,8 @@ def foreign_hosts():
         c.dial()
         c.sock.sendall(b"GET /x.txt HTTP/1.0\r\n\r\n")
         check(c.hear().status in (200, 421), "HTTP/1.0 without Host")
-    with Server("-b", "0.0.0.0") as server: same("open to the network", Conn(server).ask("/x.txt", {"Host": "anything.example"}).status, 200)
+    with Server("-b", "0.0.0.0") as server: same("open to the network",
+            Conn(server).ask("/x.txt", {"Host": "anything.example"}).status, 200)
 
 def saves(write, rounds, size=3000):
     """Writes, then asks at once, over two connections that keep what they have seen: always the new bytes."""
@@ -666,10 +735,12 @@ def saves(write, rounds, size=3000):
             for k in range(3):
                 c = conns[(i + k) % 4]
                 a = c.ask("/page.html")
-                check(a.status == 200 and a.body == data, f"round {i}: {a.status}, got {a.body[:8]}, want {data[:8]}, {a.head}")
+                check(a.status == 200 and a.body == data,
+                    f"round {i}: {a.status}, got {a.body[:8]}, want {data[:8]}, {a.head}")
                 if tags:
                     b = c.ask("/page.html", {"If-None-Match": tags[-1], "If-Modified-Since": stamp})
-                    check((b.status, b.body) == (200, data), f"round {i}: {b.status} to the tag of the round before, {tags[-1]}, now {a['ETag']}")
+                    check((b.status, b.body) == (200, data),
+                        f"round {i}: {b.status} to the tag of the round before, {tags[-1]}, now {a['ETag']}")
                     b = c.ask("/page.html", {"Range": "bytes=0-7", "If-Range": tags[-1]})
                     check(b.status == 200 or tags[-1] == a["ETag"], f"round {i}: 206 to the tag of the round before")
                 b = c.ask("/page.html", {"If-None-Match": a["ETag"]})
@@ -677,7 +748,8 @@ def saves(write, rounds, size=3000):
                 kept += b.status == 304
             tags.append(a["ETag"])
             stamp = a["Last-Modified"]
-            if i % 10 == 0: check(a["ETag"].startswith("W/"), f"round {i}: a strong tag of a file that was just written: {a['ETag']}")
+            if i % 10 == 0: check(a["ETag"].startswith("W/"),
+                    f"round {i}: a strong tag of a file that was just written: {a['ETag']}")
         check(kept > rounds, f"only {kept} answers of 304 in {rounds} rounds")
 
 @case
@@ -720,7 +792,8 @@ def save_with_an_old_date():
             write(os.fsdecode(path("page.html")), data, i)
             a = c.ask("/page.html")
             check(a.body == data, f"round {i}: got {a.body[:8]}")
-            if tag: check(c.ask("/page.html", {"If-None-Match": tag}).status == 200, f"round {i}: 304 to the tag of other bytes")
+            if tag: check(c.ask("/page.html", {"If-None-Match": tag}).status == 200,
+                    f"round {i}: 304 to the tag of other bytes")
             tag = a["ETag"]
 
 @case
@@ -768,14 +841,16 @@ def gone_and_back():
 def links():
     put("inside/x.txt", "x"), put("index.html", "home")
     with open(os.path.join(folder, "secret"), "w") as file: file.write("SECRET")
-    for name, to in ("in", "inside/x.txt"), ("in-folder", "inside"), ("out", "../secret"), ("out-absolute", os.path.join(folder, "secret")), ("up", ".."), ("absolute-in", os.fsdecode(path("inside/x.txt"))), \
+    for name, to in ("in", "inside/x.txt"), ("in-folder", "inside"), ("out", "../secret"), ("out-absolute",
+            os.path.join(folder, "secret")), ("up", ".."), ("absolute-in", os.fsdecode(path("inside/x.txt"))), \
             ("loop", "loop"), ("nowhere", "nothing"), ("inside/back", "../index.html"), ("twice", "in"):
         os.symlink(to, path(name))
     with Server() as server:
         c = Conn(server)
         for target, body in ("/in", b"x"), ("/in-folder/x.txt", b"x"), ("/inside/back", b"home"), ("/twice", b"x"):
             a = c.ask(target)
-            check((a.status, a.body) == (200, body) or (a.status == 404 and sys.platform != "linux"), target, a.head) # elsewhere links are refused
+            check((a.status, a.body) == (200, body) or (a.status == 404 and sys.platform != "linux"), target,
+                a.head) # elsewhere links are refused
         for target in "/out", "/out-absolute", "/up/secret", "/up", "/up/", "/loop", "/nowhere", "/up/www/index.html":
             for _ in range(2):
                 a = c.ask(target)
@@ -784,7 +859,8 @@ def links():
         check(b"out-absolute" not in listing, "a link that leads outside in a listing")
     with Server("--follow-symlinks") as server:
         c = Conn(server)
-        for target, body in ("/in", b"x"), ("/out", b"SECRET"), ("/out-absolute", b"SECRET"), ("/up/secret", b"SECRET"), ("/absolute-in", b"x"):
+        for target, body in ("/in", b"x"), ("/out", b"SECRET"), ("/out-absolute", b"SECRET"), ("/up/secret",
+                b"SECRET"), ("/absolute-in", b"x"):
             same(target, c.ask(target).body, body)
         for target in "/loop", "/nowhere": same(target, c.ask(target).status, 404)
         same("dots are no links", c.ask("/inside/../index.html").status in (400, 404), True)
@@ -814,7 +890,8 @@ def cut_while_sent():
                 got = all_of(c, length)
                 same("the length that was said", length, size)
                 check(len(got) < length, "as long as was said, although the file was cut")
-                check(got == data[:len(got)], "wrong bytes at", next((i for i in range(len(got)) if got[i] != data[i]), -1), "cut to", to)
+                check(got == data[:len(got)], "wrong bytes at", next((i for i in range(len(got)) if got[i] != data[i]),
+                    -1), "cut to", to)
                 c.close()
             same("alive", Conn(server).ask("/small.txt").body, b"alive")
             same("cut", len(Conn(server).ask("/film.bin").body), to)
@@ -861,7 +938,8 @@ def servable(name):
     """fastserve.h, fsi_entity_path, without what Windows alone takes for something else."""
     try: text = name.decode()
     except UnicodeDecodeError: return False
-    if any(ord(ch) < 32 or ch in "\\\x7f" for ch in text) or "%2f" in text.lower() or text.lower() == "..namedfork": return False
+    if any(ord(ch) < 32 or ch in "\\\x7f"
+            for ch in text) or "%2f" in text.lower() or text.lower() == "..namedfork": return False
     return not re.match("[.\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]", text) # HFS+ passes over these: hidden
 
 class Links(html.parser.HTMLParser):
@@ -874,11 +952,16 @@ class Links(html.parser.HTMLParser):
 
 @case
 def listings():
-    """Names with every byte that can be in one: what is served is listed, each link leads to its file, nothing is markup."""
-    names = {b"b%c.txt" % byte for byte in range(1, 256) if byte != 47} | {b"%c" % byte for byte in range(1, 256) if byte not in (46, 47)}
-    names |= {s.encode() for s in ("<img src=x onerror=alert(1)>.txt", "&amp;.txt", "&lt;b&gt;", "'\"quotes'.txt", "a%41.txt", "100%.txt", "a%2Fb.txt", "a%2e%2e", "q?x=1", "h#x", "a+b c",
-                                   "über.txt", "日本語.txt", "🙂.txt", " front", "x;y=z", "a&b=c", "javascript.txt", "--", "~", "~x", "a~1x", "e\u0301.txt", "\u202egnp.exe", "\ufeffbom", "x" * 255,
-                                   "é" * 127, "{}[]^`|", "con.txt", "aux", "dot.", "space ", "a:b", "ALONGF~1.TXT", "http:", "mailto:x@y", "..a", "...", "@home", "a,b", "$x", "(1)", "!", "=", "data,text")} | {b"\xff\xfe.txt", b"\xc3(", b"\xed\xa0\x80"}
+    """Names with every byte that can be in one: what is served is listed, links lead to it, nothing is markup."""
+    names = {b"b%c.txt" % byte for byte in range(1, 256) if byte != 47} | {b"%c" % byte for byte in range(1, 256)
+        if byte not in (46, 47)}
+    names |= {s.encode() for s in ("<img src=x onerror=alert(1)>.txt", "&amp;.txt", "&lt;b&gt;", "'\"quotes'.txt",
+        "a%41.txt", "100%.txt", "a%2Fb.txt", "a%2e%2e", "q?x=1", "h#x", "a+b c",
+                                   "über.txt", "日本語.txt", "🙂.txt", " front", "x;y=z", "a&b=c", "javascript.txt", "--",
+                                       "~", "~x", "a~1x", "e\u0301.txt", "\u202egnp.exe", "\ufeffbom", "x" * 255,
+                                   "é" * 127, "{}[]^`|", "con.txt", "aux", "dot.", "space ", "a:b", "ALONGF~1.TXT",
+                                       "http:", "mailto:x@y", "..a", "...", "@home", "a,b", "$x", "(1)", "!", "=",
+                                       "data,text")} | {b"\xff\xfe.txt", b"\xc3(", b"\xed\xa0\x80"}
     os.makedirs(path(""), exist_ok=True)
     for i, name in enumerate(sorted(names)): put(name, b"file %d" % i)
     os.makedirs(path(b"folder & more/inner")), os.makedirs(path(b"empty"))
@@ -950,11 +1033,14 @@ def access_logs():
                 e = json.loads(line)
                 check({"status", "method"} <= set(e), "a line without its fields:", line)
             else:
-                m = re.fullmatch(r'127\.0\.0\.1 - (-|\S+) \[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "((?:[^"\\]|\\.)*)" (\d{3}) (\d+|-)( .*)?', line)
+                m = re.fullmatch(r'127\.0\.0\.1 - (-|\S+) \[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] '
+                    r'"((?:[^"\\]|\\.)*)" (\d{3}) (\d+|-)( .*)?', line)
                 check(m, form, "a line that is none:", line)
-                if form == "combined": check(re.fullmatch(r' "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)".*', m[5] or ""), "a line that is none:", line)
+                if form == "combined": check(re.fullmatch(r' "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)".*', m[5] or ""),
+                        "a line that is none:", line)
         if form != "json":
-            same("the status and bytes", [re.search(r'" (\d+) (\S+)', x).groups() for x in (lines[0], lines[51])], [("200", "5"), ("206", "2")])
+            same("the status and bytes", [re.search(r'" (\d+) (\S+)', x).groups() for x in (lines[0], lines[51])],
+                [("200", "5"), ("206", "2")])
 
 # ---- the end
 

@@ -1,12 +1,13 @@
 #!/bin/sh
-# static_large.sh: `fastserve serve DIR` where there is much of something: 1,000 slow readers of a file of 1 GiB, a tree of 100,000
-# files, a folder of 50,000 names, files beyond 4 GiB.
+# static_large.sh: `fastserve serve DIR` where there is much of something: 1,000 slow readers of a file of 1 GiB, a tree
+# of 100,000 files, a folder of 50,000 names, files beyond 4 GiB.
 #
 #   sh tests/static_large.sh [PART]       only the cases whose name contains PART
 #
-# FASTSERVE names the program (default ./fastserve), READERS what tests/slow_readers.c became (default build/slow_readers). By
-# hand, on a quiet machine: two minutes, and 600 MB of disk in TMPDIR, which is needed for the names alone: large files are sparse.
-# Needs Linux, curl and python3. What others feel is the 99th percentile of `fastserve bench -R 2000 -c 20` on a small file.
+# FASTSERVE names the program (default ./fastserve), READERS what tests/slow_readers.c became (build/slow_readers). By
+# hand, on a quiet machine: two to three minutes, and 600 MB of disk in TMPDIR for the names; large files are sparse.
+# Needs Linux, curl and python3. What others feel is the 99th percentile of `fastserve bench -R 2000 -c 20` on a small
+# file.
 # shellcheck disable=SC2015 # A && B || fail
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -56,15 +57,19 @@ start() {
 
 # p99 SECONDS: microseconds of the answer, and of the service alone, to a small file.
 p99() {
-    "$program" bench -R 2000 -c 20 -d "$1s" -q --json "$dir/bench.json" "http://127.0.0.1:$port/small.txt" >"$dir/bench.out" 2>&1
+    "$program" bench -R 2000 -c 20 -d "$1s" -q --json "$dir/bench.json" "http://127.0.0.1:$port/small.txt" \
+        >"$dir/bench.out" 2>&1
     code=$?
     [ $code -le 2 ] || { echo "bench: exit status $code: $(tail -n 3 "$dir/bench.out")" && return 1; }
-    python3 -c 'import json, sys; d = json.load(open(sys.argv[1]))["latency_us"]; print(*(round(d[k]["p99"]) for k in ("response", "service")))' "$dir/bench.json"
+    python3 -c 'import json, sys
+d = json.load(open(sys.argv[1]))["latency_us"]
+print(*(round(d[k]["p99"]) for k in ("response", "service")))' "$dir/bench.json"
 }
 median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 anonymous() { awk '/^Anonymous:/ { print $2 }' "/proc/$server/smaps_rollup"; }
 socket_pages() { awk '/^TCP:/ { for (i = 1; i < NF; i++) if ($i == "mem") print $(i + 1) }' /proc/net/sockstat; }
-# worse WITH WITHOUT LIMIT: whether one is beyond so many times the other.
+# ratio WITH WITHOUT: one as so many times the other; worse WITH WITHOUT LIMIT: whether it is beyond that.
+ratio() { echo "$1 $2" | awk '{ printf "%.2f times", $1 / $2 }'; }
 worse() { [ "$(echo "$1 $2 $3" | awk '{ print ($1 > $2 * $3) }')" = 1 ]; }
 
 mkdir "$dir/www"
@@ -86,14 +91,16 @@ slow_readers() {
         for _ in $(seq 100); do grep -q ready "$dir/readers" && break; sleep 0.1; done
         p99 4 >>"$dir/with" || return 1
         after=$(anonymous) busy=$(socket_pages)
-        [ "$round" = 1 ] && echo "anonymous memory of the server: $before kB, with 1,000 readers $after kB: $(((after - before) * 1024 / 1000)) bytes for each;" \
-            "sockets of all programs: $((pages * 4)) kB, $((busy * 4)) kB" && each=$(((after - before) * 1024 / 1000))
         exec 9>&-
         wait $slow || { cat "$dir/readers" && return 1; }
-        [ "$round" = 1 ] && tail -n 1 "$dir/readers"
+        [ "$round" = 1 ] || continue
+        each=$(((after - before) * 1024 / 1000))
+        echo "anonymous memory of the server: $before kB, with 1,000 readers $after kB: $each bytes for each;" \
+            "sockets of all programs: $((pages * 4)) kB, $((busy * 4)) kB"
+        tail -n 1 "$dir/readers"
     done
     with=$(median <"$dir/with") without=$(median <"$dir/without")
-    echo "p99 of others, median of 5 rounds: $without us, with the readers $with us ($(echo "$with $without" | awk '{ printf "%.2f", $1 / $2 }') times);" \
+    echo "p99 of others, median of 5 rounds: $without us, with the readers $with us ($(ratio "$with" "$without"));" \
         "service alone $(awk '{ print $2 }' "$dir/without" | median) us, $(awk '{ print $2 }' "$dir/with" | median) us"
     [ "$each" -lt 65536 ] || { echo 'too much memory' && return 1; }
     worse "$with" "$without" 2 && echo 'others are disturbed' && return 1
@@ -119,12 +126,13 @@ made = time.time()
 rss = lambda: next(int(x.split()[1]) for x in open(f"/proc/{server}/status") if x.startswith("VmRSS"))
 fds = lambda: len(os.listdir(f"/proc/{server}/fd"))
 rss_before, most, slowest = rss(), 0, 0
+ask = b"GET /tree/%03d/%d.txt HTTP/1.1\r\nHost: 127.0.0.1\r\n" + (b"Range: bytes=0-99\r\n" if size else b"") + b"\r\n"
 s = socket.create_connection(("127.0.0.1", port))
 s.settimeout(30)
 data = b""
 for first in range(0, count, 20): # 20 of them at a time
     at = time.time()
-    s.sendall(b"".join(b"GET /tree/%03d/%d.txt HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n" % (i // 1000, i % 1000, b"Range: bytes=0-99\r\n" if size else b"") for i in range(first, first + 20)))
+    s.sendall(b"".join(ask % (i // 1000, i % 1000) for i in range(first, first + 20)))
     for i in range(first, first + 20):
         want = b"file %d" % i
         if size: want = want.ljust(100, b"\0")
@@ -137,8 +145,9 @@ for first in range(0, count, 20): # 20 of them at a time
     slowest = max(slowest, time.time() - at)
     if first % 1000 == 0: most = max(most, fds())
 asked = time.time()
-print(f"{count} files made in {made - begun:.1f} s, each asked once in {asked - made:.1f} s, 20 at a time take at most {slowest * 1000:.0f} ms;",
-      f"resident memory {rss_before} kB, afterwards {rss()} kB; at most {most} descriptors")
+print(f"{count} files made in {made - begun:.1f} s, each asked once in {asked - made:.1f} s,",
+      f"20 at a time take at most {slowest * 1000:.0f} ms;", f"resident memory {rss_before} kB, afterwards {rss()} kB;",
+      f"at most {most} descriptors")
 PY
 tree() {
     python3 "$dir/tree.py" "$dir/www/tree" "$port" "$server" 100000 0
@@ -164,7 +173,8 @@ listing() {
         (
             end=$(($(date +%s) + 4))
             while [ "$(date +%s)" -lt $end ]; do
-                curl -s -o "$dir/listing" -w '%{time_total} %{size_download} %{http_code}\n' "http://127.0.0.1:$port/many/" >>"$dir/took"
+                curl -s -o "$dir/listing" -w '%{time_total} %{size_download}\n' "http://127.0.0.1:$port/many/" \
+                    >>"$dir/took"
                 sleep 0.2
             done
         ) &
@@ -172,13 +182,16 @@ listing() {
         p99 4 >>"$dir/with" || return 1
         wait $lister
     done
-    echo "a listing of 50,000 names takes $(awk '{ print $1 * 1000 }' "$dir/took" | median) ms (median of $(wc -l <"$dir/took")), $(tail -n 1 "$dir/took" | cut -d ' ' -f 2) bytes"
+    echo "a listing of 50,000 names takes $(awk '{ print $1 * 1000 }' "$dir/took" | median) ms" \
+        "(median of $(wc -l <"$dir/took")), $(tail -n 1 "$dir/took" | cut -d ' ' -f 2) bytes"
     [ "$(grep -o 'name%20of%20file' "$dir/listing" | wc -l)" -ge 50000 ] || { echo 'names are missing' && return 1; }
-    curl -s -H 'Accept: application/json' "http://127.0.0.1:$port/many/" | python3 -c 'import json, sys; d = json.load(sys.stdin)
+    curl -s -H 'Accept: application/json' "http://127.0.0.1:$port/many/" |
+        python3 -c 'import json, sys; d = json.load(sys.stdin)
 names = {e["name"] for e in (d if isinstance(d, list) else next(v for v in d.values() if isinstance(v, list)))}
 sys.exit(names != {f"name of file {i}.txt" for i in range(1, 50001)} and "the names as JSON are not those")' || return 1
     with=$(median <"$dir/with") without=$(median <"$dir/without")
-    echo "p99 of others, median of 3 rounds: $without us, while it is listed again and again $with us ($(echo "$with $without" | awk '{ printf "%.2f", $1 / $2 }') times)"
+    echo "p99 of others, median of 3 rounds: $without us, while it is listed again and again $with us" \
+        "($(ratio "$with" "$without"))"
     worse "$with" "$without" 5 && [ "$with" -gt 5000 ] && echo 'others are disturbed' && return 1
     return 0
 }
@@ -203,14 +216,16 @@ PY
     done
     [ "$(curl -s -r -16 "$url")" = mark00023ffffff0 ] || { echo 'suffix' && return 1; }
     curl -s -r 4294967288-4294967303,9663676400- "$url" | tr -d '\0' >"$dir/parts"
-    grep -q mark0000fffffff8 "$dir/parts" && grep -q "Content-Range: bytes 9663676400-9663676415/$size" "$dir/parts" || { cat "$dir/parts" && return 1; }
+    grep -q mark0000fffffff8 "$dir/parts" &&
+        grep -q "Content-Range: bytes 9663676400-9663676415/$size" "$dir/parts" || { cat "$dir/parts" && return 1; }
     [ "$(curl -s -o /dev/null -w '%{http_code}' -r $size- "$url")" = 416 ] || { echo 'outside' && return 1; }
     begun=$(date +%s%N)
     [ "$(curl -s -r 4294967290- "$url" | wc -c)" = $((size - 4294967290)) ] || { echo '5 GiB from there' && return 1; }
     echo "5 GiB from beyond 4 GiB in $((($(date +%s%N) - begun) / 1000000)) ms"
     truncate -s $((size - 100)) "$dir/resumed"
     curl -s -C - -o "$dir/resumed" "$url"
-    [ "$(wc -c <"$dir/resumed")" = $size ] && [ "$(tail -c 16 "$dir/resumed")" = mark00023ffffff0 ] || { echo 'resumed' && return 1; }
+    [ "$(wc -c <"$dir/resumed")" = $size ] && [ "$(tail -c 16 "$dir/resumed")" = mark00023ffffff0 ] ||
+        { echo 'resumed' && return 1; }
     rm "$dir/resumed"
 }
 run beyond-4-GiB sparse

@@ -1,7 +1,7 @@
-// test_traversal.c: several hundred paths of each way to leave a folder, sent raw. Whatever is asked: never a byte of what
-// stands outside, never a hidden one unasked, never an answer of 500 or above, never no answer at all, and a redirect leads
-// nowhere but below this server. Asked for through four doors: the folder's own route, a second one deeper in the path,
-// fsv_respond_file and fsv_folder_list.
+// test_traversal.c: several hundred paths of each way to leave a folder, sent raw. Whatever is asked: never a byte of
+// what stands outside, never a hidden one unasked, never an answer of 500 or above, never no answer at all, and a
+// redirect leads nowhere but below this server. Asked for through four doors: the folder's own route, a second one deeper
+// in the path, fsv_respond_file and fsv_folder_list.
 #define FASTSERVE_IMPLEMENTATION
 #include "test.h"
 #include "../fastserve.h"
@@ -259,8 +259,8 @@ static bool name_known(const char *name, size_t len)
     return swapping && len == 10 && memcmp(name, "secret.txt", len) == 0;
 }
 
-// What stands in an answer of 200 or 206: a file that may be had, or a listing of what may be had. Empty where a route of
-// the test's has nothing to say.
+// What stands in an answer of 200 or 206: a file that may be had, or a listing of what may be had. Empty where a route
+// of the test's has nothing to say.
 static bool body_fine(bool list)
 {
     const char *body = c.buf + c.body_at;
@@ -332,8 +332,8 @@ static void ask_target(const char *target, size_t len, bool list, bool refused)
     if (status <= 0 || (connection && strcmp(connection, "close") == 0)) hang_up(&c);
 }
 
-// A path through every door; under Wine, where a request takes a hundred times as long, through each in turn. In what is
-// asked "\1" stands for a NUL.
+// A path through every door; under Wine, where a request takes a hundred times as long, through each in turn. In what
+// is asked "\1" stands for a NUL.
 static void ask_path(const char *path, bool refused)
 {
     static char target[18000];
@@ -423,38 +423,51 @@ static const char *const climb_plain[] = {
     "../root/../", "sub//../..//", ".//.././/", "..?/../", ".../../", "....//../",
 };
 static const char *const climb_encoded[] = {
-    "%2e%2e/", "%2E%2E/", ".%2e/", "%2e./", "%2E./", "..%2f", "..%2F", "%2e%2e%2f", "%2e%2E%2F", ".%2e%2f", "%2f..%2f",
+    "%2e%2e/", "%2E%2E/", ".%2e/", "%2e./", "%2E./", "..%2f", "..%2F", "%2e%2e%2f", "%2e%2E%2F", ".%2e%2f",
+    "%2f..%2f",
     "%2f%2e%2e%2f", "/%2e/%2e%2e/", "%2e/%2e%2e/", "%2e%2e%2f%2f", "%2e%2f%2e%2e%2f", "%2e%2e//", "sub%2f..%2f..%2f",
     "sub/%2e%2e/%2e%2e/", "%2F../",
 };
 static const char *const climb_double[] = {
-    "%252e%252e/", "%252E%252E/", "%252e%252e%252f", "..%252f", "..%252F", ".%252e/", "%25%32%65%25%32%65/", "%%32%65%%32%65/",
-    "%%32e%%32e/", "%25%32e%25%32e%25%32f", "%2%65%2%65/", "%252e%252e%255c", "..%255c", "%25252e%25252e%25252f", "..%25252f",
+    "%252e%252e/", "%252E%252E/", "%252e%252e%252f", "..%252f", "..%252F", ".%252e/", "%25%32%65%25%32%65/",
+    "%%32%65%%32%65/",
+    "%%32e%%32e/", "%25%32e%25%32e%25%32f", "%2%65%2%65/", "%252e%252e%255c", "..%255c", "%25252e%25252e%25252f",
+    "..%25252f",
     "..%%32%66", "..%25%32%66", "%25c0%25ae%25c0%25ae/", "..%25c0%25af", "%2525252e%2525252e%2525252f",
 };
 static const char *const climb_overlong[] = {
-    "%c0%ae%c0%ae/", "%C0%AE%C0%AE/", "%c0%ae%c0%ae%c0%af", "..%c0%af", "..%c1%9c", "%c0%ae./", ".%c0%ae/", "%c0%2e%c0%2e/",
+    "%c0%ae%c0%ae/", "%C0%AE%C0%AE/", "%c0%ae%c0%ae%c0%af", "..%c0%af", "..%c1%9c", "%c0%ae./", ".%c0%ae/",
+    "%c0%2e%c0%2e/",
     "..%c0%2f", "..%c0%9v", "..%c0%qf", "..%e0%80%af", "%e0%80%ae%e0%80%ae/", "%e0%80%ae%e0%80%ae%e0%80%af",
-    "%f0%80%80%ae%f0%80%80%ae/", "..%f0%80%80%af", "..%f8%80%80%80%af", "..%fc%80%80%80%80%af", "%fc%80%80%80%80%ae../",
-    "\xc0\xae\xc0\xae/", "..\xc0\xaf", "..\xc1\x9c", "\xe0\x80\xae\xe0\x80\xae/", "..\xe0\x80\xaf", "%u002e%u002e/", "..%u002f",
-    "..%u2215", "..%u2216", "..%uff0f", "%uff0e%uff0e/", "%ef%bc%8e%ef%bc%8e/", "..%ef%bc%8f", "..%e2%88%95", "..%e2%81%84",
-    "..%ef%bc%bc", "%e2%80%a5/", "%e2%80%a4%e2%80%a4/", "%ed%a0%ae%ed%a0%ae/", "..%ed%a0%80/", "..%c2%a5", "..%c0%80/", "%c0../",
-    "%c2../", "%e2%80../", "..%fe/", "..%ff/", "%80../", "..%80/", "..%ef%bb%bf/", "%ef%bb%bf../", "..%e2%80%8b/", "%f4%90%80%80../",
+    "%f0%80%80%ae%f0%80%80%ae/", "..%f0%80%80%af", "..%f8%80%80%80%af", "..%fc%80%80%80%80%af",
+    "%fc%80%80%80%80%ae../",
+    "\xc0\xae\xc0\xae/", "..\xc0\xaf", "..\xc1\x9c", "\xe0\x80\xae\xe0\x80\xae/", "..\xe0\x80\xaf", "%u002e%u002e/",
+    "..%u002f",
+    "..%u2215", "..%u2216", "..%uff0f", "%uff0e%uff0e/", "%ef%bc%8e%ef%bc%8e/", "..%ef%bc%8f", "..%e2%88%95",
+    "..%e2%81%84",
+    "..%ef%bc%bc", "%e2%80%a5/", "%e2%80%a4%e2%80%a4/", "%ed%a0%ae%ed%a0%ae/", "..%ed%a0%80/", "..%c2%a5",
+    "..%c0%80/", "%c0../",
+    "%c2../", "%e2%80../", "..%fe/", "..%ff/", "%80../", "..%80/", "..%ef%bb%bf/", "%ef%bb%bf../", "..%e2%80%8b/",
+    "%f4%90%80%80../",
 };
 static const char *const climb_control[] = {
-    "../\1", "..\1/", "\1../", "..%00/", "%00../", "../%00", ".%00./", "..%00%2f", "..%00\\", "..%0a/", "..%0d/", "..%0d%0a/", "%0a../",
+    "../\1", "..\1/", "\1../", "..%00/", "%00../", "../%00", ".%00./", "..%00%2f", "..%00\\", "..%0a/", "..%0d/",
+    "..%0d%0a/", "%0a../",
     "..%09/", "..%01/", "..%1f/", "..%7f/", "%08../", ".%0a./", "..%0b/", "..%1b/", "sub%00/../../", "sub/..%00/../",
 };
 static const char *const climb_backslash[] = {
-    "..\\", "..%5c", "..%5C", "%2e%2e%5c", "%2e%2e\\", "\\..\\", "%5c..%5c", "/..\\", "\\../", "..\\/", "..%5c/", "..%5c%5c", "..%2f%5c",
+    "..\\", "..%5c", "..%5C", "%2e%2e%5c", "%2e%2e\\", "\\..\\", "%5c..%5c", "/..\\", "\\../", "..\\/", "..%5c/",
+    "..%5c%5c", "..%2f%5c",
     "..%5c%2f", ".\\..\\", ".%5c..%5c", "sub\\..\\..\\", "sub%5c..%5c..%5c", "sub\\../../", "..\\..//",
 };
 static const char *const climb_dots[] = {
-    ".../", "..../", ".. /", "..%20/", "..%20%20/", "..%20./", "..%2e/", ". ./", ".%20./", "..;/", "..;a=b/", "%2e%2e;/", "../;/",
+    ".../", "..../", ".. /", "..%20/", "..%20%20/", "..%20./", "..%2e/", ". ./", ".%20./", "..;/", "..;a=b/",
+    "%2e%2e;/", "../;/",
     "..%3b/", "..%a0/", "..%c2%a0/", ". /../", ".%20/..%20/", "...%2f", "..%2e%2f", "../. /", "..+/",
 };
 static const char *const climb_malformed[] = {
-    "%2e%2e%", "..%/", "..%2/", "..%2", "..%zz/", "%2g%2e/", "..%-1/", "..%+1/", "..% 2f", "..%0x2f", "%%/", "%.%./", "..%2%66", "..%f",
+    "%2e%2e%", "..%/", "..%2/", "..%2", "..%zz/", "%2g%2e/", "..%-1/", "..%+1/", "..% 2f", "..%0x2f", "%%/", "%.%./",
+    "..%2%66", "..%f",
     "..%\1/", "..%2\1f", "%u/../", "..%u/", "..%&/", "%2e%2e%2f%",
 };
 // clang-format on
@@ -500,9 +513,12 @@ TEST(names_with_more)
                                          ".hidden",    "index.html",    "../secret.txt"};
     // clang-format off
     static const char *const more[] = {
-        "%00", "%00.html", "%00.txt", "%00/", "\1", "\1.html", "%00/../../secret.txt", "%0a", "%0d%0a", "%0a.html", "%09", ".", "..", "...",
-        "%2e", "%20", "%20%20", "%20.", ".%20", ". .", "./", "%20/", "/.", "/..", "/./", "/%2e", "%5c", "\\", "%5c..", "\\.", "%3a", ":", "<",
-        ">", "%22", "%3c", "%3e", "|", "%7c", "%3f", "*", "%2a", "%7f", "%1a", "%ff", "%c0%80", "%e2%80", "%ed%a0%80", "%2f", "%2f/", "%252f",
+        "%00", "%00.html", "%00.txt", "%00/", "\1", "\1.html", "%00/../../secret.txt", "%0a", "%0d%0a", "%0a.html",
+        "%09", ".", "..", "...",
+        "%2e", "%20", "%20%20", "%20.", ".%20", ". .", "./", "%20/", "/.", "/..", "/./", "/%2e", "%5c", "\\",
+        "%5c..", "\\.", "%3a", ":", "<",
+        ">", "%22", "%3c", "%3e", "|", "%7c", "%3f", "*", "%2a", "%7f", "%1a", "%ff", "%c0%80", "%e2%80",
+        "%ed%a0%80", "%2f", "%2f/", "%252f",
     };
     // clang-format on
     REQUIRE(begin(PLAIN));
@@ -523,13 +539,17 @@ TEST(drive_letters)
 {
     // clang-format off
     static const char *const drives[] = {
-        "C:", "c:", "C:/", "c:\\", "C:%2f", "C:%5c", "C%3a/", "C%3A%5c", "%43%3a/", "%63:/", "/C:/", "//C:/", "C:../", "C:..\\", "Z:/", "z%3a/",
-        "Z:", "C|/", "C%7c/", "sub/C:/", "./C:/", "C::/", "C:/../", "\\\\?\\C:\\", "//%3f/C:/", "%5c%5c%3f%5cC:%5c", "\\\\.\\C:\\", "//./C:/",
-        "\\??\\C:\\", "%5c%3f%3f%5cC:%5c", "//%3f/GLOBALROOT/", "\\\\localhost\\C$\\", "//localhost/C$/", "%5c%5clocalhost%5cc$%5c",
+        "C:", "c:", "C:/", "c:\\", "C:%2f", "C:%5c", "C%3a/", "C%3A%5c", "%43%3a/", "%63:/", "/C:/", "//C:/",
+        "C:../", "C:..\\", "Z:/", "z%3a/",
+        "Z:", "C|/", "C%7c/", "sub/C:/", "./C:/", "C::/", "C:/../", "\\\\?\\C:\\", "//%3f/C:/", "%5c%5c%3f%5cC:%5c",
+        "\\\\.\\C:\\", "//./C:/",
+        "\\??\\C:\\", "%5c%3f%3f%5cC:%5c", "//%3f/GLOBALROOT/", "\\\\localhost\\C$\\", "//localhost/C$/",
+        "%5c%5clocalhost%5cc$%5c",
         "//127.0.0.1/C$/", "\\\\.\\unix\\", "//%3F/unix/", "\\\\?\\unix\\", "\\Device\\", "C:sub/",
     };
     static const char *const to[] = {
-        "secret.txt", "../secret.txt", "windows/win.ini", "Windows\\win.ini", "WINDOWS%5cWIN.INI", "etc/passwd", "boot.ini", "",
+        "secret.txt", "../secret.txt", "windows/win.ini", "Windows\\win.ini", "WINDOWS%5cWIN.INI", "etc/passwd",
+        "boot.ini", "",
     };
     // clang-format on
     char whole[300], same[300];
@@ -549,10 +569,13 @@ TEST(drive_letters)
 TEST(alternate_streams)
 {
     // clang-format off
-    static const char *const of[] = {"public.txt", "sub", "sub/page.html", ".hidden", "", "../secret.txt", "index.html", "nothere"};
+    static const char *const of[] = {"public.txt", "sub", "sub/page.html", ".hidden", "", "../secret.txt",
+        "index.html", "nothere"};
     static const char *const streams[] = {
-        "::$DATA", "::$data", ":$DATA", ":stream", ":stream:$DATA", "::$INDEX_ALLOCATION", ":$I30:$INDEX_ALLOCATION", ":Zone.Identifier",
-        "::$BITMAP", "::$ATTRIBUTE_LIST", ":", "::", "%3a%3a$DATA", "%3A%3a%24DATA", "::%24DATA", ": $DATA", ":%00", ".:", "%20::$DATA",
+        "::$DATA", "::$data", ":$DATA", ":stream", ":stream:$DATA", "::$INDEX_ALLOCATION", ":$I30:$INDEX_ALLOCATION",
+        ":Zone.Identifier",
+        "::$BITMAP", "::$ATTRIBUTE_LIST", ":", "::", "%3a%3a$DATA", "%3A%3a%24DATA", "::%24DATA", ": $DATA", ":%00",
+        ".:", "%20::$DATA",
         ".::$DATA", "::$DATA.txt", "%253a%253a$DATA", "\xef\xbc\x9a\xef\xbc\x9a$DATA", "%ef%bc%9a%ef%bc%9a$DATA",
     };
     static const char *const behind[] = {"", "/", "/../../secret.txt", "/page.html"};
@@ -568,8 +591,10 @@ TEST(short_names)
 {
     // clang-format off
     static const char *const shorts[] = {
-        "ALONGF~1.TXT", "alongf~1.txt", "ALONGF~2.TXT", "ALONGF~1.HTM", "alongf~1.htm", "ALONGF%7e1.HTM", "%41LONGF~1.HTM", "HIDDEN~1", "hidden~1",
-        "GIT~1", "git~1", "GIT~1/config", "GIT~2/config", "ENV~1", "SECRET~1.TXT", "SECRET~1", "PROGRA~1", "PROGRA~2/", "EVIL~1.EXA", "INDEX~1.HTM",
+        "ALONGF~1.TXT", "alongf~1.txt", "ALONGF~2.TXT", "ALONGF~1.HTM", "alongf~1.htm", "ALONGF%7e1.HTM",
+        "%41LONGF~1.HTM", "HIDDEN~1", "hidden~1",
+        "GIT~1", "git~1", "GIT~1/config", "GIT~2/config", "ENV~1", "SECRET~1.TXT", "SECRET~1", "PROGRA~1",
+        "PROGRA~2/", "EVIL~1.EXA", "INDEX~1.HTM",
         "PUBLIC~1.TXT", "A~1", "A~1.B", "ABCDEF~9.XYZ", "ABCDE~10.XYZ", "ABCD~123.TXT", "AB1234~1.TXT", "BACK_S~1",
     };
     static const char *const before[] = {"", "sub/", "sub/deep/er/", "./", "../", "SUB~1/"};
@@ -586,10 +611,13 @@ TEST(device_names)
 {
     // clang-format off
     static const char *const devices[] = {
-        "CON", "PRN", "AUX", "NUL", "con", "aux", "nul", "Con", "COM0", "COM1", "com2", "COM3", "COM9", "LPT0", "LPT1", "lpt2", "LPT9", "CONIN$",
-        "CONOUT$", "conin$", "COM%c2%b9", "COM%c2%b2", "COM%c2%b3", "lpt%c2%b9", "LPT\xc2\xb2", "%43ON", "c%6fn", "CLOCK$",
+        "CON", "PRN", "AUX", "NUL", "con", "aux", "nul", "Con", "COM0", "COM1", "com2", "COM3", "COM9", "LPT0",
+        "LPT1", "lpt2", "LPT9", "CONIN$",
+        "CONOUT$", "conin$", "COM%c2%b9", "COM%c2%b2", "COM%c2%b3", "lpt%c2%b9", "LPT\xc2\xb2", "%43ON", "c%6fn",
+        "CLOCK$",
     };
-    static const char *const behind[] = {"", ".txt", ".tar.gz", ".html", ":", ".", "%20", "%20.txt", "%20%20.x", "/", "/public.txt", "/../../secret.txt",
+    static const char *const behind[] = {"", ".txt", ".tar.gz", ".html", ":", ".", "%20", "%20.txt", "%20%20.x", "/",
+        "/public.txt", "/../../secret.txt",
                                          "%2etxt", ".txt/", "%00"};
     static const char *const before[] = {"", "sub/", "../"};
     // clang-format on
@@ -608,12 +636,16 @@ TEST(absolute_forms)
 {
     // clang-format off
     static const char *const heads[] = {
-        "http://t/", "HTTP://T/", "http://t", "http://t:80/", "http://evil.example/", "http://t//", "http:///", "http:/", "http:", "https://t/",
-        "file:///", "file://t/", "ftp://t/", "http://t:99999/", "http://t:x/", "http://[::1]/", "http://user@t/", "http://t\\", "http://t/sub/", "",
-        "//", "///", "/", "*", "/*", "*/", "?", "/?", "#", "/#/", ".", "./", "..", "../", "~/", "~root/", "@/", "\\", "\\\\", "%2f", "%2f%2f", "/%2f",
+        "http://t/", "HTTP://T/", "http://t", "http://t:80/", "http://evil.example/", "http://t//", "http:///",
+        "http:/", "http:", "https://t/",
+        "file:///", "file://t/", "ftp://t/", "http://t:99999/", "http://t:x/", "http://[::1]/", "http://user@t/",
+        "http://t\\", "http://t/sub/", "",
+        "//", "///", "/", "*", "/*", "*/", "?", "/?", "#", "/#/", ".", "./", "..", "../", "~/", "~root/", "@/", "\\",
+        "\\\\", "%2f", "%2f%2f", "/%2f",
     };
     static const char *const tails[] = {
-        "../secret.txt", "../../../../../../../../etc/passwd", "%2e%2e/secret.txt", "..%2fsecret.txt", "..\\secret.txt", "..%5csecret.txt",
+        "../secret.txt", "../../../../../../../../etc/passwd", "%2e%2e/secret.txt", "..%2fsecret.txt",
+        "..\\secret.txt", "..%5csecret.txt",
         "etc/passwd", "C:/windows/win.ini", "..%00/secret.txt", "secret.txt", ".hidden", "sub/../../secret.txt",
     };
     // clang-format on
@@ -631,17 +663,20 @@ TEST(absolute_forms)
     end(250);
 }
 
-// Links that lead out of the folder, by themselves or by another one, as a file, a folder, an index and a precompressed file.
+// Links that lead out of the folder, themselves or by another one: as a file, a folder, an index, a precompressed file.
 TEST(links)
 {
     // clang-format off
     static const char *const leading[] = {
-        "out", "out-absolute", "up", "up-absolute", "beside", "slash", "system", "zero", "stdin", "itself", "here", "loop", "dangling", "chain",
+        "out", "out-absolute", "up", "up-absolute", "beside", "slash", "system", "zero", "stdin", "itself", "here",
+        "loop", "dangling", "chain",
         "chain2", "sub/up2", "sub/out2", "index", "inside-folder/../../up", "packed.txt.gz", "packed.txt.br",
     };
     static const char *const tails[] = {
-        "", "/", "//", "/secret.txt", "//secret.txt", "/root/../secret.txt", "/root2/secret.txt", "/./secret.txt", "/../secret.txt", "%2fsecret.txt",
-        "/%2e%2e/secret.txt", "/etc/passwd", "/passwd", "/hostname", "/root/public.txt", "/root/.hidden", "/index.html", "/.", "/..", "?x", "%2f",
+        "", "/", "//", "/secret.txt", "//secret.txt", "/root/../secret.txt", "/root2/secret.txt", "/./secret.txt",
+        "/../secret.txt", "%2fsecret.txt",
+        "/%2e%2e/secret.txt", "/etc/passwd", "/passwd", "/hostname", "/root/public.txt", "/root/.hidden",
+        "/index.html", "/.", "/..", "?x", "%2f",
         "\\secret.txt", "%5csecret.txt", "/up/secret.txt",
     };
     // clang-format on
@@ -736,11 +771,15 @@ TEST(swapped_while_asked)
 TEST(redirects)
 {
     // clang-format off
-    static const char *const before[] = {"/", "//", "///", "////////", "/\\", "/\\/", "/%5c", "/%2f", "//%5c", "/./", "/../", "//../", "/%09/", "/%0d%0a/", "//\\", "/%00/",
+    static const char *const before[] = {"/", "//", "///", "////////", "/\\", "/\\/", "/%5c", "/%2f", "//%5c", "/./",
+        "/../", "//../", "/%09/", "/%0d%0a/", "//\\", "/%00/",
                                          "//sub//", "/.//"};
-    static const char *const names_[] = {"sub", "evil.example", "sub/deep", "evil.example%2f", "evil.example%2f..", "evil.example\\", "sub%0d%0aX-Injected:%201",
-                                         "sub%0aX-Injected:1", "evil.example:80", "user@evil.example", "inside-folder", "up"};
-    static const char *const behind[] = {"", "?", "?q", "?//evil.example", "?%0d%0aX-Injected:1", "#x", "?\\\\evil.example", ";x"};
+    static const char *const names_[] = {"sub", "evil.example", "sub/deep", "evil.example%2f", "evil.example%2f..",
+        "evil.example\\", "sub%0d%0aX-Injected:%201",
+                                         "sub%0aX-Injected:1", "evil.example:80", "user@evil.example",
+                                         "inside-folder", "up"};
+    static const char *const behind[] = {"", "?", "?q", "?//evil.example", "?%0d%0aX-Injected:1", "#x",
+        "?\\\\evil.example", ";x"};
     // clang-format on
     char target[300];
     uint32_t redirected = 0;
@@ -786,9 +825,12 @@ TEST(mixed)
 {
     // clang-format off
     static const char *const tokens[] = {
-        "..", ".", "/", "//", "\\", "%2e", "%2e%2e", "%2f", "%5c", "%252e", "%252f", "%c0%ae", "%c0%af", "%00", "\1", "%", "%2", "~1", ":", "::$DATA", "C:",
-        "con", "nul.txt", "sub", "sub/", "deep/er/", "public.txt", ".hidden", ".git/", "config", "secret.txt", "../", "..%2f", "..\\", "root/", "root2/",
-        "up/", "up-absolute/", "out", "system/", "etc/passwd", "?", "#", ";", "%20", " ", ".%20", "%ff", "\xff", "\xc0\xae", "%ef%bc%8f", "%u002e", "*", "|",
+        "..", ".", "/", "//", "\\", "%2e", "%2e%2e", "%2f", "%5c", "%252e", "%252f", "%c0%ae", "%c0%af", "%00", "\1",
+        "%", "%2", "~1", ":", "::$DATA", "C:",
+        "con", "nul.txt", "sub", "sub/", "deep/er/", "public.txt", ".hidden", ".git/", "config", "secret.txt", "../",
+        "..%2f", "..\\", "root/", "root2/",
+        "up/", "up-absolute/", "out", "system/", "etc/passwd", "?", "#", ";", "%20", " ", ".%20", "%ff", "\xff",
+        "\xc0\xae", "%ef%bc%8f", "%u002e", "*", "|",
         "%0d%0a", "index.html", "inside", "packed.txt", "pipe", "%7f", "http://t/",
     };
     // clang-format on
