@@ -292,7 +292,7 @@ static void page_time(char out[24], int64_t seconds)
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     fsi_date_write(date, seconds);
     uint32_t month = 0;
-    while (month < 11 && memcmp(months + 3 * month, date + 8, 3) != 0) month++;
+    while (month < 11 && memcmp(months + (size_t)3 * month, date + 8, 3) != 0) month++;
     (void)snprintf(out, 24, "%.4s-%02u-%.2sT%.8sZ", date + 12, month + 1, date + 5, date + 17);
 }
 
@@ -899,7 +899,7 @@ static bool serve_log_await(serve_log *log)
     uint64_t before = UINT64_MAX, now = 0, due = 0;
     fsi_lock_take(&log->lock);
     while (!log->ended && (fsi_clock_ns() < due || now != before)) {
-        if (now != before) due = fsi_clock_ns() + SERVE_LOG_PATIENCE_S * 1000000000u;
+        if (now != before) due = fsi_clock_ns() + SERVE_LOG_PATIENCE_S * (uint64_t)1000000000;
         before = now;
         fsi_signal_wait(&log->over, &log->lock, due);
         now = fsi_load64(&log->written);
