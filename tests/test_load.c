@@ -869,7 +869,7 @@ TEST(warmup_counts_nowhere)
         CHECK(load("-d 60ms --warmup 60ms %s %s", ways[i], h->url));
         host_stop(h);
         flawless();
-        CHECK(result.done > 0);
+        CHECK(result.due > 0); // where connecting takes as long as the run, none of them is answered in it
         CHECK(host_requests(h) > result.due);
         CHECK(result.bytes_in <= (result.done + 6) * (sizeof answer_ok - 1)); // 6: were asked before
         CHECK(result.bytes_out <= (result.due + 6) * 200);
