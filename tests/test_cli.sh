@@ -41,10 +41,11 @@ skip() {
 }
 
 # What ends a program: Windows has no SIGTERM, but Ctrl-C, which Wine makes of SIGINT.
-# brief: a run in which everybody gets an answer; Wine takes longer.
+# brief: a run in which everybody gets an answer; Wine takes longer, and where others have the machine nobody may get one
+# in a round: unsure, the status that says so.
 case $program in
-*windows* | *msvc* | *.exe) term=INT brief=400ms ;;
-*) term=TERM brief=50ms ;;
+*windows* | *msvc* | *.exe) term=INT brief=1s unsure=2 ;;
+*) term=TERM brief=50ms unsure=0 ;;
 esac
 
 # no_unix: what serve just said is that this system has no Unix-domain sockets.
@@ -356,7 +357,7 @@ run bench -q -c 2 -n 100
 check $? 'bench without a URL brings its own server' "$dir/out"
 
 run bench --compare-models=event,pool,unmarked -q -c 3 -t 1 -w 2 -d "$brief" --runs 1 --json "$dir/models.json"
-[ "$status" -eq 0 ] && fits "$dir/out" 200 && [ "$(grep -cF 'cannot' "$dir/out")" -eq 1 ]
+case $status in 0 | "$unsure") fits "$dir/out" 200 && [ "$(grep -cF 'cannot' "$dir/out")" -eq 1 ] ;; *) false ;; esac
 check $? 'bench --compare-models: a table no wider than a screen, which says once that one round cannot tell' "$dir/out"
 sed -n 2p "$dir/out" | grep -qE '^19 runs, about [0-9]+ s$' && grep -q '^log 2, log 5: settings of two benchmarks of other small servers' "$dir/out"
 check $? 'bench --compare-models: says what it will do, and how long that takes' "$dir/out"

@@ -27,15 +27,14 @@ case ${1:-} in
 esac
 shift
 
+for server in "$(dirname "$(command -v "$wine")")/wineserver64" /usr/lib/wine/wineserver64 wineserver; do
+    command -v "$server" >/dev/null && break
+done
 # The server of this prefix alone: the variable says which. One that takes too long to end leaves what it served behind, so
 # that is looked for too, where there is a /proc.
 finish() {
-    for server in "$(dirname "$(command -v "$wine")")/wineserver64" wineserver /usr/lib/wine/wineserver64; do
-        command -v "$server" >/dev/null || continue
-        "$server" -k
-        "$server" -w
-        break
-    done
+    "$server" -k
+    "$server" -w
     for process in /proc/[0-9]*; do
         case $(readlink "$process/exe" 2>/dev/null) in *wine64* | *wine-preloader*) ;; *) continue ;; esac
         tr '\0' '\n' <"$process/environ" 2>/dev/null | grep -qxF "WINEPREFIX=$WINEPREFIX" && kill -9 "${process#/proc/}"
@@ -45,5 +44,6 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$WINEPREFIX" || exit 1
+"$server" -p # it stays: else it and the services of Windows would begin anew with each program
 [ -e "$WINEPREFIX/system.reg" ] || "$wine" wineboot -i >/dev/null 2>&1 </dev/null
 "$@"
