@@ -595,6 +595,10 @@ typedef struct fsv_folder_desc {
     uint32_t hidden;            // 1: names that begin with a dot are served as well                       (default 0)
     uint32_t follow_symlinks;   // 1: also symbolic links that leave the folder. Without it, a link is followed
                                 // where the system can keep it inside (Linux 5.6), else refused           (default 0)
+    uint32_t sendfile;          // 1: large files leave without a copy (sendfile, TransmitFile), for less CPU time: a
+                                // promise that no file is written to or cut in place while it is served. Else clients may
+                                // get new bytes, or zeroes, under the old length. Replacing by a rename is fine.
+                                // 0: what was read is sent only if the file is still the same after that   (default 0)
     uint32_t precompressed;     // 1: NAME.br, NAME.zst or NAME.gz instead of NAME for who accepts it, if it
                                 // is not older; answers then say Vary                                     (default 0)
     fsv_missing_handler on_missing; // what is not there                                            (default NULL: 404)
@@ -1786,6 +1790,7 @@ struct fsi_io {
     fsi_chan wake;
     void (*on_client)(fsi_chan *chan, uint32_t ready); // channels of kind FSI_CHAN_CLIENT
     void *user;                                        // on_client's
+    char *part;                                        // FSI_PART_OF_FILE bytes of a file; NULL: none right now
     uint32_t event_count;
 #if FSI_IO_EPOLL
     bool coarse; // the system waits in whole milliseconds
@@ -1804,7 +1809,6 @@ struct fsi_io {
     uint32_t spare_count;
     uint32_t in_flight; // operations that the port has yet to report
     uint32_t woken;     // atomic: a wake is on its way through the port
-    char *part;         // FSI_PIECE_BYTES for >>iocp-file; NULL: none right now
     bool transmits;     // files go by TransmitFile
     OVERLAPPED_ENTRY events[FSI_IO_EVENTS];
 #endif
@@ -6113,6 +6117,16 @@ FSI_PRIVATE fsi_file_result fsi_file_list(const fsi_root *root, const char *path
 }
 #endif // >>file-windows
 
+#if FSI_FILES
+// Is it still what its look says? A file that was removed or replaced by a rename is; one that was cut or written to is not.
+FSI_PRIVATE bool fsi_file_holds(fsi_os_file file, const fsi_file_look *look)
+{
+    fsi_file_look now;
+    return fsi_file_look_open(file, &now) == FSI_FILE_OK && now.id.size == look->id.size &&
+           now.id.modified_ns == look->id.modified_ns;
+}
+#endif
+
 // ---------------------------------------------------------------------------------------------------------
 // >>io   The one interface under everything; one of the sections after this fills it. One socket is one channel with
 //        at most one read and one write in progress.
@@ -6137,13 +6151,15 @@ FSI_PRIVATE fsi_file_result fsi_file_list(const fsi_root *root, const char *path
 //   fsi_io_retransmits(chan)             segments that it had to send again so far; 0 where the system does not tell
 //   fsi_io_read(chan, to, n)             bytes > 0, 0 at the end of the stream, FSI_PENDING or FSI_FAILED
 //   fsi_io_write(chan, bufs, n, stable)  bytes > 0, FSI_PENDING or FSI_FAILED
-//   fsi_io_send_file(chan, file, at, len, wait)  sends from [at, at + len) of a file, len > 0, at most FSI_FILE_TURN:
+//   fsi_io_send_file(chan, file, at, len, look, wait)  sends from [at, at + len) of a file, len > 0, at most FSI_FILE_TURN:
 //                                        bytes > 0, 0 if the file ends at or before `at`, FSI_PENDING, FSI_FAILED, or,
 //                                        only without `wait`, FSI_COLD: a disk would have to be waited for and nothing was
 //                                        sent; fsi_file_warm that part elsewhere, then call with `wait`, since a file system
-//                                        that cannot say what it has in memory says FSI_COLD for ever. The file stays open
-//                                        until the call that follows FSI_PENDING has returned something else, or until
-//                                        fsi_chan_closed. Sets once how much the socket keeps unsent (FSI_FILE_UNSENT)
+//                                        that cannot say what it has in memory says FSI_COLD for ever. look: what the file
+//                                        must still be after its bytes were copied, else FSI_FAILED; NULL: nobody writes to
+//                                        it, so the system may send it without a copy. The file stays open until the call
+//                                        that follows FSI_PENDING has returned something else, or until fsi_chan_closed.
+//                                        Sets once how much the socket keeps unsent (FSI_FILE_UNSENT)
 //   fsi_io_shut(chan)                    ends our direction; the peer reads to the end
 //   fsi_io_close(chan, reset)            starts closing; fsi_chan_closed(chan) follows for FSI_CHAN_CONN, at once or later
 //
@@ -6167,6 +6183,49 @@ FSI_INLINE void fsi_chan_init(fsi_chan *chan, fsi_chan_kind kind)
     chan->kind = (uint8_t)kind;
 }
 
+// Memory of zeroes; without a server from malloc.
+FSI_PRIVATE void *fsi_io_alloc(const fsi_io *io, size_t size)
+{
+    void *memory = io->loop ? fsi_alloc(io->loop->server, size) : malloc(size);
+    if (memory) memset(memory, 0, size);
+    return memory;
+}
+
+FSI_PRIVATE void fsi_io_release(const fsi_io *io, void *memory, size_t size)
+{
+    if (io->loop)
+        fsi_release(io->loop->server, memory, size);
+    else
+        free(memory);
+}
+
+#if FSI_FILES
+#if FSI_IO_IOCP
+#define FSI_PART_OF_FILE 32768u // stays with a connection while it is in flight
+#else
+#define FSI_PART_OF_FILE FSI_FILE_TURN
+#endif
+
+// Reads what is to be sent into io->part; as fsi_io_send_file, but for FSI_PENDING.
+FSI_PRIVATE int64_t fsi_io_read_part(fsi_io *io, fsi_os_file file, uint64_t at, uint64_t len, const fsi_file_look *look,
+                                     bool wait)
+{
+    if (!io->part) io->part = (char *)fsi_io_alloc(io, FSI_PART_OF_FILE);
+    if (!io->part) return FSI_FAILED;
+    int64_t got = fsi_file_read(file, at, io->part, len < FSI_PART_OF_FILE ? (size_t)len : FSI_PART_OF_FILE, wait);
+    if (got == FSI_PENDING) return FSI_COLD;
+    return got > 0 && look && !fsi_file_holds(file, look) ? FSI_FAILED : got;
+}
+#endif
+
+FSI_PRIVATE void fsi_io_drop_part(fsi_io *io)
+{
+#if FSI_FILES
+    fsi_io_release(io, io->part, io->part ? FSI_PART_OF_FILE : 0);
+#endif
+    io->part = NULL;
+}
+
 // ---------------------------------------------------------------------------------------------------------
 // >>io-epoll   Linux. A socket is registered once, edge-triggered, for its whole life; reads and writes are tried
 //              first, so a keep-alive request costs one recv and one send. Listeners are level-triggered: a bounded
@@ -6187,6 +6246,7 @@ FSI_PRIVATE void fsi_io_free(fsi_io *io)
     if (io->wake.fd >= 0) close(io->wake.fd);
     if (io->fd >= 0) close(io->fd);
     io->wake.fd = io->fd = -1;
+    fsi_io_drop_part(io);
 }
 
 FSI_PRIVATE bool fsi_epoll_add(fsi_io *io, fsi_chan *chan, uint32_t events)
@@ -6337,6 +6397,7 @@ FSI_PRIVATE void fsi_io_free(fsi_io *io)
     }
     if (io->fd >= 0) close(io->fd);
     io->wake.fd = io->wake_to = io->fd = -1;
+    fsi_io_drop_part(io);
 }
 
 // A change for kevent(). udata is a pointer or an integer, as the system likes it.
@@ -6615,33 +6676,38 @@ FSI_PRIVATE void fsi_chan_bound(fsi_chan *chan)
 }
 #endif
 
-// For what sendfile does not take; as its result.
-FSI_PRIVATE int64_t fsi_file_send_copy(int sock, fsi_os_file file, uint64_t at, uint64_t len)
-{
-    char part[32768];
-    int64_t got = fsi_file_read(file, at, part, len < sizeof part ? (size_t)len : sizeof part, true);
-    if (got > 0) return send(sock, part, (size_t)got, FSI_SEND_FLAGS);
-    if (got < 0) errno = EIO;
-    return got;
-}
-
-FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len, bool wait)
+// Without a copy. FSI_EMPTY: sendfile does not take these two.
+FSI_PRIVATE int64_t fsi_io_send_pages(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len, bool wait)
 {
     const fsi_loop *loop = chan->io->loop;
     int64_t sent;
-    if (!chan->can_write) return FSI_PENDING;
-    if (!chan->bounded && len > FSI_FILE_TURN) fsi_chan_bound(chan);
-    if (len > FSI_FILE_TURN) len = FSI_FILE_TURN;
     if (!wait && !fsi_file_is_warm(file, at, len)) return FSI_COLD;
-    do {
-        sent = fsi_file_send(chan->fd, file, at, len, !loop || loop->borrowed);
-        if (sent < 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == ENOTSUP))
-            sent = fsi_file_send_copy(chan->fd, file, at, len);
-    } while (sent < 0 && errno == EINTR);
+    do sent = fsi_file_send(chan->fd, file, at, len, !loop || loop->borrowed);
+    while (sent < 0 && errno == EINTR);
     if (sent >= 0) return sent;
+    if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == ENOTSUP) return FSI_EMPTY;
     if (errno != EAGAIN && errno != EWOULDBLOCK) return FSI_FAILED;
     chan->can_write = false;
     return FSI_PENDING;
+}
+
+FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len,
+                                     const fsi_file_look *look, bool wait)
+{
+    fsi_buf buf;
+    if (!chan->can_write) return FSI_PENDING;
+    if (!chan->bounded && len > FSI_FILE_TURN) fsi_chan_bound(chan);
+    if (len > FSI_FILE_TURN) len = FSI_FILE_TURN;
+    int64_t sent = look ? FSI_EMPTY : fsi_io_send_pages(chan, file, at, len, wait);
+    if (sent != FSI_EMPTY) return sent;
+    int64_t got = fsi_io_read_part(chan->io, file, at, len, look, wait);
+    if (got <= 0) return got;
+    buf.ptr = chan->io->part;
+    buf.len = (size_t)got;
+    sent = fsi_io_write(chan, &buf, 1, true);
+    // What did not fit is read again when it does. That the socket is full is known here, without another part to find out.
+    if (sent > 0 && sent < got) chan->can_write = false;
+    return sent;
 }
 #endif
 
@@ -6719,7 +6785,6 @@ fail:
 #define FSI_SPARE_OPS 256 // blocks that an io keeps for reuse
 #define FSI_SEND_BYTES \
     (1024u * 1024)              // of one write: what is taken is copied into the kernel's memory, whatever its size
-#define FSI_PIECE_BYTES 32768u  // of a file, in memory of ours
 #define FSI_PINNED_BYTES 65536u // of one that is left with the system: its end is the only progress that shows
 
 typedef enum fsi_op_kind { FSI_OP_READ, FSI_OP_WRITE, FSI_OP_ACCEPT } fsi_op_kind;
@@ -6740,7 +6805,7 @@ typedef struct fsi_ops {
     struct fsi_backlog *backlog; // of a listener, which uses little else
     int64_t sent;                // not 0: how the write ended, for the next call; bytes or FSI_FAILED
     int error;                   // of the last operation that failed
-    char *part;                  // FSI_PIECE_BYTES of a file that are in flight; NULL: none
+    char *part;                  // FSI_PART_OF_FILE bytes of a file that are in flight; NULL: none
     LPFN_TRANSMITFILE transmit;  // of this socket; NULL: not known yet, or none
     bool skips;                  // what succeeds at once is not reported by the port
     bool listed;                 // stands on the due list
@@ -6749,27 +6814,12 @@ typedef struct fsi_ops {
     bool connecting;
 } fsi_ops;
 
-FSI_PRIVATE void *fsi_iocp_alloc(const fsi_io *io, size_t size)
-{
-    void *memory = io->loop ? fsi_alloc(io->loop->server, size) : malloc(size);
-    if (memory) memset(memory, 0, size);
-    return memory;
-}
-
-FSI_PRIVATE void fsi_iocp_release(const fsi_io *io, void *memory, size_t size)
-{
-    if (io->loop)
-        fsi_release(io->loop->server, memory, size);
-    else
-        free(memory);
-}
-
 // What was in flight of a file has left, or never will.
 FSI_PRIVATE void fsi_ops_drop_part(fsi_io *io, fsi_ops *ops)
 {
     char *part = ops->part;
     if (io->part)
-        fsi_iocp_release(io, part, part ? FSI_PIECE_BYTES : 0);
+        fsi_io_release(io, part, part ? FSI_PART_OF_FILE : 0);
     else
         io->part = part;
     ops->part = NULL;
@@ -6783,7 +6833,7 @@ FSI_PRIVATE fsi_ops *fsi_ops_get(fsi_io *io, fsi_chan *chan)
         io->spare_count--;
         memset(ops, 0, sizeof *ops);
     } else {
-        ops = (fsi_ops *)fsi_iocp_alloc(io, sizeof *ops);
+        ops = (fsi_ops *)fsi_io_alloc(io, sizeof *ops);
         if (!ops) {
             SetLastError(ERROR_NOT_ENOUGH_MEMORY);
             return NULL;
@@ -6809,7 +6859,7 @@ FSI_PRIVATE void fsi_ops_put(fsi_io *io, fsi_ops *ops)
         io->all = ops->next;
     if (ops->next) ops->next->prev = ops->prev;
     if (io->spare_count == FSI_SPARE_OPS) {
-        fsi_iocp_release(io, ops, sizeof *ops);
+        fsi_io_release(io, ops, sizeof *ops);
         return;
     }
     ops->next = io->spare;
@@ -7016,14 +7066,13 @@ FSI_PRIVATE int64_t fsi_iocp_transmit(fsi_chan *chan, fsi_os_file file, uint64_t
 }
 
 // One part; `first`: it may be left with the system.
-FSI_PRIVATE int64_t fsi_iocp_send_part(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len, bool first)
+FSI_PRIVATE int64_t fsi_iocp_send_part(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len,
+                                       const fsi_file_look *look, bool first)
 {
     fsi_io *io = chan->io;
     fsi_ops *ops = chan->ops;
     fsi_buf buf;
-    if (!io->part) io->part = (char *)fsi_iocp_alloc(io, FSI_PIECE_BYTES);
-    if (!io->part) return FSI_FAILED;
-    int64_t got = fsi_file_read(file, at, io->part, len < FSI_PIECE_BYTES ? (size_t)len : FSI_PIECE_BYTES, true);
+    int64_t got = fsi_io_read_part(io, file, at, len, look, true);
     if (got <= 0) return got;
     buf.ptr = io->part;
     buf.len = (size_t)got;
@@ -7036,7 +7085,8 @@ FSI_PRIVATE int64_t fsi_iocp_send_part(fsi_chan *chan, fsi_os_file file, uint64_
     return sent;
 }
 
-FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len, bool wait)
+FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len,
+                                     const fsi_file_look *look, bool wait)
 {
     GUID transmit_file = WSAID_TRANSMITFILE;
     fsi_ops *ops = chan->ops;
@@ -7048,12 +7098,12 @@ FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t 
         return sent;
     }
     if (len > FSI_FILE_TURN) len = FSI_FILE_TURN;
-    if (chan->io->transmits && !ops->transmit)
+    if (!look && chan->io->transmits && !ops->transmit)
         (void)fsi_iocp_extension(fsi_sock_handle(chan->fd), transmit_file, &ops->transmit, sizeof ops->transmit);
-    if (chan->io->transmits && ops->transmit) return fsi_iocp_transmit(chan, file, at, len);
+    if (!look && chan->io->transmits && ops->transmit) return fsi_iocp_transmit(chan, file, at, len);
     if (!wait) return FSI_COLD;
     while ((uint64_t)sent < len) {
-        int64_t more = fsi_iocp_send_part(chan, file, at + (uint64_t)sent, len - (uint64_t)sent, sent == 0);
+        int64_t more = fsi_iocp_send_part(chan, file, at + (uint64_t)sent, len - (uint64_t)sent, look, sent == 0);
         if (more <= 0) return sent ? sent : more;
         sent += more;
     }
@@ -7188,11 +7238,11 @@ FSI_PRIVATE fsi_backlog *fsi_backlog_new(fsi_io *io, fsi_chan *chan)
 {
     GUID accept_ex = WSAID_ACCEPTEX;
     fsi_sockaddr at;
-    fsi_backlog *log = (fsi_backlog *)fsi_iocp_alloc(io, sizeof *log);
+    fsi_backlog *log = (fsi_backlog *)fsi_io_alloc(io, sizeof *log);
     if (!log) return NULL;
     if (!fsi_iocp_extension(fsi_sock_handle(chan->fd), accept_ex, &log->accept, sizeof log->accept) ||
         !fsi_sock_name(chan->fd, &at) || !fsi_iocp_join(io, chan)) {
-        fsi_iocp_release(io, log, sizeof *log);
+        fsi_io_release(io, log, sizeof *log);
         return NULL;
     }
     log->family = at.storage.ss_family;
@@ -7450,7 +7500,7 @@ FSI_PRIVATE void fsi_iocp_tell_listeners(fsi_io *io)
     for (fsi_backlog **at = &io->backlogs, *log; (log = *at) != NULL;) {
         if (fsi_backlog_is_over(log)) {
             *at = log->next;
-            fsi_iocp_release(io, log, sizeof *log);
+            fsi_io_release(io, log, sizeof *log);
         } else {
             at = &log->next;
         }
@@ -7503,15 +7553,14 @@ FSI_PRIVATE void fsi_io_free(fsi_io *io)
     }
     for (fsi_ops *ops = io->spare, *next; ops; ops = next) {
         next = ops->next;
-        fsi_iocp_release(io, ops, sizeof *ops);
+        fsi_io_release(io, ops, sizeof *ops);
     }
     fsi_iocp_tell_listeners(io);
-    fsi_iocp_release(io, io->part, FSI_PIECE_BYTES);
+    fsi_io_drop_part(io);
     (void)CloseHandle(io->port);
     io->port = NULL;
     io->spare = NULL;
     io->spare_count = 0;
-    io->part = NULL;
 }
 
 #if FSI_CLIENT
@@ -9412,8 +9461,8 @@ FSI_RARE void fsi_conn_timeout(fsi_conn *conn)
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_FILES
-#define FSI_KEEP_BYTES ((uint64_t)65536) // larger files stay on the disk, and open
-#define FSI_RECHECK_MS 2000u             // an asset's path is opened anew, without waiting, and not just looked at
+#define FSI_KEEP_BYTES FSI_FILE_TURN // larger files stay on the disk, and open
+#define FSI_RECHECK_MS 2000u         // an asset's path is opened anew, without waiting, and not just looked at
 #ifndef FSI_SETTLED_NS
 #define FSI_SETTLED_NS ((int64_t)2 * 1000000000) // the coarsest time stamps in use, FAT's; a test has a variable
 #endif
@@ -10157,14 +10206,6 @@ FSI_PRIVATE bool fsi_files_warm(fsi_conn *conn)
     return false;
 }
 
-// Is the file still what its head says? One that was removed or replaced is; one that was cut or written to is not.
-FSI_PRIVATE bool fsi_asset_holds(const fsi_asset *asset)
-{
-    fsi_file_look look;
-    return fsi_file_look_open(asset->file, &look) == FSI_FILE_OK && look.id.size == asset->look.id.size &&
-           look.id.modified_ns == asset->look.id.modified_ns;
-}
-
 // Sends from the part of a file that is first in the queue: one piece a turn, then others. The connection breaks where
 // the file does: its length was promised. True: it could go on in the next turn.
 static bool fsi_files_send(fsi_conn *conn)
@@ -10176,8 +10217,11 @@ static bool fsi_files_send(fsi_conn *conn)
     bool warm = out->at < out->warm_to;
     bool may_wait = warm || loop->server->desc.model != FSV_MODEL_EVENT; // then nobody else waits behind it
     uint64_t len = warm && out->left > out->warm_to - out->at ? out->warm_to - out->at : out->left;
-    int64_t sent = fsi_asset_holds(out->asset) ? fsi_io_send_file(&conn->chan, out->asset->file, out->at, len, may_wait)
-                                               : FSI_FAILED;
+    const fsi_asset *asset = out->asset;
+    bool copies = !asset->folder->desc.sendfile;
+    int64_t sent = FSI_FAILED;
+    if (copies || fsi_file_holds(asset->file, &asset->look))
+        sent = fsi_io_send_file(&conn->chan, asset->file, out->at, len, copies ? &asset->look : NULL, may_wait);
     if (sent == FSI_PENDING) return false;
     if (sent == FSI_COLD) {
         loop->turn_bytes += FSI_TURN_BYTES;

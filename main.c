@@ -1465,7 +1465,7 @@ typedef struct serve_mount {
 struct serve_site {
     serve_mount mounts[SERVE_MOUNTS_MAX];
     uint32_t mount_count;
-    bool demo, no_listing, hidden, follow_symlinks, no_precompressed, spa, cors; // as the options say
+    bool demo, no_listing, hidden, follow_symlinks, sendfile, no_precompressed, spa, cors; // as the options say
     bool check_host; // a request for a host that is not ours gets a 421
     const char *index;
     char cache[256];             // Cache-Control of files; empty: what is usual here
@@ -1925,6 +1925,7 @@ static fsv_result serve_add_folder(fsv_server *server, const serve_site *site, s
     desc.types = site->types_len ? site->types : NULL;
     desc.hidden = site->hidden;
     desc.follow_symlinks = site->follow_symlinks;
+    desc.sendfile = site->sendfile;
     desc.precompressed = !site->no_precompressed;
     desc.on_missing = serve_on_missing;
     desc.user = mount;
@@ -2004,6 +2005,7 @@ static const char serve_help_more[] =
     "      --index NAME     instead of index.html; '' for none\n"
     "      --mime EXT=TYPE  as in md=text/plain; may be repeated\n"
     "      --follow-symlinks   symbolic links that leave the folder, too\n"
+    "      --sendfile          for less CPU time where no file is written to in place\n"
     "      --no-precompressed  never NAME.br, NAME.zst or NAME.gz in place of NAME\n"
     "Only the hosts localhost, IP addresses and --host NAME are served as long as\n"
     "nothing but this machine can connect (with --host, always); others get a 421.\n"
@@ -2189,8 +2191,9 @@ static int serve_option(serve_options *o, const char *name, const char *value)
     return -1;
 }
 
-static const char *const serve_folder_options[] = {"--no-listing",       "--hidden", "--spa",   "--follow-symlinks",
-                                                   "--no-precompressed", "--index",  "--cache", "--mime"};
+static const char *const serve_folder_options[] = {
+    "--no-listing", "--hidden", "--spa", "--follow-symlinks", "--no-precompressed", "--sendfile",
+    "--index",      "--cache",  "--mime"};
 
 // Keeps an option in mind that means nothing with --law, with --echo, or without a folder.
 static void serve_note(serve_options *o, const char *name)
@@ -2248,6 +2251,7 @@ static bool serve_flag(serve_site *site, const char *arg)
     } flags[] = {{"--no-listing", &site->no_listing},
                  {"--hidden", &site->hidden},
                  {"--follow-symlinks", &site->follow_symlinks},
+                 {"--sendfile", &site->sendfile},
                  {"--no-precompressed", &site->no_precompressed},
                  {"--spa", &site->spa},
                  {"--cors", &site->cors},

@@ -469,7 +469,8 @@ FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t co
 
 #if FSI_FILES
 // As a write of what stands in the file now. A part that is in flight is read when it is noted.
-FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len, bool wait)
+FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len,
+                                     const fsi_file_look *look, bool wait)
 {
     fake_sock *sock = fake_of(chan->fd);
     fsi_buf part;
@@ -495,6 +496,7 @@ FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t 
     if (!sock->file_part) abort();
     int64_t got = fsi_file_read(file, at, sock->file_part, (size_t)(len < FSI_FILE_TURN ? len : FSI_FILE_TURN), true);
     if (got <= 0) return got;
+    if (look && !fsi_file_holds(file, look)) return FSI_FAILED;
     part.ptr = sock->file_part;
     part.len = (size_t)got;
     int64_t sent = fsi_io_write(chan, &part, 1, false);

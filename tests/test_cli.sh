@@ -199,6 +199,7 @@ main.c	main.c: this is not a folder
 --hidden	--hidden: means nothing without a folder
 --spa	--spa: means nothing without a folder
 --follow-symlinks	--follow-symlinks: means nothing without a folder
+--sendfile	--sendfile: means nothing without a folder
 --no-precompressed --demo	--no-precompressed: means nothing without a folder
 --index x	--index: means nothing without a folder
 --cache 1h	--cache: means nothing without a folder
@@ -634,6 +635,13 @@ case $program in
     rm "$site/link"
     ;;
 esac
+head -c 300000 /dev/zero | tr '\0' x >"$site/large"
+serve "$site" -p 0 --sendfile
+get /large
+is 200 && [ "$(tr -dc x <"$dir/reply" | wc -c)" -ge 300000 ]
+check $? '--sendfile: a large file' "$dir/err"
+stop "$term"
+rm "$site/large"
 chmod 000 "$site/none"
 if ls "$site/none" >/dev/null 2>&1; then
     skip 'this user may read everything' 'serve DIR: one that may not be read is named' 'listing: one that may not is 403'

@@ -528,8 +528,10 @@ typedef struct line {
     fsi_io io;
     fsi_chan chan;
     int peer;
-    uint32_t told; // how often it can be written again
-    bool ended;    // the peer has
+    uint32_t told;      // how often it can be written again
+    bool ended;         // the peer has
+    bool bare;          // files leave it without a copy
+    fsi_file_look look; // otherwise: what the file must still be
 } line;
 
 static void on_client(fsi_chan *chan, uint32_t ready)
@@ -586,17 +588,22 @@ static void turn(line *l)
     fsi_io_dispatch(&l->io);
 }
 
-// The ways to send: each system's, over a connection and over a pair of sockets; on Windows by TransmitFile and by a copy.
-static bool send_way(uint32_t i, line *l, bool *last)
+// The ways to send: by a copy and without one, over a connection and over a pair of sockets.
+static bool send_way(uint32_t i, line *l, fsi_os_file file, bool *last)
 {
-    if (!line_make(l, i == 1)) return false;
-    *last = i == 1;
+    *last = i == 3;
+    if (file == FSI_NO_FILE || !line_make(l, i & 1)) return false;
+    l->bare = i >= 2;
 #if FSI_IO_IOCP
-    l->io.transmits = i >= 2;
-    *last = i == 2;
+    l->io.transmits = l->bare;
 #endif
-    ROW("%s", i == 0 ? "connection" : i == 1 ? "pair" : "TransmitFile");
-    return true;
+    ROW("%s, %s", i & 1 ? "pair" : "connection", l->bare ? "without a copy" : "a copy");
+    return fsi_file_look_open(file, &l->look) == FSI_FILE_OK;
+}
+
+static int64_t send_part(line *l, fsi_os_file file, uint64_t at, uint64_t len, bool wait)
+{
+    return fsi_io_send_file(&l->chan, file, at, len, l->bare ? NULL : &l->look, wait);
 }
 
 // Opens a plain file of the tree.
@@ -612,6 +619,8 @@ static fsi_os_file open_plain(const char *path)
     return file;
 }
 
+static const char zeroes[3000000];
+
 // What went over a line.
 typedef struct course {
     uint64_t sent, taken; // as one side says, and the other
@@ -619,6 +628,7 @@ typedef struct course {
     uint64_t most;        // of one call
     uint32_t pending;     // calls that met a socket that is full
     uint64_t cut_at;      // not 0: the file ends here once half of it was taken
+    bool over;            // then all of it is written over
     int64_t result;       // what ended it
 } course;
 
@@ -639,7 +649,7 @@ static void run(line *l, const char *path, fsi_os_file file, uint64_t at, uint64
     char full[512];
     while (c->sent < len) {
         uint32_t told = l->told;
-        c->result = fsi_io_send_file(&l->chan, file, at + c->sent, len - c->sent, true);
+        c->result = send_part(l, file, at + c->sent, len - c->sent, true);
         if (c->result > (int64_t)c->most) c->most = (uint64_t)c->result;
         if (c->result > 0) c->sent += (uint64_t)c->result;
         if (c->result > 0) continue;
@@ -653,6 +663,10 @@ static void run(line *l, const char *path, fsi_os_file file, uint64_t at, uint64
         if (c->cut_at && c->taken > len / 2) {
             CHECK(os_file_cut(in_tree(full, sizeof full, path), (uint32_t)c->cut_at));
             c->cut_at = 0;
+        }
+        if (c->over && c->taken > len / 2) {
+            CHECK(os_file_put(in_tree(full, sizeof full, path), 0, zeroes, sizeof zeroes));
+            c->over = false;
         }
     }
     while (c->taken < c->sent && take(l, c, at)) continue;
@@ -670,7 +684,7 @@ TEST(send_parts)
             course c;
             fsi_os_file file = open_plain("large");
             memset(&c, 0, sizeof c);
-            REQUIRE(send_way(i, &l, &last) && file != FSI_NO_FILE);
+            REQUIRE(send_way(i, &l, file, &last));
             run(&l, "root/large", file, parts[k][0], parts[k][1], &c);
             CHECK_EQ(c.sent, parts[k][1]);
             CHECK_EQ(c.taken, parts[k][1]);
@@ -690,15 +704,15 @@ TEST(send_bounds)
     int64_t n;
     bool last;
     fsi_os_file file = open_plain("large");
-    REQUIRE(send_way(0, &l, &last) && file != FSI_NO_FILE);
+    REQUIRE(send_way(0, &l, file, &last));
     int64_t before = os_unsent_most(l.chan.fd);
-    while ((n = fsi_io_send_file(&l.chan, file, 0, 3000000, true)) == FSI_PENDING) turn(&l);
+    while ((n = send_part(&l, file, 0, 3000000, true)) == FSI_PENDING) turn(&l);
     CHECK(n > 0 && l.chan.bounded == (before >= 0));
     CHECK_EQ(os_unsent_most(l.chan.fd), before < 0 ? before : FSI_FILE_UNSENT);
     line_end(&l);
-    REQUIRE(send_way(1, &l, &last));
+    REQUIRE(send_way(1, &l, file, &last));
     (void)os_option(l.chan.fd, SOL_SOCKET, SO_SNDBUF, 4 << 20);
-    while ((n = fsi_io_send_file(&l.chan, file, 0, 3000000, true)) == FSI_PENDING) turn(&l);
+    while ((n = send_part(&l, file, 0, 3000000, true)) == FSI_PENDING) turn(&l);
     CHECK(n > 16384 && n <= (int64_t)FSI_FILE_TURN); // a copy may take less
     fsi_file_close(file);
     line_end(&l);
@@ -715,12 +729,12 @@ TEST(send_from_far)
         line l;
         int64_t n;
         fsi_os_file file = open_plain("sparse");
-        REQUIRE(send_way(i, &l, &last) && file != FSI_NO_FILE);
-        while ((n = fsi_io_send_file(&l.chan, file, FAR_AWAY, 100, true)) == FSI_PENDING) turn(&l);
+        REQUIRE(send_way(i, &l, file, &last));
+        while ((n = send_part(&l, file, FAR_AWAY, 100, true)) == FSI_PENDING) turn(&l);
         CHECK_EQ(n, 7);
         CHECK_EQ(os_recv(l.peer, got, sizeof got), 7);
         CHECK_BYTES(got, 7, "the end", 7);
-        while ((n = fsi_io_send_file(&l.chan, file, FAR_AWAY + 7, 100, true)) == FSI_PENDING) turn(&l);
+        while ((n = send_part(&l, file, FAR_AWAY + 7, 100, true)) == FSI_PENDING) turn(&l);
         CHECK_EQ(n, 0);
         fsi_file_close(file);
         line_end(&l);
@@ -739,14 +753,18 @@ TEST(send_past_the_end)
         (void)remove(full);
         REQUIRE(put_pattern("root/short", 1000));
         fsi_os_file file = open_plain("short");
-        REQUIRE(send_way(i, &l, &last) && file != FSI_NO_FILE);
-        CHECK_EQ(fsi_io_send_file(&l.chan, file, 1000, 1, true), 0);
-        n = fsi_io_send_file(&l.chan, file, 5000, 1000, false);
+        REQUIRE(send_way(i, &l, file, &last));
+        CHECK_EQ(send_part(&l, file, 1000, 1, true), 0);
+        n = send_part(&l, file, 5000, 1000, false);
         CHECK(n == 0 || n == FSI_COLD);
         REQUIRE(os_file_cut(full, 500));
-        while ((n = fsi_io_send_file(&l.chan, file, 450, 550, true)) == FSI_PENDING) turn(&l);
+        if (!l.bare) { // it is not what was promised any more
+            CHECK_EQ(send_part(&l, file, 450, 550, true), FSI_FAILED);
+            CHECK_EQ(fsi_file_look_open(file, &l.look), FSI_FILE_OK);
+        }
+        while ((n = send_part(&l, file, 450, 550, true)) == FSI_PENDING) turn(&l);
         CHECK_EQ(n, 50);
-        CHECK_EQ(fsi_io_send_file(&l.chan, file, 500, 500, true), 0);
+        CHECK_EQ(send_part(&l, file, 500, 500, true), 0);
         CHECK_EQ(os_recv(l.peer, got, sizeof got), 50);
         CHECK(got[0] == byte_at(450) && got[49] == byte_at(499));
         fsi_file_close(file);
@@ -768,11 +786,34 @@ TEST(cut_while_sent)
         fsi_os_file file = open_plain("cut");
         memset(&c, 0, sizeof c);
         c.cut_at = 1000;
-        REQUIRE(send_way(i, &l, &last) && file != FSI_NO_FILE);
+        REQUIRE(send_way(i, &l, file, &last));
         run(&l, "root/cut", file, 0, 3000000, &c);
         CHECK_EQ(c.cut_at, 0);
         CHECK(c.result == 0 || c.result == FSI_FAILED); // the latter where a part was with the system
         CHECK(c.sent < 3000000);
+        CHECK_EQ(c.taken, c.sent);
+        CHECK_EQ(c.wrong, 0);
+        fsi_file_close(file);
+        line_end(&l);
+    }
+}
+
+// Goal: of a file that is written over while it is sent nothing new arrives under the old length, if what is sent is a copy.
+TEST(written_while_sent)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        line l;
+        course c;
+        bool last;
+        REQUIRE(put_pattern("root/over", sizeof zeroes));
+        fsi_os_file file = open_plain("over");
+        memset(&c, 0, sizeof c);
+        c.over = true;
+        REQUIRE(send_way(i, &l, file, &last));
+        run(&l, "root/over", file, 0, sizeof zeroes, &c);
+        CHECK(!c.over);
+        CHECK_EQ(c.result, FSI_FAILED);
+        CHECK(c.sent < sizeof zeroes);
         CHECK_EQ(c.taken, c.sent);
         CHECK_EQ(c.wrong, 0);
         fsi_file_close(file);
@@ -792,14 +833,14 @@ TEST(send_to_the_gone)
         line l;
         int64_t n = 1;
         fsi_os_file file = open_plain("gone");
-        REQUIRE(send_way(i, &l, &last) && file != FSI_NO_FILE);
+        REQUIRE(send_way(i, &l, file, &last));
         os_close_resets(l.peer);
         os_close(l.peer);
         l.peer = -1;
         for (uint32_t k = 0; k < 100 && n != FSI_FAILED; k++)
-            while ((n = fsi_io_send_file(&l.chan, file, 0, 300000, true)) == FSI_PENDING) turn(&l);
+            while ((n = send_part(&l, file, 0, 300000, true)) == FSI_PENDING) turn(&l);
         CHECK_EQ(n, FSI_FAILED);
-        CHECK_EQ(fsi_io_send_file(&l.chan, file, 0, 300000, true), FSI_FAILED); // the first may have been another error
+        CHECK_EQ(send_part(&l, file, 0, 300000, true), FSI_FAILED); // the first may have been another error
         os_signals after = os_signals_now();
         CHECK_EQ(after.blocked, before.blocked);
         CHECK_EQ(after.pipe_ends, before.pipe_ends);
@@ -818,10 +859,10 @@ TEST(signal_of_the_host)
     if (!os_pipe_raise()) SKIP("no signals here");
     REQUIRE(put_pattern("root/gone", 300000));
     fsi_os_file file = open_plain("gone");
-    REQUIRE(send_way(1, &l, &last) && file != FSI_NO_FILE);
+    REQUIRE(send_way(3, &l, file, &last));
     os_close(l.peer);
     l.peer = -1;
-    for (uint32_t k = 0; k < 3; k++) n = fsi_io_send_file(&l.chan, file, 0, 300000, true);
+    for (uint32_t k = 0; k < 3; k++) n = send_part(&l, file, 0, 300000, true);
     CHECK_EQ(n, FSI_FAILED);
     CHECK(os_pipe_waits());
     os_pipe_take();
@@ -867,6 +908,7 @@ TEST(borrowed_thread)
         memset(&files, 0, sizeof files);
         files.pattern = "/*";
         files.path = in_tree(full, sizeof full, "root");
+        files.sendfile = i & 1;
         REQUIRE(fsv_server_create(&polled, &desc) == FSV_OK && fsv_server_folder(polled, &files, NULL) == FSV_OK);
         REQUIRE(fsv_server_listen(polled, "127.0.0.1:0") == FSV_OK);
         CHECK(ask_and_go(polled));
@@ -881,7 +923,7 @@ TEST(borrowed_thread)
 
 // Goal: who may not wait for a disk is told so while the file is not in memory, and nothing was sent. A disk may be so fast
 // that nobody has to wait; not always.
-TEST(cold)
+static void cold_way(uint32_t way)
 {
     line l;
     bool last, told = false, read = false;
@@ -889,14 +931,14 @@ TEST(cold)
     char full[512];
     REQUIRE(put_pattern("root/cold", 1 << 20));
     fsi_os_file file = open_plain("cold");
-    REQUIRE(send_way(1, &l, &last) && file != FSI_NO_FILE);
+    REQUIRE(send_way(way, &l, file, &last));
     (void)in_tree(full, sizeof full, "root/cold");
     uint32_t times = 0; // that it was not in memory
     for (uint32_t i = 0; i < 200 && (!told || !read); i++) {
         if (!os_file_chill(full)) continue;
         times++;
         if (!told) {
-            int64_t sent = fsi_io_send_file(&l.chan, file, 0, 1, false);
+            int64_t sent = send_part(&l, file, 0, 1, false);
             CHECK(sent == 1 || sent == FSI_COLD);
             told = sent == FSI_COLD;
             CHECK_EQ(os_poll(l.peer, OS_READ, 0), told ? 0 : OS_READ);
@@ -905,13 +947,13 @@ TEST(cold)
             read = fsi_file_read(file, 0, bytes, sizeof bytes, false) == FSI_PENDING;
         }
     }
-    ROW("cold %u times, told %d, %d", times, told, read);
+    ROW("way %u cold %u times, told %d, %d", way, times, told, read);
     if (times) {
         CHECK(told && read);
         fsi_file_warm(file, 0, 1 << 20);
         CHECK_EQ(fsi_file_read(file, 8192, bytes, sizeof bytes, false), sizeof bytes);
         CHECK(bytes[0] == byte_at(8192));
-        CHECK(fsi_io_send_file(&l.chan, file, 0, 1 << 20, false) > 0);
+        CHECK(send_part(&l, file, 0, 1 << 20, false) > 0);
     } else {
         test_skipped = "the system cannot be made to forget a file";
     }
@@ -919,7 +961,14 @@ TEST(cold)
     line_end(&l);
 }
 
+TEST(cold)
+{
+    cold_way(1);
+    cold_way(3);
+}
+
 TEST_MAIN(CASE(open_plain), CASE(root_refused), CASE(links), CASE(short_names), CASE(other_kinds), CASE(unreadable),
           CASE(looks), CASE(swapped_while_opened), CASE(list), CASE(list_many), CASE(no_wait), CASE(beyond_4_gib),
           CASE(times), CASE(send_parts), CASE(send_bounds), CASE(send_from_far), CASE(send_past_the_end),
-          CASE(cut_while_sent), CASE(send_to_the_gone), CASE(signal_of_the_host), CASE(borrowed_thread), CASE(cold))
+          CASE(cut_while_sent), CASE(written_while_sent), CASE(send_to_the_gone), CASE(signal_of_the_host),
+          CASE(borrowed_thread), CASE(cold))
