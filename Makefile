@@ -48,6 +48,7 @@ endef
 $(eval $(call flavour,build,fastserve,$(CC) $(C) $(CFLAGS),$(CC) $(C) $(CFLAGS),$$(TESTFLAGS)))
 $(eval $(call flavour,build/asan,build/asan/fastserve,$(CC) $(C) $(CFLAGS) $(ASAN),$(CC) $(ASAN) -pthread))
 $(eval $(call flavour,build/tsan,build/tsan/fastserve,$(CC) $(C) $(CFLAGS) $(TSAN),$(CC) $(TSAN) -pthread))
+$(eval $(call flavour,build/coverage,build/coverage/fastserve,$(CC) $(C) -g -O0 --coverage -fprofile-update=atomic,$(CC) --coverage -pthread))
 $(eval $(call flavour,build/cxx,build/cxx/fastserve,$(CXX) -x c++ $(CPP) $(CXXFLAGS),$(CXX) $(CXXFLAGS) -pthread,$$(TESTFLAGS)))
 
 # Other systems, by compilers that run here. zig brings the headers of every one of them.
@@ -112,6 +113,14 @@ asan: build/asan/fastserve $(ASAN_TESTS:%=build/asan/%)
 tsan: build/tsan/fastserve $(TSAN_TESTS:%=build/tsan/%)
 	@FASTSERVE=build/tsan/fastserve TEST_WATCHDOG_S=300 TSAN_OPTIONS=halt_on_error=1 \
 	    sh tests/run.sh $(TSAN_TESTS:%=build/tsan/%) $(filter-out tests/test_readme.sh,$(SCRIPTS))
+
+# Which of the header's lines and branches the tests reach. With gcc, whose gcov it asks.
+COVERAGE_LEAST ?= 95 85
+coverage: build/coverage/fastserve $(TESTS:%=build/coverage/%)
+	@rm -f build/coverage/*.gcda
+	@FASTSERVE=build/coverage/fastserve TEST_WATCHDOG_S=300 sh tests/run.sh $(TESTS:%=build/coverage/%) \
+	    $(filter-out tests/test_readme.sh,$(SCRIPTS))
+	@python3 tests/coverage.py build/coverage $(COVERAGE_LEAST)
 
 cxx: build/cxx/fastserve build/cxx/chaos build/cxx/queue_bench $(TESTS:%=build/cxx/%)
 	$(CXX) $(CPP) $(CXXFLAGS) tests/build_cpp.cpp $(LDFLAGS) $(LDLIBS) -o build/cxx/build_cpp
@@ -292,7 +301,7 @@ help:
 	@echo 'Of other systems: MUSL_CC CC_32 ARM64_CC QEMU_ARM64 MINGW_CC MINGW_CXX MSVC_CC ZIG WINE; TESTS= names some tests'
 	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT'
 
-.PHONY: all soak soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside selftest truth lint format format-check toc install uninstall clean help
+.PHONY: all coverage soak soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside selftest truth lint format format-check toc install uninstall clean help
 .PHONY: $(FUZZERS) fuzzers cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
 .PHONY: static compare-static static-large
 .SECONDARY:
