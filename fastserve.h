@@ -9462,7 +9462,10 @@ FSI_RARE void fsi_conn_timeout(fsi_conn *conn)
 
 #if FSI_FILES
 #define FSI_KEEP_BYTES FSI_FILE_TURN // larger files stay on the disk, and open
-#define FSI_RECHECK_MS 2000u         // an asset's path is opened anew, without waiting, and not just looked at
+#ifndef FSI_RECHECK_MS
+#define FSI_RECHECK_MS \
+    2000u // an asset's path is opened anew, without waiting, and not just looked at; a test's variable
+#endif
 #ifndef FSI_SETTLED_NS
 #define FSI_SETTLED_NS ((int64_t)2 * 1000000000) // the coarsest time stamps in use, FAT's; a test has a variable
 #endif
@@ -13430,8 +13433,8 @@ FSI_PRIVATE fsv_result fsi_folder_check(const fsv_server *server, const fsv_fold
     if (strcmp(desc->pattern + len - 2, "/*") != 0 || strchr(desc->pattern, ':') ||
         strchr(desc->pattern, '*') != desc->pattern + len - 1)
         return fsi_folder_bad(server, desc, "the pattern must be literal and end with \"/*\"");
-    if (desc->hidden > 1 || desc->follow_symlinks > 1 || desc->precompressed > 1)
-        return fsi_folder_bad(server, desc, "hidden, follow_symlinks and precompressed are 0 or 1");
+    if (desc->hidden > 1 || desc->follow_symlinks > 1 || desc->sendfile > 1 || desc->precompressed > 1)
+        return fsi_folder_bad(server, desc, "hidden, follow_symlinks, sendfile and precompressed are 0 or 1");
     if (desc->index && (strchr(desc->index, '/') || strlen(desc->index) > 255))
         return fsi_folder_bad(server, desc, "index must be the name of a file");
     if (value && (strlen(value) > FSI_CACHE_CONTROL_BYTES_MAX || !fsi_field_is_clean("t", 1, value, strlen(value))))

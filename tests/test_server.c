@@ -147,14 +147,18 @@ static void on_misuse(fsv_request *request, void *user)
 static void on_flood(fsv_request *request, void *user)
 {
     fsv_request_set_user(request, user);
+    CHECK_EQ(fsv_stream_room(request), 0);
     fsv_respond_stream(request, 200, "text/plain", FSV_LENGTH_UNKNOWN);
+    CHECK_EQ(fsv_stream_room(request), request->loop->server->desc.out_bytes_max);
 }
 
 static void on_flood_room(fsv_request *request, void *user)
 {
     static const char piece[16384] = "flood";
     (void)user;
-    (void)fsv_stream_write(request, piece, sizeof piece);
+    size_t room = fsv_stream_room(request);
+    CHECK_EQ(fsv_stream_write(request, piece, sizeof piece), room ? FSV_OK : FSV_ERR_FULL);
+    CHECK(fsv_stream_room(request) <= room);
 }
 
 static void on_release(void *memory, void *user)
@@ -186,6 +190,13 @@ static void on_show(fsv_request *request, void *user)
     fsv_str field = {"?", 1};
     const char *const names[] = {"q", "plus", "bad", "nul", "long", "empty", "none"};
     bool found = fsv_request_field(request, "x-FIELD", &field);
+    fsv_str name, value_at, same = {"?", 1};
+    for (uint32_t i = fsv_request_field_count(request); i-- > 0;) {
+        CHECK(fsv_request_field_at(request, i, &name, &value_at) && name.len);
+        if (name.len == 7 && (name.ptr[0] | 32) == 'x' && (name.ptr[2] | 32) == 'f') same = value_at;
+    }
+    CHECK(!fsv_request_field_at(request, fsv_request_field_count(request), &name, &value_at));
+    if (found) CHECK_BYTES(same.ptr, same.len, field.ptr, field.len);
     at += show_put(out + at, sizeof out - at, "method", fsv_request_method(request));
     at += show_put(out + at, sizeof out - at, "target", fsv_request_target(request));
     at += show_put(out + at, sizeof out - at, "path", fsv_request_path(request));

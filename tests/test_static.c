@@ -5,6 +5,8 @@
 #include "test.h"
 static long long settled_ns;
 #define FSI_SETTLED_NS settled_ns
+static unsigned long long recheck_ms = 2000;
+#define FSI_RECHECK_MS recheck_ms
 #include "../fastserve.h"
 
 #include "host.h"
@@ -464,6 +466,30 @@ TEST(new_files_are_weak)
     hang_up(&c1);
     host_end(&h1);
     CHECK_EQ(name_count, 1);
+    tree_end();
+}
+
+// Goal: what is on the shelf is opened anew from time to time, stays there as long as it is the same file, and counts as kept.
+TEST(opened_anew)
+{
+    REQUIRE(tree_begin());
+    file_text("a.txt", "hello");
+    settled_ns = -(1LL << 60);
+    recheck_ms = 0;
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    for (uint64_t i = 0; i < 3; i++) {
+        CHECK_EQ(get("/a.txt"), 200);
+        CHECK_STR(body_of(&c1), "hello");
+        CHECK_EQ(STAT(&h1, files_kept), i);
+    }
+    file_text("a.txt", "other");
+    CHECK_EQ(get("/a.txt"), 200);
+    CHECK_STR(body_of(&c1), "other");
+    CHECK_EQ(STAT(&h1, files_kept), 2);
+    hang_up(&c1);
+    host_end(&h1);
+    recheck_ms = 2000;
     tree_end();
 }
 
@@ -947,13 +973,24 @@ TEST(bad_folders)
         desc.index = rows[i].index;
         CHECK_EQ(fsv_server_folder(h1.server, &desc, NULL), rows[i].result);
     }
+    for (int i = 0; i < 4; i++) {
+        fsv_folder_desc desc;
+        ROW("%d", i);
+        memset(&desc, 0, sizeof desc);
+        desc.pattern = "/y/*";
+        desc.path = in_tree("");
+        if (i == 0) desc.sendfile = 2;
+        if (i == 1) desc.precompressed = 2;
+        if (i == 2) desc.cache_control = "a\nb";
+        CHECK_EQ(fsv_server_folder(h1.server, &desc, NULL), i < 3 ? FSV_ERR_ARGUMENT : FSV_OK);
+    }
     CHECK_EQ(fsv_server_free(h1.server), FSV_OK);
     heap_end(&h1.heap);
     tree_end();
 }
 
 TEST_MAIN(CASE(plain_files), CASE(not_found), CASE(redirects), CASE(conditions), CASE(ranges), CASE(range_parts),
-          CASE(if_range), CASE(new_files_are_weak), CASE(save_and_reload), CASE(large_files), CASE(slow_and_gone),
-          CASE(cut_while_it_is_sent), CASE(cold_disk), CASE(precompressed), CASE(missing), CASE(asked_first),
-          CASE(folders_are_no_answers), CASE(shorter_than_it_says), CASE(dates_of_this_second), CASE(shelf_is_bounded),
-          CASE(out_of_memory), CASE(bad_folders))
+          CASE(if_range), CASE(new_files_are_weak), CASE(opened_anew), CASE(save_and_reload), CASE(large_files),
+          CASE(slow_and_gone), CASE(cut_while_it_is_sent), CASE(cold_disk), CASE(precompressed), CASE(missing),
+          CASE(asked_first), CASE(folders_are_no_answers), CASE(shorter_than_it_says), CASE(dates_of_this_second),
+          CASE(shelf_is_bounded), CASE(out_of_memory), CASE(bad_folders))
