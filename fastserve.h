@@ -1016,6 +1016,7 @@ typedef unsigned char fsi_page_note; // what mincore tells of a page
 #include <dirent.h>
 #include <sys/event.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/uio.h>
 typedef char fsi_page_note;
 #define FSI_CPUS_MAX 1
@@ -1362,6 +1363,7 @@ typedef struct fsi_root {
     bool
         walk; // the system does not keep a path inside by itself: it is done here, and links inside are refused as well
     bool cached; // the system can say that a path would have to be read from a disk
+    bool remote; // another machine is asked, or a program: that takes as long as it takes, even a look
 #if FSI_POSIX
     int fd;
 #else
@@ -5158,7 +5160,8 @@ FSI_PRIVATE void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
 //                                         the look of a file that was opened under that rule, and never a reason to send
 //                                         anything. A link that was put in on the way leads to a file with another id, or
 //                                         to the very file that was opened
-//   fsi_file_look_open(file, look)        of an open file
+//   fsi_file_look_open(file, look)        of an open file; fsi_file_look_kept(file, look): as it was when the system last knew,
+//                                         without asking another machine
 //   fsi_file_read(file, at, to, size, wait)  bytes > 0, 0 at its end, FSI_FAILED, or, only without `wait`, FSI_PENDING: a disk
 //                                         would have to be waited for, or the system cannot say
 //   fsi_file_warm(file, at, len)          waits until that part is in memory
@@ -5190,7 +5193,8 @@ FSI_INLINE int64_t fsi_file_ns(int64_t s, int64_t ns)
 //                                         the process's own
 //   FSI_STEP_FLAGS                        of a folder on the way; FSI_PEEK_FLAGS: of what is only looked at
 //   fsi_file_stat(at, path, flags, look)  as fstatat; "" is `at` itself
-//   fsi_root_probe(root)                  finds out what the system can; sets root->walk where that is not enough
+//   FSI_STAT_KEPT                         flag of fsi_file_stat: as the system remembers it
+//   fsi_root_probe(root)                  finds out what the system can; sets root->walk where that is not enough, and remote
 //   fsi_file_get(file, at, to, size)      as pread; fsi_file_get_now: without waiting, EAGAIN: it would have to, or cannot know
 //   fsi_file_ahead(file, at, len)         asks the system to read a part, and does not wait
 //   fsi_root_reach(root, path, flags, wait)  opens what the path leads to, under the root's rule; -1: the error says why,
@@ -5307,6 +5311,7 @@ FSI_PRIVATE int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint6
 #define FSI_RESOLVE_BENEATH 8u
 #define FSI_RESOLVE_CACHED 32u
 #define FSI_STATX_BASIC 0x7ffu
+#define FSI_STAT_KEPT 0x4000 // AT_STATX_DONT_SYNC
 #define FSI_TMPFS 0x01021994u
 #define FSI_RAMFS 0x858458f6u
 
@@ -5403,6 +5408,22 @@ FSI_PRIVATE int fsi_file_openat2(int at, const char *path, int flags, uint64_t r
     return (int)syscall(FSI_SYS_OPENAT2, at, *path ? path : ".", &how, sizeof how);
 }
 
+// File systems by the number that statfs gives them, so that a call can take as long as a network or a program does.
+FSI_PRIVATE bool fsi_root_is_remote(int fd)
+{
+    static const uint32_t types[] = {
+        0x6969,     0x517b,     0xff534d42, 0xfe534d42, // NFS, SMB, CIFS, SMB 2
+        0x65735546, 0x01021997, 0x786f4256,             // FUSE and virtiofs, 9P, VirtualBox
+        0x00c36400, 0x5346414f, 0x6b414653,             // Ceph, AFS, the kernel's AFS
+        0x0bd00bd0, 0x01161970, 0x7461636f, 0x73757245  // Lustre, GFS 2, OCFS 2, Coda
+    };
+    struct statfs system;
+    if (fstatfs(fd, &system) != 0) return true; // who knows
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if ((uint32_t)system.f_type == types[i]) return true;
+    return false;
+}
+
 // openat2 is Linux 5.6, and some containers forbid what they do not know; RESOLVE_CACHED is 5.12.
 FSI_PRIVATE void fsi_root_probe(fsi_root *root)
 {
@@ -5412,6 +5433,7 @@ FSI_PRIVATE void fsi_root_probe(fsi_root *root)
     fd = fsi_file_openat2(root->fd, "", FSI_STEP_FLAGS, FSI_RESOLVE_BENEATH | FSI_RESOLVE_CACHED);
     root->cached = fd >= 0 || errno == EAGAIN;
     if (fd >= 0) close(fd);
+    root->remote = fsi_root_is_remote(root->fd);
 }
 
 FSI_PRIVATE int fsi_root_reach(const fsi_root *root, const char *path, int flags, bool wait)
@@ -5445,7 +5467,7 @@ FSI_PRIVATE bool fsi_file_is_in_memory(int file, uint64_t at, uint64_t len)
     fsi_statx info;
     if (fstatfs(file, &system) == 0 && ((uint32_t)system.f_type == FSI_TMPFS || (uint32_t)system.f_type == FSI_RAMFS))
         return true;
-    if (syscall(FSI_SYS_STATX, file, "", AT_EMPTY_PATH, FSI_STATX_BASIC, &info) != 0) return false;
+    if (syscall(FSI_SYS_STATX, file, "", AT_EMPTY_PATH | FSI_STAT_KEPT, FSI_STATX_BASIC, &info) != 0) return false;
     if (geteuid() != 0 && geteuid() != info.user) return false;
     return fsi_file_is_mapped(file, at, len, info.size);
 }
@@ -5572,9 +5594,15 @@ FSI_PRIVATE int fsi_file_stat(int at, const char *path, int flags, fsi_file_look
     return 0;
 }
 
+#define FSI_STAT_KEPT 0
+
 FSI_PRIVATE void fsi_root_probe(fsi_root *root)
 {
     root->walk = true;
+#if FSI_MACOS || FSI_FREEBSD
+    struct statfs system;
+    root->remote = fstatfs(root->fd, &system) != 0 || !(system.f_flags & MNT_LOCAL);
+#endif
 }
 
 FSI_PRIVATE int fsi_root_reach(const fsi_root *root, const char *path, int flags, bool wait)
@@ -5791,6 +5819,11 @@ FSI_PRIVATE fsi_file_result fsi_file_look_open(fsi_os_file file, fsi_file_look *
     return fsi_file_stat(file, "", 0, look) == 0 ? FSI_FILE_OK : FSI_FILE_FAILED;
 }
 
+FSI_PRIVATE fsi_file_result fsi_file_look_kept(fsi_os_file file, fsi_file_look *look)
+{
+    return fsi_file_stat(file, "", FSI_STAT_KEPT, look) == 0 ? FSI_FILE_OK : FSI_FILE_FAILED;
+}
+
 FSI_PRIVATE fsi_file_result fsi_file_look_at(const fsi_root *root, const char *path, fsi_file_look *look)
 {
     return fsi_file_stat(root->fd, path, 0, look) == 0 ? FSI_FILE_OK : fsi_file_refusal(errno);
@@ -5926,6 +5959,11 @@ FSI_PRIVATE fsi_file_result fsi_file_look_open(fsi_os_file file, fsi_file_look *
     return FSI_FILE_OK;
 }
 
+FSI_PRIVATE fsi_file_result fsi_file_look_kept(fsi_os_file file, fsi_file_look *look)
+{
+    return fsi_file_look_open(file, look);
+}
+
 FSI_PRIVATE HANDLE fsi_file_open_wide(const WCHAR *path, DWORD access)
 {
     return CreateFileW(path, access, FSI_FILE_SHARE, NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
@@ -5958,6 +5996,7 @@ FSI_PRIVATE fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *ro
     root->walk = true;
     root->form = VOLUME_NAME_DOS;
     root->path_len = fsi_file_path(folder, root->form, wide);
+    root->remote = root->path_len > 8 && memcmp(wide, L"\\\\?\\UNC\\", 16) == 0;
     if (!root->path_len) { // a volume without a letter
         root->form = VOLUME_NAME_GUID;
         root->path_len = fsi_file_path(folder, root->form, wide);
@@ -6122,7 +6161,7 @@ FSI_PRIVATE fsi_file_result fsi_file_list(const fsi_root *root, const char *path
 FSI_PRIVATE bool fsi_file_holds(fsi_os_file file, const fsi_file_look *look)
 {
     fsi_file_look now;
-    return fsi_file_look_open(file, &now) == FSI_FILE_OK && now.id.size == look->id.size &&
+    return fsi_file_look_kept(file, &now) == FSI_FILE_OK && now.id.size == look->id.size &&
            now.id.modified_ns == look->id.modified_ns;
 }
 #endif
@@ -9711,7 +9750,9 @@ FSI_PRIVATE void fsi_shelf_add(fsi_loop *loop, fsi_asset *asset)
 {
     fsi_shelf *shelf = &loop->shelf;
     const fsv_server *server = loop->server;
-    if (!asset->settled || asset->bytes > server->shelf_bytes / 4 || server->desc.model != FSV_MODEL_EVENT) return;
+    if (!asset->settled || asset->folder->root.remote || asset->bytes > server->shelf_bytes / 4 ||
+        server->desc.model != FSV_MODEL_EVENT)
+        return;
     if (!shelf->chains) {
         shelf->chains = (fsi_asset **)fsi_alloc_zero(server, sizeof(fsi_asset *) * FSI_SHELF_CHAINS);
         if (!shelf->chains) return;
@@ -9753,6 +9794,7 @@ FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const ch
     fsi_asset *known = loop ? fsi_shelf_find(&loop->shelf, folder, path, len, coding, hash) : NULL;
     fsi_file_look look;
     fsi_os_file file;
+    if (folder->root.remote && !wait) return FSI_FOUND_BUSY;
     if (known && loop->now_ms - known->checked_ms < FSI_RECHECK_MS &&
         fsi_file_look_at(&folder->root, path, &look) == FSI_FILE_OK && fsi_look_same(&look, &known->look)) {
         known->holders++;

@@ -493,6 +493,37 @@ TEST(opened_anew)
     tree_end();
 }
 
+// Goal: what another machine keeps is looked at by workers alone: a loop would wait for the network.
+TEST(remote_folder)
+{
+    fsv_folder *made = NULL;
+    REQUIRE(tree_begin());
+    large_fill();
+    file_text("a.txt", "hello");
+    file_bytes("large.bin", large, LARGE);
+    settled_ns = -(1LL << 60);
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    made = h1.server->folders;
+    REQUIRE(made != NULL);
+    CHECK(!made->root.remote); // a disk of this machine, it is hoped
+    CHECK_EQ(get("/a.txt"), 200);
+    uint64_t cold = STAT(&h1, files_cold);
+    made->root.remote = true; // nobody reads it meanwhile: the loop waits for the next request
+    for (uint64_t i = 1; i <= 3; i++) {
+        CHECK_EQ(get("/a.txt"), 200);
+        CHECK_STR(body_of(&c1), "hello");
+        CHECK_EQ(STAT(&h1, files_cold), cold + i);
+    }
+    CHECK_EQ(get("/none"), 404);
+    CHECK_EQ(get("/large.bin"), 200);
+    CHECK(body_is(&c1, large, LARGE));
+    CHECK_EQ(STAT(&h1, files_kept), 0);
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
 // Goal: a request that begins after a write has ended gets what was written, whatever is on the shelf.
 TEST(save_and_reload)
 {
@@ -990,7 +1021,7 @@ TEST(bad_folders)
 }
 
 TEST_MAIN(CASE(plain_files), CASE(not_found), CASE(redirects), CASE(conditions), CASE(ranges), CASE(range_parts),
-          CASE(if_range), CASE(new_files_are_weak), CASE(opened_anew), CASE(save_and_reload), CASE(large_files),
-          CASE(slow_and_gone), CASE(cut_while_it_is_sent), CASE(cold_disk), CASE(precompressed), CASE(missing),
-          CASE(asked_first), CASE(folders_are_no_answers), CASE(shorter_than_it_says), CASE(dates_of_this_second),
-          CASE(shelf_is_bounded), CASE(out_of_memory), CASE(bad_folders))
+          CASE(if_range), CASE(new_files_are_weak), CASE(opened_anew), CASE(remote_folder), CASE(save_and_reload),
+          CASE(large_files), CASE(slow_and_gone), CASE(cut_while_it_is_sent), CASE(cold_disk), CASE(precompressed),
+          CASE(missing), CASE(asked_first), CASE(folders_are_no_answers), CASE(shorter_than_it_says),
+          CASE(dates_of_this_second), CASE(shelf_is_bounded), CASE(out_of_memory), CASE(bad_folders))
