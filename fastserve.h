@@ -3603,11 +3603,11 @@ FSI_PRIVATE int64_t fsi_read_version(const char *data, const char *p, const char
     static const char form[] = "HTTP/#.#\r\n";
     const char *start = p;
     for (int i = 0; i < 10; i++, p++) {
+        if (i == 8 && start[5] != '1') return -FSI_OTHER_VERSION;
         if (p == end) return 0;
         if (form[i] == '#' ? (*p >= '0' && *p <= '9') : *p == form[i]) continue;
         return i >= 8 && (*p == '\n' || i == 9) ? -FSI_BAD_LINE_END : -FSI_BAD_VERSION;
     }
-    if (start[5] != '1') return -FSI_OTHER_VERSION;
     head->minor = start[7] == '0' ? 0 : 1; // a higher minor version is answered as 1.1 (RFC 9110 2.5)
     *at = (uint32_t)(p - data);
     return 1;
@@ -8980,6 +8980,8 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
     if (request->resp == FSI_RESP_DONE && conn->state == FSI_CONN_EXCHANGE) fsi_conn_next(conn);
 }
 
+#define FSI_HEAD_SMALL 512 // bytes
+
 // -> EXCHANGE, BODY, HEAD, SEND
 FSI_INLINE bool fsi_conn_step_head(fsi_conn *conn)
 {
@@ -9005,11 +9007,13 @@ FSI_INLINE bool fsi_conn_step_head(fsi_conn *conn)
             return true;
         }
     }
-    // A head that drips in is looked at again when a line has ended, not for every byte of it.
+    // A small head is looked at whenever some of it has come, so that what cannot become one is refused at once. A larger
+    // one that drips in is looked at when a line has ended, not for every byte of it.
     conn->head_part = loop->in_at < loop->in_len;
     do {
         if (!fsi_conn_read(conn)) return conn->state != FSI_CONN_HEAD;
-    } while (conn->head_part && loop->in_len - loop->in_at < loop->server->desc.head_bytes_max &&
+    } while (conn->head_part && loop->in_len - loop->in_at > FSI_HEAD_SMALL &&
+             loop->in_len - loop->in_at < loop->server->desc.head_bytes_max &&
              !memchr(loop->in + loop->in_len - loop->in_new, '\n', loop->in_new));
     conn->head_part = false;
     return true;
@@ -9043,6 +9047,7 @@ FSI_PRIVATE void fsi_conn_body_taken(fsi_conn *conn, size_t n)
 {
     conn->loop->in_at += n;
     conn->window_bytes += n;
+    if (n) conn->want_100 = false; // it did not wait
     if (conn->body_chunked) {
         conn->body_left += n; // counts up here
         if (n) fsi_chunk_take(&conn->chunked, n);

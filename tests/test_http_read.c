@@ -240,6 +240,7 @@ static const bad_row bad_heads[] = {
     {S("GET / HTTP/2.0\r\n" H "\r\n"), FSI_OTHER_VERSION},
     {S("GET / HTTP/0.9\r\n" H "\r\n"), FSI_OTHER_VERSION},
     {S("GET / HTTP/9.9\r\n" H "\r\n"), FSI_OTHER_VERSION},
+    {S("GET / HTTP/2.0 "), FSI_OTHER_VERSION},
     {S("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), FSI_OTHER_VERSION},
     // line ends
     {S("GET / HTTP/1.1\n" H "\r\n"), FSI_BAD_LINE_END},
