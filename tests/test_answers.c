@@ -43,6 +43,7 @@ static const rule rules[] = {
      S("HTTP/1.1 2010 OK\r\n" L2 "\r\nab"), BAD},
     {"9112 4", "not two", S(OK), "200 2; open", S("HTTP/1.1 20 OK\r\n" L2 "\r\nab"), BAD},
     {"9112 4", "single spaces around it", S(OK), "200 2; open", S("HTTP/1.1  200 OK\r\n" L2 "\r\nab"), BAD},
+    {"9112 4", "on either side", S(OK), "200 2; open", S("HTTP/1.1\t200 OK\r\n" L2 "\r\nab"), BAD},
     {"9112 4", "no tab", S(OK), "200 2; open", S("HTTP/1.1 200\tOK\r\n" L2 "\r\nab"), BAD},
     {"9112 4", "the reason means nothing, may be empty, and is text", S("HTTP/1.1 200 \r\n" L2 "\r\nab"), "200 2; open",
      S("HTTP/1.1 200 O\0K\r\n" L2 "\r\nab"), BAD},
