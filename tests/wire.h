@@ -94,6 +94,7 @@ static void wire_echo(fsv_request *request, void *user)
 {
     (void)user;
     fsv_respond_stream(request, 200, "text/plain", fsv_request_body_length(request));
+    if (!fsv_request_has_body(request)) fsv_stream_end(request);
 }
 
 static size_t wire_echo_piece(fsv_request *request, const char *data, size_t len, void *user)
@@ -179,7 +180,7 @@ static void wire_begin(const fsv_server_desc *limits)
     }
 }
 
-static void wire_end(void)
+static inline void wire_end(void)
 {
     if (fsv_server_free(wire_server) != FSV_OK) abort();
     fake_end();
@@ -336,7 +337,7 @@ static void wire_read(const fake_sock *sock, wire_reply *out)
         wire_add(&out->said, "%u", head.status);
         out->fault = wire_read_body(&head, out, sock->out + at, sock->out_len - at, &used);
         at += used;
-        wire_add(&out->said, "; ");
+        wire_add(&out->said, out->fault ? "... " : "; ");
     }
     const fsi_conn *conn = (const fsi_conn *)(const void *)sock->chan;
     bool ends = sock->closed || sock->shut, idle = !ends && conn->state == FSI_CONN_HEAD && !conn->carry;
