@@ -99,8 +99,8 @@ $(eval $(call flavour,build/kqueue,build/kqueue/fastserve,$(CC) $(C) $(CFLAGS) $
 build/windows/test_law.o build/msvc/test_law.o: TESTFLAGS = -O1
 # The models have no memory of their own to go wrong in, and what runs in one thread alone is nothing for TSan.
 ASAN_TESTS := $(filter-out test_queue_model test_wake_model,$(TESTS))
-TSAN_TESTS := $(filter-out test_queue_model test_wake_model test_audit test_formats test_hist test_http_read \
-    test_http_write test_entity test_json test_judge test_serve test_text test_time,$(TESTS))
+TSAN_TESTS := $(filter-out test_queue_model test_wake_model test_answers test_audit test_formats test_hist test_http_read \
+    test_http_write test_entity test_json test_judge test_rules test_serve test_text test_time,$(TESTS))
 
 # FASTSERVE is the program that tests start when they need one.
 test: fastserve $(TESTS:%=build/%)
@@ -205,7 +205,7 @@ formats: fastserve build/test_formats
 chaos: fastserve build/asan/fastserve build/chaos
 	@FASTSERVE=build/asan/fastserve sh tests/chaos.sh $(CHAOS_S)
 
-FUZZERS := fuzz_http fuzz_client fuzz_json fuzz_entity
+FUZZERS := $(sort $(notdir $(basename $(wildcard tests/fuzz_*.c))))
 $(FUZZERS:%=build/fuzz/%): build/fuzz/%: tests/%.c Makefile
 	@mkdir -p build/fuzz
 	$(CLANG) $(C) -g -O1 -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
@@ -215,10 +215,23 @@ fuzzers: $(FUZZERS:%=build/fuzz/%)
 # What it prints stands in a log: several run at a time.
 $(FUZZERS): %: build/fuzz/%
 	@mkdir -p build/fuzz/$@.corpus
-	@build/fuzz/$@ -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -print_final_stats=1 -artifact_prefix=build/fuzz/ \
-	    build/fuzz/$@.corpus >build/fuzz/$@.log 2>&1 || { tail -n 60 build/fuzz/$@.log; exit 1; }
-	@sed -n 's/^stat::/$@:/p' build/fuzz/$@.log
+	@FUZZ_SEEDS=build/fuzz/$@.corpus build/fuzz/$@ -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -print_final_stats=1 \
+	    -dict=build/fuzz/$@.corpus.dict -artifact_prefix=build/fuzz/ build/fuzz/$@.corpus >build/fuzz/$@.log 2>&1 || \
+	    { tail -n 60 build/fuzz/$@.log; exit 1; }
+	@sed -n 's/^\(.*\)DONE *\(cov: [0-9]* ft: [0-9]*\).*/$@: \2/p; s/^stat::/$@:/p' build/fuzz/$@.log
 fuzz: $(FUZZERS)
+
+# What no byte was ever written to is never looked at: of what is pure, and of the server in memory. Fuzz drivers with their
+# own mutations.
+MSAN := $(SANE) -fsanitize=memory -fsanitize-memory-track-origins -fno-sanitize-recover=all
+MSAN_TESTS := $(filter $(TESTS),test_answers test_conn test_entity test_hist test_http_read test_http_write test_json \
+    test_rules test_tcp_conn test_text)
+$(eval $(call flavour,build/msan,build/msan/fastserve,$(CLANG) $(C) $(CFLAGS) $(MSAN),$(CLANG) $(MSAN) -pthread))
+$(FUZZERS:%=build/msan/%): build/msan/%: build/msan/%.o
+	$(CLANG) $(MSAN) -pthread $< -o $@
+msan: $(MSAN_TESTS:%=build/msan/%) $(FUZZERS:%=build/msan/%)
+	@TEST_WATCHDOG_S=300 sh tests/run.sh $(MSAN_TESTS:%=build/msan/%)
+	@for f in $(FUZZERS); do printf '%s: ' $$f && build/msan/$$f 1000 || exit 1; done
 
 # By hand, a minute: handles and memory must return to where they began. SOAK: connections, seconds and a seed.
 SOAK ?= 5000 60
@@ -284,7 +297,8 @@ help:
 	@echo 'make tsan       tests under TSan         make toc       sections of header, bench'
 	@echo 'make cxx        everything as C++17      make format    lay the code out (clang-format)'
 	@echo 'make builds     the header in all modes  make format-check  only say what it would change'
-	@echo 'make lint       clang-tidy and analyzer  make clients   curl, wrk, ab, Node, Go ... against serve'
+	@echo 'make lint       analyzers, clang-tidy    make clients   curl, wrk, ab, Node, Go ... against serve'
+	@echo 'make msan       parsers, drivers of fuzz under MSan'
 	@echo 'make chaos      load with resets, ASan, CHAOS_S=20      make fuzz      libFuzzer, FUZZ_S=30 each'
 	@echo 'make beside     figures beside the floor servers; see tests/beside, BESIDE= its options'
 	@echo 'make musl       a static Linux program   make test-musl, test-32, test-arm64  tests of other Linux builds'

@@ -3333,6 +3333,7 @@ FSI_PRIVATE int64_t fsi_unescape(char *out, const char *text, size_t len, bool k
 // clang-format off
 #define FSI_REFUSALS(X)                                                              \
     X(FSI_BAD_METHOD,        400, "the method is not a token")                       \
+    X(FSI_LONG_METHOD,       501, "there is no method of that length")               \
     X(FSI_BAD_TARGET,        400, "the request target is malformed")                 \
     X(FSI_LONG_TARGET,       414, "the request target is too long")                  \
     X(FSI_BAD_VERSION,       400, "the HTTP version is malformed")                   \
@@ -3454,7 +3455,8 @@ FSI_PRIVATE void fsi_read_connection(const char *value, size_t len, bool *close_
 }
 
 // Transfer-Encoding must be exactly "chunked", once (RFC 9112 6.1); not even an empty list element stands beside it.
-// Other codings alone are understood but not known.
+// Behind other codings it is understood but those are not known; not at the end of the line, nobody can tell where the
+// body ends (6.3).
 FSI_PRIVATE int64_t fsi_read_coding(const char *value, size_t len, bool *chunked)
 {
     const char *at = value, *item;
@@ -3469,8 +3471,7 @@ FSI_PRIVATE int64_t fsi_read_coding(const char *value, size_t len, bool *chunked
         items++;
         ours += last;
     }
-    bool other_then_ours = items > 1 && ours == 1 && last;
-    return items && (ours == 0 || other_then_ours) ? -FSI_OTHER_CODING : -FSI_BAD_CODING;
+    return items > 1 && ours == 1 && last ? -FSI_OTHER_CODING : -FSI_BAD_CODING;
 }
 
 FSI_PRIVATE int64_t fsi_read_length(const char *value, size_t len, bool *has, uint64_t *out)
@@ -3497,6 +3498,47 @@ FSI_PRIVATE uint8_t fsi_read_method(const char *text, size_t len)
     return FSI_METHOD_OTHER;
 }
 
+// "1.2.3.4", without leading zeros (RFC 3986 3.2.2).
+FSI_PRIVATE bool fsi_is_ipv4(const char *p, const char *end)
+{
+    for (int i = 0; i < 4; i++) {
+        const char *start = p;
+        uint64_t value;
+        while (p < end && *p != '.') p++;
+        if (p - start > 3 || !fsi_number(start, (size_t)(p - start), &value) || value > 255) return false;
+        if (p - start > 1 && *start == '0') return false;
+        if (p == end) return i == 3;
+        p++;
+    }
+    return false;
+}
+
+// Eight groups of one to four digits, one gap "::" in place of one or more, the last two also as IPv4.
+FSI_PRIVATE bool fsi_is_ipv6(const char *p, const char *end)
+{
+    int groups = 0;
+    bool gap = end - p >= 2 && p[0] == ':' && p[1] == ':';
+    if (gap) p += 2;
+    while (p < end) {
+        const char *start = p;
+        while (p < end && fsi_hex(*p) >= 0) p++;
+        if (p < end && *p == '.') {
+            if (!fsi_is_ipv4(start, end)) return false;
+            groups += 2;
+            break;
+        }
+        if (p == start || p - start > 4) return false;
+        groups++;
+        if (p == end) break;
+        if (*p++ != ':' || p == end) return false;
+        if (*p != ':') continue;
+        if (gap) return false;
+        gap = true;
+        p++;
+    }
+    return gap ? groups < 8 : groups == 8;
+}
+
 // A uri-host with an optional port (RFC 9110 7.2, RFC 3986 3.2.2): "[" IPv6 "]" or a name or IPv4, then ":" and at
 // most 65535.
 FSI_PRIVATE bool fsi_is_host(const char *text, size_t len)
@@ -3505,9 +3547,8 @@ FSI_PRIVATE bool fsi_is_host(const char *text, size_t len)
     uint64_t port;
     if (p < end && *p == '[') {
         const char *start = ++p;
-        bool colon = false;
-        for (; p < end && (fsi_hex(*p) >= 0 || *p == ':' || *p == '.'); p++) colon = colon || *p == ':';
-        if (p == end || *p++ != ']' || !colon || p - start < 3) return false;
+        while (p < end && *p != ']') p++;
+        if (p == end || !fsi_is_ipv6(start, p++)) return false;
     } else {
         for (; p < end && *p != ':'; p++) {
             if (!(fsi_class[(uint8_t)*p] & FSI_HOST) || *p == '[' || *p == ']') return false;
@@ -3564,15 +3605,17 @@ FSI_PRIVATE int64_t fsi_read_version(const char *data, const char *p, const char
     static const char form[] = "HTTP/#.#\r\n";
     const char *start = p;
     for (int i = 0; i < 10; i++, p++) {
+        if (i == 8 && start[5] != '1') return -FSI_OTHER_VERSION;
         if (p == end) return 0;
         if (form[i] == '#' ? (*p >= '0' && *p <= '9') : *p == form[i]) continue;
         return i >= 8 && (*p == '\n' || i == 9) ? -FSI_BAD_LINE_END : -FSI_BAD_VERSION;
     }
-    if (start[5] != '1') return -FSI_OTHER_VERSION;
     head->minor = start[7] == '0' ? 0 : 1; // a higher minor version is answered as 1.1 (RFC 9110 2.5)
     *at = (uint32_t)(p - data);
     return 1;
 }
+
+#define FSI_METHOD_MAX 32
 
 // "METHOD SP target SP HTTP/1.x CRLF" at data[*at]. 1: complete; 0: not yet; negative: a refusal.
 FSI_INLINE int64_t fsi_read_request_line(const char *data, uint32_t len, const fsi_limits *limits, uint32_t *at,
@@ -3583,7 +3626,7 @@ FSI_INLINE int64_t fsi_read_request_line(const char *data, uint32_t len, const f
         p += 3;
     else
         FSI_SPAN(p, end, FSI_TCHAR);
-    if (p - start > 32) return -FSI_BAD_METHOD;
+    if (p - start > FSI_METHOD_MAX) return -FSI_LONG_METHOD; // RFC 9112 3
     if (p == end) return 0;
     if (*p != ' ' || p == start) return -FSI_BAD_METHOD;
     head->method_len = (uint32_t)(p - start);
@@ -3684,7 +3727,15 @@ FSI_PRIVATE int64_t fsi_read_request(const char *data, size_t size, const fsi_li
 // Decoder of a chunked body (RFC 9112 7.1).
 typedef enum fsi_chunk_state {
     FSI_CHUNK_SIZE,
-    FSI_CHUNK_EXT,
+    FSI_CHUNK_EXT,         // behind ";"
+    FSI_CHUNK_EXT_NAME,    //
+    FSI_CHUNK_EXT_GAP,     // white space behind a name: "=" or ";" follows
+    FSI_CHUNK_EXT_EQUAL,   // behind "="
+    FSI_CHUNK_EXT_TOKEN,   // a value
+    FSI_CHUNK_EXT_QUOTED,  // a value in quotes
+    FSI_CHUNK_EXT_ESCAPED, // behind a backslash there
+    FSI_CHUNK_EXT_END,     // behind the closing quote
+    FSI_CHUNK_EXT_END_GAP, // white space behind a value: ";" follows
     FSI_CHUNK_SIZE_LF,
     FSI_CHUNK_DATA,
     FSI_CHUNK_CR,
@@ -3699,10 +3750,46 @@ typedef enum fsi_chunk_state {
 
 #define FSI_CHUNK_LINE_MAX 256
 
+// Takes one byte of chunk extensions (RFC 9112 7.1.1), which are checked and forgotten: where a quoted value ends is
+// nothing to disagree about. The state that follows, or FSI_CHUNK_DONE: malformed.
+FSI_PRIVATE fsi_chunk_state fsi_chunk_ext(fsi_chunk_state state, char c)
+{
+    uint8_t is = fsi_class[(uint8_t)c];
+    bool gap = c == ' ' || c == '\t';
+    switch (state) {
+    case FSI_CHUNK_EXT:
+        if (gap) return FSI_CHUNK_EXT;
+        return is & FSI_TCHAR ? FSI_CHUNK_EXT_NAME : FSI_CHUNK_DONE;
+    case FSI_CHUNK_EXT_NAME:
+        if (is & FSI_TCHAR) return FSI_CHUNK_EXT_NAME;
+        if (c == '\r') return FSI_CHUNK_SIZE_LF;
+        break;
+    case FSI_CHUNK_EXT_GAP: break;
+    case FSI_CHUNK_EXT_EQUAL:
+        if (gap) return FSI_CHUNK_EXT_EQUAL;
+        if (c == '"') return FSI_CHUNK_EXT_QUOTED;
+        return is & FSI_TCHAR ? FSI_CHUNK_EXT_TOKEN : FSI_CHUNK_DONE;
+    case FSI_CHUNK_EXT_QUOTED:
+        if (c == '"') return FSI_CHUNK_EXT_END;
+        if (c == '\\') return FSI_CHUNK_EXT_ESCAPED;
+        return is & FSI_VALUE ? FSI_CHUNK_EXT_QUOTED : FSI_CHUNK_DONE;
+    case FSI_CHUNK_EXT_ESCAPED: return is & FSI_VALUE ? FSI_CHUNK_EXT_QUOTED : FSI_CHUNK_DONE;
+    default: // behind a value
+        if (state == FSI_CHUNK_EXT_TOKEN && (is & FSI_TCHAR)) return FSI_CHUNK_EXT_TOKEN;
+        if (c == '\r' && state != FSI_CHUNK_EXT_END_GAP) return FSI_CHUNK_SIZE_LF;
+        if (c == ';') return FSI_CHUNK_EXT;
+        return gap ? FSI_CHUNK_EXT_END_GAP : FSI_CHUNK_DONE;
+    }
+    if (c == ';') return FSI_CHUNK_EXT;
+    if (c == '=') return FSI_CHUNK_EXT_EQUAL;
+    return gap ? FSI_CHUNK_EXT_GAP : FSI_CHUNK_DONE;
+}
+
 // Takes one byte that is not data. 0, or a negative refusal.
 FSI_PRIVATE int64_t fsi_chunk_step(fsi_chunked *body, char c, const fsi_limits *limits)
 {
     int digit;
+    fsi_chunk_state next;
     switch ((fsi_chunk_state)body->state) {
     case FSI_CHUNK_SIZE:
         if (++body->line_bytes > FSI_CHUNK_LINE_MAX) return -FSI_LONG_CHUNK_LINE;
@@ -3721,11 +3808,18 @@ FSI_PRIVATE int64_t fsi_chunk_step(fsi_chunked *body, char c, const fsi_limits *
             return -FSI_BAD_CHUNK;
         return 0;
     case FSI_CHUNK_EXT:
+    case FSI_CHUNK_EXT_NAME:
+    case FSI_CHUNK_EXT_GAP:
+    case FSI_CHUNK_EXT_EQUAL:
+    case FSI_CHUNK_EXT_TOKEN:
+    case FSI_CHUNK_EXT_QUOTED:
+    case FSI_CHUNK_EXT_ESCAPED:
+    case FSI_CHUNK_EXT_END:
+    case FSI_CHUNK_EXT_END_GAP:
         if (++body->line_bytes > FSI_CHUNK_LINE_MAX) return -FSI_LONG_CHUNK_LINE;
-        if (c == '\r')
-            body->state = FSI_CHUNK_SIZE_LF;
-        else if (!(fsi_class[(uint8_t)c] & FSI_VALUE))
-            return -FSI_BAD_CHUNK;
+        next = fsi_chunk_ext((fsi_chunk_state)body->state, c);
+        if (next == FSI_CHUNK_DONE) return -FSI_BAD_CHUNK;
+        body->state = (uint8_t)next;
         return 0;
     case FSI_CHUNK_SIZE_LF:
         if (c != '\n') return -FSI_BAD_CHUNK;
@@ -3807,7 +3901,8 @@ FSI_PRIVATE void fsi_chunk_take(fsi_chunked *body, size_t taken)
 
 #if FSI_CLIENT
 // Reads a response head [for bench.c]. Returns its length, 0 if it is not complete, or a negative fsi_refusal. Fields
-// are not kept. A response with both Content-Length and Transfer-Encoding, or two different lengths, is refused.
+// are not kept. A response with both Content-Length and Transfer-Encoding, or two different lengths, is refused, and so
+// are transfer codings in HTTP/1.0, where they are no framing to rely on (RFC 9112 6.1).
 FSI_PRIVATE int64_t fsi_read_response(const char *data, size_t size, uint32_t head_bytes_max, fsi_answer_head *head)
 {
     uint32_t len = size < head_bytes_max ? (uint32_t)size : head_bytes_max, at = 0;
@@ -3852,6 +3947,7 @@ FSI_PRIVATE int64_t fsi_read_response(const char *data, size_t size, uint32_t he
         }
     }
     if (head->chunked && head->has_length) return -FSI_LENGTH_AND_CODING;
+    if (head->chunked && head->minor == 0) return -FSI_OLD_CODING;
     head->bytes = at;
     return at;
 }
@@ -8923,6 +9019,8 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
     if (request->resp == FSI_RESP_DONE && conn->state == FSI_CONN_EXCHANGE) fsi_conn_next(conn);
 }
 
+#define FSI_HEAD_SMALL 512 // bytes
+
 // -> EXCHANGE, BODY, HEAD, SEND
 FSI_INLINE bool fsi_conn_step_head(fsi_conn *conn)
 {
@@ -8948,11 +9046,13 @@ FSI_INLINE bool fsi_conn_step_head(fsi_conn *conn)
             return true;
         }
     }
-    // A head that drips in is looked at again when a line has ended, not for every byte of it.
+    // A small head is looked at whenever some of it has come, so that what cannot become one is refused at once. A larger
+    // one that drips in is looked at when a line has ended, not for every byte of it.
     conn->head_part = loop->in_at < loop->in_len;
     do {
         if (!fsi_conn_read(conn)) return conn->state != FSI_CONN_HEAD;
-    } while (conn->head_part && loop->in_len - loop->in_at < loop->server->desc.head_bytes_max &&
+    } while (conn->head_part && loop->in_len - loop->in_at > FSI_HEAD_SMALL &&
+             loop->in_len - loop->in_at < loop->server->desc.head_bytes_max &&
              !memchr(loop->in + loop->in_len - loop->in_new, '\n', loop->in_new));
     conn->head_part = false;
     return true;
@@ -8986,6 +9086,7 @@ FSI_PRIVATE void fsi_conn_body_taken(fsi_conn *conn, size_t n)
 {
     conn->loop->in_at += n;
     conn->window_bytes += n;
+    if (n) conn->want_100 = false; // it did not wait
     if (conn->body_chunked) {
         conn->body_left += n; // counts up here
         if (n) fsi_chunk_take(&conn->chunked, n);

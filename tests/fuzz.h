@@ -1,6 +1,7 @@
 // fuzz.h: the frame of the fuzz drivers, each of which is built two ways:
 //
-//   make fuzz                                  libFuzzer finds the bytes (-DFUZZ_LIBFUZZER)
+//   make fuzz                                  libFuzzer finds the bytes (-DFUZZ_LIBFUZZER), from the seeds and words here:
+//                                              with FUZZ_SEEDS=DIR they are written into DIR and DIR.dict first
 //   cc -std=c11 -pthread -g -fsanitize=address,undefined tests/fuzz_x.c && ./a.out [COUNT] [FILE...]
 //                                              COUNT mutations of its seeds, or the files once each
 //
@@ -137,6 +138,28 @@ static inline int fuzz_run(const fuzz_driver *driver, int argc, char **argv)
     return 0;
 }
 
+// What is a corpus and a dictionary to libFuzzer, which asks for them next.
+static inline void fuzz_write_seeds(const fuzz_driver *driver, const char *dir)
+{
+    static uint8_t data[1 << 20];
+    char name[512];
+    for (size_t i = 0; i < 40; i++) {
+        size_t size = driver->seed(i, data);
+        (void)snprintf(name, sizeof name, "%s/seed-%02zu", dir, i);
+        FILE *file = fopen(name, "wb");
+        if (!file || fwrite(data, 1, size, file) != size || fclose(file)) perror(name), abort();
+    }
+    (void)snprintf(name, sizeof name, "%s.dict", dir);
+    FILE *file = fopen(name, "wb");
+    if (!file) perror(name), abort();
+    for (size_t i = 0; i < driver->word_count; i++) {
+        fputc('"', file);
+        for (const char *c = driver->words[i]; *c; c++) fprintf(file, "\\x%02x", (unsigned)(uint8_t)*c);
+        fputs("\"\n", file);
+    }
+    if (fclose(file)) perror(name), abort();
+}
+
 // clang-format off
 #ifdef __cplusplus
 #define FUZZ_C extern "C"
@@ -145,6 +168,13 @@ static inline int fuzz_run(const fuzz_driver *driver, int argc, char **argv)
 #endif
 #ifdef FUZZ_LIBFUZZER
 #define FUZZ_MAIN(driver) \
+    FUZZ_C int LLVMFuzzerInitialize(int *argc, char ***argv); \
+    int LLVMFuzzerInitialize(int *argc, char ***argv) \
+    { \
+        (void)argc, (void)argv; \
+        if (getenv("FUZZ_SEEDS")) fuzz_write_seeds(&(driver), getenv("FUZZ_SEEDS")); \
+        return 0; \
+    } \
     FUZZ_C int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); \
     int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) \
     { \

@@ -139,14 +139,14 @@ static void fake_eof(fake_sock *sock)
     sock->edges |= FAKE_READ | FAKE_END;
 }
 
-static void fake_cut(fake_sock *sock)
+static inline void fake_cut(fake_sock *sock)
 {
     sock->cut = true;
     sock->edges |= FAKE_READ | FAKE_WRITE | FAKE_END;
 }
 
 // The peer takes so many bytes more.
-static void fake_room(fake_sock *sock, size_t more)
+static inline void fake_room(fake_sock *sock, size_t more)
 {
     sock->room = more > SIZE_MAX - sock->room ? SIZE_MAX : sock->room + more;
     if (sock->blocked) sock->edges |= FAKE_WRITE;

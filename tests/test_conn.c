@@ -1611,41 +1611,50 @@ TEST(body_outlives_its_turn)
     }
 }
 
-// Goal: a head that comes byte by byte is looked at once a line, not once a byte, and its answers and limits are the
-// same.
+// Goal: a head that comes byte by byte is looked at once a line, not once a byte, when it is no small one; its answers and
+// limits are the same. A small one that is none is refused at its first bad byte.
 TEST(dripping_head)
 {
-    static const char text[] =
-        "GET / HTTP/1.1\r\nHost: a\r\nX: 12345678901234567890\r\nY: 12345678901234567890\r\n\r\n";
+    static char text[2 * FSI_HEAD_SMALL];
     fsi_head poison;
     fsv_server_desc limits;
     uint32_t looks = 0;
+    size_t len = (size_t)snprintf(text, sizeof text,
+                                  "GET / HTTP/1.1\r\nHost: a\r\nZ: %0*d\r\nX: 12345678901234567890\r\n"
+                                  "Y: 12345678901234567890\r\n\r\n",
+                                  FSI_HEAD_SMALL, 0);
     memset(&limits, 0, sizeof limits);
-    limits.head_bytes_max = 256;
+    limits.head_bytes_max = 2 * FSI_HEAD_SMALL;
     world_with(&limits);
-    fake_sock *sock = join(), *endless = join();
+    fake_sock *sock = join(), *endless = join(), *bad = join();
     settle();
     for (int i = 0; i < 2; i++) {
         ROW("request %d", i);
         looks = 0;
-        for (size_t k = 0; k + 1 < sizeof text; k++) {
+        for (size_t k = 0; k < len; k++) {
             memset(&loop->scratch.head, 0xee, sizeof poison); // parsing begins with clearing it
             memcpy(&poison, &loop->scratch.head, sizeof poison);
             fake_send(sock, text + k, 1);
             settle();
-            looks += memcmp(&poison, &loop->scratch.head, sizeof poison) != 0;
+            looks += k > FSI_HEAD_SMALL && memcmp(&poison, &loop->scratch.head, sizeof poison) != 0;
         }
-        CHECK(looks >= 1 && looks <= 6); // its first byte and five lines
+        CHECK(looks >= 1 && looks <= 4); // four lines end behind that
         CHECK_EQ(sock->out_len, (size_t)(i + 1) * strlen(HELLO));
     }
     CHECK(out_begins(sock, HELLO));
-    for (int k = 0; k < 256; k++) {
-        ROW("byte %d", k);
+    for (uint32_t k = 0; k < limits.head_bytes_max; k++) {
+        ROW("byte %u", k);
         check_out(endless, "");
         fake_send(endless, k < 50 ? text + k : "x", 1);
         settle();
     }
     CHECK(out_begins(endless, "HTTP/1.1 431 "));
+    for (size_t k = 0; k < 5; k++) {
+        ROW("bad, byte %zu", k);
+        check_out(bad, "");
+        say(bad, k == 4 ? "@" : "x");
+    }
+    CHECK(out_begins(bad, "HTTP/1.1 400 "));
     world_end();
 }
 

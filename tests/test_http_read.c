@@ -145,6 +145,13 @@ static const good_row good_heads[] = {
     {S(R H "!#$%&'*+-.^_`|~09azAZ: x\r\n\r\n"), "GET 1.1 path=/ host=h [Host=h] [!#$%&'*+-.^_`|~09azAZ=x]"},
     {S(R "Host: a-b.c_d~:80\r\n\r\n"), "GET 1.1 path=/ host=a-b.c_d~:80 [Host=a-b.c_d~:80]"},
     {S(R "Host: [2001:db8::1]:80\r\n\r\n"), "GET 1.1 path=/ host=[2001:db8::1]:80 [Host=[2001:db8::1]:80]"},
+    {S(R "Host: [::]\r\n\r\n"), "GET 1.1 path=/ host=[::] [Host=[::]]"},
+    {S(R "Host: [1:2:3:4:5:6:7:8]\r\n\r\n"), "GET 1.1 path=/ host=[1:2:3:4:5:6:7:8] [Host=[1:2:3:4:5:6:7:8]]"},
+    {S(R "Host: [1:2:3:4:5:6:7::]\r\n\r\n"), "GET 1.1 path=/ host=[1:2:3:4:5:6:7::] [Host=[1:2:3:4:5:6:7::]]"},
+    {S(R "Host: [::2:3:4:5:6:7:8]\r\n\r\n"), "GET 1.1 path=/ host=[::2:3:4:5:6:7:8] [Host=[::2:3:4:5:6:7:8]]"},
+    {S(R "Host: [::ffff:192.0.2.255]\r\n\r\n"), "GET 1.1 path=/ host=[::ffff:192.0.2.255] [Host=[::ffff:192.0.2.255]]"},
+    {S(R "Host: [1:2:3:4:5:6:1.2.3.4]:\r\n\r\n"),
+     "GET 1.1 path=/ host=[1:2:3:4:5:6:1.2.3.4]: [Host=[1:2:3:4:5:6:1.2.3.4]:]"},
     {S(R "Hos: x\r\n" H "Hosts: y\r\n\r\n"), "GET 1.1 path=/ host=h [Hos=x] [Host=h] [Hosts=y]"},
     // framing
     {S("POST / HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\n"),
@@ -187,8 +194,8 @@ static const bad_row bad_heads[] = {
     {S("\rGET / HTTP/1.1\r\n" H "\r\n"), FSI_BAD_METHOD},
     {S("\r\n\r\nGET / HTTP/1.1\r\n" H "\r\n"), FSI_BAD_METHOD}, // one empty line, not many
     {S("\0GET / HTTP/1.1\r\n" H "\r\n"), FSI_BAD_METHOD},
-    {S("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), FSI_BAD_METHOD},              // TLS
-    {S("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG / HTTP/1.1\r\n" H "\r\n"), FSI_BAD_METHOD}, // 33 bytes
+    {S("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), FSI_BAD_METHOD},               // TLS
+    {S("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG / HTTP/1.1\r\n" H "\r\n"), FSI_LONG_METHOD}, // 33 bytes
     // target
     {S("GET  / HTTP/1.1\r\n" H "\r\n"), FSI_BAD_TARGET},
     {S("GET \t/ HTTP/1.1\r\n" H "\r\n"), FSI_BAD_TARGET},
@@ -233,6 +240,7 @@ static const bad_row bad_heads[] = {
     {S("GET / HTTP/2.0\r\n" H "\r\n"), FSI_OTHER_VERSION},
     {S("GET / HTTP/0.9\r\n" H "\r\n"), FSI_OTHER_VERSION},
     {S("GET / HTTP/9.9\r\n" H "\r\n"), FSI_OTHER_VERSION},
+    {S("GET / HTTP/2.0 "), FSI_OTHER_VERSION},
     {S("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), FSI_OTHER_VERSION},
     // line ends
     {S("GET / HTTP/1.1\n" H "\r\n"), FSI_BAD_LINE_END},
@@ -290,6 +298,23 @@ static const bad_row bad_heads[] = {
     {S(R "Host: [[\r\n\r\n"), FSI_BAD_HOST},
     {S(R "Host: [::1\r\n\r\n"), FSI_BAD_HOST},
     {S(R "Host: []\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [:]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [:::]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [1::2::3]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [1:2:3:4:5:6:7]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [1:2:3:4:5:6:7:8:9]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [1:2:3:4::5:6:7:8]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [1:2:3:4:5:6:7:]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [:1:2:3:4:5:6:7]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [::12345]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [::1.2.3]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [::1.2.3.4.5]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [::1.2.3.]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [::1.2.3.256]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [::1.2.3.04]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [::a.2.3.4]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [1:2:3:4:5:6:7:1.2.3.4]\r\n\r\n"), FSI_BAD_HOST},
+    {S(R "Host: [1.2.3.4]\r\n\r\n"), FSI_BAD_HOST},
     {S(R "Host: [::1]x\r\n\r\n"), FSI_BAD_HOST},
     {S(R "Host: :80\r\n\r\n"), FSI_BAD_HOST},
     {S(R "Host: h:99999\r\n\r\n"), FSI_BAD_HOST},
@@ -338,15 +363,15 @@ static const bad_row bad_heads[] = {
     {S(P "Transfer-Encoding: chunked, identity\r\n\r\n"), FSI_BAD_CODING},
     {S(P "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n"), FSI_BAD_CODING},
     {S("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), FSI_OLD_CODING},
-    {S(P "Transfer-Encoding: gzip\r\n\r\n"), FSI_OTHER_CODING},
-    {S(P "Transfer-Encoding: identity\r\n\r\n"), FSI_OTHER_CODING},
+    {S(P "Transfer-Encoding: gzip\r\n\r\n"), FSI_BAD_CODING},
+    {S(P "Transfer-Encoding: identity\r\n\r\n"), FSI_BAD_CODING},
     {S(P "Transfer-Encoding: gzip, chunked\r\n\r\n"), FSI_OTHER_CODING},
-    {S(P "Transfer-Encoding: xchunked\r\n\r\n"), FSI_OTHER_CODING},
-    {S(P "Transfer-Encoding: chunkedx\r\n\r\n"), FSI_OTHER_CODING},
-    {S(P "Transfer-Encoding: \"chunked\"\r\n\r\n"), FSI_OTHER_CODING},
-    {S(P "Transfer-Encoding: chunked;q=1\r\n\r\n"), FSI_OTHER_CODING},
-    {S(P "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"), FSI_OTHER_CODING},
-    {S(P "Content-Length: 5\r\nTransfer-Encoding: identity\r\n\r\n"), FSI_OTHER_CODING},
+    {S(P "Transfer-Encoding: xchunked\r\n\r\n"), FSI_BAD_CODING},
+    {S(P "Transfer-Encoding: chunkedx\r\n\r\n"), FSI_BAD_CODING},
+    {S(P "Transfer-Encoding: \"chunked\"\r\n\r\n"), FSI_BAD_CODING},
+    {S(P "Transfer-Encoding: chunked;q=1\r\n\r\n"), FSI_BAD_CODING},
+    {S(P "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"), FSI_BAD_CODING}, // at the first
+    {S(P "Content-Length: 5\r\nTransfer-Encoding: identity\r\n\r\n"), FSI_BAD_CODING},
     // Expect
     {S(P "Expect: 200-ok\r\n\r\n"), FSI_BAD_EXPECT},
     {S(P "Expect:\r\n\r\n"), FSI_BAD_EXPECT},
@@ -575,13 +600,13 @@ TEST(refusals_have_their_status)
         fsi_refusal refusal;
         uint32_t status;
     } rows[] = {
-        {FSI_BAD_METHOD, 400},    {FSI_BAD_TARGET, 400},      {FSI_LONG_TARGET, 414},    {FSI_BAD_VERSION, 400},
-        {FSI_OTHER_VERSION, 505}, {FSI_BAD_LINE_END, 400},    {FSI_BAD_FIELD_NAME, 400}, {FSI_BAD_FIELD_VALUE, 400},
-        {FSI_FOLDED_FIELD, 400},  {FSI_MANY_FIELDS, 431},     {FSI_LONG_HEAD, 431},      {FSI_NO_HOST, 400},
-        {FSI_BAD_HOST, 400},      {FSI_BAD_LENGTH, 400},      {FSI_TWO_LENGTHS, 400},    {FSI_LENGTH_AND_CODING, 400},
-        {FSI_BAD_CODING, 400},    {FSI_OLD_CODING, 400},      {FSI_OTHER_CODING, 501},   {FSI_BAD_EXPECT, 417},
-        {FSI_BAD_CHUNK, 400},     {FSI_LONG_CHUNK_LINE, 400}, {FSI_BAD_TRAILER, 400},    {FSI_LONG_TRAILER, 431},
-        {FSI_BAD_STATUS, 502},    {FSI_BAD_ESCAPE, 400},
+        {FSI_LONG_METHOD, 501},       {FSI_BAD_METHOD, 400},    {FSI_BAD_TARGET, 400},      {FSI_LONG_TARGET, 414},
+        {FSI_BAD_VERSION, 400},       {FSI_OTHER_VERSION, 505}, {FSI_BAD_LINE_END, 400},    {FSI_BAD_FIELD_NAME, 400},
+        {FSI_BAD_FIELD_VALUE, 400},   {FSI_FOLDED_FIELD, 400},  {FSI_MANY_FIELDS, 431},     {FSI_LONG_HEAD, 431},
+        {FSI_NO_HOST, 400},           {FSI_BAD_HOST, 400},      {FSI_BAD_LENGTH, 400},      {FSI_TWO_LENGTHS, 400},
+        {FSI_LENGTH_AND_CODING, 400}, {FSI_BAD_CODING, 400},    {FSI_OLD_CODING, 400},      {FSI_OTHER_CODING, 501},
+        {FSI_BAD_EXPECT, 417},        {FSI_BAD_CHUNK, 400},     {FSI_LONG_CHUNK_LINE, 400}, {FSI_BAD_TRAILER, 400},
+        {FSI_LONG_TRAILER, 431},      {FSI_BAD_STATUS, 502},    {FSI_BAD_ESCAPE, 400},
     };
     CHECK_EQ(COUNT(rows), FSI_REFUSALS_END - 1); // a new refusal wants a row here and one in a table that reaches it
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -610,7 +635,8 @@ static const chunk_row good_chunks[] = {
     {S("4\r\n\r\n\r\n\r\n0\r\n\r\n"), S("\r\n\r\n")}, // data that looks like framing
     {S("7\r\n0\r\n\r\n\0\n\r\n0\r\n\r\n"), S("0\r\n\r\n\0\n")},
     {S("1;ext\r\nx\r\n0;last=1\r\n\r\n"), S("x")},
-    {S("1;a=\"b c\\\"d\";\te=f\x80\r\nx\r\n0\r\n\r\n"), S("x")},
+    {S("1;a=\"b c\\\"d;=\x80\";\te=f;g\r\nx\r\n0\r\n\r\n"), S("x")},
+    {S("1; a = b ; c = \"\" ;d ;e=\"\\\\\"\r\nx\r\n0;a\r\n\r\n"), S("x")}, // white space between, but not before
     {S("1\r\nx\r\n0\r\nA: b\r\n\r\n"), S("x")},
     {S("1\r\nx\r\n0\r\nA:\r\nB-c:\td e \r\n\r\n"), S("x")},
 };
@@ -638,6 +664,24 @@ static const bad_row bad_chunks[] = {
     {S("1;a\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK}, // the end of an extension, for a lax reader
     {S("1;a\rb\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
     {S("1;a\0\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1; \r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;;a\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;a \r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;a b\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;a=\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;=b\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;a=b=c\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;a=b \r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;a=b c\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;a=\"b\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK}, // where does it end?
+    {S("1;a=\"b\\\"\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;a=\"b\"c\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;a=\"b\" \r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;a=b\"c\"\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;a=b\x80\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("1;a=\"\\\n\"\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
+    {S("0;a=\"\r\n\r\n"), FSI_BAD_CHUNK},
     {S("1;a=\"\n\"\r\nx\r\n0\r\n\r\n"), FSI_BAD_CHUNK},
     {S("1\r\nxy"), FSI_BAD_CHUNK}, // more data than was said
     {S("1\r\nx0\r\n\r\n"), FSI_BAD_CHUNK},
@@ -921,6 +965,8 @@ static const bad_row bad_answers[] = {
     {S(A "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n"), FSI_LENGTH_AND_CODING},
     {S(A "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"), FSI_BAD_CODING},
     {S(A "Transfer-Encoding: gzip, chunked\r\n\r\n"), FSI_OTHER_CODING},
+    {S(A "Transfer-Encoding: gzip\r\n\r\n"), FSI_BAD_CODING},
+    {S("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), FSI_OLD_CODING},
 };
 
 // Goal: what the load generator counts as an answer is framed as the server meant it, however it was cut.
@@ -1005,8 +1051,8 @@ TEST(refusals_are_all_reached)
 #endif
     int64_t results[5];
     char ext[300];
-    memset(ext, ';', sizeof ext);
-    ext[0] = '1';
+    memset(ext, 'e', sizeof ext);
+    memcpy(ext, "1;", 2);
     results[0] = read_request(S("GET /123456789012345678901234567890 HTTP/1.1\r\n"), &small);
     results[1] = read_request(S("GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n\r\n"), &small);
     results[2] = read_request(S("GET / HTTP/1.1\r\nA: 678901234567890123456789012345678901234567890"), &small);
