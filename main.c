@@ -150,8 +150,13 @@ static void demo_stream_close(fsv_request *request, void *user)
 // clang-format off
 #define DEMO_STATS(X) \
     X(conns_accepted, "connections accepted") X(conns_closed, "connections closed") X(conns_refused, "connections beyond the limit, answered 503") \
+    X(conns_refused_address, "connections beyond the limit of their address") X(conns_spent, "connections that had all their requests") \
     X(requests, "requests read") X(answers_2xx, "answers 2xx") X(answers_3xx, "answers 3xx") X(answers_4xx, "answers 4xx") \
-    X(answers_5xx, "answers 5xx") X(bad_requests, "requests that broke the framing") X(timeouts, "head, body, idle and send timeouts") \
+    X(answers_5xx, "answers 5xx") X(bad_requests, "requests that broke the framing or a limit of heads") \
+    X(refused_head, "heads beyond their size") X(refused_fields, "heads with too many fields") X(refused_target, "targets beyond their length") \
+    X(refused_body, "bodies beyond their size") X(timeouts, "timeouts of all kinds") X(timeouts_head, "heads that took too long") \
+    X(timeouts_body, "bodies that came too slowly") X(timeouts_idle, "idle connections closed") X(timeouts_send, "readers that took too little") \
+    X(turns_cut, "times that a connection had its share of pipelined requests in a turn") \
     X(bytes_received, "bytes received") X(bytes_sent, "bytes sent") X(turns, "turns of the loops") \
     X(conns_followed, "connections moved to the CPU of their packets") X(conns_balanced, "connections moved off a busy loop") \
     X(conns_rescued, "connections accepted for a stuck loop") X(busy_us, "microseconds that pinned loops were awake") \
@@ -188,7 +193,7 @@ static void demo_stats(fsv_request *request, void *user)
 
 static void demo_metrics(fsv_request *request, void *user)
 {
-    char text[8192];
+    char text[16384];
     size_t at = 0;
     fsv_stats stats;
     (void)user;
