@@ -2018,7 +2018,6 @@ static const char serve_help_more[] =
     "\n"
     "DEMO  / hello, /echo, /stream?chunks=N&size=M, /spin?us=N, /sleep?ms=N, /stats,\n"
     "/metrics.\n"
-    "      --max-body BYTES of a request                                (no limit)\n"
     "      --echo           raw TCP that sends back what it gets: -b -p -t -q --unix\n"
     "      --law LAW        a target with known delays, to test load generators:\n"
     "                       const:T exp:T uniform:T-T lognormal:MEDIAN/SIGMA\n"
@@ -2037,9 +2036,20 @@ static const char serve_help_more[] =
     "                       (a worker per connection), thread, sync        (event)\n"
     "  -w, --workers N      of event, for /sleep and slow disks, and of pools (16)\n"
     "      --queue-per-worker  of event, pool;  --threads-max N  of thread  (1024)\n"
+    "\n"
+    "LIMITS  what is beyond is answered 408 413 414 431 503, or cut, and counted\n"
     "      --max-conns N    open connections                               (65536)\n"
-    "      --max-head BYTES of a request                                   (16384)\n"
+    "      --max-per-address N  of them of one IPv4 address or one IPv6 /64, but\n"
+    "                       for loopback                  (half of --max-conns)\n"
+    "      --max-requests N of one connection                          (no limit)\n"
+    "      --max-head, --max-target BYTES, --max-fields N    (16384, 8192, 100)\n"
+    "      --max-body BYTES of a request    (1M; no limit for what comes in pieces)\n"
     "      --head-timeout, --idle-timeout T                            (10s, 60s)\n"
+    "      --body-timeout T, --body-rate BYTES   in T at least so many a second must\n"
+    "                       come of a body                             (10s, 512)\n"
+    "      --send-timeout T, --send-rate BYTES   likewise a reader must take of what\n"
+    "                       waits for it                               (30s, 512)\n"
+    "      --turn-requests N  pipelined, then others have their turn         (64)\n"
     "BYTES and N take k, M, G (1024 for BYTES); T takes ms, s, m, h (bare: s).\n";
 
 typedef struct serve_options {
@@ -2085,11 +2095,11 @@ static bool serve_bytes(const char *text, uint64_t max, uint64_t *out)
     return serve_scaled(text, units, factors, (double)max, out);
 }
 
-static bool serve_time_ms(const char *text, uint64_t *out)
+static bool serve_time_ms(const char *text, uint64_t max, uint64_t *out)
 {
     static const char *const units[] = {"ms", "", "s", "m", "h", NULL};
     static const double factors[] = {1, 1000, 1000, 60000, 3600000};
-    return serve_scaled(text, units, factors, 4e9, out) && *out > 0;
+    return serve_scaled(text, units, factors, (double)max, out) && *out > 0;
 }
 
 static int serve_bad(const char *option, const char *why)
@@ -2136,10 +2146,55 @@ static int serve_site_option(serve_site *site, const char *name, const char *val
     return -1;
 }
 
+// Limits and clocks: fields of the desc.
+static const struct {
+    const char *name;
+    bool (*parse)(const char *text, uint64_t max, uint64_t *out);
+    uint32_t min, max;
+    size_t field;
+    const char *wants;
+} serve_limits[] = {
+    // clang-format off
+    {"--max-conns", serve_count, 1, 0x7fffffff, offsetof(fsv_server_desc, conns_max), "a number of connections, at least 1"},
+    {"--max-per-address", serve_count, 1, 0x7fffffff, offsetof(fsv_server_desc, conns_per_address_max), "a number of connections, at least 1"},
+    {"--max-requests", serve_count, 1, UINT32_MAX, offsetof(fsv_server_desc, conn_requests_max), "a number of requests, at least 1"},
+    {"--max-head", serve_bytes, 256, 1048576, offsetof(fsv_server_desc, head_bytes_max), "256 bytes to 1M"},
+    {"--max-target", serve_bytes, 1, 1048576, offsetof(fsv_server_desc, target_bytes_max), "1 byte to 1M"},
+    {"--max-fields", serve_count, 1, 10000, offsetof(fsv_server_desc, fields_max), "a number of fields, 1 to 10000"},
+    {"--head-timeout", serve_time_ms, 1, UINT32_MAX, offsetof(fsv_server_desc, head_timeout_ms), "a time such as 500ms, 10s or 1m"},
+    {"--idle-timeout", serve_time_ms, 1, UINT32_MAX, offsetof(fsv_server_desc, idle_timeout_ms), "a time such as 500ms, 10s or 1m"},
+    {"--body-timeout", serve_time_ms, 1, UINT32_MAX, offsetof(fsv_server_desc, body_timeout_ms), "a time such as 500ms, 10s or 1m"},
+    {"--send-timeout", serve_time_ms, 1, UINT32_MAX, offsetof(fsv_server_desc, send_timeout_ms), "a time such as 500ms, 10s or 1m"},
+    {"--body-rate", serve_bytes, 1, UINT32_MAX, offsetof(fsv_server_desc, body_rate_min), "bytes per second, at least 1"},
+    {"--send-rate", serve_bytes, 1, UINT32_MAX, offsetof(fsv_server_desc, send_rate_min), "bytes per second, at least 1"},
+    {"--turn-requests", serve_count, 1, UINT32_MAX, offsetof(fsv_server_desc, turn_requests_max), "a number of requests, at least 1"},
+    // clang-format on
+};
+#define SERVE_LIMITS (sizeof serve_limits / sizeof serve_limits[0])
+
+// Takes a limit. -1: fine, 0: it is none, else the exit code.
+static int serve_limit(fsv_server_desc *desc, const char *name, const char *value)
+{
+    for (size_t i = 0; i < SERVE_LIMITS; i++) {
+        uint64_t n = 0;
+        char why[80];
+        if (strcmp(name, serve_limits[i].name) != 0) continue;
+        (void)snprintf(why, sizeof why, "wants %s", serve_limits[i].wants);
+        if (!serve_limits[i].parse(value, serve_limits[i].max, &n) || n < serve_limits[i].min)
+            return serve_bad(name, why);
+        uint32_t value32 = (uint32_t)n;
+        memcpy((char *)desc + serve_limits[i].field, &value32, sizeof value32);
+        return -1;
+    }
+    return 0;
+}
+
 // Takes one option with its value; -1: fine, else the exit code.
 static int serve_option(serve_options *o, const char *name, const char *value)
 {
     uint64_t n = 0;
+    int limit = serve_limit(&o->desc, name, value);
+    if (limit) return limit;
     if (!strcmp(name, "-b") || !strcmp(name, "--bind") || !strcmp(name, "-l") || !strcmp(name, "--listen")) {
         if (o->bind_count == 16) return serve_bad(name, "at most 16 addresses");
         o->binds[o->bind_count++] = value;
@@ -2161,22 +2216,10 @@ static int serve_option(serve_options *o, const char *name, const char *value)
     } else if (!strcmp(name, "--model")) {
         if (!serve_model(value, &o->desc)) return serve_bad(name, "wants event, pool, pool-conn, thread or sync");
         o->model = value;
-    } else if (!strcmp(name, "--max-conns")) {
-        if (!serve_count(value, 0x7fffffff, &n) || n == 0)
-            return serve_bad(name, "wants a number of connections, at least 1");
-        o->desc.conns_max = (uint32_t)n;
-    } else if (!strcmp(name, "--max-head")) {
-        if (!serve_bytes(value, 1048576, &n) || n < 256) return serve_bad(name, "wants 256 bytes to 1M");
-        o->desc.head_bytes_max = (uint32_t)n;
     } else if (!strcmp(name, "--max-body")) {
         if (!serve_bytes(value, 9e15, &n) || n == 0) return serve_bad(name, "wants a number of bytes, at least 1");
         serve_body_max = n;
-    } else if (!strcmp(name, "--head-timeout") || !strcmp(name, "--idle-timeout")) {
-        if (!serve_time_ms(value, &n)) return serve_bad(name, "wants a time such as 500ms, 10s or 1m");
-        if (name[2] == 'h')
-            o->desc.head_timeout_ms = (uint32_t)n;
-        else
-            o->desc.idle_timeout_ms = (uint32_t)n;
+        o->desc.body_bytes_max = n < SIZE_MAX / 4 ? n : SIZE_MAX / 4;
     } else if (!strcmp(name, "--log")) {
         o->log = value;
     } else if (!strcmp(name, "--index")) {
@@ -2204,8 +2247,21 @@ static const char *const serve_folder_options[] = {
 static void serve_note(serve_options *o, const char *name)
 {
     static const char *const fine[] = {"-b", "--bind", "-l", "--listen", "-p", "--port", "-q", "--quiet", "--law"};
-    static const char *const raw[] = {"-b", "--bind",    "-l",          "--listen",       "-p",      "--port", "--unix",
-                                      "-t", "--threads", "--max-conns", "--idle-timeout", "--no-pin"};
+    static const char *const raw[] = {"-b",
+                                      "--bind",
+                                      "-l",
+                                      "--listen",
+                                      "-p",
+                                      "--port",
+                                      "--unix",
+                                      "-t",
+                                      "--threads",
+                                      "--max-conns",
+                                      "--max-per-address",
+                                      "--idle-timeout",
+                                      "--send-timeout",
+                                      "--send-rate",
+                                      "--no-pin"};
     bool found = false;
     for (size_t i = 0; i < sizeof raw / sizeof raw[0]; i++) found = found || !strcmp(name, raw[i]);
     if (!found) (void)snprintf(o->http, sizeof o->http, "%s", name);
@@ -2284,11 +2340,7 @@ static int serve_parse(serve_options *o, int argc, char **argv)
                                              "--threads-max",
                                              "-t",
                                              "--threads",
-                                             "--max-conns",
-                                             "--max-head",
                                              "--max-body",
-                                             "--head-timeout",
-                                             "--idle-timeout",
                                              "--log",
                                              "--log-format",
                                              "--law",
@@ -2339,6 +2391,8 @@ static int serve_parse(serve_options *o, int argc, char **argv)
             name[len] = 0;
             for (int k = 0; with_value[k]; k++)
                 if (!strcmp(name, with_value[k])) found = k;
+            for (size_t k = 0; k < SERVE_LIMITS; k++)
+                if (!strcmp(name, serve_limits[k].name)) found = (int)k;
             if (found < 0) return serve_bad(arg, "unknown option");
             value = equals ? equals + 1 : arg[1] != '-' && arg[2] ? arg + 2 : ++i < argc ? argv[i] : NULL;
             if (!value) return serve_bad(name, "wants a value");
