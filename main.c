@@ -1999,8 +1999,8 @@ static const char serve_help[] = "Usage: fastserve serve [DIR] [options]        
                                  "      --demo           the demo's routes beside folders\n"
                                  "      --log FILE|-     access log; --log-format common, combined, json (common)\n"
                                  "  -q, --quiet          say nothing but errors;   --help, --version\n"
-                                 "Exit: 0 stopped by a signal; 1 usage, no such folder, or cannot listen; 130 a\n"
-                                 "second Ctrl-C.\n";
+                                 "Exit: 0 stopped by a signal; 1 usage, no such folder, or cannot listen; 2 no\n"
+                                 "--sandbox here; 130 a second Ctrl-C.\n";
 
 static const char serve_help_more[] =
     "\n"
@@ -2036,6 +2036,9 @@ static const char serve_help_more[] =
     "                       (a worker per connection), thread, sync        (event)\n"
     "  -w, --workers N      of event, for /sleep and slow disks, and of pools (16)\n"
     "      --queue-per-worker  of event, pool;  --threads-max N  of thread  (1024)\n"
+    "      --sandbox        Linux: once it listens no files but those served and the\n"
+    "                       log's folder, no new sockets, no programs; exit 2 where\n"
+    "                       the kernel cannot\n"
     "\n"
     "LIMITS  what is beyond is answered 408 413 414 431 503, or cut, and counted\n"
     "      --max-conns N    open connections                               (65536)\n"
@@ -2055,7 +2058,7 @@ static const char serve_help_more[] =
 typedef struct serve_options {
     const char *binds[16], *unix_path, *log;
     uint32_t bind_count, port, log_form; // serve_form, + 1
-    bool quiet, reuseport, no_pin, echo, port_given;
+    bool quiet, reuseport, no_pin, echo, port_given, sandbox;
     const char *model; // its name; NULL: not said
     bench_law law;     // of no kind: the demo
     char other[32];    // an option that means nothing with a law; empty: none
@@ -2378,6 +2381,8 @@ static int serve_parse(serve_options *o, int argc, char **argv)
             o->desc.queue_per_worker = 1;
         else if (!strcmp(arg, "--echo"))
             o->echo = true;
+        else if (!strcmp(arg, "--sandbox"))
+            o->sandbox = true;
         else if (serve_flag(&o->site, arg))
             serve_note(o, arg);
         else if (arg[0] != '-') {
@@ -2571,6 +2576,290 @@ static int serve_law(fsv_server *server, const bench_law *law)
     return fine ? -1 : 1;
 }
 
+// ---- serve --sandbox: what the process can do no more once it listens, whoever gets hold of it. Landlock keeps it from
+//      files but the folders that it serves, and from TCP of its own; a filter of system calls from starting programs,
+//      from looking into other processes and from new sockets; and no program that it may start all the same gains rights.
+//      Threads inherit all of it, so it comes before they are made.
+
+// Beneath a folder, or of one file.
+typedef struct serve_grant {
+    int fd;
+    bool write; // append, and make files anew, instead of reading and listing
+    bool remove;
+} serve_grant;
+
+#if FSI_LINUX
+#include <sys/prctl.h>
+
+// The system's own constants and structs, so that no header of a certain age is needed.
+enum {
+    SERVE_LANDLOCK_CREATE = 444,
+    SERVE_LANDLOCK_ADD = 445,
+    SERVE_LANDLOCK_RESTRICT = 446,
+    SERVE_FS_WRITE_FILE = 1 << 1,
+    SERVE_FS_READ_FILE = 1 << 2,
+    SERVE_FS_READ_DIR = 1 << 3,
+    SERVE_FS_REMOVE_FILE = 1 << 5,
+    SERVE_FS_MAKE_REG = 1 << 8,
+    SERVE_FS_OF_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15 // what can be granted of a file that is no folder
+};
+
+typedef struct serve_ruleset {
+    uint64_t files, net, scoped;
+} serve_ruleset;
+
+#pragma pack(push, 1)
+typedef struct serve_beneath {
+    uint64_t allowed;
+    int32_t folder;
+} serve_beneath;
+#pragma pack(pop)
+
+typedef struct serve_step { // of a filter: classic BPF
+    uint16_t code;
+    uint8_t yes, no;
+    uint32_t k;
+} serve_step;
+
+typedef struct serve_filter {
+    uint16_t len;
+    const serve_step *steps;
+} serve_filter;
+
+// The version of Landlock, 0: there is none.
+static int serve_landlock(void)
+{
+    long version = syscall(SERVE_LANDLOCK_CREATE, NULL, (size_t)0, 1u);
+    return version > 0 ? (int)version : 0;
+}
+
+static bool serve_grant_add(int rules, const serve_grant *grant, uint64_t handled)
+{
+    struct stat look;
+    serve_beneath rule;
+    memset(&rule, 0, sizeof rule);
+    if (grant->remove) rule.allowed |= SERVE_FS_REMOVE_FILE;
+    if (grant->write) rule.allowed |= SERVE_FS_WRITE_FILE | SERVE_FS_MAKE_REG;
+    if (!rule.allowed) rule.allowed = SERVE_FS_READ_FILE | SERVE_FS_READ_DIR;
+    if (fstat(grant->fd, &look) != 0) return false;
+    if (!S_ISDIR(look.st_mode)) rule.allowed &= SERVE_FS_OF_FILES;
+    rule.allowed &= handled;
+    rule.folder = grant->fd;
+    return syscall(SERVE_LANDLOCK_ADD, rules, 1, &rule, 0u) == 0;
+}
+
+static bool serve_landlock_enter(int version, const serve_grant *grants, uint32_t count)
+{
+    serve_ruleset set;
+    memset(&set, 0, sizeof set);
+    set.files = version >= 5 ? 0xffff : version >= 3 ? 0x7fff : version >= 2 ? 0x3fff : 0x1fff;
+    if (version >= 4) set.net = 3;    // bind and connect
+    if (version >= 6) set.scoped = 3; // abstract Unix-domain sockets and signals of others
+    size_t size = version >= 6 ? sizeof set : version >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
+    int rules = (int)syscall(SERVE_LANDLOCK_CREATE, &set, size, 0u);
+    if (rules < 0) return false;
+    bool fine = true;
+    for (uint32_t i = 0; i < count && fine; i++) fine = serve_grant_add(rules, &grants[i], set.files);
+    fine = fine && syscall(SERVE_LANDLOCK_RESTRICT, rules, 0u) == 0;
+    int error = errno;
+    close(rules);
+    errno = error;
+    return fine;
+}
+
+// How the kernel names this CPU's system calls; 0: not known here, then there is no filter.
+#if defined(__x86_64__) && !defined(__ILP32__)
+#define SERVE_ARCH 0xc000003eu
+#elif defined(__aarch64__)
+#define SERVE_ARCH 0xc00000b7u
+#elif defined(__riscv) && __riscv_xlen == 64
+#define SERVE_ARCH 0xc00000f3u
+#else
+#define SERVE_ARCH 0u
+#endif
+
+// No server needs them after its start.
+static const uint16_t serve_forbidden[] = {
+    // programs, other processes
+    SYS_execve,
+    SYS_execveat,
+    SYS_ptrace,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_kcmp,
+#ifdef SYS_fork
+    SYS_fork,
+#endif
+#ifdef SYS_vfork
+    SYS_vfork,
+#endif
+#ifdef SYS_pidfd_getfd
+    SYS_pidfd_getfd,
+#endif
+    // sockets of its own
+    SYS_socket,
+    SYS_socketpair,
+    SYS_connect,
+    SYS_bind,
+    SYS_listen,
+    // another view of the file system
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_chroot,
+    SYS_setns,
+    SYS_unshare,
+    SYS_open_by_handle_at,
+#ifdef SYS_move_mount
+    SYS_move_mount,
+    SYS_open_tree,
+    SYS_fsopen,
+    SYS_fsmount,
+    SYS_fsconfig,
+    SYS_fspick,
+#endif
+#ifdef SYS_mount_setattr
+    SYS_mount_setattr,
+#endif
+    // the kernel itself, and its larger doors
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_reboot,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_acct,
+    SYS_syslog,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_keyctl,
+    SYS_personality,
+#ifdef SYS_kexec_load
+    SYS_kexec_load,
+#endif
+#ifdef SYS_kexec_file_load
+    SYS_kexec_file_load,
+#endif
+#ifdef SYS_iopl
+    SYS_iopl,
+    SYS_ioperm,
+    SYS_modify_ldt,
+#endif
+#ifdef SYS_io_uring_setup
+    SYS_io_uring_setup,
+    SYS_io_uring_enter,
+    SYS_io_uring_register,
+#endif
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_adjtimex,
+    SYS_clock_adjtime,
+    SYS_sethostname,
+    SYS_setdomainname,
+};
+
+// What is forbidden fails with EPERM; a call in the way of another architecture ends the process.
+static bool serve_filter_enter(void)
+{
+    enum { COUNT = sizeof serve_forbidden / sizeof serve_forbidden[0] };
+    const uint32_t die = 0x80000000u, deny = 0x00050000u | EPERM, allow = 0x7fff0000u;
+    serve_step steps[2 * COUNT + 8], *at = steps;
+    serve_filter filter;
+#define STEP(c, y, n, value) (at->code = (c), at->yes = (y), at->no = (n), at->k = (value), at++)
+    STEP(0x20, 0, 0, 4); // load the architecture
+    STEP(0x15, 1, 0, SERVE_ARCH);
+    STEP(0x06, 0, 0, die);
+    STEP(0x20, 0, 0, 0);           // load the number
+    STEP(0x35, 0, 1, 0x40000000u); // of x86-64's second set
+    STEP(0x06, 0, 0, deny);
+    for (size_t i = 0; i < COUNT; i++) {
+        STEP(0x15, 0, 1, serve_forbidden[i]);
+        STEP(0x06, 0, 0, deny);
+    }
+    STEP(0x06, 0, 0, allow);
+#undef STEP
+    filter.len = (uint16_t)(at - steps);
+    filter.steps = steps;
+    return SERVE_ARCH == 0 || prctl(PR_SET_SECCOMP, 2, &filter, 0, 0) == 0;
+}
+
+// Of the calling thread, and those that it makes. False: the error says why; errno 0: this system has no Landlock.
+static bool serve_sandbox_enter(const serve_grant *grants, uint32_t count)
+{
+    int version = serve_landlock();
+    if (!version) errno = 0;
+    return version && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && serve_landlock_enter(version, grants, count) &&
+           serve_filter_enter();
+}
+
+static int serve_grant_open(const char *path)
+{
+    return open(path, O_PATH | O_CLOEXEC);
+}
+
+// The folder in which a path stands.
+static int serve_grant_parent(const char *path)
+{
+    char folder[4096] = ".";
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 1;
+    if (slash == path) len = 1;
+    if (len >= sizeof folder) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (slash) memcpy(folder, path, len);
+    folder[len] = 0;
+    return serve_grant_open(folder);
+}
+
+// Everything that the options ask for stays possible. -1: fine, else the exit code.
+static int serve_sandbox(const fsv_server *server, const serve_options *o)
+{
+    serve_grant grants[SERVE_MOUNTS_MAX + 3];
+    uint32_t count = 0, first;
+    struct stat look;
+    char why[160];
+    memset(grants, 0, sizeof grants);
+    for (const fsv_folder *folder = server->folders; folder && count < SERVE_MOUNTS_MAX; folder = folder->next)
+        grants[count++].fd = folder->root.fd;
+    first = count;                                     // opened here
+    grants[count].fd = serve_grant_open("/proc/stat"); // by which loops see how busy the CPUs are
+    count += grants[count].fd >= 0;
+    if (o->log && strcmp(o->log, "-") != 0) {
+        bool plain = stat(o->log, &look) == 0 && S_ISREG(look.st_mode); // else it is not made anew
+        grants[count].write = true;
+        grants[count++].fd = plain ? serve_grant_parent(o->log) : serve_grant_open(o->log);
+    }
+    if (o->unix_path && o->unix_path[0] != '@') {
+        grants[count].remove = true;
+        grants[count++].fd = serve_grant_parent(o->unix_path);
+    }
+    bool fine = true;
+    errno = 0;
+    for (uint32_t i = first; i < count && fine; i++) fine = grants[i].fd >= 0;
+    fine = fine && serve_sandbox_enter(grants, count);
+    int error = errno;
+    for (uint32_t i = first; i < count; i++)
+        if (grants[i].fd >= 0) close(grants[i].fd);
+    if (fine) return -1;
+    fprintf(stderr, "fastserve serve: --sandbox: %s\n",
+            error ? fsi_os_error_text(error, why, sizeof why)
+                  : "this kernel has no Landlock, or it is not switched on; run without --sandbox");
+    return 2;
+}
+#else
+static int serve_sandbox(const fsv_server *server, const serve_options *o)
+{
+    (void)server, (void)o;
+    fprintf(stderr, "fastserve serve: --sandbox: only Linux has it; run without --sandbox\n");
+    return 2;
+}
+#endif // serve --sandbox
+
 // Until a signal ends it. Returns the exit code.
 static int serve_run(const serve_options *o)
 {
@@ -2609,12 +2898,13 @@ static int serve_prepare(serve_options *o)
         fprintf(stderr, "fastserve serve: cannot start: %s\n", fsv_result_text(result));
         return 1;
     }
-    if (o->log && !serve_log_start(&serve_access, fsv_server_loops(serve_server))) return 1;
     int code = serve_add_folders(serve_server, &o->site);
     if (code < 0 && o->unix_path) code = serve_listen_unix(serve_server, o, o->unix_path);
     for (uint32_t i = 0; i < o->bind_count && code < 0; i++) code = serve_listen(serve_server, o, o->binds[i]);
     if (code < 0 && !o->bind_count && !o->unix_path) code = serve_listen(serve_server, o, "localhost");
     if (code < 0 && o->law.kind) code = serve_law(serve_server, &o->law);
+    if (code < 0 && o->sandbox) code = serve_sandbox(serve_server, o);
+    if (code < 0 && o->log && !serve_log_start(&serve_access, fsv_server_loops(serve_server))) code = 1;
     o->site.check_host = o->site.hosts_len || (o->site.mount_count && serve_all_local(serve_server));
     return code;
 }

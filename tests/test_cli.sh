@@ -134,7 +134,7 @@ for command in serve bench; do
 done
 for command in serve bench; do
     run "$command" --help-all
-    [ "$status" -eq 0 ] && fits "$dir/out" 70 && grep -qE -e '--conn-rate|--queue-per-worker' "$dir/out"
+    [ "$status" -eq 0 ] && fits "$dir/out" 74 && grep -qE -e '--conn-rate|--queue-per-worker' "$dir/out"
     check $? "$command --help-all is no wider than a screen" "$dir/out"
 done
 run --version
