@@ -130,7 +130,7 @@
 //              which its packets arrive, connections follow their packets, and a loop that drowns gives
 //              connections away. The zero desc does none of it: one loop, not pinned, nothing disturbed.
 //
-// MEMORY       An idle connection holds its struct (below 200 bytes) and no buffer. Each loop has a receive and
+// MEMORY       An idle connection holds its struct (below 256 bytes) and no buffer. Each loop has a receive and
 //              a send buffer. Slabs grow on demand and return to the allocator in fsv_server_free.
 // ---------------------------------------------------------------------------------------------------------
 
