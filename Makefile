@@ -241,6 +241,10 @@ soak: build/soak
 soak-windows: build/windows/soak.exe
 	@sh tests/wine.sh --around sh tests/wine.sh build/windows/soak.exe $(SOAK)
 
+# By hand, on a quiet machine, 2 minutes: slowhttptest's attacks.
+slow-attacks: fastserve
+	@FASTSERVE=./fastserve sh tests/slow_attacks.sh
+
 # By hand, on a quiet machine, 10 s.
 queue-bench: build/queue_bench
 	build/queue_bench
@@ -310,6 +314,7 @@ help:
 	@echo 'make queue-bench  the queue beside a mutex and condition variables, 10 s'
 	@echo 'make static     curl, wget, ab ... against serve DIR      make static-large  100,000 files, 1,000 slow readers, 9 GiB'
 	@echo 'make compare-static  files beside nginx and h2o; COMPARE= the options of tests/beside_static.sh'
+	@echo 'make slow-attacks  slowhttptest against serve, 200 connections, 2 minutes'
 	@echo 'make truth      load generators against known latencies; see tests/truth, TRUTH= its options'
 	@echo
 	@echo 'Of other systems: MUSL_CC CC_32 ARM64_CC QEMU_ARM64 MINGW_CC MINGW_CXX MSVC_CC ZIG WINE; TESTS= names some tests'
@@ -317,5 +322,5 @@ help:
 
 .PHONY: all coverage soak soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside selftest truth lint format format-check toc install uninstall clean help
 .PHONY: $(FUZZERS) fuzzers cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
-.PHONY: static compare-static static-large
+.PHONY: static compare-static static-large slow-attacks
 .SECONDARY:

@@ -30,8 +30,8 @@
    TABLE OF CONTENTS   (grep -n '^// >>' fastserve.h, or: make toc)
        What a user reads         >>manual >>config >>api
        Implementation, bottom-up >>platform >>atomics >>structs >>thread >>park >>memory >>queue >>time >>hist
-                                 >>log >>text >>http-read >>http-write >>entity >>sock >>file >>io >>router >>conn
-                                 >>files >>tcp >>task >>loop >>balance >>worker >>handle >>server >>public
+                                 >>log >>text >>http-read >>http-write >>entity >>sock >>file >>io >>router >>guests
+                                 >>conn >>files >>tcp >>task >>loop >>balance >>worker >>handle >>server >>public
        Of one system each        >>thread-posix >>thread-linux >>thread-bsd >>thread-windows >>thread-unpinned
                                  >>time-posix >>time-windows >>sock-posix >>sock-linux >>sock-windows
                                  >>file-posix >>file-linux >>file-bsd >>file-walk >>file-windows >>io-epoll
@@ -130,7 +130,7 @@
 //              which its packets arrive, connections follow their packets, and a loop that drowns gives
 //              connections away. The zero desc does none of it: one loop, not pinned, nothing disturbed.
 //
-// MEMORY       An idle connection holds its struct (below 200 bytes) and no buffer. Each loop has a receive and
+// MEMORY       An idle connection holds its struct (below 256 bytes) and no buffer. Each loop has a receive and
 //              a send buffer. Slabs grow on demand and return to the allocator in fsv_server_free.
 // ---------------------------------------------------------------------------------------------------------
 
@@ -283,6 +283,10 @@ typedef struct fsv_server_desc {
     uint32_t pin;               // 1: a loop stays on its CPU, connections follow their packets      (default 0)
     uint32_t conns_max;         // open connections, below 2^31; more get a 503. Lowered to what
                                 // the descriptor limit allows, which log is told                    (default 65536)
+    uint32_t conns_per_address_max; // of them of one address, IPv6 of one /64 network; more get a 503. Not counted are
+                                // loopback and Unix-domain, where a proxy or this machine's own users stand, and
+                                // peers of which the system does not say the address      (default half of conns_max)
+    uint32_t conn_requests_max; // of one connection, which the last answer ends            (default 4294967295: no limit)
     uint32_t backlog;           // of each listener; the system may clamp it                         (default 4096)
     uint32_t head_bytes_max;    // request line + fields, 256 to 1 MiB; beyond it 431                (default 16384)
     uint32_t target_bytes_max;  // request target; beyond it 414                                     (default 8192)
@@ -291,13 +295,16 @@ typedef struct fsv_server_desc {
     uint32_t out_bytes_max;     // response bytes that may wait for a slow reader before
                                 // fsv_stream_write says FSV_ERR_FULL                                (default 262144)
     uint32_t response_fields_bytes_max; // by fsv_response_field in one response, 1 to 32768         (default 16384)
-    uint32_t head_timeout_ms;   // from the first byte of a head to its end, however slowly it
-                                // drips; beyond it 408                                              (default 10000)
-    uint32_t idle_timeout_ms;   // without a request, then the connection is closed                  (default 60000)
+    uint32_t head_timeout_ms;   // for a head, however slowly it drips: the first one from when the connection
+                                // was accepted, later ones from their first byte; beyond it 408, or, if
+                                // nothing came, the end                                             (default 10000)
+    uint32_t idle_timeout_ms;   // between requests, then the connection is closed                   (default 60000)
     uint32_t body_timeout_ms;   // window over which body_rate_min is held; beyond it 408            (default 10000)
     uint32_t body_rate_min;     // bytes per second that a body must bring at least                  (default 512)
-    uint32_t send_timeout_ms;   // a reader that takes nothing for so long is reset, and so is a
-                                // streamed answer that brings nothing                               (default 30000)
+    uint32_t send_timeout_ms;   // window over which send_rate_min is held; beyond it the peer is reset, and so it
+                                // is when a streamed answer brings nothing for so long              (default 30000)
+    uint32_t send_rate_min;     // bytes per second that a reader must take at least while bytes wait for it: where
+                                // the system says so, that it has acknowledged, else that left here (default 512)
     uint32_t linger_ms;         // wait for the peer to read an answer that ended the connection
                                 // while it was still sending                                        (default 1000)
     uint32_t turn_requests_max; // pipelined requests of one connection in a row, then others        (default 64)
@@ -406,11 +413,18 @@ FSV_API uint32_t fsv_cpu_count(void);
 typedef struct fsv_stats {
     uint64_t conns_accepted;
     uint64_t conns_closed;
-    uint64_t conns_refused; // beyond conns_max: a 503 (then also accepted), or, beyond 64 at a time, dropped
-    uint64_t requests;      // heads that were read and made sense
+    uint64_t conns_refused;         // beyond conns_max: a 503 (then also accepted), or, beyond 64 at a time, dropped
+    uint64_t conns_refused_address; // beyond conns_per_address_max: likewise, beyond 16 at a time; accepted in any case
+    uint64_t conns_spent;           // had their conn_requests_max
+    uint64_t requests;              // heads that were read and made sense
     uint64_t answers_2xx, answers_3xx, answers_4xx, answers_5xx;
-    uint64_t bad_requests; // heads or bodies that broke the framing
+    uint64_t bad_requests; // heads or bodies that broke the framing, or a limit of heads
+    uint64_t refused_head, refused_fields,
+        refused_target;    // of them: beyond head_bytes_max, fields_max, target_bytes_max
+    uint64_t refused_body; // 413
     uint64_t timeouts;     // head, body, idle, send, connect and token timeouts
+    uint64_t timeouts_head, timeouts_body, timeouts_idle, timeouts_send; // of them
+    uint64_t turns_cut; // by turn_requests_max: the connection went on in the next turn
     uint64_t bytes_received, bytes_sent;
     uint64_t turns;          // of the loops
     uint64_t conns_followed; // moved to the loop of the CPU where their packets arrive
@@ -986,6 +1000,7 @@ typedef struct fsi_sockaddr_un { // afunix.h is not everywhere
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -1463,6 +1478,26 @@ typedef struct fsi_node {
     size_t bytes;
 } fsi_node;
 
+// ---- >>guests'
+
+#define FSI_GUEST_SHARDS 8
+#define FSI_GUESTS_MIN 64u
+#define FSI_GUESTS_SPARE 16u // beyond conns_per_address_max, to tell that many peers of an address at a time
+
+// An address that has connections.
+typedef struct fsi_guest {
+    uint64_t key;
+    uint32_t count; // 0: a free place
+} fsi_guest;
+
+// Some of them, by hash, in open addressing. It grows with how many there are at a time.
+typedef struct fsi_guests {
+    fsi_lock lock;
+    fsi_guest *places; // NULL: none yet
+    uint32_t size, used;
+    char pad[FSV_CACHE_LINE];
+} fsi_guests;
+
 // ---- >>tcp's
 
 typedef enum fsi_tcp_op { FSI_TCP_SHUT, FSI_TCP_CLOSE, FSI_TCP_ABORT, FSI_TCP_PAUSE, FSI_TCP_RESUME } fsi_tcp_op;
@@ -1718,6 +1753,7 @@ struct fsi_conn {
     fsv_request *request; // detached request in progress
     fsi_out *out, *out_last;
     union {
+        uint64_t begun_ms;  // of a fresh one: when it was accepted
         uint64_t body_left; // of a body with Content-Length; of a chunked one, what has come
         const fsi_tcp *tcp; // of a raw connection
     };
@@ -1730,9 +1766,12 @@ struct fsi_conn {
         fsi_tcp_side raw;
     };
     uint32_t carry_len, carry_cap;
-    uint32_t moved_s; // when it last moved: second of the loop's clock
-    uint8_t state;    // fsi_conn_state
-    uint8_t answers;  // since it last looked where its packets arrive
+    uint32_t requests; // so far
+    uint32_t given;    // while bytes wait for the peer: what the system had of them when the window of send_timeout_ms
+                       // began, and what it has been given since; saturating
+    uint32_t moved_s;  // when it last moved: second of the loop's clock
+    uint8_t state;     // fsi_conn_state
+    uint8_t answers;   // since it last looked where its packets arrive
     bool body_done, body_chunked, keep;
     bool fresh;        // has not sent a request yet
     bool listed;       // stands on the run list or the move list
@@ -1749,6 +1788,7 @@ struct fsi_conn {
     bool balanced;     // came here because its loop drowned: does not follow its packets back into the flood
     uint16_t move_to;  // index of the loop to move to
     bool peer_known;
+    bool guest;                             // counts as one of its address
     char peer[sizeof(struct sockaddr_in6)]; // what its address begins with: all of it, but of a Unix-domain socket
     // From here on what outlives the connection in its slot, since any thread may look at it through a handle that it
     // has kept, however stale: atomic, and never set back together with the rest.
@@ -1849,6 +1889,7 @@ struct fsi_loop {
     bool accept_paused;              // out of descriptors: listeners sleep until accept_again_ms
     bool stopping;                   // has seen the stop
     uint64_t accept_again_ms, drain_due_ms, fresh_due_ms;
+    uint64_t accept_told_ms;         // the log was; not again before
     void *blocks[FSI_BLOCK_CLASSES]; // free blocks by size
     uint32_t block_count[FSI_BLOCK_CLASSES];
     fsi_listener *listeners; // one per address of the server
@@ -1974,6 +2015,8 @@ struct fsv_server {
     uint32_t cpu_count;
     bool has_sockets;  // fsi_sock_begin was called
     bool conns_asked;  // conns_max is not the default
+    bool guests_asked; // neither is conns_per_address_max
+    bool is_public;    // some address is neither loopback nor Unix-domain
     bool has_blocking; // some handler runs on a worker
     fsi_node *root;
     fsi_route fallback;    // desc.handler
@@ -1990,6 +2033,8 @@ struct fsv_server {
     fsv_folder *folders;
     uint64_t shelf_bytes; // of each loop's shelf
     fsi_lock lock;        // of slabs, depot and dialers, never on the way of a request
+    uint64_t guests_seed; // nobody outside knows it
+    fsi_guests guests[FSI_GUEST_SHARDS];
     fsi_pool pool;
     fsi_crew crew;
     fsi_lock token_lock;     // of tokens, of what jobs say of them, and of an away socket that a worker asks about
@@ -4670,6 +4715,16 @@ FSI_PRIVATE uint32_t fsi_sockaddr_port(const fsi_sockaddr *at)
     return ntohs(in6.sin6_port);
 }
 
+// 0.0.0.0 or [::].
+FSI_PRIVATE bool fsi_sockaddr_is_any(const fsi_sockaddr *at)
+{
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+    memcpy(&in4, &at->storage, sizeof in4);
+    memcpy(&in6, &at->storage, sizeof in6);
+    return at->storage.ss_family == AF_INET ? in4.sin_addr.s_addr == 0 : IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr);
+}
+
 // "1.2.3.4:80" into room for 64 bytes: inet_ntop and printf take 400 ns, which an access log would wait for.
 FSI_PRIVATE size_t fsi_sockaddr_v4_text(const void *ip, uint32_t port, char *out)
 {
@@ -4775,6 +4830,7 @@ typedef enum fsi_share { FSI_SHARE_NONE, FSI_SHARE_FIRST, FSI_SHARE_MEMBER, FSI_
 //   fsi_sock_listen(at, share, v6_only, backlog)  a socket that is bound and listens, or -error
 //   fsi_sock_close(fd)        closes what no io has
 //   fsi_sock_name(fd, at)     its own address; fsi_sock_peer: the other end's. False: it has none, or none any more
+//   fsi_sock_unsent(fd)       bytes that the system has and the peer has not acknowledged; 0 also where nobody says
 //   fsi_sock_limit()          how many descriptors the process may have; UINT64_MAX: no limit
 //   fsi_unix_clear(at, path)  removes a socket file that nobody serves any more; fsi_unix_remove: our own
 // ---------------------------------------------------------------------------------------------------------
@@ -4974,6 +5030,22 @@ FSI_PRIVATE bool fsi_sock_peer(int fd, fsi_sockaddr *at)
     memset(at, 0, sizeof *at);
     at->len = sizeof at->storage;
     return getpeername(fd, (struct sockaddr *)(void *)&at->storage, &at->len) == 0;
+}
+
+FSI_PRIVATE uint32_t fsi_sock_unsent(int fd)
+{
+    int n = 0;
+#if FSI_LINUX
+    if (ioctl(fd, TIOCOUTQ, &n) != 0) n = 0;
+#elif defined(SO_NWRITE)
+    socklen_t size = sizeof n;
+    if (getsockopt(fd, SOL_SOCKET, SO_NWRITE, &n, &size) != 0) n = 0;
+#elif defined(FIONWRITE)
+    if (ioctl(fd, FIONWRITE, &n) != 0) n = 0;
+#else
+    (void)fd;
+#endif
+    return n > 0 ? (uint32_t)n : 0;
 }
 
 FSI_PRIVATE uint64_t fsi_sock_limit(void)
@@ -5198,6 +5270,12 @@ FSI_PRIVATE bool fsi_sock_peer(int fd, fsi_sockaddr *at)
     memset(at, 0, sizeof *at);
     at->len = sizeof at->storage;
     return getpeername(fsi_sock_handle(fd), (struct sockaddr *)(void *)&at->storage, &at->len) == 0;
+}
+
+FSI_PRIVATE uint32_t fsi_sock_unsent(int fd)
+{
+    (void)fd;
+    return 0;
 }
 
 FSI_PRIVATE uint64_t fsi_sock_limit(void)
@@ -7913,6 +7991,118 @@ FSI_PRIVATE const fsi_route *fsi_node_match(const fsi_node *node, fsi_match *mat
 }
 
 // ---------------------------------------------------------------------------------------------------------
+// >>guests   How many connections each address has. Asked once when a connection comes and once when it has gone, and
+//            not at all where only this machine can connect, or where one address may have as many as all.
+// ---------------------------------------------------------------------------------------------------------
+
+// What counts as one address: of IPv6 the first 64 bits, since a single customer has all of the rest; a link has them in
+// common, so there 48 bits of the other half. IPv4 stands among prefixes that nobody has. 0: not counted.
+FSI_PRIVATE uint64_t fsi_guest_key(const fsi_sockaddr *at)
+{
+    const uint64_t v4 = (uint64_t)1 << 48;
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+    uint64_t half[2] = {0, 0};
+    if (at->storage.ss_family == AF_INET) {
+        memcpy(&in4, &at->storage, sizeof in4);
+        half[1] = ntohl(in4.sin_addr.s_addr);
+        return half[1] >> 24 == 127 ? 0 : v4 | half[1];
+    }
+    if (at->storage.ss_family != AF_INET6) return 0;
+    memcpy(&in6, &at->storage, sizeof in6);
+    for (int i = 0; i < 16; i++) half[i / 8] = half[i / 8] << 8 | in6.sin6_addr.s6_addr[i];
+    if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) return (half[1] >> 24 & 255) == 127 ? 0 : v4 | (half[1] & UINT32_MAX);
+    if (half[0] >> 54 == 0x3fa) return (uint64_t)0xfe80 << 48 | half[1] << 16 >> 16;
+    return half[0]; // of ::1 it is 0
+}
+
+FSI_PRIVATE uint64_t fsi_guest_hash(const fsv_server *server, uint64_t key)
+{
+    key = (key ^ server->guests_seed) * UINT64_C(0x9e3779b97f4a7c15);
+    key = (key ^ key >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
+    return key ^ key >> 32;
+}
+
+// Under the lock: where a key stands, or the free place where it would.
+FSI_PRIVATE uint32_t fsi_guest_find(const fsi_guests *guests, uint64_t key, uint64_t hash)
+{
+    uint32_t at = (uint32_t)hash & (guests->size - 1);
+    while (guests->places[at].count && guests->places[at].key != key) at = (at + 1) & (guests->size - 1);
+    return at;
+}
+
+// Under the lock. False: out of memory.
+FSI_PRIVATE bool fsi_guests_grow(const fsv_server *server, fsi_guests *guests)
+{
+    fsi_guests more = *guests;
+    more.size = guests->size ? guests->size * 2 : FSI_GUESTS_MIN;
+    more.places = (fsi_guest *)fsi_alloc_zero(server, sizeof(fsi_guest) * (size_t)more.size);
+    if (!more.places) return false;
+    for (uint32_t i = 0; i < guests->size; i++) {
+        const fsi_guest *guest = &guests->places[i];
+        if (guest->count) more.places[fsi_guest_find(&more, guest->key, fsi_guest_hash(server, guest->key))] = *guest;
+    }
+    fsi_release(server, guests->places, sizeof(fsi_guest) * (size_t)guests->size);
+    guests->places = more.places;
+    guests->size = more.size;
+    return true;
+}
+
+// Any thread. One connection more of an address: returns how many it has now, 0: out of memory.
+FSI_PRIVATE uint32_t fsi_guest_enter(fsv_server *server, uint64_t key)
+{
+    uint64_t hash = fsi_guest_hash(server, key);
+    fsi_guests *guests = &server->guests[hash >> 61];
+    uint32_t count = 0;
+    fsi_lock_take(&guests->lock);
+    // Half of the places are free, or, without memory, one of them: that ends each search.
+    if (guests->used * 2 < guests->size || fsi_guests_grow(server, guests) || guests->used + 1 < guests->size) {
+        fsi_guest *guest = &guests->places[fsi_guest_find(guests, key, hash)];
+        guest->key = key;
+        count = ++guest->count;
+        guests->used += count == 1;
+    }
+    fsi_lock_give(&guests->lock);
+    return count;
+}
+
+// Any thread. What stands behind a place that becomes free moves up, so that it is still found.
+FSI_PRIVATE void fsi_guest_leave(fsv_server *server, uint64_t key)
+{
+    uint64_t hash = fsi_guest_hash(server, key);
+    fsi_guests *guests = &server->guests[hash >> 61];
+    fsi_lock_take(&guests->lock);
+    uint32_t mask = guests->size - 1, hole = fsi_guest_find(guests, key, hash);
+    if (--guests->places[hole].count == 0) {
+        guests->used--;
+        for (uint32_t at = (hole + 1) & mask; guests->places[at].count; at = (at + 1) & mask) {
+            uint32_t home = (uint32_t)fsi_guest_hash(server, guests->places[at].key) & mask;
+            if (((at - home) & mask) < ((at - hole) & mask)) continue;
+            guests->places[hole] = guests->places[at];
+            guests->places[at].count = 0;
+            hole = at;
+        }
+    }
+    fsi_lock_give(&guests->lock);
+}
+
+FSI_PRIVATE bool fsi_guests_init(fsv_server *server)
+{
+    server->guests_seed = fsi_clock_ns() * UINT64_C(0xd6e8feb86659fd93) ^ (uint64_t)(uintptr_t)server << 16;
+    for (int i = 0; i < FSI_GUEST_SHARDS; i++)
+        if (!fsi_lock_init(&server->guests[i].lock)) return false;
+    return true;
+}
+
+FSI_PRIVATE void fsi_guests_free(fsv_server *server)
+{
+    for (int i = 0; i < FSI_GUEST_SHARDS; i++) {
+        fsi_release(server, server->guests[i].places, sizeof(fsi_guest) * (size_t)server->guests[i].size);
+        fsi_lock_free(&server->guests[i].lock);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // >>conn   One connection: a state machine over its channel, whose bytes are read into the loop's buffer and whose
 //          answers gather in the loop's other one.
 //
@@ -8019,6 +8209,14 @@ FSI_PRIVATE void fsi_conn_queue_owned(fsi_conn *conn, const char *ptr, size_t le
     fsi_conn_count_queued(conn, out->len);
 }
 
+// Bytes begin to wait for the peer.
+FSI_PRIVATE void fsi_conn_waits(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    conn->given = fsi_sock_unsent(conn->chan.fd);
+    fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.send_timeout_ms);
+}
+
 // Queues a part of a file, which the caller holds for it.
 FSI_PRIVATE void fsi_conn_queue_file(fsi_conn *conn, fsi_asset *asset, uint64_t at, uint64_t len)
 {
@@ -8032,16 +8230,26 @@ FSI_PRIVATE void fsi_conn_queue_file(fsi_conn *conn, fsi_asset *asset, uint64_t 
     out->asset = asset;
     out->at = at;
     out->left = len;
-    if (was_empty)
-        fsi_timer_set(&conn->loop->wheel, &conn->timer, conn->loop->now_ms + conn->loop->server->desc.send_timeout_ms);
+    if (was_empty) fsi_conn_waits(conn);
 }
 
-// Bytes were sent: so the peer has a send_timeout more for the next.
+// Some of what waits was sent.
 FSI_INLINE void fsi_conn_has_sent(fsi_conn *conn, uint64_t sent)
 {
-    fsi_loop *loop = conn->loop;
-    FSI_COUNT(loop, bytes_sent, sent);
-    fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.send_timeout_ms);
+    FSI_COUNT(conn->loop, bytes_sent, sent);
+    conn->given = sent > UINT32_MAX - conn->given ? UINT32_MAX : conn->given + (uint32_t)sent;
+}
+
+// The window has ended, and bytes still wait. Has the peer taken enough of them? Then the next one has begun.
+FSI_PRIVATE bool fsi_conn_was_read(fsi_conn *conn)
+{
+    const fsv_server_desc *desc = &conn->loop->server->desc;
+    uint64_t need = (uint64_t)desc->send_rate_min * desc->send_timeout_ms / 1000;
+    uint32_t held = fsi_sock_unsent(conn->chan.fd), taken = conn->given > held ? conn->given - held : 0;
+    if (taken < (need == 0 ? 1 : need)) return false;
+    conn->given = held;
+    fsi_timer_add(&conn->loop->wheel, &conn->timer, conn->loop->now_ms + desc->send_timeout_ms);
+    return true;
 }
 
 // Sends from the queue until it is empty or the socket has enough. True: it stopped because others have their turn.
@@ -8112,7 +8320,7 @@ FSI_PRIVATE void fsi_conn_write_through(fsi_conn *conn, const char *ptr, size_t 
     else if (!conn->broken && sent_of_these < len)
         fsi_conn_queue_copy(conn, ptr + sent_of_these, len - sent_of_these);
     if (was_empty && conn->out && !conn->broken) {
-        fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.send_timeout_ms);
+        fsi_conn_waits(conn);
         (void)fsi_conn_send_queue(conn); // from memory that stays: now the io may keep it
     }
 }
@@ -8706,6 +8914,23 @@ FSI_RARE void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
     loop->in_at = loop->in_len = 0; // whatever else came is not looked at
 }
 
+// Refuses what http-read has.
+FSI_RARE void fsi_conn_refuse_bad(fsi_conn *conn, int64_t refusal)
+{
+    fsi_loop *loop = conn->loop;
+    FSI_COUNT(loop, bad_requests, 1);
+    FSI_COUNT(loop, refused_head, refusal == FSI_LONG_HEAD || refusal == FSI_LONG_TRAILER);
+    FSI_COUNT(loop, refused_fields, refusal == FSI_MANY_FIELDS);
+    FSI_COUNT(loop, refused_target, refusal == FSI_LONG_TARGET);
+    fsi_conn_refuse(conn, fsi_refusal_status(refusal), fsi_refusal_text(refusal));
+}
+
+FSI_RARE void fsi_conn_refuse_body(fsi_conn *conn)
+{
+    FSI_COUNT(conn->loop, refused_body, 1);
+    fsi_conn_refuse(conn, 413, "the body is too large");
+}
+
 // ---- steps of the state machine. Each returns true if it moved, false if it waits.
 
 // Room behind in_len, after what is still wanted was moved to the front, if need be.
@@ -8939,6 +9164,10 @@ FSI_INLINE void fsi_conn_take_head(fsi_conn *conn, fsv_request *request)
     conn->body_left = head->chunked ? 0 : head->has_length ? head->content_length : 0;
     conn->body_done = !head->chunked && conn->body_left == 0;
     conn->keep = head->wants_close ? false : head->minor == 1 || head->wants_keep;
+    if (FSI_UNLIKELY(++conn->requests >= loop->server->desc.conn_requests_max)) {
+        conn->keep = false;
+        FSI_COUNT(loop, conns_spent, 1);
+    }
     conn->want_100 = head->expect_continue && !conn->body_done;
     conn->paused = conn->window_open = false;
     conn->window_bytes = 0;
@@ -8959,8 +9188,7 @@ FSI_RARE bool fsi_conn_make_path(fsi_conn *conn, fsv_request *request)
     else
         loop->path[0] = '/';
     if (n < 0) {
-        FSI_COUNT(loop, bad_requests, 1);
-        fsi_conn_refuse(conn, 400, fsi_refusal_text(FSI_BAD_ESCAPE));
+        fsi_conn_refuse_bad(conn, FSI_BAD_ESCAPE);
         return false;
     }
     request->head.escaped = true;
@@ -9008,7 +9236,7 @@ FSI_INLINE void fsi_conn_begin(fsi_conn *conn, fsv_request *request)
                                            : conn->loop->server->desc.body_bytes_max;
     if (FSI_UNLIKELY(conn->body_left > limit)) {
         request->route = NULL; // its handler is not called, so neither is on_close
-        fsi_conn_refuse(conn, 413, "the body is too large");
+        fsi_conn_refuse_body(conn);
         return;
     }
     if (FSI_UNLIKELY(!conn->body_done) && !route->on_body && !fsi_conn_take_body(conn, request)) return;
@@ -9041,8 +9269,7 @@ FSI_INLINE bool fsi_conn_step_head(fsi_conn *conn)
             return true;
         }
         if (FSI_UNLIKELY(n < 0)) {
-            FSI_COUNT(loop, bad_requests, 1);
-            fsi_conn_refuse(conn, fsi_refusal_status(-n), fsi_refusal_text(-n));
+            fsi_conn_refuse_bad(conn, -n);
             return true;
         }
     }
@@ -9073,8 +9300,7 @@ FSI_PRIVATE bool fsi_conn_body_run(fsi_conn *conn, size_t *run)
     limits.fields = loop->server->desc.fields_max;
     int64_t n = fsi_read_chunked(&conn->chunked, loop->in + loop->in_at, *run, &limits, run);
     if (n < 0) {
-        FSI_COUNT(loop, bad_requests, 1);
-        fsi_conn_refuse(conn, fsi_refusal_status(-n), fsi_refusal_text(-n));
+        fsi_conn_refuse_bad(conn, -n);
         return false;
     }
     loop->in_at += (size_t)n;
@@ -9103,7 +9329,7 @@ FSI_PRIVATE bool fsi_conn_collect(fsi_conn *conn, fsv_request *request, size_t r
     uint64_t limit =
         request->route->body_bytes_max ? request->route->body_bytes_max : loop->server->desc.body_bytes_max;
     if (run > limit - request->body_len) {
-        fsi_conn_refuse(conn, 413, "the body is too large");
+        fsi_conn_refuse_body(conn);
         return false;
     }
     if (request->body_len + run > request->collect_cap || !request->collect) {
@@ -9155,7 +9381,7 @@ FSI_PRIVATE bool fsi_conn_offer(fsi_conn *conn, fsv_request *request)
     size_t run, before = loop->in_at;
     if (!fsi_conn_body_run(conn, &run)) return true;
     if (run && route->body_bytes_max && conn->body_chunked && run > route->body_bytes_max - conn->body_left) {
-        fsi_conn_refuse(conn, 413, "the body is too large");
+        fsi_conn_refuse_body(conn);
         return true;
     }
     if (run) {
@@ -9400,6 +9626,14 @@ FSI_INLINE void fsi_conn_run_later(fsi_conn *conn)
     loop->run_tail = &conn->next;
 }
 
+// When a connection that has not sent a whole head yet has had its time, however its bytes came.
+FSI_INLINE uint64_t fsi_conn_fresh_due(const fsi_conn *conn)
+{
+    const fsv_server_desc *desc = &conn->loop->server->desc;
+    uint32_t head = desc->head_timeout_ms, idle = desc->idle_timeout_ms;
+    return conn->begun_ms + (conn->carry || head < idle ? head : idle);
+}
+
 #define FSI_IDLE_STEP_MS 100
 
 // Where an idle connection holds a thread, it looks now and then whether others wait.
@@ -9416,7 +9650,9 @@ FSI_RARE bool fsi_conn_idles_on(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     if (conn->state != FSI_CONN_HEAD || conn->carry || conn->out) return false;
-    if (fsi_model_crowded(loop) || loop->now_ms >= conn->idle_ms + loop->server->desc.idle_timeout_ms) return false;
+    const fsv_server_desc *desc = &loop->server->desc;
+    uint64_t until = conn->fresh ? fsi_conn_fresh_due(conn) : conn->idle_ms + desc->idle_timeout_ms;
+    if (fsi_model_crowded(loop) || loop->now_ms >= until) return false;
     fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + FSI_IDLE_STEP_MS);
     return true;
 }
@@ -9436,6 +9672,8 @@ FSI_INLINE void fsi_conn_set_timer(fsi_conn *conn, bool had_carry)
     } else if (FSI_LIKELY(conn->state == FSI_CONN_HEAD)) {
         if (FSI_UNLIKELY(desc->model) && !conn->carry)
             fsi_conn_idle_step(conn);
+        else if (FSI_UNLIKELY(conn->fresh)) // absolute: since it was accepted
+            fsi_timer_set(&loop->wheel, &conn->timer, fsi_conn_fresh_due(conn));
         else if (FSI_LIKELY(!conn->carry))
             fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + desc->idle_timeout_ms);
         else if (!had_carry)
@@ -9498,7 +9736,10 @@ FSI_PRIVATE void fsi_conn_run(fsi_conn *conn)
         fsi_conn_close(conn, false);
         return;
     }
-    if (FSI_UNLIKELY(moved)) fsi_conn_run_later(conn); // the budget is spent
+    if (FSI_UNLIKELY(moved)) { // the budget is spent
+        if (loop->turn_requests >= requests_max) FSI_COUNT(loop, turns_cut, 1);
+        fsi_conn_run_later(conn);
+    }
     fsi_conn_set_timer(conn, had_carry && loop->turn_requests == 0);
     if (FSI_UNLIKELY(conn->answers >= FSI_FOLLOW_ANSWERS || (loop->give_count && conn->answers)))
         fsi_balance_answered(conn);
@@ -9555,6 +9796,22 @@ FSI_PRIVATE void fsi_conn_away_timeout(fsi_conn *conn)
     fsi_conn_run(conn);
 }
 
+FSI_PRIVATE void fsi_conn_count_timeout(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    bool reading = conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE;
+    if (conn->state == FSI_CONN_LINGER) return;
+    FSI_COUNT(loop, timeouts, 1);
+    if (conn->out || (reading && conn->body_done))
+        FSI_COUNT(loop, timeouts_send, 1);
+    else if (reading)
+        FSI_COUNT(loop, timeouts_body, 1);
+    else if (conn->state == FSI_CONN_HEAD && conn->carry)
+        FSI_COUNT(loop, timeouts_head, 1);
+    else if (conn->state == FSI_CONN_HEAD || (conn->state == FSI_CONN_TCP && !conn->raw.connecting))
+        FSI_COUNT(loop, timeouts_idle, 1);
+}
+
 // It has waited for too long.
 FSI_RARE void fsi_conn_timeout(fsi_conn *conn)
 {
@@ -9572,7 +9829,8 @@ FSI_RARE void fsi_conn_timeout(fsi_conn *conn)
         fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + desc->body_timeout_ms);
         return;
     }
-    if (conn->state != FSI_CONN_LINGER) FSI_COUNT(loop, timeouts, 1);
+    if (conn->out && fsi_conn_was_read(conn)) return;
+    fsi_conn_count_timeout(conn);
     if (conn->state == FSI_CONN_TCP) conn->raw.why = (uint8_t)-FSV_ERR_TIMEOUT;
     if (!conn->out && ((conn->state == FSI_CONN_HEAD && conn->carry) || (reading && !conn->body_done))) {
         fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + desc->linger_ms);
@@ -10570,8 +10828,7 @@ FSI_PRIVATE bool fsi_tcp_open(fsi_conn *conn)
 // Sends from the queue, which was filled out of turn or is what the socket did not take.
 FSI_PRIVATE void fsi_tcp_push(fsi_conn *conn)
 {
-    if (conn->raw.waiting)
-        fsi_timer_set(&conn->loop->wheel, &conn->timer, conn->loop->now_ms + conn->loop->server->desc.send_timeout_ms);
+    if (conn->raw.waiting) fsi_conn_waits(conn);
     conn->raw.waiting = false;
     fsi_conn_send_queue(conn);
     fsi_fence(); // out_queued was said; now see who waits for it
@@ -10984,6 +11241,7 @@ FSI_PRIVATE fsi_conn *fsi_loop_adopt(fsi_loop *loop, int fd)
     conn->chan.fd = fd;
     conn->loop = loop;
     conn->fresh = conn->keep = true;
+    conn->begun_ms = loop->now_ms;
     if (!fsi_io_open(&loop->io, &conn->chan)) {
         conn->chan.fd = -1;
         fsi_conn_put(loop, conn);
@@ -10991,8 +11249,8 @@ FSI_PRIVATE fsi_conn *fsi_loop_adopt(fsi_loop *loop, int fd)
     }
     loop->conns++;
     FSI_COUNT(loop, conns_accepted, 1);
-    // For the first turn only: fsi_conn_set_timer decides from then on.
-    fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.idle_timeout_ms);
+    // Until its first turn: fsi_conn_set_timer decides from then on.
+    fsi_timer_add(&loop->wheel, &conn->timer, fsi_conn_fresh_due(conn));
     return conn;
 }
 
@@ -11013,6 +11271,39 @@ FSI_RARE void fsi_loop_turn_away(fsi_loop *loop, int fd, bool drop)
     fsi_conn_run(conn);
 }
 
+// Counts the connection with its address. False: one too many, which gets a 503, or, of those too many, is closed at
+// once; a raw one always, and where others would wait for it.
+FSI_PRIVATE bool fsi_loop_admit(fsi_loop *loop, fsi_conn *conn, bool raw)
+{
+    fsv_server *server = loop->server;
+    uint32_t max = server->desc.conns_per_address_max;
+    fsi_sockaddr at;
+    if (!server->is_public || max >= server->desc.conns_max || !fsi_conn_peer(conn, &at)) return true;
+    uint64_t key = fsi_guest_key(&at);
+    if (!key) return true;
+    uint32_t count = fsi_guest_enter(server, key);
+    conn->guest = count != 0;
+    if (count && count <= max) return true;
+    if (count) FSI_COUNT(loop, conns_refused_address, 1);
+    loop->in_at = loop->in_len = loop->out_len = 0;
+    if (raw || server->desc.model || !count || count - max > FSI_GUESTS_SPARE) {
+        fsi_conn_close(conn, false);
+        return false;
+    }
+    fsi_conn_refuse(conn, 503, "too many connections from this address");
+    fsi_conn_flush(conn);
+    fsi_conn_run(conn);
+    return false;
+}
+
+// It has gone.
+FSI_PRIVATE void fsi_loop_dismiss(fsi_loop *loop, fsi_conn *conn)
+{
+    fsi_sockaddr at;
+    if (!conn->guest || !fsi_conn_peer(conn, &at)) return;
+    fsi_guest_leave(loop->server, fsi_guest_key(&at));
+}
+
 // raw: also those of raw connections, which need no room in the model.
 FSI_PRIVATE void fsi_loop_unlisten(fsi_loop *loop, bool raw)
 {
@@ -11023,11 +11314,17 @@ FSI_PRIVATE void fsi_loop_unlisten(fsi_loop *loop, bool raw)
     }
 }
 
+#define FSI_ACCEPT_TOLD_MS 10000 // the log hears of it no more often
+
 FSI_RARE void fsi_loop_accept_pause(fsi_loop *loop)
 {
     const fsv_server *server = loop->server;
-    fsi_log(server, 1, "accept_paused", 0, "out of descriptors or memory: no new connections for 100 ms, %u are open",
-            fsi_load32(&server->conns_open));
+    if (loop->now_ms >= loop->accept_told_ms) {
+        fsi_log(server, 1, "accept_paused", 0,
+                "out of descriptors or memory: new connections are taken again every 100 ms, %u are open",
+                fsi_load32(&server->conns_open));
+        loop->accept_told_ms = loop->now_ms + FSI_ACCEPT_TOLD_MS;
+    }
     fsi_loop_unlisten(loop, true);
     loop->accept_paused = true;
     loop->accept_again_ms = loop->now_ms + 100;
@@ -11075,8 +11372,9 @@ FSI_PRIVATE void fsi_loop_welcome(fsi_loop *loop, int fd, const fsi_tcp *tcp)
         fsi_loop_drop(loop, fd);
         return;
     }
-    if (tcp) fsi_tcp_begin(conn, tcp, loop->index);
-    loop->raw_conns += tcp != NULL;
+    if (!fsi_loop_admit(loop, conn, tcp != NULL) || !tcp) return;
+    fsi_tcp_begin(conn, tcp, loop->index);
+    loop->raw_conns++;
 }
 
 // Connections that it has, and those that are on their way to it. Only who gives them can say.
@@ -11284,6 +11582,7 @@ FSI_PRIVATE void fsi_loop_bury(fsi_loop *loop)
     while (loop->close_list) {
         fsi_conn *conn = loop->close_list;
         loop->close_list = conn->next;
+        fsi_loop_dismiss(loop, conn);
         fsi_conn_put(loop, conn);
         loop->conns--;
         FSI_COUNT(loop, conns_closed, 1);
@@ -11427,7 +11726,7 @@ static void fsi_balance_turn_ends(fsi_loop *loop);
 // How long the loop may sleep, in microseconds.
 FSI_PRIVATE uint64_t fsi_loop_wait_us(fsi_loop *loop)
 {
-    if (loop->run_list || fsi_load32(&loop->woken)) return 0;
+    if (loop->run_list || loop->close_list || fsi_load32(&loop->woken)) return 0;
     uint64_t now = loop->now_ms, until = UINT64_MAX, rest;
     uint64_t task = loop->heap_len ? fsi_task_wait_us(loop) : UINT64_MAX;
     uint32_t wait = fsi_wheel_wait_ms(&loop->wheel, now);
@@ -11982,10 +12281,12 @@ FSI_PRIVATE void fsi_worker_sleep(fsi_worker *worker)
 FSI_PRIVATE void fsi_loop_serve(fsi_loop *loop, int fd)
 {
     fsi_loop_clock(loop);
-    if (!fsi_loop_adopt(loop, fd)) {
+    fsi_conn *conn = fsi_loop_adopt(loop, fd);
+    if (!conn) {
         fsi_loop_drop(loop, fd);
         return;
     }
+    (void)fsi_loop_admit(loop, conn, false);
     fsi_fence();
     if (fsi_load32(&loop->server->stop)) fsi_store32(&loop->woken, 1); // who stops may not have seen this loop
     fsi_loop_late(loop);
@@ -12244,7 +12545,9 @@ static bool fsi_model_place(fsi_loop *loop, int fd)
     fsv_server *server = loop->server;
     if (server->desc.model == FSV_MODEL_POOL_CONN) return fsi_model_push(loop, fd);
     if (server->desc.model == FSV_MODEL_THREAD) return fsi_crew_serve(server, fd);
-    return fsi_loop_adopt(loop, fd) != NULL;
+    fsi_conn *conn = fsi_loop_adopt(loop, fd);
+    if (conn) (void)fsi_loop_admit(loop, conn, false);
+    return conn != NULL;
 }
 
 // ---- tokens
@@ -12581,6 +12884,7 @@ FSI_PRIVATE void fsi_desc_complete(fsv_server_desc *desc)
 #define FSI_DEFAULT(field, value) if (desc->field == 0) desc->field = value
     FSI_DEFAULT(loops, 1);
     FSI_DEFAULT(conns_max, 65536);
+    FSI_DEFAULT(conn_requests_max, UINT32_MAX);
     FSI_DEFAULT(backlog, 4096);
     FSI_DEFAULT(head_bytes_max, 16384);
     FSI_DEFAULT(target_bytes_max, 8192);
@@ -12593,6 +12897,7 @@ FSI_PRIVATE void fsi_desc_complete(fsv_server_desc *desc)
     FSI_DEFAULT(body_timeout_ms, 10000);
     FSI_DEFAULT(body_rate_min, 512);
     FSI_DEFAULT(send_timeout_ms, 30000);
+    FSI_DEFAULT(send_rate_min, 512);
     FSI_DEFAULT(linger_ms, 1000);
     FSI_DEFAULT(turn_requests_max, 64);
     FSI_DEFAULT(inbox_max, 4096);
@@ -12603,6 +12908,14 @@ FSI_PRIVATE void fsi_desc_complete(fsv_server_desc *desc)
     FSI_DEFAULT(defer_timeout_ms, 30000);
 #undef FSI_DEFAULT
     // clang-format on
+}
+
+// What follows from conns_max and is not said.
+FSI_PRIVATE void fsi_server_share_conns(fsv_server *server)
+{
+    if (server->guests_asked) return;
+    uint32_t half = server->desc.conns_max / 2;
+    server->desc.conns_per_address_max = half ? half : 1;
 }
 
 FSI_PRIVATE bool fsi_is_queue_size(uint32_t n)
@@ -12641,11 +12954,13 @@ FSI_PRIVATE fsv_result fsi_desc_check(const fsv_server *server)
     return FSV_OK;
 }
 
-// conns_max cannot exceed what the descriptor limit leaves.
+// conns_max cannot exceed what the descriptor limit leaves; folders have a part of that for their open files.
 FSI_PRIVATE void fsi_server_clamp_conns(fsv_server *server)
 {
     uint64_t reserve = 32 + FSI_SPARE_CONNS, room, limit = fsi_sock_limit();
     if (limit == UINT64_MAX) return;
+    uint64_t files = server->folders ? (uint64_t)fsv_server_loops(server) * FSI_SHELF_FILES + server->desc.workers : 0;
+    reserve += files < limit / 4 ? files : limit / 4;
     uint64_t threads = limit > 256 ? (limit - 128) / 4 : 32; // each has two of its own, and a connection
     if (server->desc.model == FSV_MODEL_THREAD && server->desc.threads_max > threads)
         server->desc.threads_max = (uint32_t)threads;
@@ -12686,6 +13001,7 @@ FSI_PRIVATE void fsi_server_release(fsv_server *server)
         fsi_release(server, server->loops, sizeof(fsi_loop) * server->loop_count);
     }
     fsi_folders_free(server);
+    fsi_guests_free(server);
     for (uint32_t i = 0; i < server->slab_count; i++)
         fsi_release(server, server->slabs[i], sizeof(fsi_conn) * (size_t)FSI_SLAB_CONNS);
     fsi_release(server, server->slabs, sizeof(void *) * server->slab_max);
@@ -12718,6 +13034,7 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     desc->loops = server->loop_count;
     if (desc->pin && !FSI_LOCALITY) return FSV_ERR_UNSUPPORTED;
     fsi_server_clamp_conns(server);
+    fsi_server_share_conns(server);
     server->slab_max = (uint32_t)(((uint64_t)desc->conns_max + FSI_SPARE_CONNS +
                                    (uint64_t)fsv_server_loops(server) * 3 * FSI_SLAB_CONNS) /
                                       FSI_SLAB_CONNS +
@@ -12737,6 +13054,7 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
     if (!server->has_sockets) return FSV_ERR_SYSTEM;
     if (!fsi_lock_init(&server->lock) || !fsi_lock_init(&server->token_lock) || !fsi_signal_init(&server->token_room))
         return FSV_ERR_SYSTEM;
+    if (!fsi_guests_init(server)) return FSV_ERR_SYSTEM;
     if (desc->model == FSV_MODEL_THREAD) {
         server->crew.all = (fsi_server_thread **)fsi_alloc_zero(server, sizeof(void *) * desc->threads_max);
         if (!server->crew.all) return FSV_ERR_MEMORY;
@@ -12805,6 +13123,7 @@ FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *wa
     } else {
         (void)fsi_sockaddr_text(want, address->text, sizeof address->text);
         address->port = fsi_sockaddr_port(want);
+        server->is_public = server->is_public || fsi_guest_key(want) || fsi_sockaddr_is_any(want);
     }
     if (server->desc.pin && server->loop_count > 1 && !address->shared &&
         !fsi_sock_steer(server->loops[0].listeners[index].chan.fd, server->cpus, server->cpu_count, server->loop_count))
@@ -12988,6 +13307,7 @@ FSV_API fsv_result fsv_server_create(fsv_server **server, const fsv_server_desc 
     made->desc = full;
     made->stop_drain_ms = UINT64_MAX;
     made->conns_asked = desc && desc->conns_max;
+    made->guests_asked = desc && desc->conns_per_address_max;
     fsv_result result = fsi_desc_check(made);
     if (result != FSV_OK && !own) made->desc.release = NULL;
     if (result == FSV_OK) result = fsi_server_build(made);
@@ -13657,6 +13977,8 @@ FSV_API fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *
     made->desc.pattern = made->desc.path = NULL; // the caller's
     made->next = server->folders;
     server->folders = made;
+    fsi_server_clamp_conns(server);
+    fsi_server_share_conns(server);
     server->has_blocking = server->has_blocking || server->desc.model == FSV_MODEL_EVENT;
     uint64_t cache = desc->cache_bytes ? desc->cache_bytes : (uint64_t)64 << 20;
     server->shelf_bytes += cache / server->loop_count;

@@ -150,8 +150,13 @@ static void demo_stream_close(fsv_request *request, void *user)
 // clang-format off
 #define DEMO_STATS(X) \
     X(conns_accepted, "connections accepted") X(conns_closed, "connections closed") X(conns_refused, "connections beyond the limit, answered 503") \
+    X(conns_refused_address, "connections beyond the limit of their address") X(conns_spent, "connections that had all their requests") \
     X(requests, "requests read") X(answers_2xx, "answers 2xx") X(answers_3xx, "answers 3xx") X(answers_4xx, "answers 4xx") \
-    X(answers_5xx, "answers 5xx") X(bad_requests, "requests that broke the framing") X(timeouts, "head, body, idle and send timeouts") \
+    X(answers_5xx, "answers 5xx") X(bad_requests, "requests that broke the framing or a limit of heads") \
+    X(refused_head, "heads beyond their size") X(refused_fields, "heads with too many fields") X(refused_target, "targets beyond their length") \
+    X(refused_body, "bodies beyond their size") X(timeouts, "timeouts of all kinds") X(timeouts_head, "heads that took too long") \
+    X(timeouts_body, "bodies that came too slowly") X(timeouts_idle, "idle connections closed") X(timeouts_send, "readers that took too little") \
+    X(turns_cut, "times that a connection had its share of pipelined requests in a turn") \
     X(bytes_received, "bytes received") X(bytes_sent, "bytes sent") X(turns, "turns of the loops") \
     X(conns_followed, "connections moved to the CPU of their packets") X(conns_balanced, "connections moved off a busy loop") \
     X(conns_rescued, "connections accepted for a stuck loop") X(busy_us, "microseconds that pinned loops were awake") \
@@ -188,7 +193,7 @@ static void demo_stats(fsv_request *request, void *user)
 
 static void demo_metrics(fsv_request *request, void *user)
 {
-    char text[8192];
+    char text[16384];
     size_t at = 0;
     fsv_stats stats;
     (void)user;
@@ -1994,8 +1999,8 @@ static const char serve_help[] = "Usage: fastserve serve [DIR] [options]        
                                  "      --demo           the demo's routes beside folders\n"
                                  "      --log FILE|-     access log; --log-format common, combined, json (common)\n"
                                  "  -q, --quiet          say nothing but errors;   --help, --version\n"
-                                 "Exit: 0 stopped by a signal; 1 usage, no such folder, or cannot listen; 130 a\n"
-                                 "second Ctrl-C.\n";
+                                 "Exit: 0 stopped by a signal; 1 usage, no such folder, or cannot listen; 2 no\n"
+                                 "--sandbox here; 130 a second Ctrl-C.\n";
 
 static const char serve_help_more[] =
     "\n"
@@ -2013,7 +2018,6 @@ static const char serve_help_more[] =
     "\n"
     "DEMO  / hello, /echo, /stream?chunks=N&size=M, /spin?us=N, /sleep?ms=N, /stats,\n"
     "/metrics.\n"
-    "      --max-body BYTES of a request                                (no limit)\n"
     "      --echo           raw TCP that sends back what it gets: -b -p -t -q --unix\n"
     "      --law LAW        a target with known delays, to test load generators:\n"
     "                       const:T exp:T uniform:T-T lognormal:MEDIAN/SIGMA\n"
@@ -2032,15 +2036,29 @@ static const char serve_help_more[] =
     "                       (a worker per connection), thread, sync        (event)\n"
     "  -w, --workers N      of event, for /sleep and slow disks, and of pools (16)\n"
     "      --queue-per-worker  of event, pool;  --threads-max N  of thread  (1024)\n"
+    "      --sandbox        Linux: once it listens no files but those served and the\n"
+    "                       log's folder, no new sockets, no programs; exit 2 where\n"
+    "                       the kernel cannot\n"
+    "\n"
+    "LIMITS  what is beyond is answered 408 413 414 431 503, or cut, and counted\n"
     "      --max-conns N    open connections                               (65536)\n"
-    "      --max-head BYTES of a request                                   (16384)\n"
+    "      --max-per-address N  of them of one IPv4 address or one IPv6 /64, but\n"
+    "                       for loopback                  (half of --max-conns)\n"
+    "      --max-requests N of one connection                          (no limit)\n"
+    "      --max-head, --max-target BYTES, --max-fields N    (16384, 8192, 100)\n"
+    "      --max-body BYTES of a request    (1M; no limit for what comes in pieces)\n"
     "      --head-timeout, --idle-timeout T                            (10s, 60s)\n"
+    "      --body-timeout T, --body-rate BYTES   in T at least so many a second must\n"
+    "                       come of a body                             (10s, 512)\n"
+    "      --send-timeout T, --send-rate BYTES   likewise a reader must take of what\n"
+    "                       waits for it                               (30s, 512)\n"
+    "      --turn-requests N  pipelined, then others have their turn         (64)\n"
     "BYTES and N take k, M, G (1024 for BYTES); T takes ms, s, m, h (bare: s).\n";
 
 typedef struct serve_options {
     const char *binds[16], *unix_path, *log;
     uint32_t bind_count, port, log_form; // serve_form, + 1
-    bool quiet, reuseport, no_pin, echo, port_given;
+    bool quiet, reuseport, no_pin, echo, port_given, sandbox;
     const char *model; // its name; NULL: not said
     bench_law law;     // of no kind: the demo
     char other[32];    // an option that means nothing with a law; empty: none
@@ -2080,11 +2098,11 @@ static bool serve_bytes(const char *text, uint64_t max, uint64_t *out)
     return serve_scaled(text, units, factors, (double)max, out);
 }
 
-static bool serve_time_ms(const char *text, uint64_t *out)
+static bool serve_time_ms(const char *text, uint64_t max, uint64_t *out)
 {
     static const char *const units[] = {"ms", "", "s", "m", "h", NULL};
     static const double factors[] = {1, 1000, 1000, 60000, 3600000};
-    return serve_scaled(text, units, factors, 4e9, out) && *out > 0;
+    return serve_scaled(text, units, factors, (double)max, out) && *out > 0;
 }
 
 static int serve_bad(const char *option, const char *why)
@@ -2131,10 +2149,55 @@ static int serve_site_option(serve_site *site, const char *name, const char *val
     return -1;
 }
 
+// Limits and clocks: fields of the desc.
+static const struct {
+    const char *name;
+    bool (*parse)(const char *text, uint64_t max, uint64_t *out);
+    uint32_t min, max;
+    size_t field;
+    const char *wants;
+} serve_limits[] = {
+    // clang-format off
+    {"--max-conns", serve_count, 1, 0x7fffffff, offsetof(fsv_server_desc, conns_max), "a number of connections, at least 1"},
+    {"--max-per-address", serve_count, 1, 0x7fffffff, offsetof(fsv_server_desc, conns_per_address_max), "a number of connections, at least 1"},
+    {"--max-requests", serve_count, 1, UINT32_MAX, offsetof(fsv_server_desc, conn_requests_max), "a number of requests, at least 1"},
+    {"--max-head", serve_bytes, 256, 1048576, offsetof(fsv_server_desc, head_bytes_max), "256 bytes to 1M"},
+    {"--max-target", serve_bytes, 1, 1048576, offsetof(fsv_server_desc, target_bytes_max), "1 byte to 1M"},
+    {"--max-fields", serve_count, 1, 10000, offsetof(fsv_server_desc, fields_max), "a number of fields, 1 to 10000"},
+    {"--head-timeout", serve_time_ms, 1, UINT32_MAX, offsetof(fsv_server_desc, head_timeout_ms), "a time such as 500ms, 10s or 1m"},
+    {"--idle-timeout", serve_time_ms, 1, UINT32_MAX, offsetof(fsv_server_desc, idle_timeout_ms), "a time such as 500ms, 10s or 1m"},
+    {"--body-timeout", serve_time_ms, 1, UINT32_MAX, offsetof(fsv_server_desc, body_timeout_ms), "a time such as 500ms, 10s or 1m"},
+    {"--send-timeout", serve_time_ms, 1, UINT32_MAX, offsetof(fsv_server_desc, send_timeout_ms), "a time such as 500ms, 10s or 1m"},
+    {"--body-rate", serve_bytes, 1, UINT32_MAX, offsetof(fsv_server_desc, body_rate_min), "bytes per second, at least 1"},
+    {"--send-rate", serve_bytes, 1, UINT32_MAX, offsetof(fsv_server_desc, send_rate_min), "bytes per second, at least 1"},
+    {"--turn-requests", serve_count, 1, UINT32_MAX, offsetof(fsv_server_desc, turn_requests_max), "a number of requests, at least 1"},
+    // clang-format on
+};
+#define SERVE_LIMITS (sizeof serve_limits / sizeof serve_limits[0])
+
+// Takes a limit. -1: fine, 0: it is none, else the exit code.
+static int serve_limit(fsv_server_desc *desc, const char *name, const char *value)
+{
+    for (size_t i = 0; i < SERVE_LIMITS; i++) {
+        uint64_t n = 0;
+        char why[80];
+        if (strcmp(name, serve_limits[i].name) != 0) continue;
+        (void)snprintf(why, sizeof why, "wants %s", serve_limits[i].wants);
+        if (!serve_limits[i].parse(value, serve_limits[i].max, &n) || n < serve_limits[i].min)
+            return serve_bad(name, why);
+        uint32_t value32 = (uint32_t)n;
+        memcpy((char *)desc + serve_limits[i].field, &value32, sizeof value32);
+        return -1;
+    }
+    return 0;
+}
+
 // Takes one option with its value; -1: fine, else the exit code.
 static int serve_option(serve_options *o, const char *name, const char *value)
 {
     uint64_t n = 0;
+    int limit = serve_limit(&o->desc, name, value);
+    if (limit) return limit;
     if (!strcmp(name, "-b") || !strcmp(name, "--bind") || !strcmp(name, "-l") || !strcmp(name, "--listen")) {
         if (o->bind_count == 16) return serve_bad(name, "at most 16 addresses");
         o->binds[o->bind_count++] = value;
@@ -2156,22 +2219,10 @@ static int serve_option(serve_options *o, const char *name, const char *value)
     } else if (!strcmp(name, "--model")) {
         if (!serve_model(value, &o->desc)) return serve_bad(name, "wants event, pool, pool-conn, thread or sync");
         o->model = value;
-    } else if (!strcmp(name, "--max-conns")) {
-        if (!serve_count(value, 0x7fffffff, &n) || n == 0)
-            return serve_bad(name, "wants a number of connections, at least 1");
-        o->desc.conns_max = (uint32_t)n;
-    } else if (!strcmp(name, "--max-head")) {
-        if (!serve_bytes(value, 1048576, &n) || n < 256) return serve_bad(name, "wants 256 bytes to 1M");
-        o->desc.head_bytes_max = (uint32_t)n;
     } else if (!strcmp(name, "--max-body")) {
         if (!serve_bytes(value, 9e15, &n) || n == 0) return serve_bad(name, "wants a number of bytes, at least 1");
         serve_body_max = n;
-    } else if (!strcmp(name, "--head-timeout") || !strcmp(name, "--idle-timeout")) {
-        if (!serve_time_ms(value, &n)) return serve_bad(name, "wants a time such as 500ms, 10s or 1m");
-        if (name[2] == 'h')
-            o->desc.head_timeout_ms = (uint32_t)n;
-        else
-            o->desc.idle_timeout_ms = (uint32_t)n;
+        o->desc.body_bytes_max = n < SIZE_MAX / 4 ? n : SIZE_MAX / 4;
     } else if (!strcmp(name, "--log")) {
         o->log = value;
     } else if (!strcmp(name, "--index")) {
@@ -2199,8 +2250,21 @@ static const char *const serve_folder_options[] = {
 static void serve_note(serve_options *o, const char *name)
 {
     static const char *const fine[] = {"-b", "--bind", "-l", "--listen", "-p", "--port", "-q", "--quiet", "--law"};
-    static const char *const raw[] = {"-b", "--bind",    "-l",          "--listen",       "-p",      "--port", "--unix",
-                                      "-t", "--threads", "--max-conns", "--idle-timeout", "--no-pin"};
+    static const char *const raw[] = {"-b",
+                                      "--bind",
+                                      "-l",
+                                      "--listen",
+                                      "-p",
+                                      "--port",
+                                      "--unix",
+                                      "-t",
+                                      "--threads",
+                                      "--max-conns",
+                                      "--max-per-address",
+                                      "--idle-timeout",
+                                      "--send-timeout",
+                                      "--send-rate",
+                                      "--no-pin"};
     bool found = false;
     for (size_t i = 0; i < sizeof raw / sizeof raw[0]; i++) found = found || !strcmp(name, raw[i]);
     if (!found) (void)snprintf(o->http, sizeof o->http, "%s", name);
@@ -2279,11 +2343,7 @@ static int serve_parse(serve_options *o, int argc, char **argv)
                                              "--threads-max",
                                              "-t",
                                              "--threads",
-                                             "--max-conns",
-                                             "--max-head",
                                              "--max-body",
-                                             "--head-timeout",
-                                             "--idle-timeout",
                                              "--log",
                                              "--log-format",
                                              "--law",
@@ -2321,6 +2381,8 @@ static int serve_parse(serve_options *o, int argc, char **argv)
             o->desc.queue_per_worker = 1;
         else if (!strcmp(arg, "--echo"))
             o->echo = true;
+        else if (!strcmp(arg, "--sandbox"))
+            o->sandbox = true;
         else if (serve_flag(&o->site, arg))
             serve_note(o, arg);
         else if (arg[0] != '-') {
@@ -2334,6 +2396,8 @@ static int serve_parse(serve_options *o, int argc, char **argv)
             name[len] = 0;
             for (int k = 0; with_value[k]; k++)
                 if (!strcmp(name, with_value[k])) found = k;
+            for (size_t k = 0; k < SERVE_LIMITS; k++)
+                if (!strcmp(name, serve_limits[k].name)) found = (int)k;
             if (found < 0) return serve_bad(arg, "unknown option");
             value = equals ? equals + 1 : arg[1] != '-' && arg[2] ? arg + 2 : ++i < argc ? argv[i] : NULL;
             if (!value) return serve_bad(name, "wants a value");
@@ -2512,6 +2576,290 @@ static int serve_law(fsv_server *server, const bench_law *law)
     return fine ? -1 : 1;
 }
 
+// ---- serve --sandbox: what the process can do no more once it listens, whoever gets hold of it. Landlock keeps it from
+//      files but the folders that it serves, and from TCP of its own; a filter of system calls from starting programs,
+//      from looking into other processes and from new sockets; and no program that it may start all the same gains rights.
+//      Threads inherit all of it, so it comes before they are made.
+
+// Beneath a folder, or of one file.
+typedef struct serve_grant {
+    int fd;
+    bool write; // append, and make files anew, instead of reading and listing
+    bool remove;
+} serve_grant;
+
+#if FSI_LINUX
+#include <sys/prctl.h>
+
+// The system's own constants and structs, so that no header of a certain age is needed.
+enum {
+    SERVE_LANDLOCK_CREATE = 444,
+    SERVE_LANDLOCK_ADD = 445,
+    SERVE_LANDLOCK_RESTRICT = 446,
+    SERVE_FS_WRITE_FILE = 1 << 1,
+    SERVE_FS_READ_FILE = 1 << 2,
+    SERVE_FS_READ_DIR = 1 << 3,
+    SERVE_FS_REMOVE_FILE = 1 << 5,
+    SERVE_FS_MAKE_REG = 1 << 8,
+    SERVE_FS_OF_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15 // what can be granted of a file that is no folder
+};
+
+typedef struct serve_ruleset {
+    uint64_t files, net, scoped;
+} serve_ruleset;
+
+#pragma pack(push, 1)
+typedef struct serve_beneath {
+    uint64_t allowed;
+    int32_t folder;
+} serve_beneath;
+#pragma pack(pop)
+
+typedef struct serve_step { // of a filter: classic BPF
+    uint16_t code;
+    uint8_t yes, no;
+    uint32_t k;
+} serve_step;
+
+typedef struct serve_filter {
+    uint16_t len;
+    const serve_step *steps;
+} serve_filter;
+
+// The version of Landlock, 0: there is none.
+static int serve_landlock(void)
+{
+    long version = syscall(SERVE_LANDLOCK_CREATE, NULL, (size_t)0, 1u);
+    return version > 0 ? (int)version : 0;
+}
+
+static bool serve_grant_add(int rules, const serve_grant *grant, uint64_t handled)
+{
+    struct stat look;
+    serve_beneath rule;
+    memset(&rule, 0, sizeof rule);
+    if (grant->remove) rule.allowed |= SERVE_FS_REMOVE_FILE;
+    if (grant->write) rule.allowed |= SERVE_FS_WRITE_FILE | SERVE_FS_MAKE_REG;
+    if (!rule.allowed) rule.allowed = SERVE_FS_READ_FILE | SERVE_FS_READ_DIR;
+    if (fstat(grant->fd, &look) != 0) return false;
+    if (!S_ISDIR(look.st_mode)) rule.allowed &= SERVE_FS_OF_FILES;
+    rule.allowed &= handled;
+    rule.folder = grant->fd;
+    return syscall(SERVE_LANDLOCK_ADD, rules, 1, &rule, 0u) == 0;
+}
+
+static bool serve_landlock_enter(int version, const serve_grant *grants, uint32_t count)
+{
+    serve_ruleset set;
+    memset(&set, 0, sizeof set);
+    set.files = version >= 5 ? 0xffff : version >= 3 ? 0x7fff : version >= 2 ? 0x3fff : 0x1fff;
+    if (version >= 4) set.net = 3;    // bind and connect
+    if (version >= 6) set.scoped = 3; // abstract Unix-domain sockets and signals of others
+    size_t size = version >= 6 ? sizeof set : version >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
+    int rules = (int)syscall(SERVE_LANDLOCK_CREATE, &set, size, 0u);
+    if (rules < 0) return false;
+    bool fine = true;
+    for (uint32_t i = 0; i < count && fine; i++) fine = serve_grant_add(rules, &grants[i], set.files);
+    fine = fine && syscall(SERVE_LANDLOCK_RESTRICT, rules, 0u) == 0;
+    int error = errno;
+    close(rules);
+    errno = error;
+    return fine;
+}
+
+// How the kernel names this CPU's system calls; 0: not known here, then there is no filter.
+#if defined(__x86_64__) && !defined(__ILP32__)
+#define SERVE_ARCH 0xc000003eu
+#elif defined(__aarch64__)
+#define SERVE_ARCH 0xc00000b7u
+#elif defined(__riscv) && __riscv_xlen == 64
+#define SERVE_ARCH 0xc00000f3u
+#else
+#define SERVE_ARCH 0u
+#endif
+
+// No server needs them after its start.
+static const uint16_t serve_forbidden[] = {
+    // programs, other processes
+    SYS_execve,
+    SYS_execveat,
+    SYS_ptrace,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_kcmp,
+#ifdef SYS_fork
+    SYS_fork,
+#endif
+#ifdef SYS_vfork
+    SYS_vfork,
+#endif
+#ifdef SYS_pidfd_getfd
+    SYS_pidfd_getfd,
+#endif
+    // sockets of its own
+    SYS_socket,
+    SYS_socketpair,
+    SYS_connect,
+    SYS_bind,
+    SYS_listen,
+    // another view of the file system
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_chroot,
+    SYS_setns,
+    SYS_unshare,
+    SYS_open_by_handle_at,
+#ifdef SYS_move_mount
+    SYS_move_mount,
+    SYS_open_tree,
+    SYS_fsopen,
+    SYS_fsmount,
+    SYS_fsconfig,
+    SYS_fspick,
+#endif
+#ifdef SYS_mount_setattr
+    SYS_mount_setattr,
+#endif
+    // the kernel itself, and its larger doors
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_reboot,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_acct,
+    SYS_syslog,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_keyctl,
+    SYS_personality,
+#ifdef SYS_kexec_load
+    SYS_kexec_load,
+#endif
+#ifdef SYS_kexec_file_load
+    SYS_kexec_file_load,
+#endif
+#ifdef SYS_iopl
+    SYS_iopl,
+    SYS_ioperm,
+    SYS_modify_ldt,
+#endif
+#ifdef SYS_io_uring_setup
+    SYS_io_uring_setup,
+    SYS_io_uring_enter,
+    SYS_io_uring_register,
+#endif
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_adjtimex,
+    SYS_clock_adjtime,
+    SYS_sethostname,
+    SYS_setdomainname,
+};
+
+// What is forbidden fails with EPERM; a call in the way of another architecture ends the process.
+static bool serve_filter_enter(void)
+{
+    enum { COUNT = sizeof serve_forbidden / sizeof serve_forbidden[0] };
+    const uint32_t die = 0x80000000u, deny = 0x00050000u | EPERM, allow = 0x7fff0000u;
+    serve_step steps[2 * COUNT + 8], *at = steps;
+    serve_filter filter;
+#define STEP(c, y, n, value) (at->code = (c), at->yes = (y), at->no = (n), at->k = (value), at++)
+    STEP(0x20, 0, 0, 4); // load the architecture
+    STEP(0x15, 1, 0, SERVE_ARCH);
+    STEP(0x06, 0, 0, die);
+    STEP(0x20, 0, 0, 0);           // load the number
+    STEP(0x35, 0, 1, 0x40000000u); // of x86-64's second set
+    STEP(0x06, 0, 0, deny);
+    for (size_t i = 0; i < COUNT; i++) {
+        STEP(0x15, 0, 1, serve_forbidden[i]);
+        STEP(0x06, 0, 0, deny);
+    }
+    STEP(0x06, 0, 0, allow);
+#undef STEP
+    filter.len = (uint16_t)(at - steps);
+    filter.steps = steps;
+    return SERVE_ARCH == 0 || prctl(PR_SET_SECCOMP, 2, &filter, 0, 0) == 0;
+}
+
+// Of the calling thread, and those that it makes. False: the error says why; errno 0: this system has no Landlock.
+static bool serve_sandbox_enter(const serve_grant *grants, uint32_t count)
+{
+    int version = serve_landlock();
+    if (!version) errno = 0;
+    return version && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && serve_landlock_enter(version, grants, count) &&
+           serve_filter_enter();
+}
+
+static int serve_grant_open(const char *path)
+{
+    return open(path, O_PATH | O_CLOEXEC);
+}
+
+// The folder in which a path stands.
+static int serve_grant_parent(const char *path)
+{
+    char folder[4096] = ".";
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 1;
+    if (slash == path) len = 1;
+    if (len >= sizeof folder) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (slash) memcpy(folder, path, len);
+    folder[len] = 0;
+    return serve_grant_open(folder);
+}
+
+// Everything that the options ask for stays possible. -1: fine, else the exit code.
+static int serve_sandbox(const fsv_server *server, const serve_options *o)
+{
+    serve_grant grants[SERVE_MOUNTS_MAX + 3];
+    uint32_t count = 0, first;
+    struct stat look;
+    char why[160];
+    memset(grants, 0, sizeof grants);
+    for (const fsv_folder *folder = server->folders; folder && count < SERVE_MOUNTS_MAX; folder = folder->next)
+        grants[count++].fd = folder->root.fd;
+    first = count;                                     // opened here
+    grants[count].fd = serve_grant_open("/proc/stat"); // by which loops see how busy the CPUs are
+    count += grants[count].fd >= 0;
+    if (o->log && strcmp(o->log, "-") != 0) {
+        bool plain = stat(o->log, &look) == 0 && S_ISREG(look.st_mode); // else it is not made anew
+        grants[count].write = true;
+        grants[count++].fd = plain ? serve_grant_parent(o->log) : serve_grant_open(o->log);
+    }
+    if (o->unix_path && o->unix_path[0] != '@') {
+        grants[count].remove = true;
+        grants[count++].fd = serve_grant_parent(o->unix_path);
+    }
+    bool fine = true;
+    errno = 0;
+    for (uint32_t i = first; i < count && fine; i++) fine = grants[i].fd >= 0;
+    fine = fine && serve_sandbox_enter(grants, count);
+    int error = errno;
+    for (uint32_t i = first; i < count; i++)
+        if (grants[i].fd >= 0) close(grants[i].fd);
+    if (fine) return -1;
+    fprintf(stderr, "fastserve serve: --sandbox: %s\n",
+            error ? fsi_os_error_text(error, why, sizeof why)
+                  : "this kernel has no Landlock, or it is not switched on; run without --sandbox");
+    return 2;
+}
+#else
+static int serve_sandbox(const fsv_server *server, const serve_options *o)
+{
+    (void)server, (void)o;
+    fprintf(stderr, "fastserve serve: --sandbox: only Linux has it; run without --sandbox\n");
+    return 2;
+}
+#endif // serve --sandbox
+
 // Until a signal ends it. Returns the exit code.
 static int serve_run(const serve_options *o)
 {
@@ -2550,12 +2898,13 @@ static int serve_prepare(serve_options *o)
         fprintf(stderr, "fastserve serve: cannot start: %s\n", fsv_result_text(result));
         return 1;
     }
-    if (o->log && !serve_log_start(&serve_access, fsv_server_loops(serve_server))) return 1;
     int code = serve_add_folders(serve_server, &o->site);
     if (code < 0 && o->unix_path) code = serve_listen_unix(serve_server, o, o->unix_path);
     for (uint32_t i = 0; i < o->bind_count && code < 0; i++) code = serve_listen(serve_server, o, o->binds[i]);
     if (code < 0 && !o->bind_count && !o->unix_path) code = serve_listen(serve_server, o, "localhost");
     if (code < 0 && o->law.kind) code = serve_law(serve_server, &o->law);
+    if (code < 0 && o->sandbox) code = serve_sandbox(serve_server, o);
+    if (code < 0 && o->log && !serve_log_start(&serve_access, fsv_server_loops(serve_server))) code = 1;
     o->site.check_host = o->site.hosts_len || (o->site.mount_count && serve_all_local(serve_server));
     return code;
 }

@@ -46,7 +46,8 @@ typedef struct fake_sock {
     fsi_os_file file; // of a part that is sent, while it is in flight: `pending` is file_part
     uint64_t file_at;
     char *file_part;
-    int cpu; // on which its packets arrive
+    int cpu;           // on which its packets arrive
+    fsi_sockaddr peer; // len 0: not known
     bool listener, registered;
     int backlog[256]; // of a listener: FSI_EMPTY, FSI_FAILED or descriptors
     uint32_t backlog_at, backlog_len;
@@ -187,6 +188,14 @@ FSI_PRIVATE int fake_cpu(int fd) // not called where the core may not move conne
 }
 #define fsi_sock_close(fd) fake_close_fd(fd)
 #define fsi_sock_cpu(fd) fake_cpu(fd)
+
+FSI_PRIVATE bool fake_peer(int fd, fsi_sockaddr *at)
+{
+    const fake_sock *sock = fake_of(fd);
+    if (sock) *at = sock->peer;
+    return sock && at->len;
+}
+#define fsi_sock_peer(fd, at) fake_peer(fd, at)
 
 FSI_PRIVATE uint64_t fsi_wall_ns(void)
 {

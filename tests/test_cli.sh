@@ -134,7 +134,7 @@ for command in serve bench; do
 done
 for command in serve bench; do
     run "$command" --help-all
-    [ "$status" -eq 0 ] && fits "$dir/out" 70 && grep -qE -e '--conn-rate|--queue-per-worker' "$dir/out"
+    [ "$status" -eq 0 ] && fits "$dir/out" 74 && grep -qE -e '--conn-rate|--queue-per-worker' "$dir/out"
     check $? "$command --help-all is no wider than a screen" "$dir/out"
 done
 run --version
@@ -154,6 +154,7 @@ for command in serve bench; do
     done
 done
 for mistake in '-p 65536' '-p x' '-p' '-t 0' '-t 99999' '--max-conns 0' '--max-head 255' '--max-head 2M' \
+    '--max-fields 0' '--max-target 2M' '--max-requests 0' '--max-per-address 0' '--send-rate 0' '--body-timeout 1y' \
     '--max-body -1' '--head-timeout 0' '--idle-timeout 5y' '--log /no/such/folder/log'; do
     run serve $mistake
     one_line "${mistake%% *}" || one_line "${mistake##* }"
@@ -817,6 +818,45 @@ LC_ALL=C awk '/[^ -~]/ { bad = 1 } END { exit bad }' "$dir/log"
 check $? '--log: no control or foreign byte gets in' "$dir/log"
 awk '!/^[^ ]+ - - \[[^]]*\] "[^"]*" [0-9]+ [0-9]+$/ { bad = 1 } END { exit bad || NR < 5 }' "$dir/log"
 check $? '--log: every line has the same shape' "$dir/log"
+
+serve -p 0 -t 1 --max-target 40 --max-fields 3 --max-requests 2 --turn-requests 1 --body-timeout 100ms --body-rate 1k \
+    --send-timeout 100ms --send-rate 1G --max-per-address 1
+ask 'GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\nHost: t\r\n\r\n'
+is 414
+check $? '--max-target: 414' "$dir/reply"
+ask 'GET / HTTP/1.1\r\nHost: t\r\na: 1\r\nb: 2\r\nc: 3\r\n\r\n'
+is 431
+check $? '--max-fields: 431' "$dir/reply"
+ask 'GET / HTTP/1.1\r\nHost: t\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n'
+[ "$(grep -c '^HTTP/1.1 200 ' "$dir/reply")" -eq 1 ] && [ "$(grep -c 'Hello, World!HTTP/1.1 200 ' "$dir/reply")" -eq 1 ] &&
+    [ "$(grep -ci '^connection: close' "$dir/reply")" -eq 1 ]
+check $? '--max-requests: the second answer is the last, and says so' "$dir/reply"
+ask 'GET / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\nabc'
+is 408
+check $? '--body-timeout, --body-rate: 408' "$dir/reply"
+mkfifo "$dir/fifo3"
+"$dir/raw" -h "$at" >"$dir/held" <"$dir/fifo3" &
+holder=$!
+exec 3>"$dir/fifo3"
+printf 'GET /stream?chunks=10000&size=65536 HTTP/1.1\r\nHost: t\r\n\r\n' >&3
+for _ in $(seq 100); do
+    get /stats
+    grep -q '"timeouts_send": 1,' "$dir/reply" && break
+    sleep 0.05
+done
+grep -q '"timeouts_send": 1,' "$dir/reply"
+check $? '--send-timeout, --send-rate: a reader that takes nothing is cut' "$dir/reply"
+for counter in conns_spent refused_target refused_fields timeouts_body turns_cut; do
+    grep -q "\"$counter\": [1-9]" "$dir/reply"
+    check $? "/stats: $counter" "$dir/reply"
+done
+get /metrics
+tail -n 1 "$dir/reply" | grep -q '^fastserve_files_cold_total [0-9]*$'
+check $? '/metrics: to the last counter' "$dir/reply"
+exec 3>&-
+wait "$holder"
+holder=''
+stop "$term"
 
 serve -p 0 --max-conns 1
 mkfifo "$dir/fifo2"

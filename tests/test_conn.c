@@ -853,15 +853,32 @@ TEST(late_close_while_listed)
 
 // ---- time
 
-// Goal: a head has its time from the first byte to the last, and dripping does not extend it; then 408.
+static uint64_t stat_of(size_t at)
+{
+    fsv_stats stats;
+    memset(&stats, 0, sizeof stats);
+    CHECK_EQ(fsv_server_stats(server, UINT32_MAX, &stats), FSV_OK);
+    uint64_t value;
+    memcpy(&value, (const char *)&stats + at, sizeof value);
+    return value;
+}
+#define STAT(field) stat_of(offsetof(fsv_stats, field))
+
+// Goal: a head has its time from the first byte to the last, and dripping does not extend it; then 408. The time of the
+// first head of a connection begins when it is accepted.
 TEST(timeout_head)
 {
-    for (int drip = 0; drip < 2; drip++) {
-        ROW("drip %d", drip);
+    for (int kind = 0; kind < 4; kind++) {
+        bool drip = kind & 1, fresh = kind & 2;
+        ROW("drip %d, fresh %d", drip, fresh);
         world();
         fake_sock *sock = join();
         settle();
-        pass_ms(3000);
+        if (!fresh) {
+            say(sock, GET);
+            sock->out_len = 0;
+            pass_ms(3000);
+        }
         say(sock, "GET / HTTP/1.1\r\nX: ");
         for (int i = 0; i < 9; i++) {
             pass_ms(1000);
@@ -873,9 +890,111 @@ TEST(timeout_head)
         CHECK(out_begins(sock, "HTTP/1.1 408 Request Timeout\r\n") && out_has(sock, "Connection: close\r\n"));
         pass_ms(1100); // the peer does not close: the linger ends
         CHECK(sock->closed);
-        CHECK_EQ(app.begun, 0);
+        CHECK_EQ(app.begun, !fresh);
+        CHECK_EQ(STAT(timeouts_head), 1);
+        CHECK_EQ(STAT(timeouts), 1);
         world_end();
     }
+}
+
+// Goal: what was said late of a first head does not extend its time.
+TEST(timeout_head_begins_with_the_connection)
+{
+    for (int model = 0; model < 2; model++) {
+        fsv_server_desc limits;
+        memset(&limits, 0, sizeof limits);
+        limits.model = model ? FSV_MODEL_SYNC : FSV_MODEL_EVENT;
+        ROW("model %d", model);
+        world_with(&limits);
+        fake_sock *sock = join();
+        pass_ms(9000);
+        say(sock, "GET / HT");
+        pass_ms(900);
+        CHECK(sock->chan && sock->out_len == 0);
+        pass_ms(200);
+        CHECK(out_begins(sock, "HTTP/1.1 408 "));
+        world_end();
+    }
+}
+
+// Goal: with the defaults a client that says nothing, stops in a head, or drips a head or a body is gone after 15 s;
+// whether its connection is new or was used before.
+TEST(slow_clients_are_cut)
+{
+    static const struct {
+        const char *name, *begins, *drips;
+    } kinds[] = {
+        {"nothing", "", ""},
+        {"half a head", "GET / HTTP/1.1\r\nHost: ", ""},
+        {"a head by bytes", "G", "ET / HTTP/1.1\r\nHost: a\r\nX: abcdefghijklmnopqrstuvwxyz"},
+        {"a head by lines", "GET / HTTP/1.1\r\n", "A:\r\nB:\r\nC:\r\nD:\r\nE:\r\nF:\r\n"},
+        {"a body by bytes", "POST /whole HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n",
+         "xxxxxxxxxxxxxxxxxxxxxxx"},
+        {"a streamed one", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", "xxxxxxxxxxxxxxxxxxxxxxx"},
+        {"a chunk size", "POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "00000000000001"},
+        {"a trailer", "POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+         "A: bcdefghijklmnop"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        for (int used = 0; used < 2; used++) {
+            if (used && !*kinds[i].begins) continue; // an idle connection: idle_timeout_ms
+            ROW("%s, used %d", kinds[i].name, used);
+            world();
+            fake_sock *sock = join();
+            if (used) say(sock, GET);
+            say(sock, kinds[i].begins);
+            for (int s = 0; s < 15 && sock->chan; s++) {
+                pass_ms(1000);
+                if (sock->chan && (size_t)s < strlen(kinds[i].drips)) fake_send(sock, kinds[i].drips + s, 1);
+            }
+            settle();
+            CHECK(sock->closed);
+            CHECK_EQ(STAT(timeouts), 1);
+            CHECK_EQ(STAT(timeouts_head) + STAT(timeouts_body) + STAT(timeouts_idle), 1);
+            world_end();
+        }
+}
+
+// Goal: with the defaults a client that is slow but honest is served to its end: 30 bytes of head and 600 of body a
+// second, a reader of 600 a second, a request a minute.
+TEST(slow_clients_live)
+{
+    static char body[30000], want[40000];
+    char head[400];
+    memset(body, 'b', sizeof body);
+    int head_len = snprintf(head, sizeof head, "POST /whole HTTP/1.1\r\nHost: a\r\nX: %0230d\r\n%s", 0,
+                            "Content-Length: 30000\r\n\r\n");
+    CHECK(head_len == 291);
+    world();
+    fake_sock *sock = join();
+    for (size_t i = 0; i < 291; i += 30) {
+        fake_send(sock, head + i, 291 - i < 30 ? 291 - i : 30);
+        pass_ms(1000);
+    }
+    CHECK_EQ(STAT(requests), 1);
+    sock->room = 600;
+    for (size_t i = 0; i < sizeof body; i += 600) {
+        fake_send(sock, body + i, 600);
+        pass_ms(1000);
+    }
+    settle();
+    for (int s = 0; s < 60 && sock->chan && sock->out_len < sizeof body + 100; s++) {
+        pass_ms(1000);
+        fake_room(sock, 600);
+    }
+    int n = snprintf(want, sizeof want, "HTTP/1.1 200 OK\r\n" DATE BINARY "Content-Length: 30000\r\n\r\n");
+    memcpy(want + n, body, sizeof body);
+    settle();
+    CHECK(sock->out_len == (size_t)n + sizeof body &&
+          memcmp(sock->out + 60, want + 60, (size_t)n - 60 + sizeof body) == 0);
+    for (int i = 0; i < 3; i++) {
+        sock->out_len = 0;
+        sock->room = SIZE_MAX;
+        pass_ms(58000);
+        say(sock, GET);
+        CHECK(out_has(sock, "Hello, World!"));
+    }
+    CHECK_EQ(STAT(timeouts), 0);
+    world_end();
 }
 
 // Goal: the next head of a connection has its own time, also if it began while the last answer was stuck.
@@ -894,27 +1013,47 @@ TEST(timeout_head_after_slow_answer)
     world_end();
 }
 
-// Goal: a connection without a request is closed in silence, a fresh one as well as a used one; a request begins the
+// Goal: a connection without a request is closed in silence, a fresh one after the time of a head; a request begins the
 // time anew.
 TEST(timeout_idle)
 {
     world();
     fake_sock *fresh = join(), *used = join(), *busy = join();
     say(used, GET);
-    settle();
+    say(busy, GET);
+    pass_ms(9900);
+    CHECK(!fresh->closed);
+    pass_ms(200);
+    CHECK(fresh->closed && !fresh->was_reset);
+    check_out(fresh, "");
     for (int i = 0; i < 2; i++) {
-        pass_ms(29900);
+        pass_ms(24900);
         say(busy, GET);
     }
-    CHECK(!fresh->closed && !used->closed);
+    CHECK(!used->closed);
     pass_ms(300);
-    CHECK(fresh->closed && used->closed && !busy->closed);
-    check_out(fresh, "");
-    CHECK(!fresh->was_reset && !used->was_reset);
+    CHECK(used->closed && !used->was_reset && !busy->closed);
     pass_ms(59600);
     CHECK(!busy->closed);
     pass_ms(500);
     CHECK(busy->closed);
+    CHECK_EQ(STAT(timeouts_idle), 3);
+    world_end();
+}
+
+// Goal: a fresh one has no more time than one between requests.
+TEST(timeout_idle_of_fresh)
+{
+    fsv_server_desc limits;
+    memset(&limits, 0, sizeof limits);
+    limits.idle_timeout_ms = 3000;
+    world_with(&limits);
+    fake_sock *silent = join(), *begins = join();
+    say(begins, "G");
+    pass_ms(3100);
+    CHECK(silent->closed && !begins->closed);
+    pass_ms(7000);
+    CHECK(out_begins(begins, "HTTP/1.1 408 "));
     world_end();
 }
 
@@ -989,28 +1128,80 @@ TEST(timeout_body_begins_with_it)
     }
 }
 
-// Goal: a reader that takes nothing for send_timeout_ms is reset and what waited is released; one that takes a little
-// is not.
+// Goal: a reader that takes less than send_rate_min over send_timeout_ms is reset and what waited is released; one that
+// takes as much is not. What it took before does not count.
 TEST(timeout_send)
 {
-    for (int completion = 0; completion < 2; completion++) {
-        ROW("completion %d", completion);
-        world();
-        fake.completion = fake.later = completion != 0;
-        fake_sock *sock = join();
-        sock->room = 100;
-        say(sock, "GET /owned HTTP/1.1\r\nHost: a\r\n\r\n");
-        for (int i = 0; i < 4; i++) {
-            pass_ms(29000);
-            CHECK(!sock->closed);
-            fake_room(sock, 1);
-            settle();
+    static const struct {
+        const char *name;
+        size_t first, each; // bytes that it takes at once, and then every 5 s
+        uint64_t lives_ms;  // less than that much longer than so; 0: it gets everything
+    } kinds[] = {
+        {"nothing", 100, 0, 30000}, {"a byte now and then", 100, 1, 30000},  {"too little", 100, 490, 30000},
+        {"enough", 100, 510, 0},    {"much, then nothing", 15000, 0, 30000}, {"all but a byte", 20000, 0, 30000}};
+    fsv_server_desc limits;
+    memset(&limits, 0, sizeof limits);
+    limits.send_rate_min = 100;
+    for (int completion = 0; completion < 2; completion++)
+        for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+            ROW("%s, completion %d", kinds[i].name, completion);
+            world_with(&limits);
+            fake.completion = fake.later = completion != 0;
+            fake_sock *sock = join();
+            sock->room = kinds[i].first;
+            say(sock, "GET /owned HTTP/1.1\r\nHost: a\r\n\r\n");
+            uint64_t passed = 0;
+            while (!sock->closed && app.released == 0 && passed < 500000) {
+                CHECK(!kinds[i].lives_ms || passed < kinds[i].lives_ms + 100);
+                pass_ms(2500);
+                if (sock->chan) fake_room(sock, kinds[i].each);
+                pass_ms(2500);
+                passed += 5000;
+            }
+            CHECK_EQ(app.released, 1);
+            CHECK_EQ(sock->closed && sock->was_reset, kinds[i].lives_ms != 0);
+            CHECK_EQ(STAT(timeouts_send), kinds[i].lives_ms != 0);
+            CHECK(passed >= kinds[i].lives_ms);
+            world_end();
         }
-        CHECK_EQ(app.released, 0);
-        pass_ms(30100);
-        CHECK(sock->closed && sock->was_reset);
-        CHECK_EQ(app.released, 1);
-        CHECK_EQ(sock->out_len, 104);
+}
+
+// Goal: a reader that stops after it has taken enough is reset at the end of the next window.
+TEST(timeout_send_of_next_window)
+{
+    world();
+    fake_sock *sock = join();
+    sock->room = 100;
+    say(sock, "GET /owned HTTP/1.1\r\nHost: a\r\n\r\n");
+    pass_ms(29000);
+    fake_room(sock, 15400);
+    pass_ms(30900);
+    CHECK(sock->chan);
+    pass_ms(200);
+    CHECK(sock->closed && sock->was_reset);
+    world_end();
+}
+
+// Goal: a connection has conn_requests_max requests, pipelined or not; the last answer says that it ends.
+TEST(requests_max)
+{
+    for (int one = 0; one < 2; one++) {
+        fsv_server_desc limits;
+        memset(&limits, 0, sizeof limits);
+        limits.conn_requests_max = 3;
+        ROW("one by one %d", one);
+        world_with(&limits);
+        fake_sock *sock = join();
+        for (int i = 0; i < 5 && sock->chan; i++) {
+            fake_send(sock, GET, strlen(GET));
+            if (one) settle();
+        }
+        settle();
+        check_out(sock, HELLO HELLO HELLO_CLOSE);
+        pass_ms(1100);
+        CHECK(sock->closed);
+        CHECK_EQ(STAT(conns_spent), 1);
+        CHECK_EQ(STAT(requests), 3);
         world_end();
     }
 }
@@ -1166,6 +1357,7 @@ TEST(turn_budget)
     CHECK_EQ(app.begun, 1001);
     REQUIRE(many->out_len == 1000 * strlen(HELLO));
     for (size_t i = 0; i < 1000; i++) REQUIRE(memcmp(many->out + i * strlen(HELLO), HELLO, strlen(HELLO)) == 0);
+    CHECK_EQ(STAT(turns_cut), 15); // 1000 / 64
     world_end();
 }
 
@@ -1959,6 +2151,216 @@ TEST(conns_max_flood)
     world_end();
 }
 
+// ---- of one address
+
+static void from(fake_sock *sock, const char *text)
+{
+    uint32_t port;
+    CHECK(fsi_sockaddr_parse(text, &sock->peer, &port));
+}
+
+static fake_sock *knock_from(fake_sock *at, const char *text)
+{
+    fake_sock *sock = knock(at);
+    from(sock, text);
+    settle();
+    return sock;
+}
+
+static void guest_world(uint32_t model)
+{
+    fsv_server_desc limits;
+    memset(&limits, 0, sizeof limits);
+    limits.conns_max = 100;
+    limits.conns_per_address_max = 2;
+    limits.model = model;
+    world_with(&limits);
+    server->is_public = true; // as listening there makes it
+}
+
+// Goal: an address has conns_per_address_max connections, one more gets a 503; other addresses, loopback and unknown
+// peers are served; a place is free again when its connection has gone.
+TEST(conns_per_address)
+{
+    guest_world(FSV_MODEL_EVENT);
+    fake_sock *at = listener();
+    fake_sock *a = knock_from(at, "192.0.2.1:1"), *b = knock_from(at, "192.0.2.1:2"),
+              *c = knock_from(at, "192.0.2.1:3");
+    CHECK(out_begins(c, "HTTP/1.1 503 ") && out_has(c, "from this address") && c->shut);
+    fake_sock *others[] = {a,
+                           b,
+                           knock_from(at, "192.0.2.2:1"),
+                           knock_from(at, "[2001:db8::1]:1"),
+                           knock_from(at, "127.0.0.1:1"),
+                           knock_from(at, "127.0.0.1:2"),
+                           knock_from(at, "127.0.0.1:3"),
+                           knock_from(at, "[::1]:1"),
+                           knock_from(at, "[::1]:2"),
+                           knock_from(at, "[::1]:3"),
+                           knock(at)};
+    settle();
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        ROW("%zu", i);
+        say(others[i], GET);
+        check_out(others[i], HELLO);
+    }
+    ROW("again");
+    fake_eof(c);
+    fake_eof(b);
+    settle();
+    CHECK(c->closed && b->closed);
+    fake_sock *d = knock_from(at, "192.0.2.1:4");
+    say(d, GET);
+    check_out(d, HELLO);
+    CHECK_EQ(STAT(conns_refused_address), 1);
+    CHECK_EQ(STAT(conns_refused), 0);
+    world_end();
+}
+
+// Goal: many from one address hold no more than its limit and a few that are told so; the rest of the server is free.
+TEST(conns_per_address_flood)
+{
+    guest_world(FSV_MODEL_EVENT);
+    fake_sock *at = listener(), *socks[90];
+    for (int i = 0; i < 90; i++) socks[i] = knock_from(at, "192.0.2.1:1");
+    CHECK_EQ(loop->conns, 2 + FSI_GUESTS_SPARE);
+    CHECK(socks[89]->closed && socks[89]->out_len == 0);
+    CHECK_EQ(STAT(conns_refused_address), 88);
+    fake_sock *other = knock_from(at, "192.0.2.2:1");
+    say(other, GET);
+    check_out(other, HELLO);
+    pass_ms(12000); // and those that said nothing
+    CHECK_EQ(fsi_load32(&server->conns_open), 1);
+    for (int i = 0; i < FSI_GUEST_SHARDS; i++) CHECK(server->guests[i].used <= 1);
+    world_end();
+}
+
+// Goal: where a connection holds the thread, one too many is closed at once, and the next one is served.
+TEST(conns_per_address_sync)
+{
+    guest_world(FSV_MODEL_SYNC);
+    server->desc.conns_per_address_max = 0; // each is one too many
+    fake_sock *at = listener();
+    fake_sock *first = knock_from(at, "192.0.2.1:1"), *second = knock_from(at, "192.0.2.1:2");
+    fake_sock *third = knock_from(at, "127.0.0.1:3");
+    CHECK(first->closed && second->closed && third->chan);
+    say(third, GET);
+    check_out(third, HELLO);
+    world_end();
+}
+
+// Goal: what counts as one address.
+TEST(guest_keys)
+{
+    static const struct {
+        const char *a, *b;
+        bool same;
+    } kinds[] = {{"192.0.2.1:1", "192.0.2.1:2", true},
+                 {"192.0.2.1:1", "192.0.2.2:1", false},
+                 {"[::ffff:192.0.2.1]:1", "192.0.2.1:2", true},
+                 {"[2001:db8::1]:1", "[2001:db8::ffff:1:2:3]:1", true},
+                 {"[2001:db8:0:1::1]:1", "[2001:db8::1]:1", false},
+                 {"[fe80::1]:1", "[fe80::2]:1", false},
+                 {"[fe80::1]:1", "[fe80::1]:2", true},
+                 {"[::c000:201]:1", "192.0.2.1:1", false}};
+    static const char *const free_ones[] = {"127.0.0.1:1", "127.255.0.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"};
+    fsi_sockaddr a, b;
+    uint32_t port;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        ROW("%s %s", kinds[i].a, kinds[i].b);
+        REQUIRE(fsi_sockaddr_parse(kinds[i].a, &a, &port) && fsi_sockaddr_parse(kinds[i].b, &b, &port));
+        CHECK_EQ(fsi_guest_key(&a) == fsi_guest_key(&b), kinds[i].same);
+        CHECK(fsi_guest_key(&b) != 0);
+    }
+    for (size_t i = 0; i < sizeof free_ones / sizeof free_ones[0]; i++) {
+        ROW("%s", free_ones[i]);
+        REQUIRE(fsi_sockaddr_parse(free_ones[i], &a, &port));
+        CHECK_EQ(fsi_guest_key(&a), 0);
+    }
+    memset(&a, 0, sizeof a); // a Unix-domain peer
+    CHECK_EQ(fsi_guest_key(&a), 0);
+}
+
+// Goal: the table counts as a plain array does, whatever comes and goes, also while there is no memory to grow.
+TEST(guests_as_an_array)
+{
+    static uint32_t counts[3000];
+    uint32_t random = 1, refused = 0;
+    world();
+    memset(counts, 0, sizeof counts);
+    for (int step = 0; step < 200000; step++) {
+        random = random * 1664525u + 1013904223u;
+        uint32_t who = (random >> 8) % 3000, many = step / 40000 % 2 ? 3 : 5; // it fills up, it empties
+        uint64_t key = (uint64_t)(who + 1) << 32;
+        alloc_fail_at = step > 90000 && step < 120000 ? alloc_calls + 1 : 0;
+        if ((random >> 4) % 8 < many) {
+            uint32_t count = fsi_guest_enter(server, key);
+            refused += count == 0;
+            if (count) CHECK_EQ(count, ++counts[who]);
+        } else if (counts[who]) {
+            fsi_guest_leave(server, key);
+            counts[who]--;
+        }
+    }
+    alloc_fail_at = 0;
+    uint32_t used = 0, want = 0;
+    for (int i = 0; i < FSI_GUEST_SHARDS; i++) used += server->guests[i].used;
+    for (uint32_t i = 0; i < 3000; i++) want += counts[i] != 0;
+    CHECK_EQ(used, want);
+    for (uint32_t i = 0; i < 3000; i++)
+        for (; counts[i]; counts[i]--) fsi_guest_leave(server, (uint64_t)(i + 1) << 32);
+    for (int i = 0; i < FSI_GUEST_SHARDS; i++) {
+        CHECK_EQ(server->guests[i].used, 0);
+        CHECK(server->guests[i].size <= 2048); // twice what there was in it
+        for (uint32_t k = 0; k < server->guests[i].size; k++) REQUIRE(server->guests[i].places[k].count == 0);
+    }
+    (void)refused;
+    world_end();
+}
+
+// ---- descriptors
+
+static uint32_t log_lines;
+
+static void count_log(const fsv_log_record *record, void *user)
+{
+    (void)user;
+    log_lines += strcmp(record->item, "accept_paused") == 0;
+}
+
+// Goal: as long as there are no descriptors the loop looks again ten times a second, and else sleeps; it serves those
+// that are open, and the log hears of it now and then.
+TEST(no_descriptors_for_a_minute)
+{
+    world();
+    server->desc.log = count_log;
+    log_lines = 0;
+    fake_sock *open = join(), *at = listener();
+    settle();
+    uint64_t before = STAT(turns);
+    for (int s = 0; s < 60; s++) {
+        while (at->backlog_len < 255 && at->backlog_len < at->backlog_at + 12)
+            at->backlog[at->backlog_len++] = FSI_EMPTY;
+        if (at->backlog_at > 200) {
+            memmove(at->backlog, at->backlog + at->backlog_at, sizeof(int) * (at->backlog_len - at->backlog_at));
+            at->backlog_len -= at->backlog_at;
+            at->backlog_at = 0;
+        }
+        pass_ms(1000);
+        open->out_len = 0;
+        say(open, GET);
+        CHECK(out_has(open, "Hello, World!"));
+    }
+    CHECK(STAT(turns) - before < 60 * 22);
+    CHECK(log_lines >= 2 && log_lines <= 7);
+    at->backlog_at = at->backlog_len = 0;
+    fake_sock *next = knock(at);
+    pass_ms(110);
+    say(next, GET);
+    CHECK(out_has(next, "Hello, World!"));
+    world_end();
+}
+
 // Goal: out of descriptors, accepting pauses and comes back by itself; a connection that died in the queue is passed
 // over.
 TEST(accept_pauses_and_resumes)
@@ -2566,9 +2968,12 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(reply_ignores_spurious_readiness), CASE(end_at_every_offset), CASE(io_failing_at_every_call),
           CASE(allocator_failing_at_every_call), CASE(second_round_allocates_nothing),
           CASE(idle_connection_holds_no_buffer), CASE(slabs_grow_and_are_used_again), CASE(late_close_while_listed),
-          CASE(timeout_head), CASE(timeout_head_after_slow_answer), CASE(timeout_idle), CASE(timeout_body),
-          CASE(timeout_body_of_framing), CASE(timeout_body_begins_with_it), CASE(timeout_send), CASE(linger),
-          CASE(drain), CASE(drain_ends), CASE(drain_of_answers_under_way), CASE(free_with_work_under_way),
+          CASE(timeout_head), CASE(timeout_head_after_slow_answer), CASE(timeout_idle), CASE(timeout_idle_of_fresh),
+          CASE(timeout_body), CASE(timeout_body_of_framing), CASE(timeout_body_begins_with_it), CASE(timeout_send),
+          CASE(timeout_send_of_next_window), CASE(requests_max), CASE(timeout_head_begins_with_the_connection),
+          CASE(slow_clients_are_cut), CASE(slow_clients_live), CASE(conns_per_address), CASE(conns_per_address_flood),
+          CASE(conns_per_address_sync), CASE(guest_keys), CASE(guests_as_an_array), CASE(no_descriptors_for_a_minute),
+          CASE(linger), CASE(drain), CASE(drain_ends), CASE(drain_of_answers_under_way), CASE(free_with_work_under_way),
           CASE(turn_budget), CASE(pipeline_order), CASE(back_pressure), CASE(body_larger_than_buffer),
           CASE(body_refused_for_a_while), CASE(body_answered_early), CASE(handler_results), CASE(stream_ends_short),
           CASE(stream_abort), CASE(owned_released_once), CASE(body_outlives_its_turn), CASE(dripping_head),

@@ -787,7 +787,79 @@ TEST(mounts)
     }
 }
 
-TEST_MAIN(CASE(style_is_what_the_policy_allows), CASE(escaping), CASE(sizes_and_counts), CASE(times),
+// ---- the sandbox
+
+#if FSI_LINUX
+#include <sys/wait.h>
+
+// What can still be done, as bits. In a process of its own: there is no way out.
+enum {
+    BOX_ENTERED = 1,
+    BOX_READ = 2,
+    BOX_READ_OUTSIDE = 4,
+    BOX_WRITE = 8,
+    BOX_LIST_OUTSIDE = 16,
+    BOX_EXEC = 32,
+    BOX_SOCKET = 64,
+    BOX_THREAD = 128
+};
+
+static void box_thread(void *user)
+{
+    *(bool *)user = open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0;
+}
+
+static int box_try(const char *folder)
+{
+    char inside[300];
+    serve_grant grant;
+    fsi_thread thread;
+    bool bound = false;
+    int found = 0;
+    memset(&grant, 0, sizeof grant);
+    grant.fd = serve_grant_open(folder);
+    (void)snprintf(inside, sizeof inside, "%s/file", folder);
+    if (!serve_sandbox_enter(&grant, 1)) return 0;
+    found = BOX_ENTERED;
+    if (open(inside, O_RDONLY | O_CLOEXEC) >= 0) found |= BOX_READ;
+    if (open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0) found |= BOX_READ_OUTSIDE;
+    if (open(inside, O_WRONLY | O_CLOEXEC) >= 0 || truncate(inside, 0) == 0) found |= BOX_WRITE;
+    if (open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0) found |= BOX_LIST_OUTSIDE;
+    char *args[] = {inside, NULL};
+    (void)execve("/bin/true", args, args);
+    if (errno != EPERM && SERVE_ARCH) found |= BOX_EXEC;
+    if (SERVE_ARCH && socket(AF_INET, SOCK_DGRAM, 0) >= 0) found |= BOX_SOCKET;
+    if (fsi_thread_start(&thread, box_thread, &bound, "box")) fsi_thread_join(&thread);
+    return bound ? found | BOX_THREAD : found;
+}
+
+// Goal: what was granted can be read; nothing outside, nothing can be written, no program started and no socket made;
+// threads that are made later are bound as well.
+TEST(sandbox)
+{
+    char folder[] = "/tmp/fsv-box-XXXXXX", inside[64];
+    int status = 0;
+    if (!serve_landlock()) SKIP("no Landlock here");
+    REQUIRE(mkdtemp(folder) != NULL);
+    (void)snprintf(inside, sizeof inside, "%s/file", folder);
+    FILE *file = fopen(inside, "w");
+    REQUIRE(file != NULL && fputs("text", file) >= 0 && fclose(file) == 0);
+    pid_t child = fork();
+    if (child == 0) _exit(box_try(folder));
+    REQUIRE(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), BOX_ENTERED | BOX_READ | BOX_THREAD);
+    (void)remove(inside);
+    (void)rmdir(folder);
+}
+#else
+TEST(sandbox)
+{
+    SKIP("Linux alone has it");
+}
+#endif
+
+TEST_MAIN(CASE(sandbox), CASE(style_is_what_the_policy_allows), CASE(escaping), CASE(sizes_and_counts), CASE(times),
           CASE(accept_weights), CASE(json_or_html), CASE(spa_pages), CASE(natural_order), CASE(sorted),
           CASE(sorted_at_any_length), CASE(crumbs), CASE(page), CASE(json), CASE(a_folder_without_end_is_cut),
           CASE(mounts_are_listed), CASE(hosts), CASE(base64), CASE(logins), CASE(headers), CASE(cache), CASE(types),
