@@ -59,7 +59,7 @@ static void try_numbers(const char *text)
     if (!bench_read_share(text, &share)) MUST(share >= 0 && share <= 1);
     if (serve_count(text, 1000, &n)) MUST(n <= 1000);
     if (serve_bytes(text, 1000, &n)) MUST(n <= 1000);
-    if (serve_time_ms(text, 4000000000u, &n)) MUST(n <= 4000000000u);
+    if (serve_time_ms(text, 4000000000u, &n)) MUST(n > 0 && n <= 4000000000u);
 }
 
 static void try_address(const char *text)
