@@ -478,15 +478,16 @@ TEST(opened_anew)
     recheck_ms = 0;
     host_new(&h1);
     REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    bool here = h1.server->folders->root.cached; // else a worker opens it, and it comes as another one
     for (uint64_t i = 0; i < 3; i++) {
         CHECK_EQ(get("/a.txt"), 200);
         CHECK_STR(body_of(&c1), "hello");
-        CHECK_EQ(STAT(&h1, files_kept), i);
+        CHECK_EQ(STAT(&h1, files_kept), here ? i : 0);
     }
     file_text("a.txt", "other");
     CHECK_EQ(get("/a.txt"), 200);
     CHECK_STR(body_of(&c1), "other");
-    CHECK_EQ(STAT(&h1, files_kept), 2);
+    CHECK_EQ(STAT(&h1, files_kept), here ? 2 : 0);
     hang_up(&c1);
     host_end(&h1);
     recheck_ms = 2000;
