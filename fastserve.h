@@ -3751,6 +3751,7 @@ FSI_PRIVATE int64_t fsi_read_request(const char *data, size_t size, const fsi_li
     result = fsi_read_request_line(data, len, limits, &at, head);
     if (result < 0) return result;
     while (result == 1) {
+        // cppcheck-suppress uninitvar ; for fsi_read_field to write
         fsi_field spare, *field = head->field_count < limits->fields ? &fields[head->field_count] : &spare;
         result = fsi_read_field(data, len, &at, field);
         if (result != 1) break;
@@ -10410,7 +10411,7 @@ FSI_PRIVATE void fsi_asset_head(fsi_conn *conn, fsv_request *request, const fsi_
 FSI_PRIVATE void fsi_asset_whole(fsi_conn *conn, fsv_request *request, fsi_asset *asset, uint32_t status)
 {
     uint64_t size = asset->look.id.size;
-    fsi_asset_head(conn, request, asset, status, asset->type, size, NULL, 0);
+    fsi_asset_head(conn, request, asset, status, asset->type, size, "", 0);
     if (size && !request->no_body) fsi_asset_put(conn, asset, 0, size);
 }
 
@@ -10443,7 +10444,7 @@ FSI_PRIVATE void fsi_asset_parts(fsi_conn *conn, fsv_request *request, fsi_asset
     size_t end_len = (size_t)snprintf(end, sizeof end, "\r\n--%s--\r\n", boundary);
     for (uint32_t i = 0; i < count; i++)
         length += fsi_part_head(head, sizeof head, asset, &ranges[i], boundary) + ranges[i].len;
-    fsi_asset_head(conn, request, asset, 206, type, length + end_len, NULL, 0);
+    fsi_asset_head(conn, request, asset, 206, type, length + end_len, "", 0);
     for (uint32_t i = 0; i < count; i++) {
         size_t n = fsi_part_head(head, sizeof head, asset, &ranges[i], boundary);
         fsi_conn_put_bytes(conn, head, n);
@@ -10480,7 +10481,7 @@ FSI_PRIVATE void fsi_asset_answer(fsi_conn *conn, fsv_request *request, fsi_asse
     uint32_t judged =
         fsi_conditions_judge(&asked.conditions, tag, asset->tag_len, asset->look.id.modified_ns / FSI_SECOND_NS, now_s);
     if (judged == 304) {
-        fsi_asset_head(conn, request, asset, 304, NULL, 0, NULL, 0);
+        fsi_asset_head(conn, request, asset, 304, NULL, 0, "", 0);
         return;
     }
     int32_t count = judged ? 0 : fsi_asset_ranges(request, asset, &asked.conditions, now_s, ranges);

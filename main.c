@@ -1035,7 +1035,8 @@ static void page_put_path(page_text *text, fsv_str path)
 static void page_put_number(page_text *text, uint64_t number)
 {
     char digits[20];
-    page_put(text, digits, fsi_number_write(digits, number));
+    size_t len = fsi_number_write(digits, number);
+    page_put(text, digits, len);
 }
 
 // "1 file", "2 files", "1,234 files": thousands are set apart.

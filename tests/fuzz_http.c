@@ -6,6 +6,8 @@
 //   - nothing says that it used more than there was, and what an accepted head points to lies within the head
 //   - an accepted head has no line end but CR LF, no control byte but HTAB, at most one of each framing field, never both
 //     lengths and codings, and one Host where HTTP/1.1 wants it: checked by a second, much simpler reader
+//   - a chunked body has ended where, and with the bytes that, a second reader says, who has all of it before him; what he
+//     accepts is refused for a limit alone
 #define FASTSERVE_IMPLEMENTATION
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE // before the first system header
@@ -181,12 +183,103 @@ static void feed(decoded *it, const uint8_t *data, size_t size, const fsi_limits
     free(piece);
 }
 
+// The second reader of chunks: a line at a time, with grammar in place of states.
+static bool is_text(char c)
+{
+    return c == '\t' || ((uint8_t)c >= 32 && c != 127);
+}
+
+static const char *past_token(const char *p, const char *end)
+{
+    static const char marks[] = "!#$%&'*+-.^_`|~";
+    while (p < end &&
+           (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", *p) || strchr(marks, *p)) && *p)
+        p++;
+    return p;
+}
+
+static const char *past_gap(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t')) p++;
+    return p;
+}
+
+// Behind the closing quote of a text that begins at p, or NULL.
+static const char *past_quoted(const char *p, const char *end)
+{
+    for (p++; p < end && *p != '"'; p++) {
+        if (*p == '\\' && ++p == end) return NULL;
+        if (!is_text(*p)) return NULL;
+    }
+    return p < end ? p + 1 : NULL;
+}
+
+static bool are_extensions(const char *p, const char *end)
+{
+    while (p < end) {
+        if (*p != ';') return false;
+        const char *name = past_gap(p + 1, end), *gap;
+        p = past_token(name, end);
+        if (p == name) return false;
+        gap = past_gap(p, end);
+        if (gap < end && *gap == '=') {
+            const char *value = past_gap(gap + 1, end);
+            p = value < end && *value == '"' ? past_quoted(value, end) : past_token(value, end);
+            if (!p || p == value) return false;
+            gap = past_gap(p, end);
+        }
+        if (gap == end && gap > p) return false;
+        p = gap;
+    }
+    return true;
+}
+
+// The end of the line that begins at p, where its CR stands; NULL: there is none, or something else.
+static const char *line_end(const char *p, const char *end)
+{
+    const char *cr = (const char *)memchr(p, '\r', (size_t)(end - p));
+    return cr && cr + 1 < end && cr[1] == '\n' ? cr : NULL;
+}
+
+// A whole body at p: how many bytes it takes; 0: it is malformed or not whole.
+static size_t second_chunks(const char *data, size_t size, uint64_t *sum, size_t *len)
+{
+    const char *p = data, *end = data + size, *cr;
+    uint64_t chunk;
+    *sum = *len = 0;
+    do {
+        const char *digits = p;
+        cr = line_end(p, end);
+        for (chunk = 0; cr && p < cr && fsi_hex(*p) >= 0 && chunk < (uint64_t)1 << 56; p++)
+            chunk = chunk * 16 + (uint64_t)fsi_hex(*p);
+        if (!cr || p == digits || !are_extensions(p, cr)) return 0;
+        p = cr + 2;
+        if (!chunk) break;
+        if ((uint64_t)(end - p) < chunk + 2 || memcmp(p + chunk, "\r\n", 2) != 0) return 0;
+        for (; chunk; chunk--, (*len)++) *sum = *sum * 31 + (uint8_t)*p++ + 1;
+        p += 2;
+    } while (true);
+    for (; (cr = line_end(p, end)) != NULL && cr > p; p = cr + 2) {
+        const char *colon = past_token(p, cr);
+        if (colon == p || colon == cr || *colon != ':') return 0;
+        for (colon++; colon < cr; colon++)
+            if (!is_text(*colon)) return 0;
+    }
+    return cr ? (size_t)(cr + 2 - data) : 0;
+}
+
 static void try_chunked(const uint8_t *data, size_t size, const fsi_limits *limits)
 {
     decoded whole, part;
     memset(&whole, 0, sizeof whole);
     feed(&whole, data, size, limits, SIZE_MAX);
     MUST(whole.used <= size && whole.len <= size);
+    uint64_t sum;
+    size_t len, used = second_chunks((const char *)data, size, &sum, &len);
+    if (whole.body.state == FSI_CHUNK_DONE)
+        MUST(used == whole.used && len == whole.len && sum == whole.sum);
+    else if (used)
+        MUST(whole.result == -FSI_LONG_CHUNK_LINE || whole.result == -FSI_LONG_TRAILER || whole.body.digits > 15);
     for (int way = 0; way < 2; way++) { // bytes one by one, then pieces of all sizes
         memset(&part, 0, sizeof part);
         for (size_t at = 0, step; at < size && part.result == 0; at += step) {
@@ -224,6 +317,8 @@ static const char *const seeds[] = {
     "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
     "OPTIONS * HTTP/1.0\r\nConnection: keep-alive, close\r\nA: b\tc\r\n\r\n",
     "5\r\nhello\r\n3;a=\"b\"\r\nxyz\r\n0\r\nA: b\r\n\r\n",
+    "1;a;b=c; d = \"e\\\"f;\" ;g\r\nx\r\n00;h\r\nA:\r\nB:\tc\r\n\r\nGET / HTTP/1.1\r\n",
+    "GET http://[2001:db8::192.0.2.1]:80/a?b HTTP/1.1\r\nHost: [::1]\r\n\r\n",
     "fffffffffffffff\r\nx",
     "1\r\na\r\n2\r\nbc\r\n0010\r\n0123456789abcdef\r\n0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
@@ -253,6 +348,12 @@ static const char *const words[] = {"\r\n",
                                     "18446744073709551621",
                                     "ffffffffffffffff",
                                     "\r\n ",
+                                    "\"",
+                                    "=",
+                                    "\\",
+                                    ";a=b",
+                                    "0\r\n\r\n",
+                                    "::",
                                     "http://",
                                     "?",
                                     "#"};

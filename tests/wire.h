@@ -303,7 +303,7 @@ static const char *wire_read_body(const wire_head *head, wire_reply *out, const 
     *used = 0;
     if (size == 0 || head->status < 200 || head->status == 204 || head->status == 304) return NULL;
     if (wire_begins(data, size, "HTTP/1.1 ")) return NULL; // the next answer
-    if (shown) wire_add(&out->said, " ");
+    if (shown) wire_add(&out->said, head->chunked ? " chunked " : " ");
     if (head->chunked) {
         *used = wire_read_chunks(shown ? &out->said : NULL, data, size);
         return *used ? NULL : "a chunked body that is not whole";
