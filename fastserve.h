@@ -766,7 +766,7 @@ typedef size_t (*fsv_tcp_data_handler)(fsv_tcp tcp, const char *data, size_t len
 
 // The connection has ended. why: FSV_OK: both directions, or by fsv_tcp_close, and all that was sent has left.
 // FSV_ERR_CLOSED: it was cut, by the peer, by fsv_tcp_abort or because memory ran out. FSV_ERR_TIMEOUT: idle, a peer
-// that takes nothing, or a connect that got no answer. FSV_ERR_REFUSED: a connect that nobody answered.
+// that takes too little, or a connect that got no answer. FSV_ERR_REFUSED: a connect that nobody answered.
 // FSV_ERR_STOPPED: the server is stopping. After a connect also what the system says of it: FSV_ERR_ADDRESS,
 // FSV_ERR_PERMISSION, FSV_ERR_MEMORY, FSV_ERR_SYSTEM.
 typedef void (*fsv_tcp_closed_handler)(fsv_tcp tcp, fsv_result why, void *user);

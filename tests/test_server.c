@@ -1539,6 +1539,34 @@ TEST(log_conns_clamped)
     host_end(&h2);
 }
 
+// Goal: a folder takes its part of the descriptors from conns_max, a quarter of them at most, once.
+TEST(conns_clamped_for_folders)
+{
+    uint64_t before = os_descriptors_max();
+    char folder[512] = "";
+    fsv_folder_desc files;
+    uint32_t alone, with, again;
+    if (!os_descriptors_limit(400)) SKIP("no limit of descriptors here");
+    bool made = os_folder_make(folder, sizeof folder) && host_make(&h1, NULL);
+    REQUIRE(made);
+    memset(&files, 0, sizeof files);
+    files.pattern = "/files/*";
+    files.path = folder;
+    alone = h1.server->desc.conns_max;
+    CHECK_EQ(h1.server->desc.conns_per_address_max, alone / 2);
+    CHECK_EQ(fsv_server_folder(h1.server, &files, NULL), FSV_OK);
+    with = h1.server->desc.conns_max;
+    files.pattern = "/more/*";
+    CHECK_EQ(fsv_server_folder(h1.server, &files, NULL), FSV_OK);
+    again = h1.server->desc.conns_max;
+    REQUIRE(os_descriptors_limit(before));
+    CHECK_EQ(alone - with, FSI_SHELF_FILES + 16); // one loop's files, and one for each worker
+    CHECK_EQ(again, with);
+    CHECK_EQ(h1.server->desc.conns_per_address_max, with / 2);
+    host_end(&h1);
+    os_tree_remove(folder);
+}
+
 // Goal: a route that cannot be is refused and the log says why, as of one that is there already.
 TEST(log_names_route)
 {
@@ -2006,6 +2034,7 @@ TEST_MAIN(CASE(drive_modes), CASE(misuse_in_handler), CASE(stop_in_handler), CAS
           CASE(drain_finishes), CASE(drain_finishes_late), CASE(drain_answers_fresh), CASE(drain_serves_backlog),
           CASE(burst_without_pause), CASE(drain_deadline), CASE(free_while_running), CASE(free_while_waited_for),
           CASE(stop_waits_asleep), CASE(stats_exact), CASE(on_answer), CASE(user_and_on_close),
-          CASE(log_names_desc_field), CASE(log_conns_clamped), CASE(log_names_route), CASE(affinity_restored),
-          CASE(loops_all_serve), CASE(stuck_loop_is_rescued), CASE(connection_follows), CASE(two_servers),
-          CASE(signals_untouched), CASE(accessors), CASE(target_forms), CASE(routes), CASE(answers_over_the_wire))
+          CASE(log_names_desc_field), CASE(log_conns_clamped), CASE(conns_clamped_for_folders), CASE(log_names_route),
+          CASE(affinity_restored), CASE(loops_all_serve), CASE(stuck_loop_is_rescued), CASE(connection_follows),
+          CASE(two_servers), CASE(signals_untouched), CASE(accessors), CASE(target_forms), CASE(routes),
+          CASE(answers_over_the_wire))
