@@ -283,9 +283,10 @@ typedef struct fsv_server_desc {
     uint32_t pin;               // 1: a loop stays on its CPU, connections follow their packets      (default 0)
     uint32_t conns_max;         // open connections, below 2^31; more get a 503. Lowered to what
                                 // the descriptor limit allows, which log is told                    (default 65536)
-    uint32_t conns_per_address_max; // of them of one address, IPv6 of one /64 network; more get a 503. Not counted are
-                                // loopback and Unix-domain, where a proxy or this machine's own users stand, and
-                                // peers of which the system does not say the address      (default half of conns_max)
+    uint32_t conns_per_address_max; // of them of one address, IPv6 of one /64 network; more get a 503, or, raw and in
+                                // models with a thread for each, are closed. Not counted are loopback and
+                                // Unix-domain, where a proxy or this machine's own users stand, and peers
+                                // of which the system does not say the address           (default half of conns_max)
     uint32_t conn_requests_max; // of one connection, which the last answer ends            (default 4294967295: no limit)
     uint32_t backlog;           // of each listener; the system may clamp it                         (default 4096)
     uint32_t head_bytes_max;    // request line + fields, 256 to 1 MiB; beyond it 431                (default 16384)
@@ -766,7 +767,7 @@ typedef size_t (*fsv_tcp_data_handler)(fsv_tcp tcp, const char *data, size_t len
 
 // The connection has ended. why: FSV_OK: both directions, or by fsv_tcp_close, and all that was sent has left.
 // FSV_ERR_CLOSED: it was cut, by the peer, by fsv_tcp_abort or because memory ran out. FSV_ERR_TIMEOUT: idle, a peer
-// that takes nothing, or a connect that got no answer. FSV_ERR_REFUSED: a connect that nobody answered.
+// that takes too little, or a connect that got no answer. FSV_ERR_REFUSED: a connect that nobody answered.
 // FSV_ERR_STOPPED: the server is stopping. After a connect also what the system says of it: FSV_ERR_ADDRESS,
 // FSV_ERR_PERMISSION, FSV_ERR_MEMORY, FSV_ERR_SYSTEM.
 typedef void (*fsv_tcp_closed_handler)(fsv_tcp tcp, fsv_result why, void *user);

@@ -2249,6 +2249,26 @@ TEST(conns_per_address_sync)
     world_end();
 }
 
+// Goal: one that is closed as it takes the place of another does not keep those that wait behind it: the loop does not
+// sleep before its memory has returned.
+TEST(conns_per_address_sync_in_turn)
+{
+    guest_world(FSV_MODEL_SYNC);
+    server->desc.conns_per_address_max = 0;
+    fake_sock *at = listener();
+    fake_sock *first = knock_from(at, "127.0.0.1:1");
+    say(first, GET);
+    fake_sock *second = knock_from(at, "192.0.2.1:1"), *third = knock_from(at, "127.0.0.1:3");
+    fake_send(third, GET, strlen(GET));
+    CHECK(first->chan && !second->closed && !third->chan);
+    fake_eof(first);
+    uint64_t before = fake.now_ns;
+    for (int i = 0; i < 10 && third->out_len == 0; i++) (void)fsi_loop_turn(loop, 1000000);
+    CHECK(second->closed && out_has(third, "Hello, World!"));
+    CHECK_EQ(fake.now_ns, before);
+    world_end();
+}
+
 // Goal: what counts as one address.
 TEST(guest_keys)
 {
@@ -2972,14 +2992,15 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(timeout_body), CASE(timeout_body_of_framing), CASE(timeout_body_begins_with_it), CASE(timeout_send),
           CASE(timeout_send_of_next_window), CASE(requests_max), CASE(timeout_head_begins_with_the_connection),
           CASE(slow_clients_are_cut), CASE(slow_clients_live), CASE(conns_per_address), CASE(conns_per_address_flood),
-          CASE(conns_per_address_sync), CASE(guest_keys), CASE(guests_as_an_array), CASE(no_descriptors_for_a_minute),
-          CASE(linger), CASE(drain), CASE(drain_ends), CASE(drain_of_answers_under_way), CASE(free_with_work_under_way),
-          CASE(turn_budget), CASE(pipeline_order), CASE(back_pressure), CASE(body_larger_than_buffer),
-          CASE(body_refused_for_a_while), CASE(body_answered_early), CASE(handler_results), CASE(stream_ends_short),
-          CASE(stream_abort), CASE(owned_released_once), CASE(body_outlives_its_turn), CASE(dripping_head),
-          CASE(head_of_endless_stream), CASE(head_with_body), CASE(body_limit_before_on_body),
-          CASE(no_answer_in_on_close), CASE(stalled_answer_is_cut), CASE(conns_max), CASE(conns_max_flood),
-          CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog), CASE(move_keeps_bytes),
-          CASE(full_cpu_gives_away), CASE(load_overrides_locality), CASE(move_into_full_inbox), CASE(move_that_fails),
-          CASE(move_only_between_requests), CASE(turn_budget_of_deferred), CASE(home_after_close),
-          CASE(token_timeout_meets_piece), CASE(token_time_begins_with_it), CASE(away_in_every_order))
+          CASE(conns_per_address_sync), CASE(conns_per_address_sync_in_turn), CASE(guest_keys),
+          CASE(guests_as_an_array), CASE(no_descriptors_for_a_minute), CASE(linger), CASE(drain), CASE(drain_ends),
+          CASE(drain_of_answers_under_way), CASE(free_with_work_under_way), CASE(turn_budget), CASE(pipeline_order),
+          CASE(back_pressure), CASE(body_larger_than_buffer), CASE(body_refused_for_a_while), CASE(body_answered_early),
+          CASE(handler_results), CASE(stream_ends_short), CASE(stream_abort), CASE(owned_released_once),
+          CASE(body_outlives_its_turn), CASE(dripping_head), CASE(head_of_endless_stream), CASE(head_with_body),
+          CASE(body_limit_before_on_body), CASE(no_answer_in_on_close), CASE(stalled_answer_is_cut), CASE(conns_max),
+          CASE(conns_max_flood), CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog),
+          CASE(move_keeps_bytes), CASE(full_cpu_gives_away), CASE(load_overrides_locality), CASE(move_into_full_inbox),
+          CASE(move_that_fails), CASE(move_only_between_requests), CASE(turn_budget_of_deferred),
+          CASE(home_after_close), CASE(token_timeout_meets_piece), CASE(token_time_begins_with_it),
+          CASE(away_in_every_order))

@@ -896,6 +896,64 @@ TEST(limits)
     host_end(&h1);
 }
 
+// An address of this machine that others see. False: it has none.
+static bool own_address(fsi_sockaddr *at, uint32_t port)
+{
+    fsi_sockaddr to;
+    size_t size = sizeof at->storage;
+    struct sockaddr_in in4;
+    fsi_sockaddr_v4(&to, 0xc0000263u, 9); // 192.0.2.99, to which nothing is sent
+    int fd = (int)socket(AF_INET, SOCK_DGRAM, 0);
+    memset(at, 0, sizeof *at);
+    bool found = os_connect(fd, &to.storage, (size_t)to.len) && os_name(fd, false, &at->storage, &size);
+    os_close(fd);
+    memcpy(&in4, &at->storage, sizeof in4);
+    uint32_t ip = ntohl(in4.sin_addr.s_addr);
+    fsi_sockaddr_v4(at, ip, port);
+    return found && ip && ip >> 24 != 127;
+}
+
+// Goal: over the network an address has conns_per_address_max connections and a 503 for more, or, where a connection has
+// a thread, is closed; loopback has as many as it likes, and so has everyone where only loopback can connect.
+TEST(conns_per_address)
+{
+    static const uint32_t models[] = {FSV_MODEL_EVENT, FSV_MODEL_THREAD};
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        fsv_server_desc desc;
+        fsi_sockaddr at;
+        client c4;
+        ROW("model %u", models[i]);
+        memset(&desc, 0, sizeof desc);
+        desc.conns_per_address_max = 2;
+        desc.model = models[i];
+        REQUIRE(host_make(&h1, &desc));
+        bool listens = host_listen(&h1, "0.0.0.0:0") && own_address(&at, h1.port);
+        if (!listens || !driver_begin(&h1.driver, h1.server, DRIVE_START)) {
+            host_end(&h1);
+            SKIP("no address here that others see");
+        }
+        REQUIRE(dial_at(&c1, &at) && dial_at(&c2, &at));
+        CHECK_EQ(ask(&c1, GET), 200);
+        CHECK_EQ(ask(&c2, GET), 200);
+        REQUIRE(dial_at(&c3, &at));
+        CHECK_EQ(hear(&c3), models[i] ? 0 : 503);
+        CHECK_EQ(STAT(&h1, conns_refused_address), 1);
+        hang_up(&c3);
+        REQUIRE(dial(&c3, h1.port) && dial(&c4, h1.port));
+        CHECK_EQ(ask(&c3, GET), 200);
+        CHECK_EQ(ask(&c4, GET), 200);
+        hang_up(&c1);
+        UNTIL(STAT(&h1, conns_closed) == 2);
+        REQUIRE(dial_at(&c1, &at));
+        CHECK_EQ(ask(&c1, GET), 200);
+        hang_up(&c1);
+        hang_up(&c2);
+        hang_up(&c3);
+        hang_up(&c4);
+        host_end(&h1);
+    }
+}
+
 // Goal: one connection beyond conns_max gets a 503 that says when to come back; room that was freed is used again.
 TEST(conns_max)
 {
@@ -1539,6 +1597,34 @@ TEST(log_conns_clamped)
     host_end(&h2);
 }
 
+// Goal: a folder takes its part of the descriptors from conns_max, a quarter of them at most, once.
+TEST(conns_clamped_for_folders)
+{
+    uint64_t before = os_descriptors_max();
+    char folder[512] = "";
+    fsv_folder_desc files;
+    uint32_t alone, with, again;
+    if (!os_descriptors_limit(400)) SKIP("no limit of descriptors here");
+    bool made = os_folder_make(folder, sizeof folder) && host_make(&h1, NULL);
+    REQUIRE(made);
+    memset(&files, 0, sizeof files);
+    files.pattern = "/files/*";
+    files.path = folder;
+    alone = h1.server->desc.conns_max;
+    CHECK_EQ(h1.server->desc.conns_per_address_max, alone / 2);
+    CHECK_EQ(fsv_server_folder(h1.server, &files, NULL), FSV_OK);
+    with = h1.server->desc.conns_max;
+    files.pattern = "/more/*";
+    CHECK_EQ(fsv_server_folder(h1.server, &files, NULL), FSV_OK);
+    again = h1.server->desc.conns_max;
+    REQUIRE(os_descriptors_limit(before));
+    CHECK_EQ(alone - with, FSI_SHELF_FILES + 16); // one loop's files, and one for each worker
+    CHECK_EQ(again, with);
+    CHECK_EQ(h1.server->desc.conns_per_address_max, with / 2);
+    host_end(&h1);
+    os_tree_remove(folder);
+}
+
 // Goal: a route that cannot be is refused and the log says why, as of one that is there already.
 TEST(log_names_route)
 {
@@ -2000,12 +2086,13 @@ TEST_MAIN(CASE(drive_modes), CASE(misuse_in_handler), CASE(stop_in_handler), CAS
           CASE(poll_by_descriptor), CASE(poll_refused), CASE(keep_alive), CASE(pipelining_order),
           CASE(half_closed_client), CASE(listen_forms), CASE(listen_errors), CASE(several_listeners), CASE(unix_file),
           CASE(unix_successor), CASE(unix_longest_path), CASE(unix_abstract), CASE(in_use), CASE(in_use_shared),
-          CASE(limits), CASE(conns_max), CASE(conns_max_with_request), CASE(too_large_while_sending),
-          CASE(expect_continue), CASE(timeouts_answered), CASE(timeout_of_dripping_head), CASE(timeout_idle),
-          CASE(timeout_stalled_stream), CASE(timeout_send), CASE(stream_64_mib), CASE(stream_to_http_1_0),
-          CASE(drain_finishes), CASE(drain_finishes_late), CASE(drain_answers_fresh), CASE(drain_serves_backlog),
-          CASE(burst_without_pause), CASE(drain_deadline), CASE(free_while_running), CASE(free_while_waited_for),
-          CASE(stop_waits_asleep), CASE(stats_exact), CASE(on_answer), CASE(user_and_on_close),
-          CASE(log_names_desc_field), CASE(log_conns_clamped), CASE(log_names_route), CASE(affinity_restored),
-          CASE(loops_all_serve), CASE(stuck_loop_is_rescued), CASE(connection_follows), CASE(two_servers),
-          CASE(signals_untouched), CASE(accessors), CASE(target_forms), CASE(routes), CASE(answers_over_the_wire))
+          CASE(limits), CASE(conns_max), CASE(conns_per_address), CASE(conns_max_with_request),
+          CASE(too_large_while_sending), CASE(expect_continue), CASE(timeouts_answered), CASE(timeout_of_dripping_head),
+          CASE(timeout_idle), CASE(timeout_stalled_stream), CASE(timeout_send), CASE(stream_64_mib),
+          CASE(stream_to_http_1_0), CASE(drain_finishes), CASE(drain_finishes_late), CASE(drain_answers_fresh),
+          CASE(drain_serves_backlog), CASE(burst_without_pause), CASE(drain_deadline), CASE(free_while_running),
+          CASE(free_while_waited_for), CASE(stop_waits_asleep), CASE(stats_exact), CASE(on_answer),
+          CASE(user_and_on_close), CASE(log_names_desc_field), CASE(log_conns_clamped), CASE(conns_clamped_for_folders),
+          CASE(log_names_route), CASE(affinity_restored), CASE(loops_all_serve), CASE(stuck_loop_is_rescued),
+          CASE(connection_follows), CASE(two_servers), CASE(signals_untouched), CASE(accessors), CASE(target_forms),
+          CASE(routes), CASE(answers_over_the_wire))
