@@ -8,8 +8,8 @@
 
 static void crashed(int number)
 {
-    printf("seed %llu: signal %d\n", (unsigned long long)sim.seed, number);
     sim_print_trace();
+    printf("seed %llu: signal %d\n", (unsigned long long)sim.seed, number);
     fflush(stdout);
     _exit(4);
 }

@@ -436,7 +436,7 @@ static size_t sim_on_data(fsv_tcp tcp, const char *data, size_t len, void *user)
         if (result == FSV_ERR_FULL) return 0;
         if (result != FSV_OK) sim_fault("client %u: fsv_tcp_send: %s", c->number, fsv_result_text(result));
     } else {
-        if (sim_odds(4) && c->got + len < c->text_len) return 0; // wants more behind it
+        if (sim_odds(4) && c->got + len < c->text_len && len < 65536) return 0; // wants more behind it
         if (sim_odds(2)) len = 1 + sim_draw((uint32_t)len);
     }
     c->got += len;
