@@ -16,6 +16,9 @@ static void crashed(int number)
 
 static bool run(uint64_t seed, bool tell)
 {
+#ifndef _WIN32
+    alarm(120); // a loop that the scheduler does not see
+#endif
     if (sim_run(seed, tell)) return true;
     if (!tell) sim_print_trace();
     printf("seed %llu: %s\n", (unsigned long long)seed, sim.error);
@@ -51,6 +54,9 @@ int main(int argc, char **argv)
     signal(SIGSEGV, crashed);
     signal(SIGABRT, crashed);
     signal(SIGFPE, crashed);
+#ifndef _WIN32
+    signal(SIGALRM, crashed);
+#endif
     for (uint64_t seed = first; seed < first + (one ? 1 : runs); seed++)
         if (!run(seed, one)) return 1;
     say_sums();

@@ -177,6 +177,7 @@ typedef struct sim_world {
     uint32_t lock_count;
     bool running, poll, stopped, faulted;
     bool crowded; // conns_max is small
+    bool working; // much of it is for workers
     bool paused;  // some loop does not accept right now
     bool freeing; // fsv_server_free runs: nobody else may call the server
     bool abrupt;  // without a stop before it
@@ -333,11 +334,24 @@ static void *sim_alloc(size_t size, void *user)
     return block + 2;
 }
 
+// Memory goes: is it still read from, for a peer of a connection that was closed?
+static void sim_check_flight(const void *memory, size_t size)
+{
+    const char *from = (const char *)memory;
+    for (uint32_t i = 0; i < fake.closing_count; i++) {
+        const fake_sock *sock = fake.closing_sock[i];
+        for (uint32_t k = 0; sock->in_flight && !sock->done && k < sock->pending_count; k++)
+            if (sock->pending[k].ptr >= from && sock->pending[k].ptr < from + size)
+                sim_fault("memory of a pending write is released");
+    }
+}
+
 static void sim_release(void *memory, size_t size, void *user)
 {
     uint64_t *block = (uint64_t *)memory - 2;
     (void)user;
     if (block[0] != size) sim_fault("%zu bytes were released of a block of %zu", size, (size_t)block[0]);
+    sim_check_flight(memory, size);
     memset(block, 0x5a, 16 + (size < 4096 ? size : 4096));
     sim.live_bytes -= size;
     sim.live_blocks--;

@@ -46,6 +46,7 @@ static void sim_on_release(void *memory, void *user)
 {
     sim_request *r = (sim_request *)user;
     if (memory != (const void *)sim_bytes(r->id)) sim_fault("request %u: other memory is released", r->id);
+    sim_check_flight(memory, r->answer_len);
     if (++r->released > r->given) sim_fault("request %u: its memory is released twice", r->id);
 }
 
@@ -62,6 +63,10 @@ static void sim_answer(fsv_request *request, sim_request *r, bool owned)
 {
     fsv_result result;
     r->may = SIM_200 | (sim.faulted ? SIM_500 | SIM_503 : 0);
+    if (sim_odds(32) && sim.clients[r->client].count <= 20) { // some live long
+        r->closes = true;
+        sim_expect(r, "fsv_response_close", fsv_response_close(request));
+    }
     if (sim_odds(8)) sim_expect(r, "fsv_response_field", fsv_response_field(request, "X-Sim", "a field"));
     if (owned) {
         r->given++;

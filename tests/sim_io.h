@@ -1,6 +1,6 @@
 // sim_io.h: the >>io section of io_fake.h for a simulation, in which threads, locks, CPUs and listeners are not the
 // system's either. What the header calls from here on is sim.h's: the thread that calls is the task whose step runs,
-// and where threads meet - a fence, a swap, a lock - the scheduler may let others go first.
+// and where threads meet - a fence, a swap, an addition, a lock - the scheduler may let others go first.
 #include "io_fake.h"
 
 static uint64_t sim_thread_self(void);
@@ -24,6 +24,7 @@ static void sim_cpus_look(fsi_cpu *cpus, uint32_t count);
 #define fsi_signal_all(signal) ((void)(signal))
 #define fsi_fence() sim_point()
 #define fsi_swap32(at, v) (sim_point(), (fsi_swap32)(at, v))
+#define fsi_add32(at, v) (sim_point(), (fsi_add32)(at, v))
 #define fsi_affinity_pin(cpu) ((void)(cpu), true)
 #define fsi_cpus(out) sim_cpus(out)
 #define fsi_cpus_look(cpus, count, passed_us) ((void)(passed_us), sim_cpus_look(cpus, count))

@@ -84,7 +84,7 @@ static void sim_put_request(sim_client *c, sim_kind kind, bool last)
     r->answer_len = kind == SIM_LARGE ? 4000 + sim_draw(sim_odds(8) ? 180000 : 20000) : sim_size();
     if (kind == SIM_WHOLE && r->answer_len > 20000) r->answer_len = 20000; // body_bytes_max
     if (kind == SIM_NOTHING || kind == SIM_MISSING) r->answer_len = 0;
-    r->old = kind != SIM_TOO_BIG && !chunked && sim_odds(16);
+    r->old = kind != SIM_TOO_BIG && !chunked && last && sim_odds(6);
     r->closes = kind == SIM_TOO_BIG || r->old || (last && sim_odds(3));
     r->expects = body && !r->old && sim_odds(4) && r->answer_len;
     // Who is refused at the door gets a body, whatever it was about to ask.
@@ -132,6 +132,7 @@ static void sim_put_requests(sim_client *c)
     for (uint32_t i = 0; i < count; i++) {
         bool last = i + 1 == count;
         sim_kind kind = gets ? SIM_GET : (sim_kind)mix[sim_draw(sizeof mix)];
+        if (sim.working && !gets && sim_odds(2)) kind = SIM_WORK;
         if (last && sim_odds(12)) kind = sim_odds(2) ? SIM_BAD : SIM_TOO_BIG;
         sim_put_request(c, kind, last);
     }

@@ -251,8 +251,9 @@ static void sim_draw_world(void)
     fake.one_acceptor = sim_odds(fake.completion ? 2 : 4);
     desc->loops = 1 + sim_draw(3);
     sim.poll = desc->loops == 1 && sim_odds(3);
-    desc->pin = FSI_LOCALITY && desc->loops > 1 && !fake.completion && !fake.one_acceptor && sim_odds(2);
+    desc->pin = FSI_LOCALITY && desc->loops > 1 && !fake.completion && !fake.one_acceptor && !sim_odds(4);
     sim.crowded = sim_odds(5);
+    sim.working = sim_odds(4);
     desc->conns_max = sim.crowded ? sim_pick(conns, 3) : 64;
     desc->backlog = 200;
     desc->head_bytes_max = sim_odds(4) ? 512 : 4096;
@@ -341,6 +342,7 @@ static bool sim_serve(void)
     } else if (fsv_server_wait(sim.server) != FSV_OK) {
         sim_fault("fsv_server_wait");
     }
+    if (sim.poll) sim.tasks[0].state = SIM_ENDED; // who polls is who frees
     return !sim.abrupt;
 }
 
@@ -403,7 +405,8 @@ static void sim_body_of_run(void)
         sim_fault("fsv_server_listen");
     bool waited = sim_serve();
     if (waited) {
-        uint64_t took = sim.ended_ns - sim.stop_ns, slack = 2000 * SIM_MS + sim.spent_ns;
+        uint64_t took = sim.ended_ns > sim.stop_ns ? sim.ended_ns - sim.stop_ns : 0; // a second stop may come too late
+        uint64_t slack = 2000 * SIM_MS + sim.spent_ns;
         if (sim.stopped && took > sim.drain_ms * SIM_MS + slack)
             sim_fault("a drain of %u ms took %llu", sim.drain_ms, (unsigned long long)(took / SIM_MS));
         sim_tokens_give_up();
