@@ -31,6 +31,6 @@ static void sim_cpus_look(fsi_cpu *cpus, uint32_t count);
 #define fsi_sock_limit() UINT64_MAX
 #define fsi_sock_listen(at, share, v6_only, backlog) ((void)(at), (void)(share), (void)(v6_only), (void)(backlog), sim_listen())
 #define fsi_sock_name(fd, at) ((void)(fd), (void)(at), true)
-#define fsi_sock_peer(fd, at) ((void)(fd), (void)memset(at, 0, sizeof *(at)), true)
+#define fsi_sock_unsent(fd) ((void)(fd), 0u)
 #define fsi_sock_steer(fd, cpus, cpu_count, loops) ((void)(fd), (void)(cpus), (void)(cpu_count), (void)(loops), true)
 // clang-format on

@@ -161,6 +161,8 @@ static void sim_client_nature(sim_client *c)
     if (sim_odds(3)) sock->write_max = 1 + sim_draw(3000);
     sock->pend = sim_odds(4);
     sock->cpu = (int)sim_draw(4);
+    if (sim_odds(4))
+        fsi_sockaddr_v4(&sock->peer, sim_odds(2) ? 0x7f000001 : 0x0a000001 + sim_draw(3), 40000 + c->number);
     sock->user = c;
 }
 
@@ -244,17 +246,22 @@ static void sim_bad_answer(const sim_client *c, const char *what)
               c->body_at);
 }
 
+// Whether some connection was one too many.
+static bool sim_turned_away(void)
+{
+    fsv_stats stats;
+    return fsv_server_stats(sim.server, UINT32_MAX, &stats) == FSV_OK &&
+           stats.conns_refused + stats.conns_refused_address;
+}
+
 static bool sim_status_fits(const sim_client *c, const sim_request *r, uint32_t status)
 {
     uint64_t timeout = sim.desc.defer_timeout_ms * SIM_MS;
-    fsv_stats stats;
     if (status == 504)
         return r->taken_ns && fake.now_ns >= r->taken_ns + timeout - SIM_MS && (r->held || r->may & SIM_504);
     if (status == 408) return c->stalled;
     if (r->may & SIM_REFUSED) return status >= 400;
-    if (status == 503 && c->answered == 0 && fsv_server_stats(sim.server, UINT32_MAX, &stats) == FSV_OK &&
-        stats.conns_refused)
-        return true; // too many connections
+    if (status == 503 && c->answered == 0 && sim_turned_away()) return true;
     if ((status == 500 || status == 503) && sim_failed_once()) return true;
     if (status == 200) return (r->may & SIM_200) != 0 && r->begun == 1;
     if (status == 404) return (r->may & SIM_404) != 0;
@@ -316,7 +323,8 @@ static void sim_read_head(sim_client *c, const char *head, size_t len)
     c->over = closes || !(known || chunked || c->no_body);
     if (c->status == 200 && r->closes && !c->over) sim_bad_answer(c, "it was asked to close");
     if ((c->status == 408 || r->may & SIM_REFUSED) && !closes) sim_bad_answer(c, "refused, and yet kept");
-    bool reason = r->closes || !known || c->said_end || sim.stopped || sim_failed_once();
+    bool reason = r->closes || !known || c->said_end || sim.stopped || sim_failed_once() ||
+                  c->answered + 1 == sim.desc.conn_requests_max;
     if (closes && !reason && (c->status == 200 || c->status == 404)) sim_bad_answer(c, "it closes for no reason");
     if (c->status == 200 && known && c->left != r->answer_len) sim_bad_answer(c, "its length is another one");
     c->part = c->no_body ? SIM_PART_HEAD : chunked ? SIM_PART_SIZE : known ? SIM_PART_LENGTH : SIM_PART_CLOSE;
@@ -416,7 +424,6 @@ static size_t sim_unread(const sim_client *c)
 
 static const char *sim_excuse(const sim_client *c)
 {
-    fsv_stats stats;
     if (c->why) return c->why;
     if (c->cut) return "it was cut";
     if (c->stalled) return "it stalled";
@@ -424,8 +431,7 @@ static const char *sim_excuse(const sim_client *c)
     if (sim_failed_once()) return "something failed";
     for (uint32_t i = 0; i < c->count; i++)
         if (sim.requests[c->first + i].cut) return "an answer was cut";
-    if (c->mode != SIM_HTTP && fsv_server_stats(sim.server, UINT32_MAX, &stats) == FSV_OK && stats.conns_refused)
-        return "too many connections";
+    if (c->mode != SIM_HTTP && sim_turned_away()) return "too many connections";
     return NULL;
 }
 

@@ -255,6 +255,8 @@ static void sim_draw_world(void)
     sim.crowded = sim_odds(5);
     sim.working = sim_odds(4);
     desc->conns_max = sim.crowded ? sim_pick(conns, 3) : 64;
+    desc->conns_per_address_max = sim.crowded ? 1 + sim_draw(3) : 0;
+    desc->conn_requests_max = sim_odds(8) ? 1 + sim_draw(10) : 0;
     desc->backlog = 200;
     desc->head_bytes_max = sim_odds(4) ? 512 : 4096;
     desc->fields_max = 20;
@@ -365,7 +367,7 @@ static void sim_check_stats(void)
     sim_all.jobs += stats.jobs;
     sim_all.jobs_refused += stats.jobs_refused;
     sim_all.timeouts += stats.timeouts;
-    sim_all.refused += stats.conns_refused;
+    sim_all.refused += stats.conns_refused + stats.conns_refused_address;
 }
 
 // After the server has gone.
