@@ -43,7 +43,7 @@ $(1)/%.o: %.c Makefile
 $(1)/%.o: tests/%.c Makefile
 	@mkdir -p $(1)
 	$(3) $(5) -MMD -MP -c $$< -o $$@
-$(TESTS:%=$(1)/%$(6)) $(1)/chaos$(6) $(1)/queue_bench$(6) $(1)/soak$(6) $(1)/slow_readers$(6): $(1)/%$(6): $(1)/%.o
+$(TESTS:%=$(1)/%$(6)) $(1)/sim$(6) $(1)/chaos$(6) $(1)/queue_bench$(6) $(1)/soak$(6) $(1)/slow_readers$(6): $(1)/%$(6): $(1)/%.o
 	$(4) $$< $$(LDFLAGS) $$(LDLIBS) $$(LIBS_$(notdir $(1))) -o $$@
 -include $(wildcard $(1)/*.d)
 endef
@@ -97,12 +97,14 @@ $(eval $(call flavour,build/kqueue,build/kqueue/fastserve,$(CC) $(C) $(CFLAGS) $
 # The model counts states, all in one thread: 4 s, but much longer unoptimised or under TSan, which it gives no work.
 %/test_queue_model.o %/test_wake_model.o: TESTFLAGS = -O1
 %/queue_bench.o: TESTFLAGS = -O2
+%/sim.o: TESTFLAGS = -O2
+%/test_sim.o: TESTFLAGS = -O1
 # Mathematics, and calls of it are slow in Wine.
 build/windows/test_law.o build/msvc/test_law.o: TESTFLAGS = -O1
 # The models have no memory of their own to go wrong in, and what runs in one thread alone is nothing for TSan.
 ASAN_TESTS := $(filter-out test_queue_model test_wake_model,$(TESTS))
 TSAN_TESTS := $(filter-out test_queue_model test_wake_model test_answers test_audit test_formats test_hist test_http_read \
-    test_http_write test_entity test_json test_judge test_rules test_serve test_text test_time,$(TESTS))
+    test_http_write test_entity test_json test_judge test_rules test_serve test_sim test_text test_time,$(TESTS))
 
 # FASTSERVE is the program that tests start when they need one.
 test: fastserve $(TESTS:%=build/%)
@@ -129,7 +131,7 @@ cxx: build/cxx/fastserve build/cxx/chaos build/cxx/queue_bench $(TESTS:%=build/c
 
 # All of it as C++ in the eyes of a compiler, without code.
 cxx-syntax:
-	@for f in main.c tests/build_cpp.cpp tests/chaos.c tests/queue_bench.c tests/soak.c $(TESTS:%=tests/%.c); do \
+	@for f in main.c tests/build_cpp.cpp tests/chaos.c tests/queue_bench.c tests/soak.c tests/sim.c $(TESTS:%=tests/%.c); do \
 	    $(CXX) -x c++ $(CPP) $(CXXFLAGS) -fsyntax-only $$f || exit 1; done
 
 # Their tests run with the time that an emulator takes. What runs a program of another system stands in RUN; scripts start
@@ -235,6 +237,18 @@ msan: $(MSAN_TESTS:%=build/msan/%) $(FUZZERS:%=build/msan/%)
 	@TEST_WATCHDOG_S=300 sh tests/run.sh $(MSAN_TESTS:%=build/msan/%)
 	@for f in $(FUZZERS); do printf '%s: ' $$f && build/msan/$$f 1000 || exit 1; done
 
+# By hand, SEEDS runs of about 85 connections each: 13,000 are more than a million. sim-asan: a twentieth of it.
+SEEDS ?= 1000
+sim: build/sim
+	build/sim $(SEEDS) $(SEED)
+
+sim-asan: build/asan/sim
+	UBSAN_OPTIONS=print_stacktrace=1 build/asan/sim $$(($(SEEDS) / 20)) $(SEED)
+
+# By hand, minutes: mistakes in copies of the header, each of which the simulation must find.
+sim-mutations:
+	@CC='$(CC)' python3 tests/sim_mutations.py $(MUTATIONS)
+
 # By hand, a minute: handles and memory must return to where they began. SOAK: connections, seconds and a seed.
 SOAK ?= 5000 60
 soak: build/soak
@@ -273,7 +287,7 @@ truth: fastserve
 CPPCHECK_FLAGS := --std=c11 --enable=warning,portability,performance --inline-suppr --quiet --error-exitcode=1 \
     -D_GNU_SOURCE -D__linux__ -D__GNUC__=12 -D__x86_64__ -DCPU_SET -DCPU_SETSIZE=1024
 lint:
-	for f in $(LINTED) $(wildcard tests/test_*.c tests/chaos.c tests/queue_bench.c tests/soak.c); do \
+	for f in $(LINTED) $(wildcard tests/test_*.c tests/chaos.c tests/queue_bench.c tests/soak.c tests/sim.c); do \
 	    $(CLANG) $(C) -Wreserved-identifier -Wmissing-prototypes -Wstrict-prototypes -Wimplicit-fallthrough -Wvla \
 	        -Werror -fsyntax-only $$f || exit 1; done
 	for f in $(LINTED); do $(CLANG) $(C) --analyze --analyzer-output text -Xclang -analyzer-werror $$f || exit 1; done
@@ -320,6 +334,8 @@ help:
 	@echo 'make msvc-check tests of the branches for cl, by clang, under Wine'
 	@echo 'make selftest   bench against built-in targets with known latencies, 25 s; selftest-windows under Wine'
 	@echo 'make soak       5,000 connections at random for 60 s, SOAK=; soak-windows under Wine'
+	@echo 'make sim        a simulated world, SEEDS= runs from SEED= on; sim-asan  under ASan, UBSan'
+	@echo 'make sim-mutations  mistakes that the simulation must find'
 	@echo 'make queue-bench  the queue beside a mutex and condition variables, 10 s'
 	@echo 'make static     curl, wget, ab ... against serve DIR      make static-large  100,000 files, 1,000 slow readers, 9 GiB'
 	@echo 'make compare-static  files beside nginx and h2o; COMPARE= the options of tests/beside_static.sh'
@@ -331,5 +347,6 @@ help:
 
 .PHONY: all coverage soak soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside selftest truth lint format format-check toc install uninstall clean help
 .PHONY: $(FUZZERS) fuzzers cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
+.PHONY: sim sim-asan sim-mutations
 .PHONY: static compare-static static-large slow-attacks
 .SECONDARY:

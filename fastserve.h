@@ -8357,7 +8357,7 @@ FSI_INLINE void fsi_conn_put_bytes(fsi_conn *conn, const char *ptr, size_t len)
 FSI_PRIVATE bool fsi_loop_reserve(fsi_loop *loop, bool for_long)
 {
     uint64_t others =
-        for_long ? (loop->inbox.mask + 1) / 8 : 0; // requests that are away for long leave room for posts and moves
+        for_long ? (loop->inbox.mask + 8) / 8 : 0; // requests that are away for long leave room for posts and moves
     if (fsi_add32(&loop->reserved, 1) + others <= loop->inbox.mask) return true;
     (void)fsi_add32(&loop->reserved, (uint32_t)-1);
     return false;
@@ -9707,7 +9707,10 @@ FSI_PRIVATE void fsi_conn_run(fsi_conn *conn)
     while (moved && loop->turn_requests < requests_max && loop->turn_bytes < FSI_TURN_BYTES && !conn->broken) {
         switch ((fsi_conn_state)conn->state) {
         case FSI_CONN_HEAD: moved = fsi_conn_step_head(conn); break;
-        case FSI_CONN_BODY: moved = fsi_conn_step_body(conn); break;
+        case FSI_CONN_BODY:
+            if (conn->out) (void)fsi_conn_send_queue(conn); // answers before this request, or 100 Continue
+            moved = fsi_conn_step_body(conn);
+            break;
         case FSI_CONN_EXCHANGE:
             if (conn->out) (void)fsi_conn_send_queue(conn);
             moved = fsi_conn_step_exchange(conn);
@@ -11741,16 +11744,20 @@ FSI_PRIVATE uint64_t fsi_loop_wait_us(fsi_loop *loop)
     return rest < task ? rest : task;
 }
 
-// One turn. False: stopped, drained, nothing left.
-FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
+// Before the wait: says that the loop waits, and then looks whether it may. How long, in microseconds.
+FSI_INLINE uint64_t fsi_loop_turn_rests(fsi_loop *loop, uint64_t timeout_us)
 {
     uint64_t wait = fsi_loop_wait_us(loop), cap;
     if (timeout_us < wait) wait = timeout_us;
     if (wait && (cap = fsi_balance_wait_us(loop)) < wait) wait = cap;
     fsi_store32(&loop->waiting, 1);
     fsi_fence();
-    if (fsi_load32(&loop->woken)) wait = 0;
-    (void)fsi_io_wait(&loop->io, wait);
+    return fsi_load32(&loop->woken) ? 0 : wait;
+}
+
+// After the wait. False: stopped, drained, nothing left.
+FSI_INLINE bool fsi_loop_turn_works(fsi_loop *loop)
+{
     if (fsi_load32(&loop->server->life) != FSI_LIFE_POLL)
         fsi_store32(&loop->waiting, 0); // there the host waits, at any time
     fsi_loop_clock(loop);
@@ -11768,6 +11775,13 @@ FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
     bool ended = fsi_load32(&loop->server->stop) && fsi_loop_stop(loop);
     fsi_balance_turn_ends(loop);
     return !ended;
+}
+
+// One turn. False: stopped, drained, nothing left.
+FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
+{
+    (void)fsi_io_wait(&loop->io, fsi_loop_turn_rests(loop, timeout_us));
+    return fsi_loop_turn_works(loop);
 }
 
 FSI_PRIVATE bool fsi_loop_init(fsi_loop *loop, fsv_server *server, uint32_t index)
@@ -12250,8 +12264,8 @@ FSI_PRIVATE void fsi_pool_feed(fsv_server *server)
     }
 }
 
-// Lies down, unless there is something to do after all.
-FSI_PRIVATE void fsi_worker_sleep(fsi_worker *worker)
+// Lies down. False: there is something to do after all.
+FSI_PRIVATE bool fsi_worker_lies_down(fsi_worker *worker)
 {
     fsi_lane *lane = worker->lane;
     fsi_lock_take(&lane->lock);
@@ -12272,10 +12286,16 @@ FSI_PRIVATE void fsi_worker_sleep(fsi_worker *worker)
             (void)fsi_add32(&lane->idle_count, (uint32_t)-1);
         }
         fsi_lock_give(&lane->lock);
-        if (still) return;
+        if (still) return false;
     }
+    return true;
+}
+
+// Sleeps until it is woken. Whoever pushes from here on may wake the next one.
+FSI_PRIVATE void fsi_worker_sleeps(fsi_worker *worker)
+{
     fsi_park_sleep(&worker->park);
-    fsi_store32(&lane->waking, 0);
+    fsi_store32(&worker->lane->waking, 0);
     fsi_fence();
 }
 
@@ -12321,7 +12341,7 @@ FSI_PRIVATE void fsi_worker_main(void *arg)
     for (;;) {
         if (fsi_worker_step(worker)) continue;
         if (fsi_load32(&worker->server->pool.stop)) break;
-        fsi_worker_sleep(worker);
+        if (fsi_worker_lies_down(worker)) fsi_worker_sleeps(worker);
     }
     if (worker->loop) fsi_store64(&worker->loop->thread, 0);
     fsi_store64(&worker->thread_self, 0);

@@ -8,13 +8,15 @@
 // got (out, out_len). It decides how much one call takes (read_max, write_max), when output blocks (room, pend) and
 // which call fails (fake.fail_at). With fake.completion the section behaves like IOCP: a write from memory that stays
 // is only noted and its bytes are read later, and a closed socket is told of later. Time is fake.now_ns and moves when
-// the test says so, or when a wait has nothing to report. What the core does against the rules of >>io goes to
-// fake.error.
+// the test says so, or when a wait has nothing to report. With fake.draw the world has a will of its own: what a wait
+// tells of, in which order, and when something completes is drawn, and no wait moves the time. What the core does
+// against the rules of >>io goes to fake.error.
 #define FSI_IO_CAN_MOVE 1
-#define FSI_IO_ONE_ACCEPTOR 0
+#define FSI_IO_ONE_ACCEPTOR fake.one_acceptor
 
 #define FAKE_FD 1000000 // descriptors from here on are ours: close() on one that slips through harms nobody
 #define FAKE_SOCKS 4096
+#define FAKE_BACKLOG 256
 #define FAKE_READ FSI_READY_READ
 #define FAKE_WRITE FSI_READY_WRITE
 #define FAKE_END 4u // the peer has ended or cut the connection
@@ -39,6 +41,8 @@ typedef struct fake_sock {
     bool shut, closed, was_reset; // what the server did
     bool unstable;                // a write said PENDING and took nothing: a stable one must follow at once
     bool in_flight, done;         // completion: a write was noted; its bytes have gone
+    bool dialing;                 // a connect that the peer has not answered
+    bool closing;                 // the core is yet to be told that it is closed
     fsi_buf pending[16];
     uint32_t pending_count;
     size_t pending_bytes, pending_done;
@@ -49,8 +53,9 @@ typedef struct fake_sock {
     int cpu;           // on which its packets arrive
     fsi_sockaddr peer; // len 0: not known
     bool listener, registered;
-    int backlog[256]; // of a listener: FSI_EMPTY, FSI_FAILED or descriptors
+    int backlog[FAKE_BACKLOG]; // of a listener, a ring: FSI_EMPTY, FSI_FAILED or descriptors
     uint32_t backlog_at, backlog_len;
+    void *user; // the test's
 } fake_sock;
 
 static struct {
@@ -59,6 +64,9 @@ static struct {
     uint64_t now_ns;
     uint64_t last_wait_us;
     uint64_t calls, fail_at;       // the fail_at-th call of a function that can fail does; 0: none
+    uint32_t (*draw)(uint32_t n);  // below n; NULL: all of it happens at once and in order
+    void (*dialed)(fake_sock *);   // a connect has begun; NULL: all of them succeed at once
+    bool one_acceptor;             // FSI_IO_ONE_ACCEPTOR
     bool completion;               // as IOCP
     bool later;                    // fsi_chan_closed comes in the next wait, else from within fsi_io_close
     bool cold;                     // files are, for who does not wait
@@ -85,26 +93,35 @@ static void fake_begin(void)
     fake.now_ns = FAKE_START_NS;
 }
 
+// Its descriptor may be another socket's from here on.
+static void fake_forget(fake_sock *sock)
+{
+    if (!sock) return;
+    fake.socks[sock->fd - FAKE_FD] = NULL;
+    free(sock->in);
+    free(sock->out);
+    free(sock->file_part);
+    free(sock);
+}
+
 static void fake_end(void)
 {
-    for (uint32_t i = 0; i < fake.count; i++) {
-        free(fake.socks[i]->in);
-        free(fake.socks[i]->out);
-        free(fake.socks[i]->file_part);
-        free(fake.socks[i]);
-    }
+    for (uint32_t i = 0; i < fake.count; i++) fake_forget(fake.socks[i]);
     fake.count = 0;
 }
 
 static fake_sock *fake_socket(void)
 {
     fake_sock *sock = (fake_sock *)calloc(1, sizeof *sock);
-    if (!sock || fake.count == FAKE_SOCKS) abort();
-    sock->fd = FAKE_FD + (int)fake.count;
+    uint32_t at = 0;
+    while (at < fake.count && fake.socks[at]) at++; // the lowest, as systems do it
+    if (!sock || at == FAKE_SOCKS) abort();
+    sock->fd = FAKE_FD + (int)at;
     sock->room = sock->read_max = sock->write_max = SIZE_MAX;
     sock->cpu = -1;
     sock->file = FSI_NO_FILE;
-    fake.socks[fake.count++] = sock;
+    fake.socks[at] = sock;
+    if (at == fake.count) fake.count++;
     return sock;
 }
 
@@ -157,10 +174,12 @@ static inline void fake_room(fake_sock *sock, size_t more)
 // Whether the next wait of this io has something to report or to do.
 static bool fake_busy(const fsi_io *io)
 {
-    if (io->wake.can_read || fake.closing_count) return true;
+    if (io->wake.can_read) return true;
+    for (uint32_t i = 0; i < fake.closing_count; i++)
+        if (fake.closing[i]->io == io) return true;
     for (uint32_t i = 0; i < fake.count; i++) {
         const fake_sock *sock = fake.socks[i];
-        if (!sock->chan || sock->chan->io != io) continue;
+        if (!sock || !sock->chan || sock->chan->io != io) continue;
         if (sock->listener ? sock->registered && sock->backlog_at < sock->backlog_len : sock->edges != 0) return true;
         if (sock->in_flight && !sock->done && (sock->room || sock->cut)) return true;
     }
@@ -214,12 +233,24 @@ static bool fake_fails(void)
     return ++fake.calls == fake.fail_at;
 }
 
+// Whether the world lets something wait a little longer.
+static bool fake_delays(void)
+{
+    return fake.draw && fake.draw(4) == 0;
+}
+
 static uint64_t fake_sum(const fake_sock *sock)
 {
-    uint64_t sum = 14695981039346656037u;
-    for (uint32_t i = 0; i < sock->pending_count; i++)
-        for (size_t k = 0; k < sock->pending[i].len; k++)
-            sum = (sum ^ (uint8_t)sock->pending[i].ptr[k]) * 1099511628211u;
+    uint64_t sum = 14695981039346656037u, word;
+    for (uint32_t i = 0; i < sock->pending_count; i++) {
+        const fsi_buf *buf = &sock->pending[i];
+        for (size_t k = 0; k < buf->len; k += sizeof word) {
+            word = 0;
+            memcpy(&word, buf->ptr + k, buf->len - k < sizeof word ? buf->len - k : sizeof word);
+            sum = (sum ^ word) * 1099511628211u;
+            sum ^= sum >> 32;
+        }
+    }
     return sum;
 }
 
@@ -239,11 +270,11 @@ static void fake_complete(fake_sock *sock)
 {
     size_t n = sock->pending_bytes;
     if (!sock->in_flight || sock->done) return;
+    if (n > sock->room) n = sock->room;
+    if (n > sock->write_max) n = sock->write_max;
+    if (n == 0 && !sock->cut) return;
     if (fake_sum(sock) != sock->pending_sum) fake_fault("bytes of a pending write have changed", sock);
     if (!sock->cut) {
-        if (n > sock->room) n = sock->room;
-        if (n > sock->write_max) n = sock->write_max;
-        if (n == 0) return;
         fake_take(sock, sock->pending, sock->pending_count, n);
         sock->pending_done = n;
     }
@@ -251,25 +282,32 @@ static void fake_complete(fake_sock *sock)
     sock->edges |= FAKE_WRITE;
 }
 
-static void fake_tell_closed(void)
+// Tells of what was closed on this io; `all` without delay.
+static void fake_tell_closed(fsi_io *io, bool all)
 {
-    for (uint32_t i = 0; i < fake.closing_count; i++) {
+    uint32_t kept = 0, count = fake.closing_count;
+    for (uint32_t i = 0; i < count; i++) {
         fsi_chan *chan = fake.closing[i];
         fake_sock *sock = fake.closing_sock[i];
+        if (chan->io != io || (!all && fake_delays())) {
+            fake.closing[kept] = chan;
+            fake.closing_sock[kept++] = sock;
+            continue;
+        }
         if (sock->in_flight && !sock->done && fake_sum(sock) != sock->pending_sum)
             fake_fault("bytes of a pending write have changed before the close", sock);
-        sock->in_flight = false;
+        sock->in_flight = sock->closing = false;
         if (chan->fd != -1 || chan->kind != FSI_CHAN_CONN || ((fsi_conn *)(void *)chan)->state != FSI_CONN_CLOSE)
             fake_fault("a connection was reused before the io had let go of it", sock);
         else
             fsi_chan_closed(chan);
     }
-    fake.closing_count = 0;
+    fake.closing_count = kept;
 }
 
 FSI_PRIVATE void fsi_io_free(fsi_io *io)
 {
-    if (io->fd >= 0) fake_tell_closed();
+    if (io->fd >= 0) fake_tell_closed(io, true);
     io->fd = io->wake.fd = -1;
 }
 
@@ -287,25 +325,26 @@ FSI_PRIVATE bool fsi_io_init(fsi_io *io, fsi_loop *loop)
 FSI_PRIVATE uint32_t fsi_io_wait(fsi_io *io, uint64_t timeout_us)
 {
     fake.last_wait_us = timeout_us;
-    fake_tell_closed();
+    fake_tell_closed(io, false);
     io->event_count = 0;
     for (uint32_t i = 0; i < fake.count; i++) {
         fake_sock *sock = fake.socks[i];
-        if (!sock->chan || sock->chan->io != io) continue;
+        if (!sock || !sock->chan || sock->chan->io != io) continue;
         if (sock->unstable) fake_fault("a write that took nothing was not repeated from memory that stays", sock);
         if (sock->listener) {
             sock->fired = sock->registered && sock->backlog_at < sock->backlog_len ? FAKE_READ : 0;
         } else {
-            fake_complete(sock);
-            sock->fired = sock->edges;
-            if (fake.spurious) sock->fired |= FAKE_READ | FAKE_WRITE;
-            sock->edges = 0;
+            if (!fake_delays()) fake_complete(sock);
+            sock->fired = fake_delays() ? 0 : sock->edges;
+            sock->edges &= ~sock->fired;
+            if (fake.spurious || (fake.draw && !sock->dialing && fake.draw(64) == 0))
+                sock->fired |= FAKE_READ | FAKE_WRITE;
         }
         if (sock->fired) io->event_count++;
     }
     if (io->wake.can_read) io->event_count++;
     io->wake.can_read = false;
-    if (io->event_count) return io->event_count;
+    if (io->event_count || fake.draw) return io->event_count;
     if (timeout_us == UINT64_MAX)
         fake.asleep = true;
     else
@@ -315,9 +354,10 @@ FSI_PRIVATE uint32_t fsi_io_wait(fsi_io *io, uint64_t timeout_us)
 
 FSI_PRIVATE void fsi_io_dispatch(fsi_io *io)
 {
-    for (uint32_t i = 0; i < fake.count; i++) {
-        fake_sock *sock = fake.socks[i];
-        uint32_t fired = sock->fired;
+    uint32_t first = fake.draw && fake.count ? fake.draw(fake.count) : 0, count = fake.count;
+    for (uint32_t k = 0; k < count; k++) {
+        fake_sock *sock = fake.socks[(first + k) % count];
+        uint32_t fired = sock ? sock->fired : 0;
         if (!fired || !sock->chan || sock->chan->io != io) continue;
         sock->fired = 0;
         if (fired & FAKE_END) sock->chan->eof = true;
@@ -367,7 +407,7 @@ FSI_PRIVATE int fsi_io_accept(const fsi_chan *chan)
     fake_sock *sock = fake_of(chan->fd);
     if (!sock || sock->backlog_at == sock->backlog_len) return FSI_PENDING;
     if (fake_fails()) return FSI_FAILED;
-    return sock->backlog[sock->backlog_at++];
+    return sock->backlog[sock->backlog_at++ % FAKE_BACKLOG];
 }
 
 FSI_PRIVATE bool fsi_io_open(fsi_io *io, fsi_chan *chan)
@@ -538,6 +578,7 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
     sock->unstable = false;
     if (chan->kind != FSI_CHAN_CONN) return;
     if (fake.later) {
+        sock->closing = true;
         fake.closing[fake.closing_count] = chan;
         fake.closing_sock[fake.closing_count++] = sock;
         return;
@@ -557,8 +598,16 @@ FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *t
 {
     (void)to;
     (void)from;
-    chan->fd = fake_socket()->fd;
-    if (fsi_io_open(io, chan)) return FSI_PENDING;
+    fake_sock *sock = fake_socket();
+    chan->fd = sock->fd;
+    if (fsi_io_open(io, chan)) {
+        if (!fake.dialed) return FSI_PENDING;
+        chan->can_write = false;
+        sock->edges = 0;
+        sock->dialing = true; // until the peer says otherwise
+        fake.dialed(sock);
+        return FSI_PENDING;
+    }
     *os_error = ECONNREFUSED;
     fake_close_fd(chan->fd);
     chan->fd = -1;

@@ -2670,6 +2670,64 @@ TEST(turn_budget_of_deferred)
     world_end();
 }
 
+// Goal: what waits for the peer leaves as it takes it, also while a whole body is awaited, which may not come before.
+TEST(queue_leaves_while_body_is_awaited)
+{
+    for (int completion = 0; completion < 2; completion++) {
+        ROW("completion %d", completion);
+        world();
+        fake.completion = fake.later = completion != 0;
+        fake_sock *sock = join();
+        sock->room = 20;
+        say(sock, GET "POST /whole HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+        CHECK_EQ(sock->out_len, 20);
+        fake_room(sock, 1000);
+        settle();
+        check_out(sock, HELLO "HTTP/1.1 100 Continue\r\n\r\n");
+        say(sock, "abc");
+        CHECK(out_has(sock, "\r\n\r\nabc"));
+        world_end();
+    }
+}
+
+static void defer_if_there_is_room(fsv_request *request, void *user)
+{
+    fsv_token token;
+    (void)user;
+    app_begin(request);
+    if (fsv_request_defer(request, &token) == FSV_OK)
+        kept_token = token;
+    else
+        fsv_respond_text(request, 503, "full");
+}
+
+static void count_call(void *user)
+{
+    ++*(uint32_t *)user;
+}
+
+// Goal: requests that are away leave room for posts in the smallest inbox.
+TEST(away_leaves_room_for_posts)
+{
+    fsv_server_desc limits;
+    uint32_t calls = 0;
+    memset(&limits, 0, sizeof limits);
+    limits.inbox_max = 2;
+    world_with(&limits);
+    route("GET", "/defer", defer_if_there_is_room, NULL, NULL);
+    fake_sock *first = join(), *second = join();
+    say(first, GET_DEFER);
+    say(second, GET_DEFER);
+    CHECK_EQ(first->out_len, 0);
+    CHECK(out_begins(second, "HTTP/1.1 503 "));
+    CHECK_EQ(fsv_loop_post(server, 0, count_call, &calls), FSV_OK);
+    settle();
+    CHECK_EQ(calls, 1);
+    CHECK_EQ(fsv_token_respond(kept_token, 200, NULL, "x", 1), FSV_OK);
+    settle();
+    world_end();
+}
+
 // Goal: an answer that comes home after its connection has closed, before or after the io has let that go, is put away
 // quietly.
 TEST(home_after_close)
@@ -3002,5 +3060,5 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(conns_max_flood), CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog),
           CASE(move_keeps_bytes), CASE(full_cpu_gives_away), CASE(load_overrides_locality), CASE(move_into_full_inbox),
           CASE(move_that_fails), CASE(move_only_between_requests), CASE(turn_budget_of_deferred),
-          CASE(home_after_close), CASE(token_timeout_meets_piece), CASE(token_time_begins_with_it),
-          CASE(away_in_every_order))
+          CASE(queue_leaves_while_body_is_awaited), CASE(away_leaves_room_for_posts), CASE(home_after_close),
+          CASE(token_timeout_meets_piece), CASE(token_time_begins_with_it), CASE(away_in_every_order))

@@ -805,19 +805,22 @@ TEST(queue_full_is_503)
     host_end(&h1);
 }
 
-// Goal: as many requests as the inbox has slots may be away, by jobs or by tokens; the next gets a 503 or FSV_ERR_FULL.
+// Goal: as many requests as the inbox has slots, but for one, may be away, by jobs or by tokens; the next gets a 503 or
+// FSV_ERR_FULL.
 TEST(inbox_full)
 {
     fsv_server_desc desc;
     memset(&desc, 0, sizeof desc);
-    desc.inbox_max = 2;
+    desc.inbox_max = 4;
     desc.jobs_wait = 1;
     REQUIRE(host_start(&h1, &desc));
-    REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port) && dial(&c3, h1.port));
+    REQUIRE(dial(&c1, h1.port) && dial(&c2, h1.port) && dial(&c3, h1.port) && dial(&c4, h1.port));
     for (int i = 0; i < 3; i++) {
         CHECK(say(&c1, GET("/gate")) && say(&c2, GET("/defer/2")));
         gate_wait(&h1.gate, (uint32_t)i + 1);
         fsv_token token = mail_token(&h1);
+        CHECK(say(&c4, GET("/defer/4")));
+        fsv_token other = mail_token(&h1);
         CHECK_EQ(ask(&c3, GET("/slow/3")), 503);
         CHECK_EQ(ask(&c3, GET("/defer/3")), 503);
         CHECK_STR(body_of(&c3), fsv_result_text(FSV_ERR_FULL));
@@ -825,10 +828,12 @@ TEST(inbox_full)
         CHECK_EQ(hear(&c1), 200);
         CHECK_EQ(ask(&c3, GET("/slow/3")), 200);
         CHECK_EQ(fsv_token_respond(token, 200, NULL, "2", 1), FSV_OK);
+        CHECK_EQ(fsv_token_respond(other, 200, NULL, "4", 1), FSV_OK);
         CHECK_EQ(hear(&c2), 200);
+        CHECK_EQ(hear(&c4), 200);
     }
     CHECK_EQ(STAT(&h1, jobs_refused), 3);
-    hang_up(&c1), hang_up(&c2), hang_up(&c3);
+    hang_up(&c1), hang_up(&c2), hang_up(&c3), hang_up(&c4);
     host_end(&h1);
 }
 
