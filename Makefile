@@ -227,7 +227,7 @@ fuzz: $(FUZZERS)
 
 # What no byte was ever written to is never looked at: of what is pure, and of the server in memory. Fuzz drivers with their
 # own mutations.
-MSAN := $(SANE) -fsanitize=memory -fsanitize-memory-track-origins -fno-sanitize-recover=all
+MSAN := $(SANE) -fsanitize=memory -fno-sanitize-recover=all
 MSAN_TESTS := $(filter $(TESTS),test_answers test_conn test_entity test_hist test_http_read test_http_write test_json \
     test_rules test_tcp_conn test_text)
 $(eval $(call flavour,build/msan,build/msan/fastserve,$(CLANG) $(C) $(CFLAGS) $(MSAN),$(CLANG) $(MSAN) -pthread))

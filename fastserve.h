@@ -12299,8 +12299,8 @@ FSI_PRIVATE void fsi_worker_sleeps(fsi_worker *worker)
     fsi_fence();
 }
 
-// Serves one connection to its end, on a loop that has no other. Takes the socket over.
-FSI_PRIVATE void fsi_loop_serve(fsi_loop *loop, int fd)
+// Begins to serve one connection, on a loop that has no other. Takes the socket over.
+FSI_PRIVATE void fsi_loop_serves(fsi_loop *loop, int fd)
 {
     fsi_loop_clock(loop);
     fsi_conn *conn = fsi_loop_adopt(loop, fd);
@@ -12312,19 +12312,23 @@ FSI_PRIVATE void fsi_loop_serve(fsi_loop *loop, int fd)
     fsi_fence();
     if (fsi_load32(&loop->server->stop)) fsi_store32(&loop->woken, 1); // who stops may not have seen this loop
     fsi_loop_late(loop);
-    while (loop->conns) (void)fsi_loop_turn(loop, UINT64_MAX);
 }
 
-// Takes one job, or one connection of FSV_MODEL_POOL_CONN. False: there is none.
+// Takes one job, or one connection of FSV_MODEL_POOL_CONN, of which each further step is a turn, to its end. False:
+// there is none.
 FSI_PRIVATE bool fsi_worker_step(fsi_worker *worker)
 {
     fsi_lane *lane = worker->lane;
     fsi_msg msg;
+    if (worker->loop && worker->loop->conns) {
+        (void)fsi_loop_turn(worker->loop, UINT64_MAX);
+        return true;
+    }
     if (!fsi_queue_pop(&lane->queue, &msg)) return false;
     if (fsi_queue_count(&lane->queue)) fsi_lane_look(lane); // before it runs this one
     fsi_pool_feed(worker->server);
     if (msg.kind == FSI_MSG_SOCKET)
-        fsi_loop_serve(worker->loop, (int)msg.number);
+        fsi_loop_serves(worker->loop, (int)msg.number);
     else if (msg.kind == FSI_MSG_WARM)
         fsi_worker_warm((fsi_warm *)msg.ptr);
     else
@@ -12451,19 +12455,26 @@ FSI_PRIVATE bool fsi_model_push(fsi_loop *loop, int fd)
     return true;
 }
 
-// Body of a connection's thread.
-FSI_PRIVATE void fsi_crew_main(void *arg)
+// The last of a connection's thread: then it can be joined.
+FSI_PRIVATE void fsi_crew_leave(fsi_server_thread *mine)
 {
-    fsi_server_thread *mine = (fsi_server_thread *)arg;
     fsv_server *server = mine->loop.server;
-    fsi_store64(&mine->loop.thread, fsi_thread_self());
-    fsi_loop_serve(&mine->loop, mine->fd);
     fsi_store64(&mine->loop.thread, 0);
     fsi_lock_take(&server->crew.lock);
     mine->next = server->crew.done;
     server->crew.done = mine;
     fsi_lock_give(&server->crew.lock);
     if (fsi_load32(&server->crowded)) fsi_loop_wake(&server->loops[0]);
+}
+
+// Body of a connection's thread.
+FSI_PRIVATE void fsi_crew_main(void *arg)
+{
+    fsi_server_thread *mine = (fsi_server_thread *)arg;
+    fsi_store64(&mine->loop.thread, fsi_thread_self());
+    fsi_loop_serves(&mine->loop, mine->fd);
+    while (mine->loop.conns) (void)fsi_loop_turn(&mine->loop, UINT64_MAX);
+    fsi_crew_leave(mine);
 }
 
 // A record that is free, or a new one. NULL: memory, or the system.

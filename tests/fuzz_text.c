@@ -100,7 +100,7 @@ static void try_query(const char *text, size_t len, size_t room)
             char *out = (char *)malloc(size ? size : 1);
             if (!out) abort();
             int64_t n = fsv_request_query_value(&request, names[i], out, size);
-            int64_t m = value ? second_decode(want, value, value_len, false, true) : FSV_ERR_NOT_FOUND;
+            int64_t m = value ? second_decode(want, value, value_len, false, true) : (int64_t)FSV_ERR_NOT_FOUND;
             if (value && m < 0) m = FSV_ERR_ARGUMENT;
             if (n == FSV_ERR_LIMIT)
                 MUST(value && small && (m < 0 || (uint64_t)m >= size));

@@ -144,8 +144,9 @@ typedef struct sim_token {
     uint64_t due_ns;
 } sim_token;
 
-typedef enum sim_state { SIM_BEGINS, SIM_RUNS, SIM_LOOKS, SIM_SLEEPS, SIM_ENDED } sim_state;
-typedef enum sim_body { SIM_LOOP, SIM_WORKER, SIM_HOST } sim_body;
+// WAITS: a loop, or who polls it; SLEEPS: a worker that was not woken.
+typedef enum sim_state { SIM_BEGINS, SIM_RUNS, SIM_LOOKS, SIM_SLEEPS, SIM_WAITS, SIM_ENDED } sim_state;
+typedef enum sim_body { SIM_LOOP, SIM_WORKER, SIM_CREW, SIM_HOST } sim_body;
 
 typedef struct sim_task {
     uint8_t body, state; // sim_body, sim_state
@@ -175,6 +176,7 @@ typedef struct sim_world {
     uint32_t depth, busy, preempt;
     fsi_lock *locks[8];
     uint32_t lock_count;
+    bool calm; // nobody goes first
     bool running, poll, stopped, faulted;
     bool crowded; // conns_max is small
     bool working; // much of it is for workers
@@ -334,14 +336,14 @@ static void *sim_alloc(size_t size, void *user)
     return block + 2;
 }
 
-// Memory goes: is it still read from, for a peer of a connection that was closed?
-static void sim_check_flight(const void *memory, size_t size)
+// Memory goes: is it still read from, for a peer of a connection that was closed? user: for that one; NULL: for any.
+static void sim_check_flight(const void *memory, size_t size, const void *user)
 {
     const char *from = (const char *)memory;
     for (uint32_t i = 0; i < fake.closing_count; i++) {
         const fake_sock *sock = fake.closing_sock[i];
         for (uint32_t k = 0; sock->in_flight && !sock->done && k < sock->pending_count; k++)
-            if (sock->pending[k].ptr >= from && sock->pending[k].ptr < from + size)
+            if (sock->pending[k].ptr >= from && sock->pending[k].ptr < from + size && (!user || sock->user == user))
                 sim_fault("memory of a pending write is released");
     }
 }
@@ -351,7 +353,7 @@ static void sim_release(void *memory, size_t size, void *user)
     uint64_t *block = (uint64_t *)memory - 2;
     (void)user;
     if (block[0] != size) sim_fault("%zu bytes were released of a block of %zu", size, (size_t)block[0]);
-    sim_check_flight(memory, size);
+    sim_check_flight(memory, size, NULL);
     memset(block, 0x5a, 16 + (size < 4096 ? size : 4096));
     sim.live_bytes -= size;
     sim.live_blocks--;
@@ -376,14 +378,17 @@ static uint64_t sim_thread_self(void)
 static bool sim_thread_start(fsi_thread *thread, void (*body)(void *), void *arg, const char *name)
 {
     (void)name;
-    if (++sim.threads == sim.thread_fail_at || sim.task_count == SIM_TASKS) {
+    uint32_t i = 0;
+    while (i < sim.task_count && (sim.tasks[i].state != SIM_ENDED || sim.tasks[i].thread)) i++;
+    if (++sim.threads == sim.thread_fail_at || i == SIM_TASKS) {
         sim.faulted = true;
         sim_note("thread refused", sim.threads, 0);
         return false;
     }
-    sim_task *task = &sim.tasks[sim.task_count++];
+    sim_task *task = &sim.tasks[i];
+    if (i == sim.task_count) sim.task_count++;
     memset(task, 0, sizeof *task);
-    task->body = body == fsi_loop_main ? SIM_LOOP : SIM_WORKER;
+    task->body = body == fsi_loop_main ? SIM_LOOP : body == fsi_worker_main ? SIM_WORKER : SIM_CREW;
     task->arg = arg;
     task->thread = thread;
     sim.running = true;
@@ -409,7 +414,7 @@ static void sim_thread_join(fsi_thread *thread)
 // Others go first, perhaps.
 static void sim_point(void)
 {
-    if (!sim.running || sim.lock_count || sim.depth >= 3 || sim_draw(sim.preempt)) return;
+    if (!sim.running || sim.calm || sim.lock_count || sim.depth >= 3 || sim_draw(sim.preempt)) return;
     sim_all.preempted++;
     for (uint32_t n = 1 + sim_draw(5); n && sim_step(); n--) continue;
 }
@@ -449,75 +454,116 @@ static void sim_linger(uint32_t steps)
     for (uint32_t n = sim.depth < 6 ? steps : 0; n && sim_step(); n--) continue;
 }
 
+// The loop whose turns a task runs now; NULL: none.
+static fsi_loop *sim_task_loop(const sim_task *task)
+{
+    switch ((sim_body)task->body) {
+    case SIM_WORKER: return ((fsi_worker *)task->arg)->loop;
+    case SIM_CREW: return &((fsi_server_thread *)task->arg)->loop;
+    case SIM_LOOP:
+    case SIM_HOST: break;
+    }
+    return (fsi_loop *)task->arg;
+}
+
 static bool sim_task_can(const sim_task *task)
 {
     if (task->busy || task->state == SIM_ENDED) return false;
-    if (task->state != SIM_SLEEPS) return true;
-    if (task->body == SIM_WORKER) return ((const fsi_worker *)task->arg)->park.woken;
-    return fake.now_ns >= task->due_ns || fake_busy(&((const fsi_loop *)task->arg)->io);
+    if (task->state == SIM_SLEEPS) return ((const fsi_worker *)task->arg)->park.woken;
+    if (task->state == SIM_WAITS) return fake.now_ns >= task->due_ns || fake_busy(&sim_task_loop(task)->io);
+    return true;
 }
 
+// Half a turn: what comes before the wait, or what comes after it. False: the loop has ended.
+static bool sim_turn(sim_task *task, fsi_loop *loop)
+{
+    if (task->state != SIM_WAITS) {
+        uint64_t wait_us = fsi_loop_turn_rests(loop, UINT64_MAX);
+        task->due_ns = wait_us == UINT64_MAX ? SIM_NEVER : fake.now_ns + wait_us * 1000;
+        task->state = SIM_WAITS;
+        return true;
+    }
+    (void)fsi_io_wait(&loop->io, 0);
+    task->state = SIM_RUNS;
+    return fsi_loop_turn_works(loop);
+}
+
+// As fsi_loop_main.
 static void sim_loop_step(sim_task *task)
 {
     fsi_loop *loop = (fsi_loop *)task->arg;
-    uint64_t wait_us;
-    switch (task->state) {
-    case SIM_BEGINS: // as fsi_loop_main
+    if (task->state == SIM_BEGINS) {
         fsi_store64(&loop->thread, fsi_thread_self());
         fsi_loop_clock(loop);
         fsi_loop_listen(loop);
         task->state = SIM_RUNS;
-        break;
-    case SIM_RUNS:
-        wait_us = fsi_loop_turn_rests(loop, UINT64_MAX);
-        task->due_ns = wait_us == UINT64_MAX ? SIM_NEVER : fake.now_ns + wait_us * 1000;
-        task->state = SIM_SLEEPS;
-        break;
-    default:
-        (void)fsi_io_wait(&loop->io, 0);
-        task->state = SIM_RUNS;
-        if (fsi_loop_turn_works(loop)) break;
+    } else if (!sim_turn(task, loop)) {
         fsi_store64(&loop->thread, 0);
         task->state = SIM_ENDED;
         sim.ended_ns = fake.now_ns;
         sim_note("loop ends", loop->index, 0);
-        break;
     }
 }
 
+// As fsi_crew_main.
+static void sim_crew_step(sim_task *task)
+{
+    fsi_server_thread *mine = (fsi_server_thread *)task->arg;
+    if (task->state == SIM_BEGINS) {
+        fsi_store64(&mine->loop.thread, fsi_thread_self());
+        fsi_loop_serves(&mine->loop, mine->fd);
+        task->state = SIM_RUNS;
+    } else if (task->state == SIM_WAITS || mine->loop.conns) {
+        (void)sim_turn(task, &mine->loop);
+    } else {
+        sim.calm = true; // who joins it from here on, inside of it, would wait for ever
+        fsi_crew_leave(mine);
+        sim.calm = false;
+        task->state = SIM_ENDED;
+    }
+}
+
+// As fsi_worker_main.
 static void sim_worker_step(sim_task *task)
 {
     fsi_worker *worker = (fsi_worker *)task->arg;
-    switch (task->state) {
-    case SIM_BEGINS: // as fsi_worker_main
+    switch ((sim_state)task->state) {
+    case SIM_BEGINS:
         fsi_store64(&worker->thread_self, fsi_thread_self());
+        if (worker->loop) fsi_store64(&worker->loop->thread, fsi_thread_self());
         task->state = SIM_RUNS;
         break;
     case SIM_RUNS:
-        if (!fsi_worker_step(worker)) task->state = SIM_LOOKS;
+    case SIM_WAITS:
+        if (task->state == SIM_WAITS || (worker->loop && worker->loop->conns))
+            (void)sim_turn(task, worker->loop);
+        else if (!fsi_worker_step(worker))
+            task->state = SIM_LOOKS;
         break;
     case SIM_LOOKS:
-        if (fsi_load32(&worker->server->pool.stop)) {
-            fsi_store64(&worker->thread_self, 0);
-            task->state = SIM_ENDED;
-        } else {
+        if (!fsi_load32(&worker->server->pool.stop)) {
             task->state = fsi_worker_lies_down(worker) ? SIM_SLEEPS : SIM_RUNS;
+            break;
         }
+        if (worker->loop) fsi_store64(&worker->loop->thread, 0);
+        fsi_store64(&worker->thread_self, 0);
+        task->state = SIM_ENDED;
         break;
-    default:
+    case SIM_SLEEPS:
         fsi_worker_sleeps(worker); // it was woken
         task->state = SIM_RUNS;
         break;
+    case SIM_ENDED: break;
     }
 }
 
 // A host that polls, with a loop of its own.
 static void sim_host_step(sim_task *task)
 {
-    if (task->state != SIM_SLEEPS) {
+    if (task->state != SIM_WAITS) {
         uint32_t ms = fsv_server_poll_wait_ms(sim.server);
         task->due_ns = ms == UINT32_MAX ? SIM_NEVER : fake.now_ns + ms * SIM_MS;
-        task->state = SIM_SLEEPS;
+        task->state = SIM_WAITS;
         return;
     }
     task->state = SIM_RUNS;
@@ -538,6 +584,8 @@ static void sim_task_step(sim_task *task)
         sim_loop_step(task);
     else if (task->body == SIM_WORKER)
         sim_worker_step(task);
+    else if (task->body == SIM_CREW)
+        sim_crew_step(task);
     else
         sim_host_step(task);
     sim.busy--;

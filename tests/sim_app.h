@@ -46,7 +46,7 @@ static void sim_on_release(void *memory, void *user)
 {
     sim_request *r = (sim_request *)user;
     if (memory != (const void *)sim_bytes(r->id)) sim_fault("request %u: other memory is released", r->id);
-    sim_check_flight(memory, r->answer_len);
+    sim_check_flight(memory, r->answer_len, &sim.clients[r->client]);
     if (++r->released > r->given) sim_fault("request %u: its memory is released twice", r->id);
 }
 

@@ -17,7 +17,8 @@ CC = os.environ.get("CC", "cc").split()
 # name, what stands in the header (once), what stands there instead
 MUTATIONS = [
     ("lost run-list entry",
-     "    if (FSI_UNLIKELY(moved)) fsi_conn_run_later(conn); // the budget is spent\n", ""),
+     "requests_max) FSI_COUNT(loop, turns_cut, 1);\n        fsi_conn_run_later(conn);\n",
+     "requests_max) FSI_COUNT(loop, turns_cut, 1);\n"),
     ("freed while the io holds it",
      "    if (!conn->let_go || conn->listed || conn->away", "    if (conn->listed || conn->away"),
     ("freed while it is on a list",
@@ -82,6 +83,8 @@ MUTATIONS = [
      "        if (task->due_ms > loop->now_ms) return;\n", "        if (task->due_ms > loop->now_ms + 1) return;\n"),
     ("stale handle that is not seen",
      "    if (fsi_load32(&conn->generation) != tcp.generation) return NULL;\n", ""),
+    ("connection that no longer counts for its address",
+     "        fsi_loop_dismiss(loop, conn);\n        fsi_conn_put(loop, conn);\n", "        fsi_conn_put(loop, conn);\n"),
     ("answer that forgets to close",
      "    if (!conn->keep || request->closing || loop->stopping) return false;\n",
      "    if (!conn->keep || request->closing) return false;\n"),

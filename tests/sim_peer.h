@@ -324,7 +324,7 @@ static void sim_read_head(sim_client *c, const char *head, size_t len)
     if (c->status == 200 && r->closes && !c->over) sim_bad_answer(c, "it was asked to close");
     if ((c->status == 408 || r->may & SIM_REFUSED) && !closes) sim_bad_answer(c, "refused, and yet kept");
     bool reason = r->closes || !known || c->said_end || sim.stopped || sim_failed_once() ||
-                  c->answered + 1 == sim.desc.conn_requests_max;
+                  c->answered + 1 == sim.desc.conn_requests_max || sim.desc.model;
     if (closes && !reason && (c->status == 200 || c->status == 404)) sim_bad_answer(c, "it closes for no reason");
     if (c->status == 200 && known && c->left != r->answer_len) sim_bad_answer(c, "its length is another one");
     c->part = c->no_body ? SIM_PART_HEAD : chunked ? SIM_PART_SIZE : known ? SIM_PART_LENGTH : SIM_PART_CLOSE;
@@ -454,6 +454,7 @@ static void sim_client_at_end(sim_client *c)
         if (!what && !c->over && c->answered < c->count) what = "a request was not answered";
         uint64_t idle = fake.now_ns - c->active_ns,
                  limit = (sim.desc.idle_timeout_ms - 500) * SIM_MS; // the loop was earlier
+        if (sim.desc.model) limit = 0;                              // others may wait for the thread
         if (!what && !c->over && !c->said_end && idle < limit) what = "it was to be kept alive";
     }
     if (what && !sim_excuse(c))

@@ -18,10 +18,10 @@ static void sim_raw_ops(void)
     if (sim_odds(3)) {
         c->why = "it is aborted";
         result = fsv_tcp_abort(c->tcp);
-    } else if (!c->paused && c->resume_ns == SIM_NEVER) {
+    } else if (!c->paused) {
         c->paused = true;
-        c->resume_ns = fake.now_ns + sim_draw(300) * SIM_MS;
         result = fsv_tcp_pause(c->tcp);
+        c->resume_ns = fake.now_ns + sim_draw(300) * SIM_MS; // by the same thread, so after that
     } else {
         return;
     }
@@ -188,7 +188,7 @@ static void sim_advance(uint64_t at_most)
     uint64_t next = at_most;
     for (uint32_t i = 0; i < sim.task_count; i++) {
         const sim_task *task = &sim.tasks[i];
-        if (task->state == SIM_SLEEPS && task->body != SIM_WORKER && !task->busy) sim_sooner(&next, task->due_ns);
+        if (task->state == SIM_WAITS && !task->busy) sim_sooner(&next, task->due_ns);
     }
     for (uint32_t i = sim.client_low; i < sim.client_count; i++) {
         const sim_client *c = &sim.clients[i];
@@ -217,12 +217,12 @@ static void sim_check_rest(void)
     for (uint32_t i = 0; i < sim.task_count; i++) {
         const sim_task *task = &sim.tasks[i];
         if (task->state == SIM_ENDED) continue;
-        if (task->body == SIM_WORKER) {
+        if (task->state == SIM_SLEEPS) {
             const fsi_worker *worker = (const fsi_worker *)task->arg;
             if (fsi_queue_count(&worker->lane->queue)) sim_fault("a job waits, and every worker sleeps");
             continue;
         }
-        fsi_loop *loop = (fsi_loop *)task->arg;
+        fsi_loop *loop = sim_task_loop(task);
         sim.paused = sim.paused || loop->accept_paused;
         if (fsi_load32(&loop->woken)) sim_fault("loop %u was woken and sleeps", loop->index);
         if (loop->run_list) sim_fault("loop %u sleeps with a run list", loop->index);
@@ -252,6 +252,8 @@ static void sim_draw_world(void)
     desc->loops = 1 + sim_draw(3);
     sim.poll = desc->loops == 1 && sim_odds(3);
     desc->pin = FSI_LOCALITY && desc->loops > 1 && !fake.completion && !fake.one_acceptor && !sim_odds(4);
+    if (desc->loops == 1 && !sim.poll && sim_odds(2)) desc->model = 1 + sim_draw(3);
+    desc->threads_max = 1 + sim_draw(4);
     sim.crowded = sim_odds(5);
     sim.working = sim_odds(4);
     desc->conns_max = sim.crowded ? sim_pick(conns, 3) : 64;
