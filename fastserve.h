@@ -602,7 +602,8 @@ typedef void (*fsv_missing_handler)(fsv_request *request, fsv_folder *folder, fs
 // clang-format off
 typedef struct fsv_folder_desc {
     const char *pattern;        // of a route that ends with "*": "/*", "/assets/*"; literals only         (required)
-    const char *path;           // of the folder, UTF-8. Opened once: it may be renamed later              (required)
+    const char *path;           // of the folder, UTF-8. Another folder that is put in its place while the server runs
+                                // is seen within 2 s; while nothing stands there, the old one is served  (required)
     const char *index;          // file that answers for its folder; "" for none                (default "index.html")
     const char *cache_control;  // value of the field in every 200, 206 and 304                       (default NULL: none)
     const char *types;          // more types by extension, or other ones: "ext=type" lines, LF between   (default NULL)
@@ -1382,6 +1383,8 @@ typedef struct fsi_root {
     bool remote; // another machine is asked, or a program: that takes as long as it takes, even a look
 #if FSI_POSIX
     int fd;
+    char *path; // absolute
+    size_t path_bytes;
 #else
     WCHAR *path; // as the system has it, with \\?\ before it, without a slash at its end
     uint32_t path_len;
@@ -1698,8 +1701,9 @@ struct fsv_folder {
     fsv_folder *next; // of the server's
     fsv_server *server;
     fsi_root root;
-    fsv_folder_desc desc; // its strings stand behind this struct
-    size_t bytes;         // of this allocation
+    fsi_word64 renewed_ms; // by the loops' clock: when a worker last looked what stands at its path
+    fsv_folder_desc desc;  // its strings stand behind this struct
+    size_t bytes;          // of this allocation
 };
 
 // A request: on the loop's scratch while its callbacks can finish in one turn, else detached into a block of its own.
@@ -5327,6 +5331,7 @@ FSI_PRIVATE void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
 //
 //   fsi_root_open(server, root, path, follow)  the folder at `path` (UTF-8), open for what follows; FSI_FILE_NONE: no folder.
 //                                         follow: symbolic links may lead outside. fsi_root_close is safe on zeroes
+//   fsi_root_renew(root)                  if another folder stands at its path by now, that one is it from here on. Waits
 //   fsi_file_open(root, path, wait, file, look)  `path` has '/' between its segments, none of which is empty, "." or "..", and
 //                                         no backslash; "" is the root itself. FSI_FILE_BUSY, only without `wait`: a disk would
 //                                         have to be waited for. Only a plain file stays open; of a folder or anything else
@@ -5973,21 +5978,46 @@ FSI_PRIVATE void fsi_file_warm(fsi_os_file file, uint64_t at, uint64_t len)
 
 FSI_PRIVATE void fsi_root_close(const fsv_server *server, fsi_root *root)
 {
-    (void)server;
     if (root->open) close(root->fd);
+    fsi_release(server, root->path, root->path_bytes);
     root->open = false;
+    root->path = NULL;
 }
 
 FSI_PRIVATE fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *root, const char *path, bool follow)
 {
-    (void)server;
+    char here[FSI_PATH_BYTES];
     memset(root, 0, sizeof *root);
-    root->fd = open(path, FSI_STEP_FLAGS);
-    if (root->fd < 0) return fsi_file_refusal(errno);
+    if (*path == '/' || !getcwd(here, sizeof here)) here[0] = 0;
+    size_t before = strlen(here), len = strlen(path) + 1;
+    int fd = open(path, FSI_STEP_FLAGS);
+    if (fd < 0) return fsi_file_refusal(errno);
+    root->path = (char *)fsi_alloc(server, before + 1 + len);
+    if (!root->path) {
+        close(fd);
+        return FSI_FILE_FULL;
+    }
+    root->path_bytes = before + 1 + len;
+    char *at = fsi_put(root->path, here, before);
+    if (before) *at++ = '/';
+    (void)fsi_put(at, path, len);
+    root->fd = fd;
     root->open = true;
     root->follow = follow;
     fsi_root_probe(root);
     return FSI_FILE_OK;
+}
+
+// The new one takes over the number of the old one, so that whoever uses it meanwhile has either.
+FSI_PRIVATE void fsi_root_renew(const fsi_root *root)
+{
+    fsi_file_look was, is;
+    if (fsi_file_stat(root->fd, "", 0, &was) != 0 || fsi_file_stat(AT_FDCWD, root->path, 0, &is) != 0) return;
+    if (is.kind != FSI_FILE_FOLDER || (is.id.volume == was.id.volume && is.id.index == was.id.index)) return;
+    int fd = open(root->path, FSI_STEP_FLAGS);
+    if (fd < 0) return;
+    if (dup2(fd, root->fd) >= 0) (void)fcntl(root->fd, F_SETFD, FD_CLOEXEC);
+    close(fd);
 }
 
 FSI_PRIVATE fsi_file_result fsi_file_look_open(fsi_os_file file, fsi_file_look *look)
@@ -6185,6 +6215,12 @@ FSI_PRIVATE fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *ro
     memcpy(root->path, wide, root->path_len * sizeof(WCHAR));
     root->open = true;
     return FSI_FILE_OK;
+}
+
+// It is its path.
+FSI_PRIVATE void fsi_root_renew(const fsi_root *root)
+{
+    (void)root;
 }
 
 // The whole path, with room for FSI_PATH_BYTES. Returns its length; 0: it cannot be one. A colon would name another stream
@@ -9872,6 +9908,9 @@ FSI_RARE void fsi_conn_timeout(fsi_conn *conn)
 #ifndef FSI_SETTLED_NS
 #define FSI_SETTLED_NS ((int64_t)2 * 1000000000) // the coarsest time stamps in use, FAT's; a test has a variable
 #endif
+#ifndef FSI_RENEW_MS
+#define FSI_RENEW_MS 2000u // after so long a worker looks whether another folder stands at the folder's path; likewise
+#endif
 #define FSI_RANGES_MAX 16u
 #define FSI_LINES_BYTES 1024u // of an asset, with room for a Content-Range
 #define FSI_CACHE_CONTROL_BYTES_MAX 512u
@@ -10158,7 +10197,8 @@ FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const ch
     fsi_asset *known = loop ? fsi_shelf_find(&loop->shelf, folder, path, len, coding, hash) : NULL;
     fsi_file_look look;
     fsi_os_file file;
-    if (folder->root.remote && !wait) return FSI_FOUND_BUSY;
+    if (!wait && (folder->root.remote || loop->now_ms >= fsi_load64(&folder->renewed_ms) + FSI_RENEW_MS))
+        return FSI_FOUND_BUSY;
     if (known && loop->now_ms - known->checked_ms < FSI_RECHECK_MS &&
         fsi_file_look_at(&folder->root, path, &look) == FSI_FILE_OK && fsi_look_same(&look, &known->look)) {
         known->holders++;
@@ -10347,6 +10387,14 @@ FSI_PRIVATE bool fsi_want_ask(fsv_request *request, fsi_found found)
     return want->folder != NULL || request->resp != FSI_RESP_NONE || request->deferred;
 }
 
+FSI_PRIVATE void fsi_folder_renew(fsv_folder *folder)
+{
+    uint64_t now_ms = fsi_clock_ns() / 1000000;
+    if (now_ms < fsi_load64(&folder->renewed_ms) + FSI_RENEW_MS) return;
+    fsi_store64(&folder->renewed_ms, now_ms);
+    fsi_root_renew(&folder->root);
+}
+
 // Finds it, and asks for what is not there. It may wait: on a worker, or where a model gave a connection its thread.
 // Leaves want->found for fsi_files_answer, or want->folder NULL: answered.
 FSI_PRIVATE void fsi_files_look(fsi_loop *loop, fsv_request *request)
@@ -10356,6 +10404,7 @@ FSI_PRIVATE void fsi_files_look(fsi_loop *loop, fsv_request *request)
     fsi_files_asked(request, &asked);
     for (;;) {
         fsv_folder *folder = want->folder;
+        fsi_folder_renew(folder);
         fsi_found found = fsi_want_find(loop, request, want, &asked, true);
         bool missing = found == FSI_FOUND_NONE || found == FSI_FOUND_INDEX;
         if (!missing || !folder->desc.on_missing || want->asked) {
@@ -10524,6 +10573,8 @@ FSI_PRIVATE void fsi_want_redirect(fsv_request *request, const fsi_want *want)
         at = fsi_put(at, request->base + request->head.query, query);
     }
     *at = 0;
+    const char *control = want->folder->desc.cache_control; // else browsers keep a redirect
+    if (control) (void)fsi_answer_field(request, "Cache-Control", control);
     if (fsi_answer_field(request, "Location", to) == FSV_OK)
         fsi_answer_plain(request, 301);
     else
@@ -14008,6 +14059,7 @@ FSV_API fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *
         return result;
     }
     made->desc.pattern = made->desc.path = NULL; // the caller's
+    fsi_store64(&made->renewed_ms, fsi_clock_ns() / 1000000);
     made->next = server->folders;
     server->folders = made;
     fsi_server_clamp_conns(server);

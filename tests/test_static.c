@@ -7,6 +7,8 @@ static long long settled_ns;
 #define FSI_SETTLED_NS settled_ns
 static unsigned long long recheck_ms = 2000;
 #define FSI_RECHECK_MS recheck_ms
+static unsigned long long renew_ms = 1u << 30;
+#define FSI_RENEW_MS renew_ms
 #include "../fastserve.h"
 
 #include "host.h"
@@ -491,6 +493,38 @@ TEST(opened_anew)
     hang_up(&c1);
     host_end(&h1);
     recheck_ms = 2000;
+    tree_end();
+}
+
+// Goal: a folder that was built anew, or a link to it that leads elsewhere by now, is served as it stands there now.
+TEST(folder_put_in_its_place)
+{
+    char site[512];
+    REQUIRE(tree_begin());
+    folder("site");
+    file_text("site/a.txt", "old");
+    (void)snprintf(site, sizeof site, "%s", in_tree("site"));
+    settled_ns = -(1LL << 60);
+    host_new(&h1);
+    h1.files.path = site;
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(get("/a.txt"), 200);
+        CHECK_STR(body_of(&c1), "old");
+    }
+    note("gone", true);
+    note("gone/a.txt", false);
+    REQUIRE(os_rename(site, in_tree("gone")) && os_folder_add(site));
+    file_text("site/a.txt", "new");
+    renew_ms = 0;
+    CHECK_EQ(get("/a.txt"), 200);
+    CHECK_STR(body_of(&c1), "new");
+    CHECK_EQ(get("/none"), 404);
+    renew_ms = 1u << 30;
+    CHECK_EQ(get("/a.txt"), 200);
+    CHECK_STR(body_of(&c1), "new");
+    hang_up(&c1);
+    host_end(&h1);
     tree_end();
 }
 
@@ -1022,7 +1056,8 @@ TEST(bad_folders)
 }
 
 TEST_MAIN(CASE(plain_files), CASE(not_found), CASE(redirects), CASE(conditions), CASE(ranges), CASE(range_parts),
-          CASE(if_range), CASE(new_files_are_weak), CASE(opened_anew), CASE(remote_folder), CASE(save_and_reload),
-          CASE(large_files), CASE(slow_and_gone), CASE(cut_while_it_is_sent), CASE(cold_disk), CASE(precompressed),
-          CASE(missing), CASE(asked_first), CASE(folders_are_no_answers), CASE(shorter_than_it_says),
-          CASE(dates_of_this_second), CASE(shelf_is_bounded), CASE(out_of_memory), CASE(bad_folders))
+          CASE(if_range), CASE(new_files_are_weak), CASE(opened_anew), CASE(folder_put_in_its_place),
+          CASE(remote_folder), CASE(save_and_reload), CASE(large_files), CASE(slow_and_gone),
+          CASE(cut_while_it_is_sent), CASE(cold_disk), CASE(precompressed), CASE(missing), CASE(asked_first),
+          CASE(folders_are_no_answers), CASE(shorter_than_it_says), CASE(dates_of_this_second), CASE(shelf_is_bounded),
+          CASE(out_of_memory), CASE(bad_folders))
