@@ -255,6 +255,8 @@ typedef struct fsv_answer {
     uint64_t body_bytes;  // of the response, as handed to the connection
     uint64_t duration_us; // from reading the head to the end of the answer, by the monotonic clock; 0 without a request
     const fsv_request *request;
+    const char
+        *refusal; // what the server itself found wrong, in a few words that stay; NULL: a handler or a file answered
     const void *conn; // fsv_answer_peer's
 } fsv_answer;
 typedef void (*fsv_answer_handler)(const fsv_answer *answer, void *user);
@@ -629,8 +631,8 @@ typedef struct fsv_folder_desc {
 FSV_API fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *desc, fsv_folder **folder);
 
 // Answers with a file of the folder; path as in on_missing, and checked as strictly. With status 200 conditions and
-// ranges count; with any other the file is the whole answer, for pages like a 404.html. Any handler; a file that is not
-// there, or a folder without its slash, becomes a 404. FSV_ERR_STATE, FSV_ERR_ARGUMENT, FSV_ERR_MEMORY.
+// ranges count; with any other the file is the whole answer, for pages like a 404.html. Any handler. A file that is not
+// there, or a folder without its slash, is not an error here: on_missing is asked, once for a request, and what it leaves is a 404. FSV_ERR_STATE, FSV_ERR_ARGUMENT, FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_respond_file(fsv_request *request, fsv_folder *folder, const char *path, uint32_t status);
 
 // One name in a folder.
@@ -1893,6 +1895,7 @@ struct fsi_loop {
     uint32_t raw_conns;              // of them in state TCP
     bool accept_paused;              // out of descriptors: listeners sleep until accept_again_ms
     bool stopping;                   // has seen the stop
+    const char *refusal;             // why, while on_answer is told of a refusal
     uint64_t accept_again_ms, drain_due_ms, fresh_due_ms;
     uint64_t accept_told_ms;         // the log was; not again before
     void *blocks[FSI_BLOCK_CLASSES]; // free blocks by size
@@ -8482,6 +8485,7 @@ FSI_RARE void fsi_tell_answer(fsi_conn *conn, const fsv_request *request, uint32
     answer.body_bytes = bytes;
     answer.duration_us = begun_us ? fsi_clock_ns() / 1000 - begun_us : 0;
     answer.request = request;
+    answer.refusal = loop->refusal;
     answer.conn = conn;
     loop->server->desc.on_answer(&answer, loop->server->desc.user);
 }
@@ -8914,13 +8918,18 @@ FSI_RARE void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
 {
     fsi_loop *loop = conn->loop;
     bool in_request = conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE, no_body = false;
+    char text[160];
+    size_t n = (size_t)snprintf(text, sizeof text, "%u %s: %s\n", status, fsi_status_text(status), why);
     if (in_request) {
         fsv_request *request = fsi_conn_request(conn);
         bool begun = request->resp != FSI_RESP_NONE;
         no_body = request->no_body;
         if (!begun) request->status = status;
+        if (!begun) request->out_bytes = no_body ? 0 : n;
         request->resp = FSI_RESP_DONE; // on_close cannot answer any more
+        loop->refusal = why;
         fsi_conn_end_request(conn, request);
+        loop->refusal = NULL;
         if (begun) {
             conn->state = FSI_CONN_SEND; // nothing left to end
             fsi_conn_flush(conn);
@@ -8928,10 +8937,10 @@ FSI_RARE void fsi_conn_refuse(fsi_conn *conn, uint32_t status, const char *why)
             return;
         }
     } else if (loop->server->desc.on_answer) {
-        fsi_tell_answer(conn, NULL, status, 0, 0);
+        loop->refusal = why;
+        fsi_tell_answer(conn, NULL, status, n, 0);
+        loop->refusal = NULL;
     }
-    char text[160];
-    size_t n = (size_t)snprintf(text, sizeof text, "%u %s: %s\n", status, fsi_status_text(status), why);
     fsi_head_out head;
     memset(&head, 0, sizeof head);
     head.status = status;

@@ -323,6 +323,7 @@ typedef struct serve_entry {
     uint64_t wall_ns, body_bytes, duration_us;
     uint32_t status, version; // as fsv_request_version has it; 0: there was no request
     fsv_str peer, method, target, host, referer, agent;
+    fsv_str user, refusal; // who has logged in; what the server found wrong
 } serve_entry;
 
 // A second in the words of a form, since most lines share theirs.
@@ -419,6 +420,18 @@ static char *serve_put_text(char *at, fsv_str text)
     }
 }
 
+// The same without a space: one column.
+static char *serve_put_word(char *at, fsv_str text)
+{
+    const char *space;
+    while (text.ptr && (space = (const char *)memchr(text.ptr, ' ', text.len)) != NULL) {
+        size_t len = (size_t)(space - text.ptr);
+        at = SERVE_PUT(serve_put_text(at, fsi_view(text.ptr, len)), "\\x20");
+        text = fsi_view(space + 1, text.len - len - 1);
+    }
+    return serve_put_text(at, text);
+}
+
 // What must not stand in a log as it is: it would move the cursor, end a line for some reader, hide, or turn the text
 // around.
 static bool serve_is_odd(uint32_t code)
@@ -505,6 +518,8 @@ static char *serve_put_object(char *at, const serve_entry *entry, serve_second *
     at = serve_put_json(SERVE_PUT(at, ",\"host\":"), entry->host);
     at = serve_put_json(SERVE_PUT(at, ",\"referer\":"), entry->referer);
     at = serve_put_json(SERVE_PUT(at, ",\"user_agent\":"), entry->agent);
+    at = serve_put_json(SERVE_PUT(at, ",\"user\":"), entry->user);
+    at = serve_put_json(SERVE_PUT(at, ",\"why\":"), entry->refusal);
     return SERVE_PUT(at, "}\n");
 }
 
@@ -512,7 +527,7 @@ static char *serve_put_object(char *at, const serve_entry *entry, serve_second *
 static size_t serve_line_room(const serve_entry *entry)
 {
     return 400 + 6 * (entry->peer.len + entry->method.len + entry->target.len + entry->host.len + entry->referer.len +
-                      entry->agent.len);
+                      entry->agent.len + entry->user.len + entry->refusal.len);
 }
 
 // One line with its end, whatever the texts hold. Returns where it ends.
@@ -520,7 +535,8 @@ static char *serve_put_line(char *at, serve_form form, const serve_entry *entry,
 {
     if (form == SERVE_JSON) return serve_put_object(at, entry, second);
     at = serve_put_text(at, entry->peer);
-    at = SERVE_PUT(at, " - - [");
+    at = serve_put_word(SERVE_PUT(at, " - "), entry->user);
+    at = SERVE_PUT(at, " [");
     at = serve_put_second(at, form, (int64_t)(entry->wall_ns / 1000000000u), second);
     at = SERVE_PUT(at, "] \"");
     at = serve_put_text(at, entry->method); // "-" alone where there was no request
@@ -618,6 +634,8 @@ static fsv_str serve_peer(const fsv_answer *answer, char *out, size_t size)
     return peer;
 }
 
+static const char *serve_user; // of --auth; NULL: there is no login
+
 static void serve_on_answer(const fsv_answer *answer, void *user)
 {
     char peer[80];
@@ -630,6 +648,10 @@ static void serve_on_answer(const fsv_answer *answer, void *user)
     entry.body_bytes = answer->body_bytes;
     entry.duration_us = answer->duration_us;
     entry.peer = serve_peer(answer, peer, sizeof peer);
+    if (answer->refusal) entry.refusal = fsi_view(answer->refusal, strlen(answer->refusal));
+    bool refused = answer->status == 401 || answer->status == 421;
+    if (request && serve_user && !refused && serve_field(request, "Authorization").ptr)
+        entry.user = fsi_view(serve_user, strlen(serve_user));
     if (request) {
         entry.method = fsv_request_method(request);
         entry.target = fsv_request_target(request);
@@ -1476,8 +1498,9 @@ struct serve_site {
     const char *index;
     char cache[256];             // Cache-Control of files; empty: what is usual here
     char login[SERVE_LOGIN_MAX]; // base64 of USER:PASS, zeros behind it
-    size_t login_len;            // 0: anybody may
-    char fields[8192];           // of every answer: name, value, name, value
+    char user[SERVE_LOGIN_MAX];
+    size_t login_len;  // 0: anybody may
+    char fields[8192]; // of every answer: name, value, name, value
     size_t fields_len;
     char hosts[2048];
     size_t hosts_len;
@@ -1512,17 +1535,28 @@ static bool serve_keep(char *list, size_t size, size_t *len, const char *string,
 
 // The parsers below return NULL, or what is wrong.
 
-// --auth USER:PASS
+// --auth USER:PASS, or @FILE: the first line of a file, which other users of the machine need not see
 static const char *serve_set_login(serve_site *site, const char *login)
 {
+    char line[SERVE_LOGIN_MAX];
+    if (login[0] == '@') {
+        FILE *file = fopen(login + 1, "rb");
+        bool read = file && fgets(line, sizeof line, file);
+        if (file) (void)fclose(file);
+        if (!read) return "the file cannot be read";
+        line[strcspn(line, "\r\n")] = 0;
+        login = line;
+    }
     size_t len = strlen(login);
-    if (!strchr(login, ':') || len == 1) return "wants USER:PASS";
+    const char *colon = strchr(login, ':');
+    if (!colon || colon == login || !colon[1]) return "wants USER:PASS, neither of them empty, or @FILE with that";
     if (len / 3 * 4 + 4 >= sizeof site->login) return "is too long";
     for (size_t i = 0; i < len; i++)
         if ((uint8_t)login[i] < 32 || login[i] == 127) return "takes no control bytes";
     memset(site->login, 0, sizeof site->login);
     serve_base64(site->login, login, len);
     site->login_len = strlen(site->login);
+    (void)snprintf(site->user, sizeof site->user, "%.*s", (int)(colon - login), login);
     return NULL;
 }
 
@@ -1581,8 +1615,12 @@ static const char *serve_add_type(serve_site *site, const char *line)
     for (const char *c = line; c < equals; c++)
         if ((uint8_t)*c <= ' ' || strchr("./\\", *c)) return "wants an extension without a dot in it";
     if (!fsi_field_is_clean("t", 1, equals + 1, strlen(equals + 1))) return "the type has a control byte";
+    char full[512];
+    bool text = strncmp(equals + 1, "text/", 5) == 0 && !strchr(equals, ';');
+    if (strlen(line) > 400) return "is too long";
+    (void)snprintf(full, sizeof full, "%s%s", line, text ? "; charset=utf-8" : "");
     if (site->types_len) site->types[site->types_len - 1] = '\n'; // one text, of lines
-    return serve_keep(site->types, sizeof site->types, &site->types_len, line, strlen(line)) ? NULL
+    return serve_keep(site->types, sizeof site->types, &site->types_len, full, strlen(full)) ? NULL
                                                                                              : "there are too many";
 }
 
@@ -1892,6 +1930,11 @@ static void serve_on_missing(fsv_request *request, fsv_folder *folder, fsv_missi
 }
 
 // "/docs" is "/docs/", as it is with every folder. Relative, for proxies that add a prefix.
+static const char *serve_cache(const serve_site *site)
+{
+    return site->cache[0] ? site->cache : "no-cache";
+}
+
 static void serve_slash(fsv_request *request, void *user)
 {
     const serve_mount *mount = (const serve_mount *)user;
@@ -1903,6 +1946,7 @@ static void serve_slash(fsv_request *request, void *user)
     page_puts(&to, query.len ? "/?" : "/");
     page_put(&to, query.ptr, query.len);
     page_put(&to, "", 1);
+    (void)fsv_response_field(request, "Cache-Control", serve_cache(mount->site)); // else browsers keep it
     if (!to.failed && fsv_response_field(request, "Location", to.ptr) == FSV_OK)
         fsv_respond_text(request, 301, "301 Moved Permanently\n");
     free(to.ptr); // without an answer the library gives one, a 500
@@ -1913,6 +1957,15 @@ static void serve_slash(fsv_request *request, void *user)
 static bool serve_list_nothing(const fsv_entry *entry, void *user)
 {
     (void)entry, (void)user;
+    return false;
+}
+
+// Ends the listing at the name that `user` points to, and sets it to NULL.
+static bool serve_list_until(const fsv_entry *entry, void *user)
+{
+    const char **name = (const char **)user;
+    if (entry->is_folder || strcmp(entry->name.ptr, *name) != 0) return true;
+    *name = NULL;
     return false;
 }
 
@@ -1927,7 +1980,7 @@ static fsv_result serve_add_folder(fsv_server *server, const serve_site *site, s
     desc.pattern = pattern;
     desc.path = mount->path;
     desc.index = site->index;
-    desc.cache_control = site->cache[0] ? site->cache : "no-cache";
+    desc.cache_control = serve_cache(site);
     desc.types = site->types_len ? site->types : NULL;
     desc.hidden = site->hidden;
     desc.follow_symlinks = site->follow_symlinks;
@@ -1938,6 +1991,10 @@ static fsv_result serve_add_folder(fsv_server *server, const serve_site *site, s
     fsv_folder *folder = NULL;
     fsv_result result = fsv_server_folder(server, &desc, &folder);
     if (result == FSV_OK && !site->no_listing) result = fsv_folder_list(folder, "", serve_list_nothing, NULL);
+    const char *index = site->index ? site->index : "index.html";
+    if (result == FSV_OK && site->spa && fsv_folder_list(folder, "", serve_list_until, &index) == FSV_OK && index)
+        fprintf(stderr, "fastserve serve: warning: --spa: there is no %s in %s\n", *index ? index : "index",
+                mount->path);
     if (result == FSV_OK && mount->prefix_len)
         result = fsv_server_route(server, "GET", mount->prefix, serve_slash, mount);
     return result;
@@ -1995,7 +2052,7 @@ static const char serve_help[] = "Usage: fastserve serve [DIR] [options]        
                                  "                       (no-cache: browsers ask whether a file has changed)\n"
                                  "      --cors           pages of all sites may read what is served\n"
                                  "      --header 'K: V'  a field of every answer; may be repeated\n"
-                                 "      --auth USER:PASS asks for a login; for trusted networks: there is no TLS\n"
+                                 "      --auth USER:PASS asks for a login; or @FILE. No TLS: for trusted networks\n"
                                  "      --host NAME      another name of this server; may be repeated\n"
                                  "      --demo           the demo's routes beside folders\n"
                                  "      --log FILE|-     access log; --log-format common, combined, json (common)\n"
@@ -2201,6 +2258,7 @@ static int serve_option(serve_options *o, const char *name, const char *value)
     if (limit) return limit;
     if (!strcmp(name, "-b") || !strcmp(name, "--bind") || !strcmp(name, "-l") || !strcmp(name, "--listen")) {
         if (o->bind_count == 16) return serve_bad(name, "at most 16 addresses");
+        if (!*value) return serve_bad(name, "wants an address; 0.0.0.0 or :: opens it to the network");
         o->binds[o->bind_count++] = value;
     } else if (!strcmp(name, "-p") || !strcmp(name, "--port")) {
         if (!fsi_number(value, strlen(value), &n) || n > 65535) return serve_bad(name, "wants a port, 0 to 65535");
@@ -2409,6 +2467,7 @@ static int serve_parse(serve_options *o, int argc, char **argv)
     }
     if (o->echo && o->http[0]) return serve_bad(o->http, "means nothing with --echo");
     if (o->law.kind && o->other[0]) return serve_bad(o->other, "means nothing with --law");
+    if (o->sandbox && o->site.follow_symlinks) return serve_bad("--follow-symlinks", "--sandbox lets no link leave");
     return serve_clash(o);
 }
 
@@ -2449,17 +2508,16 @@ static int serve_listen(fsv_server *server, const serve_options *o, const char *
     const char *colon = strchr(bind, ':');
     bool v6 = colon && bind[0] != '[';
     if (v6 && !strchr(colon + 1, ':')) return serve_bad("-b", "wants an address without a port; the port goes to -p");
-    if (!strcmp(bind, "*")) bind = "";
-    (void)snprintf(address, sizeof address, v6 ? "[%.200s]:%u" : "%.200s:%u", bind, o->port);
+    (void)snprintf(address, sizeof address, v6 ? "[%.200s]:%u" : "%.200s:%u", strcmp(bind, "*") ? bind : "", o->port);
     fsv_result result = o->echo        ? echo_listen(server, address)
                         : o->reuseport ? fsv_server_listen_shared(server, address)
                                        : fsv_server_listen(server, address);
     if (result == FSV_OK) return -1;
     if (result == FSV_ERR_IN_USE)
         fprintf(stderr,
-                "fastserve serve: port %u on %s is in use by another program; choose another with -p, or -p 0 for a "
+                "fastserve serve: port %u on %s is in use by another %s; choose another with -p, or -p 0 for a "
                 "free one\n",
-                o->port, bind);
+                o->port, bind, fsv_server_listeners(server) ? "program, or by another -b" : "program");
     else if (result == FSV_ERR_PERMISSION)
         fprintf(stderr, "fastserve serve: port %u on %s is not permitted to this user; choose one above 1023 with -p\n",
                 o->port, bind);
@@ -2541,6 +2599,10 @@ static void serve_announce(const fsv_server *server, const serve_options *o)
     char what[160] = "the demo";
     const serve_site *site = &o->site;
     FILE *out = serve_out(o);
+    uint32_t conns = server->desc.conns_max;
+    if (conns < 1000 && conns < (o->desc.conns_max ? o->desc.conns_max : 1000))
+        fprintf(stderr, "fastserve serve: warning: the descriptor limit leaves %u connections; raise it: ulimit -n\n",
+                conns);
     if (o->echo) (void)snprintf(what, sizeof what, "the echo");
     if (o->law.kind) (void)snprintf(what, sizeof what, "the law %s", o->law.text);
     if (o->model && strcmp(o->model, "event") != 0) (void)snprintf(what, sizeof what, "the demo, model %s,", o->model);
@@ -2557,6 +2619,7 @@ static void serve_announce(const fsv_server *server, const serve_options *o)
         serve_announce_one(server, o, what, o->echo ? "" : serve_has_root(site) ? "/stats" : "/");
     if (serve_all_local(server) && fsv_server_port(server, 0))
         fprintf(out, "Only this machine can reach it; -b 0.0.0.0 opens it to the network. Ctrl-C ends it.\n");
+    if (o->sandbox) fprintf(out, "Sandboxed: it can open the served folders and start nothing.\n");
     fflush(out);
 }
 
@@ -2886,6 +2949,7 @@ static void serve_complete(serve_options *o)
     o->desc.log = serve_on_log;
     o->desc.user = o;
     if (o->log) o->desc.on_answer = serve_on_answer;
+    if (site->login_len) serve_user = site->user;
     if (site->mount_count || site->fields_len || site->hosts_len || site->login_len || site->cors)
         o->desc.on_request = serve_on_request;
 }

@@ -57,21 +57,24 @@ TEST(log_lines_as_documented)
               "{\"time\":\"2000-10-10T13:55:36.123Z\",\"peer\":\"127.0.0.1\",\"method\":\"GET\","
               "\"target\":\"/apache_pb.gif\",\"version\":\"1.1\",\"status\":200,\"bytes\":2326,\"duration_us\":42,"
               "\"host\":\"localhost:8080\",\"referer\":\"http://www.example.com/start.html\","
-              "\"user_agent\":\"Mozilla/4.08 [en] (Win98; I ;Nav)\"}\n");
+              "\"user_agent\":\"Mozilla/4.08 [en] (Win98; I ;Nav)\",\"user\":null,\"why\":null}\n");
     entry.version = 10;
     entry.referer = str(NULL);
     entry.agent = str("");
+    entry.user = str("jane d");
     CHECK_STR(line(out, SERVE_COMBINED, &entry),
-              "127.0.0.1 - - [10/Oct/2000:13:55:36 +0000] \"GET /apache_pb.gif HTTP/1.0\" 200 2326 \"-\" \"\"\n");
+              "127.0.0.1 - jane\\x20d [10/Oct/2000:13:55:36 +0000] \"GET /apache_pb.gif HTTP/1.0\" 200 2326 \"-\" "
+              "\"\"\n");
     CHECK(strstr(line(out, SERVE_JSON, &entry), "\"version\":\"1.0\"") != NULL);
-    CHECK(strstr(out, "\"referer\":null,\"user_agent\":\"\"}\n") != NULL);
+    CHECK(strstr(out, "\"referer\":null,\"user_agent\":\"\",\"user\":\"jane d\",\"why\":null}\n") != NULL);
     memset(&entry, 0, sizeof entry); // a head that could not be read, of a peer that nobody knows
     entry.status = 400;
     CHECK_STR(line(out, SERVE_COMMON, &entry), "- - - [01/Jan/1970:00:00:00 +0000] \"-\" 400 0\n");
     CHECK_STR(line(out, SERVE_COMBINED, &entry), "- - - [01/Jan/1970:00:00:00 +0000] \"-\" 400 0 \"-\" \"-\"\n");
     CHECK_STR(line(out, SERVE_JSON, &entry),
               "{\"time\":\"1970-01-01T00:00:00.000Z\",\"peer\":null,\"method\":null,\"target\":null,\"version\":null,"
-              "\"status\":400,\"bytes\":0,\"duration_us\":0,\"host\":null,\"referer\":null,\"user_agent\":null}\n");
+              "\"status\":400,\"bytes\":0,\"duration_us\":0,\"host\":null,\"referer\":null,\"user_agent\":null,"
+              "\"user\":null,\"why\":null}\n");
 }
 
 // Goal: the time of a line is its own, also when it changes from line to line, in either direction.
@@ -241,8 +244,11 @@ static void check_combined(const char *text, const serve_entry *entry)
             test_fail(__FILE__, __LINE__, "byte %d at %d", *at, (int)(at - text));
             return;
         }
-    const char *at = strstr(text, " - - ["); // which no text holds: its quote would be one
-    REQUIRE(at && (at = strstr(at, "] \"")) != NULL);
+    const char *at = strstr(text, " - "); // which no text holds: a space of the user's would be \\x20
+    REQUIRE(at != NULL);
+    at = read_text(at + 3, ' ', got, &len);
+    check_text(got, len, entry->user);
+    REQUIRE(*at == '[' && (at = strstr(at, "] \"")) != NULL);
     at = read_text(at + 3, ' ', got, &len);
     check_text(got, len, entry->method);
     size_t rest = strlen(at);
@@ -310,6 +316,8 @@ static void check_object(const char *text, size_t len, const serve_entry *entry)
     check_member(&json, "host", entry->host);
     check_member(&json, "referer", entry->referer);
     check_member(&json, "user_agent", entry->agent);
+    check_member(&json, "user", entry->user);
+    check_member(&json, "why", entry->refusal);
     CHECK(!bench_json_next(&json, '}', &first));
     CHECK_STR(json.wrong, NULL);
     CHECK_EQ(json.at - text, len - 1); // and the end of the line
@@ -318,7 +326,7 @@ static void check_object(const char *text, size_t len, const serve_entry *entry)
 // Goal: whatever bytes a head holds, a line is one line, can be read back, and is not longer than it said it may be.
 TEST(log_lines_of_any_bytes)
 {
-    static char texts[5][LINE_TEXT], out[65536];
+    static char texts[6][LINE_TEXT], out[65536];
     uint64_t random = 42;
     serve_second common, json;
     common.number = json.number = -1;
@@ -332,6 +340,7 @@ TEST(log_lines_of_any_bytes)
         entry.host = hostile(&random, texts[2]);
         entry.referer = hostile(&random, texts[3]);
         entry.agent = hostile(&random, texts[4]);
+        entry.user = hostile(&random, texts[5]);
         for (int form = SERVE_COMMON; form <= SERVE_JSON; form++) {
             char *end = serve_put_line(out, (serve_form)form, &entry, form == SERVE_JSON ? &json : &common);
             size_t len = (size_t)(end - out);
@@ -360,7 +369,7 @@ TEST(log_line_room)
             entry.version = 11;
             entry.peer.ptr = text;
             entry.peer.len = sizeof text;
-            entry.method = entry.target = entry.host = entry.referer = entry.agent = entry.peer;
+            entry.method = entry.target = entry.host = entry.referer = entry.agent = entry.user = entry.peer;
             second.number = -1;
             ROW("%d, form %d", worst[i], form);
             CHECK((size_t)(serve_put_line(out, (serve_form)form, &entry, &second) - out) <= serve_line_room(&entry));

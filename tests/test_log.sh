@@ -147,24 +147,24 @@ cat >"$dir/want.common" <<'EOT'
 127.0.0.1 - - [TIME] "GET /none?a=b HTTP/1.1" 404 14
 127.0.0.1 - - [TIME] "HEAD /?\x22\x5c HTTP/1.1" 200 0
 127.0.0.1 - - [TIME] "POST /echo HTTP/1.1" 200 5
-127.0.0.1 - - [TIME] "-" 400 0
-127.0.0.1 - - [TIME] "-" 400 0
+127.0.0.1 - - [TIME] "-" 400 49
+127.0.0.1 - - [TIME] "-" 400 50
 EOT
 cat >"$dir/want.combined" <<'EOT'
 127.0.0.1 - - [TIME] "GET / HTTP/1.0" 200 13 "-" "-"
 127.0.0.1 - - [TIME] "GET /none?a=b HTTP/1.1" 404 14 "http://r.example/x" "an agent/1"
 127.0.0.1 - - [TIME] "HEAD /?\x22\x5c HTTP/1.1" 200 0 "-" "\x22\x5c\x09\xc3\xa4\xff"
 127.0.0.1 - - [TIME] "POST /echo HTTP/1.1" 200 5 "-" ""
-127.0.0.1 - - [TIME] "-" 400 0 "-" "-"
-127.0.0.1 - - [TIME] "-" 400 0 "-" "-"
+127.0.0.1 - - [TIME] "-" 400 49 "-" "-"
+127.0.0.1 - - [TIME] "-" 400 50 "-" "-"
 EOT
 cat >"$dir/want.json" <<'EOT'
-{"time":"TIME","peer":"127.0.0.1","method":"GET","target":"/","version":"1.0","status":200,"bytes":13,"duration_us":N,"host":null,"referer":null,"user_agent":null}
-{"time":"TIME","peer":"127.0.0.1","method":"GET","target":"/none?a=b","version":"1.1","status":404,"bytes":14,"duration_us":N,"host":"h.example","referer":"http://r.example/x","user_agent":"an agent/1"}
-{"time":"TIME","peer":"127.0.0.1","method":"HEAD","target":"/?\"\\","version":"1.1","status":200,"bytes":0,"duration_us":N,"host":"h.example","referer":null,"user_agent":"\"\\\u0009ä\ufffd"}
-{"time":"TIME","peer":"127.0.0.1","method":"POST","target":"/echo","version":"1.1","status":200,"bytes":5,"duration_us":N,"host":"t","referer":null,"user_agent":""}
-{"time":"TIME","peer":"127.0.0.1","method":null,"target":null,"version":null,"status":400,"bytes":0,"duration_us":0,"host":null,"referer":null,"user_agent":null}
-{"time":"TIME","peer":"127.0.0.1","method":null,"target":null,"version":null,"status":400,"bytes":0,"duration_us":0,"host":null,"referer":null,"user_agent":null}
+{"time":"TIME","peer":"127.0.0.1","method":"GET","target":"/","version":"1.0","status":200,"bytes":13,"duration_us":N,"host":null,"referer":null,"user_agent":null,"user":null,"why":null}
+{"time":"TIME","peer":"127.0.0.1","method":"GET","target":"/none?a=b","version":"1.1","status":404,"bytes":14,"duration_us":N,"host":"h.example","referer":"http://r.example/x","user_agent":"an agent/1","user":null,"why":null}
+{"time":"TIME","peer":"127.0.0.1","method":"HEAD","target":"/?\"\\","version":"1.1","status":200,"bytes":0,"duration_us":N,"host":"h.example","referer":null,"user_agent":"\"\\\u0009ä\ufffd","user":null,"why":null}
+{"time":"TIME","peer":"127.0.0.1","method":"POST","target":"/echo","version":"1.1","status":200,"bytes":5,"duration_us":N,"host":"t","referer":null,"user_agent":"","user":null,"why":null}
+{"time":"TIME","peer":"127.0.0.1","method":null,"target":null,"version":null,"status":400,"bytes":49,"duration_us":0,"host":null,"referer":null,"user_agent":null,"user":null,"why":"the request target is malformed"}
+{"time":"TIME","peer":"127.0.0.1","method":null,"target":null,"version":null,"status":400,"bytes":50,"duration_us":0,"host":null,"referer":null,"user_agent":null,"user":null,"why":"a field value has a control byte"}
 EOT
 
 for format in common combined json; do
@@ -192,14 +192,14 @@ check $? 'a log that there is already goes on' "$dir/log.json"
 # What parses JSON here, and takes every line by itself.
 if python3 -c '' 2>/dev/null; then
     python3 -c 'import json, sys
-for line in open(sys.argv[1], "rb").read().decode("utf-8").splitlines(): assert len(json.loads(line)) == 11' "$dir/log.json" 2>"$dir/said"
+for line in open(sys.argv[1], "rb").read().decode("utf-8").splitlines(): assert len(json.loads(line)) == 13' "$dir/log.json" 2>"$dir/said"
     check $? 'JSON lines are read by Python' "$dir/said"
 else
     skip 'no python3' 'JSON lines are read by Python'
 fi
 if node -e '' 2>/dev/null; then
     node -e 'for (const line of require("fs").readFileSync(process.argv[1], "utf8").trimEnd().split("\n"))
-        if (Object.keys(JSON.parse(line)).length !== 11) process.exit(1)' "$dir/log.json" 2>"$dir/said"
+        if (Object.keys(JSON.parse(line)).length !== 13) process.exit(1)' "$dir/log.json" 2>"$dir/said"
     check $? 'JSON lines are read by Node' "$dir/said"
 else
     skip 'no node' 'JSON lines are read by Node'

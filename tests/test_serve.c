@@ -652,7 +652,9 @@ TEST(logins)
         CHECK(!serve_logged_in(&site, str(field)));
     }
     CHECK(serve_set_login(&site, "user") && serve_set_login(&site, ":") && serve_set_login(&site, "a:\n"));
-    CHECK(!serve_set_login(&site, ":pass") && !serve_set_login(&site, "user:") && !serve_set_login(&site, "a:b:c"));
+    CHECK(serve_set_login(&site, ":pass") && serve_set_login(&site, "user:") && !serve_set_login(&site, "a:b:c"));
+    CHECK_STR(site.user, "a");
+    CHECK(serve_set_login(&site, "@/no/such/file") != NULL);
 }
 
 // ---- options
@@ -735,14 +737,15 @@ TEST(types)
                                         "a.b=c/d", "a/b=c/d", "a b=c/d", "a=b/c\n",     "a\n=b/c", ".=a/b"};
     CHECK(!serve_add_type(&site, "md=text/plain; charset=utf-8"));
     CHECK(!serve_add_type(&site, ".foo=application/x-foo"));
+    CHECK(!serve_add_type(&site, "nfo=text/plain"));
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         ROW("%s", wrong[i]);
         CHECK(serve_add_type(&site, wrong[i]) != NULL);
     }
-    CHECK_STR(site.types, "md=text/plain; charset=utf-8\nfoo=application/x-foo");
+    CHECK_STR(site.types, "md=text/plain; charset=utf-8\nfoo=application/x-foo\nnfo=text/plain; charset=utf-8");
     int taken = 0;
     while (taken < 9000 && !serve_add_type(&full, "abcd=text/abcd")) taken++;
-    CHECK_EQ(taken, (int)(sizeof full.types / 15));
+    CHECK_EQ(taken, (int)(sizeof full.types / 30)); // with its charset
 }
 
 TEST(host_names)

@@ -1512,7 +1512,7 @@ TEST(on_answer)
     UNTIL(STAT(&h1, conns_closed) == 3);
     fsv_server_stop(h1.server, 0);
     driver_end(&h1.driver);
-    CHECK_STR(h1.answers, "200 6 /\n200 0 /?head\n404 14 /none\n200 7 /echo\n413 0 /whole\n400 0 -\n200 5 /echo\n");
+    CHECK_STR(h1.answers, "200 6 /\n200 0 /?head\n404 14 /none\n200 7 /echo\n413 45 /whole\n400 43 -\n200 5 /echo\n");
     host_end(&h1);
 }
 
