@@ -13319,6 +13319,18 @@ FSI_PRIVATE void fsi_server_stop(fsv_server *server, uint32_t drain_ms)
     fsi_server_wake_all(server);
 }
 
+// A loop that will not run: ends what was sent to it, such as connects, which the other loops would wait for, and lets
+// nothing more in.
+FSI_RARE void fsi_loop_never_runs(fsi_loop *loop)
+{
+    loop->stopping = loop->ending = true;
+    (void)fsi_add32(&loop->posters, FSI_LOOP_ENDED);
+    while (fsi_load32(&loop->posters) != FSI_LOOP_ENDED) continue; // who is in the middle of a post is done soon
+    fsi_store64(&loop->thread, fsi_thread_self()); // callbacks find it as they know it; nobody gives it a socket now
+    (void)fsi_loop_end(loop);
+    fsi_store64(&loop->thread, 0);
+}
+
 // Starts the workers, and threads for loops first .. loop_count-1. False: none of them runs.
 FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
 {
@@ -13335,6 +13347,8 @@ FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
         fsi_add32(&server->loops_drained, server->loop_count - server->thread_count);
         fsi_store32(&server->listeners_closed, 1);
         fsi_server_stop(server, 0);
+        for (uint32_t k = 0; k < server->loop_count; k++)
+            if (k < first || k >= i) fsi_loop_never_runs(&server->loops[k]);
         fsi_server_join(server);
         return false;
     }

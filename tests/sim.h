@@ -615,7 +615,7 @@ static uint32_t sim_cpus(fsi_cpu *out)
     return count;
 }
 
-static void sim_cpus_look(fsi_cpu *cpus, uint32_t count)
+static inline void sim_cpus_look(fsi_cpu *cpus, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         fsi_poke64(&cpus[i].load_permille, sim_odds(4)   ? FSI_CPU_UNKNOWN

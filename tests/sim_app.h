@@ -355,7 +355,12 @@ static void sim_tokens_give_up(void)
         sim_token *at = &sim.tokens[i];
         if (!at->used) continue;
         fsv_result result = fsv_token_respond(at->token, 200, NULL, NULL, 0);
-        if (result != FSV_ERR_CLOSED && !(result == FSV_OK && sim.poll && sim.abrupt))
+        bool lives = sim.poll && sim.abrupt;
+        if (lives && result == FSV_ERR_STATE) { // a stream
+            fsv_token_drop(at->token);
+            result = FSV_OK;
+        }
+        if (result != FSV_ERR_CLOSED && !(lives && result == FSV_OK))
             sim_fault("request %u: a token outlives the server: %s", at->request->id, fsv_result_text(result));
         sim_token_end(at, result);
     }
@@ -467,7 +472,7 @@ static void sim_on_closed(fsv_tcp tcp, fsv_result why, void *user)
         c->active = false;
         sim.client_active--;
     }
-    if (why == FSV_ERR_STOPPED && !sim.stopped) sim_fault("client %u: stopped by nobody", c->number);
+    if (why == FSV_ERR_STOPPED && !sim.stopped && !sim.faulted) sim_fault("client %u: stopped by nobody", c->number);
 }
 
 static void sim_raw_desc(fsv_tcp_desc *desc, void *user)

@@ -12,7 +12,7 @@ static void sim_signal_wait(fsi_lock *lock, uint64_t due_ns);
 static void sim_point(void);
 static int sim_listen(void);
 static uint32_t sim_cpus(fsi_cpu *out);
-static void sim_cpus_look(fsi_cpu *cpus, uint32_t count);
+static inline void sim_cpus_look(fsi_cpu *cpus, uint32_t count); // not called where connections do not move
 
 // clang-format off
 #define fsi_thread_self() sim_thread_self()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-SEEDS = 600
+SEEDS = 1500
 CC = os.environ.get("CC", "cc").split()
 
 # name, what stands in the header (once), what stands there instead
@@ -87,7 +87,7 @@ MUTATIONS = [
      "        fsi_loop_dismiss(loop, conn);\n        fsi_conn_put(loop, conn);\n", "        fsi_conn_put(loop, conn);\n"),
     ("answer that forgets to close",
      "    if (!conn->keep || request->closing || loop->stopping) return false;\n",
-     "    if (!conn->keep || request->closing) return false;\n"),
+     "    if (!conn->keep || loop->stopping) return false;\n"),
     ("memory that is released twice",
      "        reply->release = NULL; // fsi_answer's from here on\n", ""),
 ]

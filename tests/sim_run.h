@@ -360,6 +360,8 @@ static void sim_check_stats(void)
     uint64_t answers = stats.answers_2xx + stats.answers_3xx + stats.answers_4xx + stats.answers_5xx;
     if (answers != sim.said) sim_fault("%llu answers were counted, %u told of", (unsigned long long)answers, sim.said);
     if (fsi_load32(&sim.server->conns_open)) sim_fault("connections are open");
+    for (uint32_t i = 0; i < FSI_GUEST_SHARDS; i++)
+        if (sim.server->guests[i].used) sim_fault("an address has connections still");
     for (uint32_t i = 0; i < sim.desc.loops; i++)
         if (fsi_load32(&sim.server->loops[i].reserved)) sim_fault("loop %u: slots of its inbox are spoken for", i);
     sim_all.requests += stats.requests;
@@ -400,7 +402,11 @@ static void sim_check_end(void)
 static void sim_body_of_run(void)
 {
     sim_draw_world();
-    if (fsv_server_create(&sim.server, &sim.desc) != FSV_OK) sim_fault("fsv_server_create");
+    if (fsv_server_create(&sim.server, &sim.desc) != FSV_OK) {
+        if (!sim_failed_once()) sim_fault("fsv_server_create");
+        sim_check_end();
+        return;
+    }
     sim_routes();
     fsv_tcp_desc raw;
     sim_raw_desc(&raw, NULL);
@@ -427,8 +433,7 @@ static void sim_body_of_run(void)
     sim_check_end();
 }
 
-// One run. False: the oracle was not met; sim.error says how, and what the run held is lost.
-static bool sim_run(uint64_t seed, bool tell)
+static void sim_reset(uint64_t seed)
 {
     sim_make_pattern();
     memset(&sim, 0, sizeof sim);
@@ -436,12 +441,18 @@ static bool sim_run(uint64_t seed, bool tell)
     fake.draw = sim_draw;
     fake.dialed = sim_dialed;
     sim.seed = seed;
-    sim.tell = tell;
     sim.rng = (seed + 1) * 0x9e3779b97f4a7c15u;
     sim.rng ^= sim.rng >> 29;
     if (sim.rng == 0) sim.rng = 1;
     sim.hash = 14695981039346656037u;
     sim.self = SIM_MAIN;
+}
+
+// One run. False: the oracle was not met; sim.error says how, and what the run held is lost.
+static bool sim_run(uint64_t seed, bool tell)
+{
+    sim_reset(seed);
+    sim.tell = tell;
     if (setjmp(sim.out)) return false;
     sim_body_of_run();
     fake_end();

@@ -34,4 +34,32 @@ TEST(seed_replays)
     }
 }
 
-TEST_MAIN(CASE(seeds), CASE(seed_replays))
+// Goal: what was sent to a loop whose thread is refused ends there, so that the start that fails comes back.
+TEST(start_that_fails_ends_connects)
+{
+    fsv_tcp_desc raw;
+    sim_reset(1);
+    if (setjmp(sim.out)) {
+        test_fail(__FILE__, __LINE__, "%s", sim.error);
+        return;
+    }
+    sim.desc.loops = 2;
+    sim.desc.alloc = sim_alloc;
+    sim.desc.release = sim_release;
+    sim.desc.out_bytes_max = 4096;
+    sim.thread_fail_at = 2;
+    sim.preempt = 4;
+    CHECK_EQ(fsv_server_create(&sim.server, &sim.desc), FSV_OK);
+    sim_client *c = sim_client_new(SIM_RAW_ECHO);
+    c->dialed = true;
+    sim_raw_desc(&raw, c);
+    if (!FSI_CLIENT) SKIP("no outgoing connections in this build");
+    CHECK_EQ(fsv_tcp_connect(sim.server, 1, "127.0.0.1:9", &raw, &c->tcp), FSV_OK);
+    CHECK_EQ(fsv_server_start(sim.server), FSV_ERR_SYSTEM);
+    CHECK_EQ(c->closed, 1);
+    CHECK_EQ(fsv_server_free(sim.server), FSV_OK);
+    sim_check_end();
+    fake_end();
+}
+
+TEST_MAIN(CASE(seeds), CASE(seed_replays), CASE(start_that_fails_ends_connects))
