@@ -25,6 +25,16 @@ SANE := -g -O0 -fno-omit-frame-pointer
 ASAN := $(SANE) -fsanitize=address,undefined -fno-sanitize-recover=all
 TSAN := $(SANE) -fsanitize=thread
 
+# The program faces networks: what the compiler and the linker have against overwritten memory, as far as they know it.
+# HARDEN= leaves it out.
+HARDEN ?= -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -fPIE
+HARDEN_LINK ?= -pie -Wl,-z,relro,-z,now,-z,noexecstack
+takes = $(shell dir=$$(mktemp -d) && echo 'int main(void) { return 0; }' >$$dir/a.c && $(CC) -Werror $(1) $$dir/a.c -o $$dir/a \
+    2>/dev/null && echo '$(1)'; rm -rf "$$dir")
+HARDEN_CFLAGS = $(foreach flag,$(HARDEN),$(call takes,$(flag))) $(if $(and $(strip $(HARDEN)),$(filter -O1 -O2 -O3 -Os \
+    -Oz,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+HARDEN_LDFLAGS = $(if $(strip $(HARDEN)),$(call takes,-fPIE $(HARDEN_LINK)))
+
 TESTS := $(sort $(notdir $(basename $(wildcard tests/test_*.c))))
 SCRIPTS := $(sort $(wildcard tests/test_*.sh))
 FORMATTED := $(filter-out tests/floor%,$(wildcard fastserve.h main.c bench.c tests/*.c tests/*.cpp tests/*.h))
@@ -39,7 +49,7 @@ $(2): $(1)/main.o
 	$(4) $$^ $$(LDFLAGS) $$(LDLIBS) $$(LIBS_$(notdir $(1))) -o $$@
 $(1)/%.o: %.c Makefile
 	@mkdir -p $(1)
-	$(3) -MMD -MP -c $$< -o $$@
+	$(3) $$(HARDENED) -MMD -MP -c $$< -o $$@
 $(1)/%.o: tests/%.c Makefile
 	@mkdir -p $(1)
 	$(3) $(5) -MMD -MP -c $$< -o $$@
@@ -48,6 +58,8 @@ $(TESTS:%=$(1)/%$(6)) $(1)/sim$(6) $(1)/chaos$(6) $(1)/queue_bench$(6) $(1)/soak
 -include $(wildcard $(1)/*.d)
 endef
 $(eval $(call flavour,build,fastserve,$(CC) $(C) $(CFLAGS),$(CC) $(C) $(CFLAGS),$$(TESTFLAGS)))
+build/main.o: HARDENED = $(HARDEN_CFLAGS)
+fastserve: LDFLAGS += $(HARDEN_LDFLAGS)
 $(eval $(call flavour,build/asan,build/asan/fastserve,$(CC) $(C) $(CFLAGS) $(ASAN),$(CC) $(ASAN) -pthread))
 $(eval $(call flavour,build/tsan,build/tsan/fastserve,$(CC) $(C) $(CFLAGS) $(TSAN),$(CC) $(TSAN) -pthread))
 $(eval $(call flavour,build/coverage,build/coverage/fastserve,$(CC) $(C) -g -O0 --coverage -fprofile-update=atomic,$(CC) --coverage -pthread))
