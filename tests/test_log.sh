@@ -189,6 +189,18 @@ stop
 [ "$(wc -l <"$dir/log.json")" -eq 7 ] && head -n 6 "$dir/log.json" | cmp -s - "$dir/log.json.before"
 check $? 'a log that there is already goes on' "$dir/log.json"
 
+# Who has logged in stands in the log, who has not does not; the login may stand in a file.
+printf 'jane d:secret\nand more\n' >"$dir/login"
+begin --log "$dir/log.login" --auth "@$dir/login"
+ask 'GET /a HTTP/1.0\r\nAuthorization: Basic amFuZSBkOnNlY3JldA==\r\n\r\n'
+ask 'GET /b HTTP/1.0\r\nAuthorization: Basic amFuZSBkOndyb25n\r\n\r\n'
+ask 'GET /c HTTP/1.0\r\n\r\n'
+stop
+[ "$(sed 's/ \[.*"GET/ /' "$dir/log.login" | cut -d ' ' -f 2-7 | sed 's/ HTTP.*"//')" = "- jane\\x20d  /a 404
+- -  /b 401
+- -  /c 401" ]
+check $? '--auth @FILE: the log names who has logged in' "$dir/log.login"
+
 # What parses JSON here, and takes every line by itself.
 if python3 -c '' 2>/dev/null; then
     python3 -c 'import json, sys
