@@ -337,7 +337,7 @@ help:
 	@echo 'make cxx        everything as C++17      make format    lay the code out (clang-format)'
 	@echo 'make builds     the header in all modes  make format-check  only say what it would change'
 	@echo 'make lint       analyzers, clang-tidy    make clients   curl, wrk, ab, Node, Go ... against serve'
-	@echo 'make msan       parsers, drivers of fuzz under MSan'
+	@echo 'make msan       parsers, fuzz under MSan make coverage  lines and branches that tests reach (gcc, python3)'
 	@echo 'make chaos      load with resets, ASan, CHAOS_S=20      make fuzz      libFuzzer, FUZZ_S=30 each'
 	@echo 'make beside     figures beside the floor servers; see tests/beside, BESIDE= its options'
 	@echo 'make musl       a static Linux program   make test-musl, test-32, test-arm64  tests of other Linux builds'
