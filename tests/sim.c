@@ -1,6 +1,6 @@
 // sim.c: `make sim`: many runs of the simulation in sim.h, or one again.
 //
-//   build/sim [RUNS [FIRST]]     runs of seeds FIRST, FIRST + 1, ...; the first that fails says so, with its last events
+//   build/sim [RUNS [FIRST]]     seeds FIRST, FIRST + 1, ...; the first that fails says so, with its last events
 //   build/sim --seed SEED        one run, told event by event
 #include "sim.h"
 #include <signal.h>

@@ -7,8 +7,8 @@
 // without time, nobody may wait for anything that has come: that is how a lost wake shows, long before any timeout.
 // In the end the drain is over in its time, every callback came as often as promised, and all memory has returned.
 //
-// Below the preemption: steps run to their end, but where threads meet (see sim_io.h) others may go first, one inside
-// the other. Memory order is not simulated; tests/test_queue_model.c and tests/test_wake_model.c do that.
+// A step runs to its end, but where threads meet (see sim_io.h) others may go first, one inside the other.
+// Memory order is not simulated; tests/test_queue_model.c and tests/test_wake_model.c do that.
 #ifndef FASTSERVE_SIM_H
 #define FASTSERVE_SIM_H
 
@@ -66,7 +66,6 @@ typedef struct sim_request {
     bool continued;     // 100 has come
     bool held;          // someone has its token: nobody else can do anything
     bool cut;           // whoever answers cuts the answer
-    bool until_close;   // its body ends with the connection
     uint32_t may;       // what an answer may say
     size_t from, to;    // of its bytes in the client's text
     size_t body_from;   // likewise
@@ -192,7 +191,7 @@ typedef struct sim_world {
     uint64_t allocs, alloc_fail_at, alloc_fails_left, alloc_odds;
     // the world
     int listeners[2][8];
-    uint32_t listener_count[2], listens;
+    uint32_t listener_count[2];
     sim_client clients[SIM_CLIENTS];
     uint32_t client_count, client_low, client_goal, client_active, client_most;
     sim_request requests[SIM_REQUESTS];
@@ -200,7 +199,7 @@ typedef struct sim_world {
     sim_token tokens[SIM_TOKENS];
     uint32_t token_count; // held
     uint8_t posts[SIM_POSTS];
-    uint32_t post_count, posts_run, post_last;
+    uint32_t post_count;
     fsv_timer timers[SIM_TIMERS];
     uint64_t timer_due_ms[SIM_TIMERS];
     uint32_t timer_every[SIM_TIMERS], timer_fired[SIM_TIMERS], timer_count;
@@ -208,9 +207,8 @@ typedef struct sim_world {
     uint32_t outsider_left;
     bool outsider_busy;
     uint64_t stop_after; // steps; 0: when all is done
-    uint32_t posted_late;
-    uint32_t said; // answers that on_answer was told of
-    bool tell;     // the trace, as it happens
+    uint32_t said;       // answers that on_answer was told of
+    bool tell;           // the trace, as it happens
     sim_event trace[SIM_TRACE];
     uint64_t trace_len;
 } sim_world;

@@ -505,7 +505,6 @@ static void sim_on_post(void *user)
     sim_note("post", i, 0);
     if (sim.posts[i] != 1) sim_fault("post %u: called twice, or never posted", i);
     sim.posts[i] = 2;
-    sim.posts_run++;
     uint32_t loop = fsv_loop_current(sim.server);
     if (loop == UINT32_MAX || sim.timer_count == SIM_TIMERS || sim_odds(2)) return;
     uint32_t k = sim.timer_count++, first = sim_draw(60), every = sim_odds(2) ? 1 + sim_draw(30) : 0;

@@ -29,7 +29,8 @@ static inline void sim_cpus_look(fsi_cpu *cpus, uint32_t count); // not called w
 #define fsi_cpus(out) sim_cpus(out)
 #define fsi_cpus_look(cpus, count, passed_us) ((void)(passed_us), sim_cpus_look(cpus, count))
 #define fsi_sock_limit() UINT64_MAX
-#define fsi_sock_listen(at, share, v6_only, backlog) ((void)(at), (void)(share), (void)(v6_only), (void)(backlog), sim_listen())
+#define fsi_sock_listen(at, share, v6_only, backlog) \
+    ((void)(at), (void)(share), (void)(v6_only), (void)(backlog), sim_listen())
 #define fsi_sock_name(fd, at) ((void)(fd), (void)(at), true)
 #define fsi_sock_unsent(fd) ((void)(fd), 0u)
 #define fsi_sock_steer(fd, cpus, cpu_count, loops) ((void)(fd), (void)(cpus), (void)(cpu_count), (void)(loops), true)

@@ -328,7 +328,6 @@ static void sim_read_head(sim_client *c, const char *head, size_t len)
     if (closes && !reason && (c->status == 200 || c->status == 404)) sim_bad_answer(c, "it closes for no reason");
     if (c->status == 200 && known && c->left != r->answer_len) sim_bad_answer(c, "its length is another one");
     c->part = c->no_body ? SIM_PART_HEAD : chunked ? SIM_PART_SIZE : known ? SIM_PART_LENGTH : SIM_PART_CLOSE;
-    r->until_close = c->part == SIM_PART_CLOSE;
     if (c->no_body || (known && c->left == 0)) sim_answer_ends(c);
 }
 
