@@ -430,7 +430,9 @@ static const char *sim_excuse(const sim_client *c)
     if (sim_failed_once()) return "something failed";
     for (uint32_t i = 0; i < c->count; i++)
         if (sim.requests[c->first + i].cut) return "an answer was cut";
-    if (c->mode != SIM_HTTP && sim_turned_away()) return "too many connections";
+    bool dropped =
+        c->mode != SIM_HTTP || (sim.crowded && c->answered == 0); // without a word: of an address, in a model
+    if (dropped && sim_turned_away()) return "too many connections";
     return NULL;
 }
 

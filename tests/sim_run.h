@@ -410,8 +410,8 @@ static void sim_body_of_run(void)
     sim_routes();
     fsv_tcp_desc raw;
     sim_raw_desc(&raw, NULL);
-    if (fsv_server_listen(sim.server, "127.0.0.1:0") != FSV_OK ||
-        fsv_server_listen_tcp(sim.server, "127.0.0.1:0", &raw) != FSV_OK)
+    if (fsv_server_listen(sim.server, "0.0.0.0:0") != FSV_OK ||
+        fsv_server_listen_tcp(sim.server, "0.0.0.0:0", &raw) != FSV_OK)
         sim_fault("fsv_server_listen");
     bool waited = sim_serve();
     if (waited) {
