@@ -2467,7 +2467,6 @@ static int serve_parse(serve_options *o, int argc, char **argv)
     }
     if (o->echo && o->http[0]) return serve_bad(o->http, "means nothing with --echo");
     if (o->law.kind && o->other[0]) return serve_bad(o->other, "means nothing with --law");
-    if (o->sandbox && o->site.follow_symlinks) return serve_bad("--follow-symlinks", "--sandbox lets no link leave");
     return serve_clash(o);
 }
 

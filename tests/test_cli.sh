@@ -200,7 +200,6 @@ main.c	main.c: this is not a folder
 --hidden	--hidden: means nothing without a folder
 --spa	--spa: means nothing without a folder
 --follow-symlinks	--follow-symlinks: means nothing without a folder
---sandbox --follow-symlinks .	lets no link leave
 --bind=	wants an address
 --auth a: .	neither of them empty
 --auth @/no/such/file .	the file cannot be read

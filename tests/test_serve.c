@@ -830,8 +830,8 @@ static int box_try(const char *folder)
     if (open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0) found |= BOX_LIST_OUTSIDE;
     char *args[] = {inside, NULL};
     (void)execve("/bin/true", args, args);
-    if (errno != EPERM && SERVE_ARCH) found |= BOX_EXEC;
-    if (SERVE_ARCH && socket(AF_INET, SOCK_DGRAM, 0) >= 0) found |= BOX_SOCKET;
+    if (errno != EPERM && SERVE_ARCH != 0) found |= BOX_EXEC;
+    if (SERVE_ARCH != 0 && socket(AF_INET, SOCK_DGRAM, 0) >= 0) found |= BOX_SOCKET;
     if (fsi_thread_start(&thread, box_thread, &bound, "box")) fsi_thread_join(&thread);
     return bound ? found | BOX_THREAD : found;
 }
