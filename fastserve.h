@@ -285,10 +285,11 @@ typedef struct fsv_server_desc {
     uint32_t pin;               // 1: a loop stays on its CPU, connections follow their packets      (default 0)
     uint32_t conns_max;         // open connections, below 2^31; more get a 503. Lowered to what
                                 // the descriptor limit allows, which log is told                    (default 65536)
-    uint32_t conns_per_address_max; // of them of one address, IPv6 of one /64 network; more get a 503, or, raw and in
-                                // models with a thread for each, are closed. Not counted are loopback and
-                                // Unix-domain, where a proxy or this machine's own users stand, and peers
-                                // of which the system does not say the address           (default half of conns_max)
+    uint32_t conns_per_address_max; // of them of one address, IPv6 of one /64 network; more get a 503; raw ones, those
+                                // of other models than FSV_MODEL_EVENT, and those beyond 16 at a time, are
+                                // closed. Link-local ones count by host. Not counted are loopback and
+                                // Unix-domain, where a proxy or this machine's own users stand, and peers of
+                                // which the system does not say the address              (default half of conns_max)
     uint32_t conn_requests_max; // of one connection, which the last answer ends            (default 4294967295: no limit)
     uint32_t backlog;           // of each listener; the system may clamp it                         (default 4096)
     uint32_t head_bytes_max;    // request line + fields, 256 to 1 MiB; beyond it 431                (default 16384)
@@ -319,8 +320,9 @@ typedef struct fsv_server_desc {
     uint32_t blocking;          // 1: every handler runs on a worker, but those of routes whose body
                                 // or answer comes in pieces                                         (default 0)
     uint32_t jobs_max;          // requests that may wait for a worker, a power of two, 2 to 2^20    (default 1024)
-    uint32_t jobs_wait;         // 1: when so many wait, further requests wait on their connections;
-                                // 0: they get a 503 with Retry-After                                (default 0)
+    uint32_t jobs_wait;         // 1: when so many wait, further requests wait on their connections, without a timeout, as
+                                // long as inbox_max has room for them; 0, and beyond that: a 503 with Retry-After
+                                //                                                                   (default 0)
     uint32_t queue_per_worker;  // 1: each worker has a queue of jobs_max of its own, served in turn (default 0)
     uint32_t tokens_max;        // deferred answers that may be held at a time, up to 2^24           (default 65536)
     uint32_t defer_timeout_ms;  // a token unanswered for so long, then the client gets a 504        (default 30000)
@@ -426,7 +428,7 @@ typedef struct fsv_stats {
         refused_target;    // of them: beyond head_bytes_max, fields_max, target_bytes_max
     uint64_t refused_body; // 413
     uint64_t timeouts;     // head, body, idle, send, connect and token timeouts
-    uint64_t timeouts_head, timeouts_body, timeouts_idle, timeouts_send; // of them
+    uint64_t timeouts_head, timeouts_body, timeouts_idle, timeouts_send; // of them; who never sent a byte was idle
     uint64_t turns_cut; // by turn_requests_max: the connection went on in the next turn
     uint64_t bytes_received, bytes_sent;
     uint64_t turns;          // of the loops
@@ -442,7 +444,9 @@ typedef struct fsv_stats {
     uint64_t defer_timeouts; // 504, or a stream cut: a token was not answered in time
     uint64_t conns_begun;    // by fsv_tcp_connect; when they end, conns_closed counts them too
     uint64_t files_kept;     // files that were found in a loop's cache, still the same
-    uint64_t files_cold; // times that a worker had to find or to read a file, since a disk might have been waited for
+    uint64_t
+        files_cold; // times that a worker had to find or to read a file: a disk might have been waited for, or it was
+                    // time to look at the folder again
 } fsv_stats;
 
 // Any thread. loop: an index, or UINT32_MAX for the sum over all loops. FSV_ERR_NOT_FOUND: no such loop.
@@ -595,8 +599,9 @@ typedef enum fsv_missing {
 } fsv_missing;
 
 // Answers instead of the library's 404: a page, fsv_respond_file, a listing by fsv_folder_list. path is what the folder
-// was asked for, decoded, without a slash at its front; terminated too. Runs on a worker, so it may block. If it does not
-// answer, the client gets the 404.
+// was asked for, decoded, without a slash at its front and, but for FSV_MISSING_INDEX, at its end; what no file can be
+// called comes as it was sent, only decoded. Terminated too. Runs on a worker, so it may block. If it does not answer, the
+// client gets the 404.
 typedef void (*fsv_missing_handler)(fsv_request *request, fsv_folder *folder, fsv_missing why, fsv_str path,
                                     void *user);
 
@@ -605,11 +610,14 @@ typedef void (*fsv_missing_handler)(fsv_request *request, fsv_folder *folder, fs
 typedef struct fsv_folder_desc {
     const char *pattern;        // of a route that ends with "*": "/*", "/assets/*"; literals only         (required)
     const char *path;           // of the folder, UTF-8. Another folder that is put in its place while the server runs
-                                // is seen within 2 s; while nothing stands there, the old one is served  (required)
-    const char *index;          // file that answers for its folder; "" for none                (default "index.html")
-    const char *cache_control;  // value of the field in every 200, 206 and 304                       (default NULL: none)
+                                // is seen within 2 s, or when a worker is free; while nothing stands there, the old
+                                // one is served                                                           (required)
+    const char *index;          // file that answers for its folder, a name of at most 255 bytes; "" for none
+                                //                                                              (default "index.html")
+    const char *cache_control;  // value of the field in every 200, 206, 301 and 304, at most 512 bytes (default NULL: none)
     const char *types;          // more types by extension, or other ones: "ext=type" lines, LF between   (default NULL)
-    uint64_t cache_bytes;       // of small files that are kept in memory, over all loops; 1: none    (default 64 MiB)
+    uint64_t cache_bytes;       // added to the memory in which the server's folders keep files of up to 128 KiB, over all
+                                // loops; 1: none of this folder's                                    (default 64 MiB)
     uint32_t hidden;            // 1: names that begin with a dot are served as well                       (default 0)
     uint32_t follow_symlinks;   // 1: also symbolic links that leave the folder. Without it, a link is followed
                                 // where the system can keep it inside (Linux 5.6), else refused           (default 0)
@@ -631,8 +639,10 @@ typedef struct fsv_folder_desc {
 FSV_API fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *desc, fsv_folder **folder);
 
 // Answers with a file of the folder; path as in on_missing, and checked as strictly. With status 200 conditions and
-// ranges count; with any other the file is the whole answer, for pages like a 404.html. Any handler. A file that is not
-// there, or a folder without its slash, is not an error here: on_missing is asked, once for a request, and what it leaves is a 404. FSV_ERR_STATE, FSV_ERR_ARGUMENT, FSV_ERR_MEMORY.
+// ranges count; with any other the file is the whole answer, for pages like a 404.html. Any handler but those of a route
+// with on_body or on_room: FSV_ERR_STATE. A file that is not there, or a folder without its slash, is not an error here:
+// on_missing is asked, once for a request, and what it leaves is a 404. status: 200 to 599 but 204, 205, 206 and 304, else
+// FSV_ERR_ARGUMENT, as for the folder of another server. FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_respond_file(fsv_request *request, fsv_folder *folder, const char *path, uint32_t status);
 
 // One name in a folder.
@@ -1261,6 +1271,7 @@ typedef enum fsi_msg_kind {
     FSI_MSG_SOCKET,   // number: an accepted socket, the receiver's from now on; to a loop with its fsi_tcp, or NULL
     FSI_MSG_CALL,     // call(ptr): fsv_loop_post
     FSI_MSG_WARM,     // ptr: a fsi_warm, on its way to a worker, or home
+    FSI_MSG_RENEW,    // ptr: a folder at whose path a worker is to look
     FSI_MSG_TCP_DIAL, // ptr: a raw connection that is to connect, the receiver's from now on
     FSI_MSG_TCP_SEND, // ptr: a block for the queue of the connection in its `next`; number: generation
     FSI_MSG_TCP_DO    // ptr: a connection, perhaps stale; number: generation; op
@@ -1375,7 +1386,7 @@ typedef enum fsi_file_result {
     FSI_FILE_FAILED  // the disk
 } fsi_file_result;
 
-// A folder whose files are served, open. Read only once it is made.
+// A folder whose files are served, open. Read only once it is made, but for what `fd` stands for.
 typedef struct fsi_root {
     bool open;
     bool follow; // symbolic links may lead outside
@@ -5672,7 +5683,9 @@ FSI_PRIVATE int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t siz
 {
     int64_t got = fsi_file_get_by(file, at, to, size, FSI_RWF_NOWAIT);
     if (got < 0 && errno != EAGAIN && fsi_file_is_in_memory(file, at, size)) got = fsi_file_get(file, at, to, size);
-    return got == 0 && !fsi_file_is_past(file, at) ? -1 : got;
+    if (got != 0 || fsi_file_is_past(file, at)) return got;
+    errno = EAGAIN;
+    return -1;
 }
 
 // Whether a part can be sent without waiting: what stands in memory of its first and its last page stands for the rest, as
@@ -6019,7 +6032,11 @@ FSI_PRIVATE void fsi_root_renew(const fsi_root *root)
     if (is.kind != FSI_FILE_FOLDER || (is.id.volume == was.id.volume && is.id.index == was.id.index)) return;
     int fd = open(root->path, FSI_STEP_FLAGS);
     if (fd < 0) return;
+#if FSI_MACOS
     if (dup2(fd, root->fd) >= 0) (void)fcntl(root->fd, F_SETFD, FD_CLOEXEC);
+#else
+    (void)dup3(fd, root->fd, O_CLOEXEC);
+#endif
     close(fd);
 }
 
@@ -8163,6 +8180,7 @@ FSI_PRIVATE void fsi_guests_free(fsv_server *server)
 // Upcalls, in >>files.
 static void fsi_asset_drop(fsi_asset *asset);
 static bool fsi_files_send(fsi_conn *conn);
+static void fsi_files_stay_cold(fsi_conn *conn);
 static void fsi_files_answer(fsi_conn *conn, fsv_request *request);
 static void fsi_files_begin(fsi_conn *conn, fsv_request *request);
 static void fsi_want_end(fsv_request *request);
@@ -9879,6 +9897,10 @@ FSI_RARE void fsi_conn_timeout(fsi_conn *conn)
         fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + desc->body_timeout_ms);
         return;
     }
+    if (conn->out && conn->out->cold) { // nothing was offered to the peer
+        fsi_files_stay_cold(conn);
+        return;
+    }
     if (conn->out && fsi_conn_was_read(conn)) return;
     fsi_conn_count_timeout(conn);
     if (conn->state == FSI_CONN_TCP) conn->raw.why = (uint8_t)-FSV_ERR_TIMEOUT;
@@ -10162,8 +10184,8 @@ FSI_PRIVATE void fsi_shelf_add(fsi_loop *loop, fsi_asset *asset)
 {
     fsi_shelf *shelf = &loop->shelf;
     const fsv_server *server = loop->server;
-    if (!asset->settled || asset->folder->root.remote || asset->bytes > server->shelf_bytes / 4 ||
-        server->desc.model != FSV_MODEL_EVENT)
+    if (!asset->settled || asset->folder->root.remote || asset->folder->desc.cache_bytes == 1 ||
+        asset->bytes > server->shelf_bytes / 4 || server->desc.model != FSV_MODEL_EVENT)
         return;
     if (!shelf->chains) {
         shelf->chains = (fsi_asset **)fsi_alloc_zero(server, sizeof(fsi_asset *) * FSI_SHELF_CHAINS);
@@ -10197,6 +10219,18 @@ FSI_PRIVATE void fsi_shelf_free(fsi_loop *loop)
 
 // ---- finding
 
+// On a loop: lets a worker look what stands at the folder's path by now, when it is time; meanwhile it goes on with what it
+// has. True: nobody has asked for so long that this request has to wait for that.
+FSI_PRIVATE bool fsi_folder_is_due(fsi_loop *loop, fsv_folder *folder)
+{
+    uint64_t before = fsi_load64(&folder->renewed_ms);
+    if (loop->now_ms < before + FSI_RENEW_MS) return false;
+    if (loop->now_ms >= before + 2 * (uint64_t)FSI_RENEW_MS) return true;
+    if (fsi_cas64(&folder->renewed_ms, &before, loop->now_ms))
+        (void)fsi_pool_push(loop, fsi_msg_of(FSI_MSG_RENEW, 0, folder));
+    return false;
+}
+
 // The asset of one path, held for the caller. loop: whose shelf may have it; NULL off the loops.
 FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const char *path, const char *type,
                                     uint8_t coding, bool wait, fsi_asset **out)
@@ -10206,8 +10240,7 @@ FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const ch
     fsi_asset *known = loop ? fsi_shelf_find(&loop->shelf, folder, path, len, coding, hash) : NULL;
     fsi_file_look look;
     fsi_os_file file;
-    if (!wait && (folder->root.remote || loop->now_ms >= fsi_load64(&folder->renewed_ms) + FSI_RENEW_MS))
-        return FSI_FOUND_BUSY;
+    if (!wait && (folder->root.remote || fsi_folder_is_due(loop, folder))) return FSI_FOUND_BUSY;
     if (known && loop->now_ms - known->checked_ms < FSI_RECHECK_MS &&
         fsi_file_look_at(&folder->root, path, &look) == FSI_FILE_OK && fsi_look_same(&look, &known->look)) {
         known->holders++;
@@ -10647,6 +10680,7 @@ static void fsi_files_begin(fsi_conn *conn, fsv_request *request)
 // ---- large files
 
 #define FSI_WARM_BYTES ((uint64_t)1 << 20) // at a time
+#define FSI_WARM_AGAIN_MS 8u               // where no worker could take it
 
 // Lets a worker bring the next part of the file that is first in the queue into memory. False: not now.
 FSI_PRIVATE bool fsi_files_warm(fsi_conn *conn)
@@ -10693,9 +10727,10 @@ static bool fsi_files_send(fsi_conn *conn)
         sent = fsi_io_send_file(&conn->chan, asset->file, out->at, len, copies ? &asset->look : NULL, may_wait);
     if (sent == FSI_PENDING) return false;
     if (sent == FSI_COLD) {
-        loop->turn_bytes += FSI_TURN_BYTES;
-        out->cold = fsi_files_warm(conn);
-        return !out->cold; // no worker can take it: again in the next turn
+        out->cold = true;
+        if (!fsi_files_warm(conn)) // no worker can take it
+            fsi_timer_set(&loop->wheel, &conn->timer, loop->now_ms + FSI_WARM_AGAIN_MS);
+        return false;
     }
     if (sent <= 0) {
         conn->broken = true;
@@ -10707,6 +10742,25 @@ static bool fsi_files_send(fsi_conn *conn)
     out->left -= (uint64_t)sent;
     if (out->left == 0) fsi_out_drop(conn);
     return conn->out != NULL;
+}
+
+// Its time is up while a part of a file is not in memory: a worker has it, or none could take it.
+static void fsi_files_stay_cold(fsi_conn *conn)
+{
+    fsi_loop *loop = conn->loop;
+    if (conn->warming) {
+        fsi_timer_add(&loop->wheel, &conn->timer, loop->now_ms + loop->server->desc.send_timeout_ms);
+        return;
+    }
+    conn->out->cold = false;
+    fsi_conn_waits(conn);
+    fsi_conn_run(conn);
+}
+
+// On a worker.
+FSI_PRIVATE void fsi_files_renew(fsv_folder *folder)
+{
+    fsi_root_renew(&folder->root);
 }
 
 // On a worker.
@@ -10727,8 +10781,11 @@ FSI_PRIVATE void fsi_files_warmed(fsi_warm *warm)
         fsi_conn_bury_later(conn);
         return;
     }
-    if (conn->out) conn->out->cold = false;
-    if (conn->out) conn->out->warm_to = to;
+    if (conn->out) {
+        conn->out->cold = false;
+        conn->out->warm_to = to;
+        fsi_conn_waits(conn); // the peer's time begins anew
+    }
     fsi_conn_run(conn);
 }
 
@@ -10767,6 +10824,11 @@ static bool fsi_files_send(fsi_conn *conn)
     return false;
 }
 
+static void fsi_files_stay_cold(fsi_conn *conn)
+{
+    (void)conn;
+}
+
 static void fsi_files_answer(fsi_conn *conn, fsv_request *request)
 {
     (void)conn, (void)request;
@@ -10790,6 +10852,11 @@ FSI_PRIVATE void fsi_files_work(fsv_request *request)
 FSI_PRIVATE void fsi_files_read_ahead(const fsi_warm *warm)
 {
     (void)warm;
+}
+
+FSI_PRIVATE void fsi_files_renew(fsv_folder *folder)
+{
+    (void)folder;
 }
 
 FSI_PRIVATE void fsi_files_warmed(fsi_warm *warm)
@@ -11623,6 +11690,7 @@ FSI_PRIVATE void fsi_loop_inbox(fsi_loop *loop)
             fsi_loop_late(loop);
             fsi_loop_welcome(loop, (int)msg.number, (const fsi_tcp *)msg.ptr);
             break;
+        case FSI_MSG_RENEW:
         case FSI_MSG_NONE: break;
         }
     }
@@ -12391,6 +12459,8 @@ FSI_PRIVATE bool fsi_worker_step(fsi_worker *worker)
         fsi_loop_serves(worker->loop, (int)msg.number);
     else if (msg.kind == FSI_MSG_WARM)
         fsi_worker_warm((fsi_warm *)msg.ptr);
+    else if (msg.kind == FSI_MSG_RENEW)
+        fsi_files_renew((fsv_folder *)msg.ptr);
     else
         fsi_worker_run(worker, (fsi_job *)msg.ptr);
     return true;
@@ -14153,6 +14223,7 @@ FSV_API fsv_result fsv_folder_list(const fsv_folder *folder, const char *path, f
 
 FSV_API const char *fsv_folder_type(const fsv_folder *folder, const char *name)
 {
+    if (!folder || !name) return "application/octet-stream";
     const char *base = strrchr(name, '/'), *dot, *type;
     base = base ? base + 1 : name;
     dot = strrchr(base, '.');

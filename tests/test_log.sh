@@ -191,7 +191,7 @@ check $? 'a log that there is already goes on' "$dir/log.json"
 
 # Who has logged in stands in the log, who has not does not; the login may stand in a file.
 printf 'jane d:secret\nand more\n' >"$dir/login"
-begin --log "$dir/log.login" --auth "@$dir/login"
+begin -t 1 --log "$dir/log.login" --auth "@$dir/login"
 ask 'GET /a HTTP/1.0\r\nAuthorization: Basic amFuZSBkOnNlY3JldA==\r\n\r\n'
 ask 'GET /b HTTP/1.0\r\nAuthorization: Basic amFuZSBkOndyb25n\r\n\r\n'
 ask 'GET /c HTTP/1.0\r\n\r\n'

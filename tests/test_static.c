@@ -528,6 +528,87 @@ TEST(folder_put_in_its_place)
     tree_end();
 }
 
+static uint32_t blocked, entered;
+
+// Holds its worker.
+static void on_missing_blocks(fsv_request *request, fsv_folder *of, fsv_missing why, fsv_str path, void *user)
+{
+    (void)of, (void)why, (void)path, (void)user;
+    fsi_store32(&entered, 1);
+    for (int i = 0; i < GUARD_S * 1000 && fsi_load32(&blocked); i++) nap(1);
+    fsv_respond_text(request, 404, "blocked");
+}
+
+// A server whose only worker is busy until `blocked` is 0.
+static bool host_begin_blocked(host *h)
+{
+    h->desc.workers = 1;
+    h->files.on_missing = on_missing_blocks;
+    entered = 0;
+    blocked = 1;
+    return host_begin(h) && dial(&c1, h->port) && dial(&c2, h->port);
+}
+
+// Goal: what is on the shelf does not wait for a worker, also when it is time to look at the folder again.
+TEST(kept_while_workers_are_busy)
+{
+    REQUIRE(tree_begin());
+    file_text("a.txt", "hello");
+    settled_ns = -(1LL << 60);
+    host_new(&h1);
+    REQUIRE(host_begin_blocked(&h1));
+    CHECK_EQ(get("/a.txt"), 200);
+    REQUIRE(say(&c2, "GET /block HTTP/1.1\r\nHost: t\r\n\r\n"));
+    UNTIL(fsi_load32(&entered));
+    for (int i = 0; i < 3; i++) {
+        nap(500); // it is time from 450 ms on; from 900 ms on it would wait
+        uint64_t passed = fsi_clock_ns() / 1000000 - fsi_load64(&h1.folder->renewed_ms);
+        renew_ms = passed - passed / 10;
+        CHECK_EQ(get("/a.txt"), 200);
+        CHECK_STR(body_of(&c1), "hello");
+    }
+    CHECK(h1.server->loops[0].shelf.count == 0 || STAT(&h1, files_kept) > 0);
+    fsi_store32(&blocked, 0);
+    CHECK_EQ(hear(&c2), 404);
+    renew_ms = 1u << 30;
+    hang_up(&c1);
+    hang_up(&c2);
+    host_end(&h1);
+    tree_end();
+}
+
+// Goal: a reader is not cut because a worker is busy that should have read the file for it.
+TEST(cold_while_workers_are_busy)
+{
+    REQUIRE(tree_begin());
+    large_fill();
+    file_bytes("large.bin", large, LARGE);
+    settled_ns = -(1LL << 60);
+    host_new(&h1);
+    h1.desc.send_timeout_ms = 100;
+    REQUIRE(host_begin_blocked(&h1));
+    CHECK_EQ(get_with("/large.bin", "Range: bytes=0-0\r\n"), 206); // names and attributes are known from now on
+    REQUIRE(say(&c2, "GET /block HTTP/1.1\r\nHost: t\r\n\r\n"));
+    UNTIL(fsi_load32(&entered));
+    bool fine = os_file_chill(in_tree("large.bin"));
+    uint64_t cold = STAT(&h1, files_cold);
+    REQUIRE(say(&c1, "GET /large.bin HTTP/1.1\r\nHost: t\r\n\r\n"));
+    CHECK_EQ(hear_head(&c1), 200);
+    for (int i = 0; i < 200 && STAT(&h1, files_cold) == cold; i++) nap(1);
+    bool waited = STAT(&h1, files_cold) > cold;
+    nap(350);
+    CHECK_EQ(STAT(&h1, timeouts_send), 0);
+    fsi_store32(&blocked, 0);
+    CHECK_EQ(hear_body(&c1), 200);
+    CHECK(body_is(&c1, large, LARGE));
+    CHECK_EQ(hear(&c2), 404);
+    hang_up(&c1);
+    hang_up(&c2);
+    host_end(&h1);
+    tree_end();
+    if (!fine || !waited) SKIP("the disk was as quick as the question, or does not forget");
+}
+
 // Goal: what another machine keeps is looked at by workers alone: a loop would wait for the network.
 TEST(remote_folder)
 {
@@ -1057,7 +1138,8 @@ TEST(bad_folders)
 
 TEST_MAIN(CASE(plain_files), CASE(not_found), CASE(redirects), CASE(conditions), CASE(ranges), CASE(range_parts),
           CASE(if_range), CASE(new_files_are_weak), CASE(opened_anew), CASE(folder_put_in_its_place),
-          CASE(remote_folder), CASE(save_and_reload), CASE(large_files), CASE(slow_and_gone),
-          CASE(cut_while_it_is_sent), CASE(cold_disk), CASE(precompressed), CASE(missing), CASE(asked_first),
-          CASE(folders_are_no_answers), CASE(shorter_than_it_says), CASE(dates_of_this_second), CASE(shelf_is_bounded),
-          CASE(out_of_memory), CASE(bad_folders))
+          CASE(kept_while_workers_are_busy), CASE(cold_while_workers_are_busy), CASE(remote_folder),
+          CASE(save_and_reload), CASE(large_files), CASE(slow_and_gone), CASE(cut_while_it_is_sent), CASE(cold_disk),
+          CASE(precompressed), CASE(missing), CASE(asked_first), CASE(folders_are_no_answers),
+          CASE(shorter_than_it_says), CASE(dates_of_this_second), CASE(shelf_is_bounded), CASE(out_of_memory),
+          CASE(bad_folders))
