@@ -619,7 +619,7 @@ static fsi_os_file open_plain(const char *path)
     return file;
 }
 
-static const char zeroes[3000000];
+static const char zeroes[3000000] = {0};
 
 // What went over a line.
 typedef struct course {
