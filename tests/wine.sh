@@ -19,6 +19,7 @@ fi
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 export WINEPREFIX="${WINEPREFIX:-$root/build/wine}" WINEDEBUG="${WINEDEBUG:--all}"
 export WINEDLLOVERRIDES='mscoree=;mshtml=' # no offer to fetch Mono or Gecko
+export LC_ALL=C.UTF-8                      # in others Wine has no names of files beyond ASCII
 
 case ${1:-} in
 --around) ;;
