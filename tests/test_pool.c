@@ -1519,7 +1519,7 @@ static size_t stream_block(waiter *w, fsv_token token)
     size_t at = 0;
     do {
         at = stream_fill(token, at, 64 * MIB);
-    } while (at < 64 * MIB && fsv_token_wait(token, 20) == FSV_OK); // the sockets still take some
+    } while (at < 64 * MIB && fsv_token_wait(token, 300) == FSV_OK); // the sockets still take some
     CHECK(at < 64 * MIB);
     CHECK_EQ(fsv_token_write(token, "x", 1), FSV_ERR_FULL);
     CHECK_EQ(fsv_token_write(token, stream_large, sizeof stream_large), FSV_ERR_FULL); // and is not copied first
