@@ -1563,7 +1563,7 @@ TEST(stream_wait_ends)
         waiter w;
         ROW("%s", i == 0 ? "reset" : i == 1 ? "send timeout" : "stop");
         memset(&desc, 0, sizeof desc);
-        if (i == 1) desc.send_timeout_ms = 200;
+        if (i == 1) desc.send_timeout_ms = 1500; // longer than stream_block waits
         REQUIRE(host_start(&h1, &desc));
         REQUIRE(dial(&c1, h1.port));
         fsv_token token = stream_open(&h1, &c1, GET("/defer/1"), FSV_LENGTH_UNKNOWN);
