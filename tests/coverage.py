@@ -6,6 +6,15 @@
 DIRECTORY holds the objects of `make coverage` with what their programs counted. A table by sections of the header; what no
 test reached stands in DIRECTORY/unreached, in the order of the header. Exit status 1 below LINES or BRANCHES per cent.
 A line counts as reached if any program reached it, a branch likewise: the same code is compiled into every test.
+
+What is not reached, on Linux and as root, and why:
+  - other kernels: no statx, openat2, epoll_pwait2, SO_REUSEPORT, steering by CPU or IPv6; a cgroup's quota; a clock that is not there
+  - other users: what root may do and others may not (EACCES of folders, files, ports)
+  - one thing too little just there: memory, a descriptor or a thread between two calls that both got theirs, or a worker's
+    queue that is full while a file is not in memory. tests/test_faults.c and test_sim.c reach most such places, not each
+  - another program in the same microseconds: a file written to at each of eight looks, a folder renamed at each of ten
+  - what only the load generator asks of the header, in runs longer than a test's
+  - branches that cannot come (`default:` of an enum), and arguments that no test gives twice
 """
 
 import glob
