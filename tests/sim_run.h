@@ -115,12 +115,19 @@ static void sim_may(sim_choices *can, sim_choice what, uint32_t index)
     can->all[can->count++].index = (uint16_t)index;
 }
 
+// A host whose next poll may join workers cannot go first while one of them is in the middle of its step: that goes on only
+// when the host has returned.
+static bool sim_may_join(const sim_task *task)
+{
+    return task->body == SIM_HOST && sim.stopped && sim.busy;
+}
+
 static void sim_look(sim_choices *can)
 {
     uint64_t now = fake.now_ns;
     can->count = 0;
     for (uint32_t i = 0; i < sim.task_count; i++)
-        if (sim_task_can(&sim.tasks[i])) sim_may(can, SIM_DO_TASK, i);
+        if (sim_task_can(&sim.tasks[i]) && !sim_may_join(&sim.tasks[i])) sim_may(can, SIM_DO_TASK, i);
     for (uint32_t i = sim.client_low; i < sim.client_count; i++) {
         sim_client *c = &sim.clients[i];
         if (!c->active) continue;
