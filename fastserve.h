@@ -10231,6 +10231,15 @@ FSI_PRIVATE bool fsi_folder_is_due(fsi_loop *loop, fsv_folder *folder)
     return false;
 }
 
+// Holds one of the shelf for the caller.
+FSI_PRIVATE fsi_found fsi_asset_keep(fsi_loop *loop, fsi_asset *known, fsi_asset **out)
+{
+    known->holders++;
+    FSI_COUNT(loop, files_kept, 1);
+    *out = known;
+    return FSI_FOUND;
+}
+
 // The asset of one path, held for the caller. loop: whose shelf may have it; NULL off the loops.
 FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const char *path, const char *type,
                                     uint8_t coding, bool wait, fsi_asset **out)
@@ -10242,12 +10251,8 @@ FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const ch
     fsi_os_file file;
     if (!wait && (folder->root.remote || fsi_folder_is_due(loop, folder))) return FSI_FOUND_BUSY;
     if (known && loop->now_ms - known->checked_ms < FSI_RECHECK_MS &&
-        fsi_file_look_at(&folder->root, path, &look) == FSI_FILE_OK && fsi_look_same(&look, &known->look)) {
-        known->holders++;
-        FSI_COUNT(loop, files_kept, 1);
-        *out = known;
-        return FSI_FOUND;
-    }
+        fsi_file_look_at(&folder->root, path, &look) == FSI_FILE_OK && fsi_look_same(&look, &known->look))
+        return fsi_asset_keep(loop, known, out);
     fsi_file_result result = fsi_file_open(&folder->root, path, wait, &file, &look);
     bool same = known && result == FSI_FILE_OK && fsi_look_same(&look, &known->look);
     if (same) {
@@ -10255,10 +10260,7 @@ FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const ch
         known->checked_ms = loop->now_ms;
         fsi_shelf_unlink(&loop->shelf, known); // what is used goes to the front, as often as it is checked
         fsi_shelf_push(&loop->shelf, known);
-        known->holders++;
-        FSI_COUNT(loop, files_kept, 1);
-        *out = known;
-        return FSI_FOUND;
+        return fsi_asset_keep(loop, known, out);
     }
     if (known && result != FSI_FILE_BUSY) fsi_shelf_take_off(&loop->shelf, known);
     if (result != FSI_FILE_OK) return fsi_found_of(result);
@@ -10337,9 +10339,23 @@ FSI_PRIVATE void fsi_files_asked(const fsv_request *request, fsi_asked *asked)
     }
 }
 
+// By its own table, else by everybody's.
+FSI_PRIVATE const char *fsi_folder_type(const fsv_folder *folder, const char *name)
+{
+    const char *base = strrchr(name, '/'), *dot, *type;
+    base = base ? base + 1 : name;
+    dot = strrchr(base, '.');
+    for (const char *at = folder->desc.types; dot && *at; at += strlen(at) + 1) {
+        const char *extension = at;
+        at += strlen(at) + 1; // the type
+        if (strlen(extension) == strlen(dot + 1) && fsi_same_nocase(extension, dot + 1, strlen(extension))) return at;
+    }
+    type = fsi_type_of(base, strlen(base));
+    return type ? type : "application/octet-stream";
+}
+
 // Finds what the request wants. loop: NULL off the loops.
-FSI_PRIVATE fsi_found fsi_want_find(fsi_loop *loop, const fsv_request *request, fsi_want *want, const fsi_asked *asked,
-                                    bool wait)
+FSI_PRIVATE fsi_found fsi_want_find(fsi_loop *loop, fsi_want *want, const fsi_asked *asked, bool wait)
 {
     fsv_folder *folder = want->folder;
     const char *index = folder->desc.index;
@@ -10352,7 +10368,7 @@ FSI_PRIVATE fsi_found fsi_want_find(fsi_loop *loop, const fsv_request *request, 
     }
     fsi_found found = want->slash && !*index
                           ? FSI_FOUND_NONE
-                          : fsi_asset_get(loop, folder, path, fsv_folder_type(folder, path), 0, wait, &want->asset);
+                          : fsi_asset_get(loop, folder, path, fsi_folder_type(folder, path), 0, wait, &want->asset);
     bool packs = found == FSI_FOUND && folder->desc.precompressed && asked->codings.len && want->status == 200 &&
                  fsi_type_packs(want->asset->type);
     if (packs && !fsi_asset_pack(loop, folder, path, asked->codings, wait, &want->asset)) {
@@ -10361,7 +10377,6 @@ FSI_PRIVATE fsi_found fsi_want_find(fsi_loop *loop, const fsv_request *request, 
         found = FSI_FOUND_BUSY;
     }
     path[want->path_len] = 0;
-    (void)request;
     if (found == FSI_FOUND_FOLDER && !want->visited) found = FSI_FOUND_NONE;
     if (!want->slash || found == FSI_FOUND || found == FSI_FOUND_BUSY) return found;
     if (found == FSI_FOUND_FOLDER) found = FSI_FOUND_NONE; // one that is called index.html
@@ -10447,7 +10462,7 @@ FSI_PRIVATE void fsi_files_look(fsi_loop *loop, fsv_request *request)
     for (;;) {
         fsv_folder *folder = want->folder;
         fsi_folder_renew(folder);
-        fsi_found found = fsi_want_find(loop, request, want, &asked, true);
+        fsi_found found = fsi_want_find(loop, want, &asked, true);
         bool missing = found == FSI_FOUND_NONE || found == FSI_FOUND_INDEX;
         if (!missing || !folder->desc.on_missing || want->asked) {
             want->found = (uint8_t)found;
@@ -10666,7 +10681,7 @@ static void fsi_files_begin(fsi_conn *conn, fsv_request *request)
         return;
     }
     fsi_files_asked(request, &asked);
-    fsi_found found = fsi_want_find(conn->loop, request, want, &asked, false);
+    fsi_found found = fsi_want_find(conn->loop, want, &asked, false);
     bool missing = found == FSI_FOUND_NONE && want->folder->desc.on_missing && !want->asked;
     if (found == FSI_FOUND_BUSY || missing) {
         FSI_COUNT(conn->loop, files_cold, found == FSI_FOUND_BUSY);
@@ -14223,17 +14238,7 @@ FSV_API fsv_result fsv_folder_list(const fsv_folder *folder, const char *path, f
 
 FSV_API const char *fsv_folder_type(const fsv_folder *folder, const char *name)
 {
-    if (!folder || !name) return "application/octet-stream";
-    const char *base = strrchr(name, '/'), *dot, *type;
-    base = base ? base + 1 : name;
-    dot = strrchr(base, '.');
-    for (const char *at = folder->desc.types; dot && *at; at += strlen(at) + 1) {
-        const char *extension = at;
-        at += strlen(at) + 1; // the type
-        if (strlen(extension) == strlen(dot + 1) && fsi_same_nocase(extension, dot + 1, strlen(extension))) return at;
-    }
-    type = fsi_type_of(base, strlen(base));
-    return type ? type : "application/octet-stream";
+    return folder && name ? fsi_folder_type(folder, name) : "application/octet-stream";
 }
 
 #else
