@@ -116,7 +116,8 @@ build/windows/test_law.o build/msvc/test_law.o: TESTFLAGS = -O1
 # The models have no memory of their own to go wrong in, and what runs in one thread alone is nothing for TSan.
 ASAN_TESTS := $(filter-out test_queue_model test_wake_model,$(TESTS))
 TSAN_TESTS := $(filter-out test_queue_model test_wake_model test_answers test_audit test_formats test_hist test_http_read \
-    test_http_write test_entity test_json test_judge test_rules test_serve test_sim test_text test_time,$(TESTS))
+    test_http_read_words test_http_write test_entity test_json test_judge test_rules test_serve test_sim test_text \
+    test_text_words test_time,$(TESTS))
 
 # FASTSERVE is the program that tests start when they need one.
 test: fastserve $(TESTS:%=build/%)

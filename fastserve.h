@@ -146,6 +146,7 @@
 //                              (internal parts that the load generator bench.c stands on)
 //   FSV_NO_FILES               leave out folders of files (fsv_server_folder)
 //   FSV_CACHE_LINE             bytes between fields that two threads write; default 64
+//   FSV_NO_SIMD                read heads without vector instructions (SSE2, NEON)
 //   FSV_IO_HEADER              "file.h": an >>io section of your own instead of the OS's (tests use it); it also
 //                              defines fsi_clock_ns and FSI_IO_CAN_MOVE
 // ---------------------------------------------------------------------------------------------------------
@@ -1112,6 +1113,21 @@ typedef char fsi_page_note;
 #else
 #define FSI_ATOMICS_ARM 0
 #endif
+#endif
+
+// Vectors of 16 bytes that every CPU of a kind has: SSE2 on x86-64, NEON on arm64. 0: words of 8 bytes instead.
+#define FSI_SSE2 1
+#define FSI_NEON 2
+#if defined(FSV_NO_SIMD)
+#define FSI_SIMD 0
+#elif defined(__SSE2__) || defined(_M_X64)
+#define FSI_SIMD FSI_SSE2
+#include <emmintrin.h>
+#elif (defined(__aarch64__) && !defined(__AARCH64EB__)) || defined(_M_ARM64)
+#define FSI_SIMD FSI_NEON
+#include <arm_neon.h>
+#else
+#define FSI_SIMD 0
 #endif
 
 #ifdef __cplusplus
@@ -3278,22 +3294,24 @@ FSI_INLINE fsv_str fsi_view(const char *ptr, size_t len)
 }
 
 // Bits: 1 token (RFC 9110 5.6.2), 2 field value (5.5, obs-text included), 4 request target (anything visible but "#",
-// and bytes from 0x80, which people type), 8 uri-host and port (RFC 3986 3.2.2).
+// and bytes from 0x80, which people type), 8 uri-host and port (RFC 3986 3.2.2), 16 what a target must be looked at again
+// for, 32 a byte of a host that stands for itself.
 #define FSI_TCHAR 1
 #define FSI_VALUE 2
 #define FSI_TARGET 4
 #define FSI_HOST 8
 #define FSI_SPECIAL 16
+#define FSI_REG_NAME 32
 // clang-format off
 static const uint8_t fsi_class[256] = {
      0,  0,  0,  0,  0,  0,  0,  0,  0,  2,  0,  0,  0,  0,  0,  0, // 00
      0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0, // 10
-     2, 15,  6,  3, 15, 31, 15, 15, 14, 14, 15, 15,  6, 15, 15,  6, // 20
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14, 14,  6, 14,  6, 22, // 30
-     6, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, // 40
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14,  6, 14,  7, 15, // 50
-     7, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, // 60
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,  6,  7,  6, 15,  0, // 70
+     2, 47,  6,  3, 47, 31, 47, 47, 46, 46, 47, 47,  6, 47, 47,  6, // 20
+    47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 14, 46,  6, 46,  6, 22, // 30
+     6, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, // 40
+    47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 14,  6, 14,  7, 47, // 50
+     7, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, // 60
+    47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47,  6,  7,  6, 47,  0, // 70
      6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6, // 80
      6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6, // 90
      6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6,  6, // a0
@@ -3318,7 +3336,32 @@ FSI_PRIVATE bool fsi_is(const char *text, size_t len, const char *lower, size_t 
         if (fsi_lower(text[i]) != (uint8_t)lower[i]) return false;
     return true;
 }
-#define FSI_IS(text, len, literal) fsi_is(text, len, literal, sizeof(literal) - 1)
+
+// The same for a literal without any of "@[\\]^`{|}~": whole words, of which a compiler makes constants. A letter of it has
+// the bits 0x60, and what differs from it in 0x20 alone is its upper case; nothing else of it has both bits.
+FSI_INLINE bool fsi_is_words(const char *text, const char *lower, size_t len)
+{
+    if (len >= 8) {
+        for (size_t at = 0;; at = at + 16 <= len ? at + 8 : len - 8) {
+            uint64_t a, b;
+            memcpy(&a, text + at, 8);
+            memcpy(&b, lower + at, 8);
+            if ((a ^ b) & ~((b & 0x4040404040404040u) >> 1 & b)) return false;
+            if (at + 8 == len) return true;
+        }
+    }
+    if (len >= 4) {
+        for (size_t at = 0;; at = len - 4) {
+            uint32_t a, b;
+            memcpy(&a, text + at, 4);
+            memcpy(&b, lower + at, 4);
+            if ((a ^ b) & ~((b & 0x40404040u) >> 1 & b)) return false;
+            if (at + 4 == len) return true;
+        }
+    }
+    return fsi_is(text, len, lower, len);
+}
+#define FSI_IS(text, len, literal) ((len) == sizeof(literal) - 1 && fsi_is_words(text, literal, sizeof(literal) - 1))
 
 FSI_PRIVATE bool fsi_same_nocase(const char *a, const char *b, size_t len)
 {
@@ -3343,7 +3386,7 @@ FSI_PRIVATE bool fsi_number(const char *text, size_t len, uint64_t *out)
     for (size_t i = 0; i < len; i++) {
         if (text[i] < '0' || text[i] > '9') return false;
         uint64_t digit = (uint64_t)(text[i] - '0');
-        if (value > (UINT64_MAX - digit) / 10) return false;
+        if (i >= 19 && value > (UINT64_MAX - digit) / 10) return false; // 19 digits fit
         value = value * 10 + digit;
     }
     *out = value;
@@ -3353,12 +3396,185 @@ FSI_PRIVATE bool fsi_number(const char *text, size_t len, uint64_t *out)
 // Writes a number in decimal, returns its length (at most 20).
 FSI_PRIVATE size_t fsi_number_write(char *out, uint64_t value)
 {
-    char digits[20];
-    size_t n = 0;
-    do digits[n++] = (char)('0' + value % 10);
-    while (value /= 10);
-    for (size_t i = 0; i < n; i++) out[i] = digits[n - 1 - i];
-    return n;
+    size_t len = 1;
+    for (uint64_t rest = value; rest >= 10; rest /= 10) len++;
+    for (size_t at = len; at-- > 0; value /= 10) out[at] = (char)('0' + value % 10);
+    return len;
+}
+
+// Moves past bytes of a class.
+#define FSI_SPAN(at, end, bits) \
+    while ((at) < (end) && (fsi_class[(uint8_t) * (at)] & (bits))) (at)++
+
+// What the spans below need of vectors of bytes. A mask has a run of FSI_VEC_BITS bits for each byte, the first lowest.
+#if FSI_SIMD == FSI_SSE2
+typedef __m128i fsi_vec;
+#define FSI_VEC_BITS 1
+#define FSI_VEC_ALL 0xffffu
+FSI_INLINE fsi_vec fsi_vec_load(const char *at)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)at);
+}
+FSI_INLINE fsi_vec fsi_vec_of(char c)
+{
+    return _mm_set1_epi8(c);
+}
+FSI_INLINE fsi_vec fsi_vec_or(fsi_vec a, fsi_vec b)
+{
+    return _mm_or_si128(a, b);
+}
+FSI_INLINE fsi_vec fsi_vec_sub(fsi_vec a, fsi_vec b)
+{
+    return _mm_sub_epi8(a, b);
+}
+FSI_INLINE fsi_vec fsi_vec_same(fsi_vec a, fsi_vec b)
+{
+    return _mm_cmpeq_epi8(a, b);
+}
+FSI_INLINE fsi_vec fsi_vec_most(fsi_vec a, fsi_vec most)
+{
+    return _mm_cmpeq_epi8(_mm_min_epu8(a, most), a);
+} // a <= most
+FSI_INLINE uint64_t fsi_vec_mask(fsi_vec a)
+{
+    return (uint32_t)_mm_movemask_epi8(a);
+}
+#elif FSI_SIMD == FSI_NEON
+typedef uint8x16_t fsi_vec;
+#define FSI_VEC_BITS 4
+#define FSI_VEC_ALL UINT64_MAX
+FSI_INLINE fsi_vec fsi_vec_load(const char *at)
+{
+    return vld1q_u8((const uint8_t *)at);
+}
+FSI_INLINE fsi_vec fsi_vec_of(char c)
+{
+    return vdupq_n_u8((uint8_t)c);
+}
+FSI_INLINE fsi_vec fsi_vec_or(fsi_vec a, fsi_vec b)
+{
+    return vorrq_u8(a, b);
+}
+FSI_INLINE fsi_vec fsi_vec_sub(fsi_vec a, fsi_vec b)
+{
+    return vsubq_u8(a, b);
+}
+FSI_INLINE fsi_vec fsi_vec_same(fsi_vec a, fsi_vec b)
+{
+    return vceqq_u8(a, b);
+}
+FSI_INLINE fsi_vec fsi_vec_most(fsi_vec a, fsi_vec most)
+{
+    return vcleq_u8(a, most);
+}
+FSI_INLINE uint64_t fsi_vec_mask(fsi_vec a)
+{
+    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(a), 4)), 0);
+}
+#endif
+#if FSI_SIMD
+FSI_INLINE fsi_vec fsi_vec_within(fsi_vec a, char least, char most)
+{
+    return fsi_vec_most(fsi_vec_sub(a, fsi_vec_of(least)), fsi_vec_of((char)(most - least)));
+}
+
+// Moves p to the first byte that a mask of 16 has. False: it has none.
+FSI_INLINE bool fsi_vec_stop(const char **p, uint64_t mask)
+{
+    if (!mask)
+        *p += 16;
+    else
+        *p += fsi_lowest_bit(mask) / FSI_VEC_BITS;
+    return mask != 0;
+}
+#endif
+
+// The end of the field value (RFC 9110 5.5) at p: its first byte that is none of one, or end.
+FSI_INLINE const char *fsi_span_value(const char *p, const char *end)
+{
+    uint64_t word;
+#if FSI_SIMD
+    while ((size_t)(end - p) > 15) {
+        fsi_vec v = fsi_vec_load(p);
+        fsi_vec other = fsi_vec_or(fsi_vec_most(v, fsi_vec_of(0x1f)), fsi_vec_same(v, fsi_vec_of(0x7f)));
+        if (!fsi_vec_stop(&p, fsi_vec_mask(other))) continue;
+        if (*p != '\t') return p;
+        p++;
+    }
+#endif
+    for (; end - p >= 8; p += 8) {
+        memcpy(&word, p, 8); // no byte of it below 0x20, none 0x7f; or perhaps one
+        uint64_t del = word ^ 0x7f7f7f7f7f7f7f7fu;
+        if ((((word - 0x2020202020202020u) & ~word) | ((del - 0x0101010101010101u) & ~del)) & 0x8080808080808080u)
+            break;
+    }
+    FSI_SPAN(p, end, FSI_VALUE);
+    return p;
+}
+
+// The end of the token (RFC 9110 5.6.2) at p. Vectors know what names are made of: letters and "-".
+FSI_INLINE const char *fsi_span_token(const char *p, const char *end)
+{
+#if FSI_SIMD
+    while ((size_t)(end - p) > 15) {
+        fsi_vec v = fsi_vec_load(p), letter = fsi_vec_within(fsi_vec_or(v, fsi_vec_of(0x20)), 'a', 'z');
+        uint64_t known = fsi_vec_mask(fsi_vec_or(letter, fsi_vec_same(v, fsi_vec_of('-'))));
+        if (!fsi_vec_stop(&p, known ^ FSI_VEC_ALL)) continue;
+        if (*p == ':') return p; // where most end
+        if (!(fsi_class[(uint8_t)*p] & FSI_TCHAR)) return p;
+        p++;
+    }
+#endif
+    FSI_SPAN(p, end, FSI_TCHAR);
+    return p;
+}
+
+// The end of the host name at p: letters, digits, "-", "." and what else stands for itself there (RFC 3986 3.2.2). Most are
+// shorter than a vector, which may therefore reach to `readable`, behind end.
+FSI_INLINE const char *fsi_span_name(const char *p, const char *end, const char *readable)
+{
+#if FSI_SIMD
+    while (readable - p >= 16) {
+        fsi_vec v = fsi_vec_load(p), letter = fsi_vec_within(fsi_vec_or(v, fsi_vec_of(0x20)), 'a', 'z');
+        fsi_vec digit = fsi_vec_within(v, '0', '9'), mark = fsi_vec_within(v, '-', '.');
+        uint64_t known = fsi_vec_mask(fsi_vec_or(letter, fsi_vec_or(digit, mark)));
+        bool stop = fsi_vec_stop(&p, known ^ FSI_VEC_ALL);
+        if (p >= end) return end;
+        if (!stop) continue;
+        if (!(fsi_class[(uint8_t)*p] & FSI_REG_NAME)) return p;
+        p++;
+    }
+#endif
+    (void)readable;
+    FSI_SPAN(p, end, FSI_REG_NAME);
+    return p;
+}
+
+// The end of the request target at p; *special: there is a "?" or "%" in it.
+FSI_INLINE const char *fsi_span_target(const char *p, const char *end, bool *special)
+{
+    uint8_t class_of, seen = 0;
+#if FSI_SIMD
+    while ((size_t)(end - p) > 15) {
+        fsi_vec v = fsi_vec_load(p),
+                other = fsi_vec_or(fsi_vec_most(v, fsi_vec_of(0x20)), fsi_vec_same(v, fsi_vec_of(0x7f)));
+        other = fsi_vec_or(other, fsi_vec_or(fsi_vec_within(v, '#', '%'), fsi_vec_same(v, fsi_vec_of('?'))));
+        if (!fsi_vec_stop(&p, fsi_vec_mask(other))) continue;
+        class_of = fsi_class[(uint8_t)*p];
+        if (!(class_of & FSI_TARGET)) {
+            *special = (seen & FSI_SPECIAL) != 0;
+            return p;
+        }
+        seen |= class_of;
+        p++;
+    }
+#endif
+    while (p < end && ((class_of = fsi_class[(uint8_t)*p]) & FSI_TARGET)) {
+        seen |= class_of;
+        p++;
+    }
+    *special = (seen & FSI_SPECIAL) != 0;
+    return p;
 }
 
 // Percent-decodes; keep_slash leaves %2F as it stands; plus turns "+" into a space. Returns the length (never more than
@@ -3453,39 +3669,41 @@ FSI_PRIVATE const char *fsi_refusal_text(int64_t refusal)
     return texts[refusal];
 }
 
-// Moves past bytes of a class.
-#define FSI_SPAN(at, end, bits) \
-    while ((at) < (end) && (fsi_class[(uint8_t) * (at)] & (bits))) (at)++
+// What is wrong with a field whose value ends at p with something else than CR LF; 0: nothing yet.
+FSI_PRIVATE int64_t fsi_value_fault(const char *p, const char *end)
+{
+    if (p == end || (*p == '\r' && p + 1 == end)) return 0;
+    return *p == '\r' || *p == '\n' ? -FSI_BAD_LINE_END : -FSI_BAD_FIELD_VALUE;
+}
 
 // Reads one line "name: value CRLF" at data[*at]. 1: a field; 2: the empty line that ends the head; 0: not complete;
 // negative: a refusal. *at moves only past what was complete.
 FSI_INLINE int64_t fsi_read_field(const char *data, uint32_t len, uint32_t *at, fsi_field *field)
 {
-    const char *p = data + *at, *end = data + len, *name = p;
-    if (p == end) return 0;
-    if (FSI_UNLIKELY(*p == '\r')) {
-        if (p + 1 == end) return 0;
-        if (p[1] != '\n') return -FSI_BAD_LINE_END;
-        *at += 2;
-        return 2;
-    }
-    FSI_SPAN(p, end, FSI_TCHAR);
+    const char *name = data + *at, *end = data + len, *p = fsi_span_token(name, end);
     if (p == end) return 0;
     if (FSI_UNLIKELY(*p != ':' || p == name)) {
+        if (p == name && *p == '\r') {
+            if (p + 1 == end) return 0;
+            if (p[1] != '\n') return -FSI_BAD_LINE_END;
+            *at += 2;
+            return 2;
+        }
         if (*p == '\n') return -FSI_BAD_LINE_END;
         return (*name == ' ' || *name == '\t') ? -FSI_FOLDED_FIELD : -FSI_BAD_FIELD_NAME;
     }
     field->name = *at;
     field->name_len = (uint32_t)(p - name);
     p++;
-    while (p < end && (*p == ' ' || *p == '\t')) p++;
+    if (FSI_LIKELY(end - p >= 2 && p[0] == ' ' && (uint8_t)p[1] > ' '))
+        p++;
+    else
+        while (p < end && (*p == ' ' || *p == '\t')) p++;
     const char *value = p;
-    FSI_SPAN(p, end, FSI_VALUE);
-    if (p + 1 >= end) return p < end && *p != '\r' ? (*p == '\n' ? -FSI_BAD_LINE_END : -FSI_BAD_FIELD_VALUE) : 0;
-    if (FSI_UNLIKELY(p[0] != '\r')) return *p == '\n' ? -FSI_BAD_LINE_END : -FSI_BAD_FIELD_VALUE;
-    if (FSI_UNLIKELY(p[1] != '\n')) return -FSI_BAD_LINE_END;
+    p = fsi_span_value(p, end);
+    if (FSI_UNLIKELY(end - p < 2 || memcmp(p, "\r\n", 2) != 0)) return fsi_value_fault(p, end);
     *at = (uint32_t)(p + 2 - data);
-    while (p > value && (p[-1] == ' ' || p[-1] == '\t')) p--;
+    while (p > value && (uint8_t)p[-1] <= ' ') p--; // a space or HTAB: there is no other control byte
     field->value = (uint32_t)(value - data);
     field->value_len = (uint32_t)(p - value);
     return 1;
@@ -3510,6 +3728,10 @@ FSI_PRIVATE void fsi_read_connection(const char *value, size_t len, bool *close_
 {
     const char *at = value, *item;
     size_t n;
+    if (FSI_LIKELY(FSI_IS(value, len, "keep-alive"))) {
+        *keep = true;
+        return;
+    }
     while (fsi_list_next(&at, value + len, &item, &n)) {
         if (FSI_IS(item, n, "close"))
             *close_it = true;
@@ -3604,26 +3826,30 @@ FSI_PRIVATE bool fsi_is_ipv6(const char *p, const char *end)
 }
 
 // A uri-host with an optional port (RFC 9110 7.2, RFC 3986 3.2.2): "[" IPv6 "]" or a name or IPv4, then ":" and at
-// most 65535.
-FSI_PRIVATE bool fsi_is_host(const char *text, size_t len)
+// most 65535. Up to `readable`, which may lie behind it, there are bytes to load.
+FSI_PRIVATE bool fsi_is_host(const char *text, size_t len, const char *readable)
 {
     const char *p = text, *end = text + len;
-    uint64_t port;
+    uint32_t port = 0;
     if (p < end && *p == '[') {
         const char *start = ++p;
         while (p < end && *p != ']') p++;
         if (p == end || !fsi_is_ipv6(start, p++)) return false;
     } else {
-        for (; p < end && *p != ':'; p++) {
-            if (!(fsi_class[(uint8_t)*p] & FSI_HOST) || *p == '[' || *p == ']') return false;
-            if (*p != '%') continue;
+        for (;; p += 3) {
+            p = fsi_span_name(p, end, readable);
+            if (p == end || *p != '%') break;
             if (end - p < 3 || fsi_hex(p[1]) < 0 || fsi_hex(p[2]) < 0) return false;
-            p += 2;
         }
         if (p == text) return false;
     }
-    if (p == end || p + 1 == end) return p == end || *p == ':';
-    return *p == ':' && end - p <= 6 && fsi_number(p + 1, (size_t)(end - p - 1), &port) && port <= 65535;
+    if (p == end) return true;
+    if (*p++ != ':' || end - p > 5) return false;
+    for (; p < end; p++) {
+        if (*p < '0' || *p > '9') return false;
+        port = port * 10 + (uint32_t)(*p - '0');
+    }
+    return port <= 65535;
 }
 
 // Splits the target into path and query (RFC 9112 3.2): origin form, absolute form, "*" for OPTIONS. The authority form
@@ -3645,7 +3871,7 @@ FSI_INLINE int64_t fsi_read_target(const char *data, fsi_head *head, bool specia
             const char *host = p += 3;
             FSI_SPAN(p, end, FSI_HOST);
             if (p < end && *p != '/' && *p != '?') return -FSI_BAD_TARGET; // userinfo is refused too
-            if (!fsi_is_host(host, (size_t)(p - host))) return -FSI_BAD_TARGET;
+            if (!fsi_is_host(host, (size_t)(p - host), end)) return -FSI_BAD_TARGET;
             head->host = (uint32_t)(host - data);
             head->host_len = (uint32_t)(p - host);
             path = p;
@@ -3696,11 +3922,8 @@ FSI_INLINE int64_t fsi_read_request_line(const char *data, uint32_t len, const f
     head->method_len = (uint32_t)(p - start);
     head->method = fsi_read_method(start, head->method_len);
     const char *target = ++p;
-    uint8_t class_of, seen = 0;
-    while (p < end && ((class_of = fsi_class[(uint8_t)*p]) & FSI_TARGET)) {
-        seen |= class_of;
-        p++;
-    }
+    bool special;
+    p = fsi_span_target(p, end, &special);
     if ((size_t)(p - target) > limits->target_bytes) return -FSI_LONG_TARGET;
     if (p == end) return 0;
     if (*p != ' ' || p == target) return *p == '\r' && p > target ? -FSI_BAD_VERSION : -FSI_BAD_TARGET;
@@ -3714,12 +3937,13 @@ FSI_INLINE int64_t fsi_read_request_line(const char *data, uint32_t len, const f
         int64_t result = fsi_read_version(data, p, end, at, head);
         if (result <= 0) return result;
     }
-    int64_t result = fsi_read_target(data, head, (seen & FSI_SPECIAL) != 0);
+    int64_t result = fsi_read_target(data, head, special);
     return result < 0 ? result : 1;
 }
 
 // What a field means for framing and for the connection. Length first: most fields end there.
-FSI_INLINE int64_t fsi_read_known_field(const char *data, const fsi_field *field, fsi_head *head, bool *host_seen)
+FSI_INLINE int64_t fsi_read_known_field(const char *data, uint32_t len, const fsi_field *field, fsi_head *head,
+                                        bool *host_seen)
 {
     const char *name = data + field->name, *value = data + field->value;
     switch (field->name_len) {
@@ -3727,7 +3951,7 @@ FSI_INLINE int64_t fsi_read_known_field(const char *data, const fsi_field *field
         if (!FSI_IS(name, 4, "host")) break;
         if (*host_seen) return -FSI_BAD_HOST;
         *host_seen = true;
-        if (field->value_len && !fsi_is_host(value, field->value_len)) return -FSI_BAD_HOST;
+        if (field->value_len && !fsi_is_host(value, field->value_len, data + len)) return -FSI_BAD_HOST;
         if (head->host_len) break; // an absolute target overrides it (RFC 9112 3.2.2)
         head->host = field->value;
         head->host_len = field->value_len;
@@ -3758,7 +3982,7 @@ FSI_INLINE int64_t fsi_read_known_field(const char *data, const fsi_field *field
 FSI_PRIVATE int64_t fsi_read_request(const char *data, size_t size, const fsi_limits *limits, fsi_head *head,
                                      fsi_field *fields)
 {
-    uint32_t len = size < limits->head_bytes ? (uint32_t)size : limits->head_bytes, at = 0;
+    uint32_t len = size < limits->head_bytes ? (uint32_t)size : limits->head_bytes, at = 0, count = 0;
     bool host_seen = false;
     int64_t result;
     memset(head, 0, sizeof *head);
@@ -3770,16 +3994,19 @@ FSI_PRIVATE int64_t fsi_read_request(const char *data, size_t size, const fsi_li
     result = fsi_read_request_line(data, len, limits, &at, head);
     if (result < 0) return result;
     while (result == 1) {
+        fsi_field field;
         // cppcheck-suppress uninitvar ; for fsi_read_field to write
-        fsi_field spare, *field = head->field_count < limits->fields ? &fields[head->field_count] : &spare;
-        result = fsi_read_field(data, len, &at, field);
+        result = fsi_read_field(data, len, &at, &field);
         if (result != 1) break;
-        if (field == &spare) return -FSI_MANY_FIELDS;
-        head->field_count++;
-        result = fsi_read_known_field(data, field, head, &host_seen);
-        if (FSI_UNLIKELY(result < 0)) return result;
-        result = 1;
+        if (FSI_UNLIKELY(count == limits->fields)) {
+            result = -FSI_MANY_FIELDS;
+            break;
+        }
+        fields[count++] = field;
+        result = fsi_read_known_field(data, len, &field, head, &host_seen);
+        if (FSI_LIKELY(result == 0)) result = 1;
     }
+    head->field_count = count;
     if (result < 0) return result;
     if (result == 0) return size >= limits->head_bytes ? -FSI_LONG_HEAD : 0;
     if (head->minor == 1 && !host_seen) return -FSI_NO_HOST;
@@ -4120,11 +4347,8 @@ FSI_PRIVATE char *fsi_write_chunk_size(char *at, uint64_t size)
 FSI_PRIVATE bool fsi_field_is_clean(const char *name, size_t name_len, const char *value, size_t value_len)
 {
     if (name_len == 0) return false;
-    for (size_t i = 0; i < name_len; i++)
-        if (!(fsi_class[(uint8_t)name[i]] & FSI_TCHAR)) return false;
-    for (size_t i = 0; i < value_len; i++)
-        if (!(fsi_class[(uint8_t)value[i]] & FSI_VALUE)) return false;
-    return true;
+    if (fsi_span_token(name, name + name_len) != name + name_len) return false;
+    return fsi_span_value(value, value + value_len) == value + value_len;
 }
 
 // Fields that decide about framing or the connection are the library's.
@@ -8007,9 +8231,10 @@ typedef struct fsi_match {
 FSI_PRIVATE const fsi_route *fsi_node_route(const fsi_node *node, fsi_match *match)
 {
     const fsi_route *get = NULL, *any = NULL;
+    for (const fsi_route *route = node->routes; route; route = route->next)
+        if (route->method == match->method) return route;
     for (const fsi_route *route = node->routes; route; route = route->next) {
         match->allow |= fsi_route_methods(route);
-        if (route->method == match->method) return route;
         if (route->method == FSI_GET) get = route;
         if (route->method == FSI_METHOD_ANY) any = route;
     }

@@ -123,7 +123,8 @@ static void try_request(const bench_options *options, const bench_url *url)
         bench_render(&request, i, &seed, &out);
         MUST(!out.failed);
         if (options->echo || options->fields.len) continue;
-        if (!fsi_is_host(url->authority.ptr, url->authority.len) || (options->method && strlen(options->method) > 32))
+        if (!fsi_is_host(url->authority.ptr, url->authority.len, url->authority.ptr + url->authority.len) ||
+            (options->method && strlen(options->method) > 32))
             continue;
         int64_t n = fsi_read_request(out.ptr, out.len, &limits, &head, fields);
         MUST(n > 0 || memchr(out.ptr, '*', out.len)); // "*" is nobody's to check

@@ -119,7 +119,7 @@ static void try_host(const char *text, size_t len)
     char address[64];
     struct in6_addr six;
     struct in_addr four;
-    bool is_host = fsi_is_host(text, len);
+    bool is_host = fsi_is_host(text, len, text + len);
     hosts += is_host;
     for (size_t i = 0; is_host && i < len; i++) MUST(fsi_class[(uint8_t)text[i]] & FSI_HOST);
     if (len >= sizeof address || memchr(text, 0, len)) return;
@@ -195,7 +195,7 @@ static void try_target(const char *text, size_t len)
         MUST(head.escaped == (memchr(text + head.path, '%', head.path_len) != NULL));
         MUST(!head.asterisk || (len == 1 && methods[i] == FSI_OPTIONS));
         MUST(head.host_len == 0 ||
-             (head.host + head.host_len == head.path && fsi_is_host(text + head.host, head.host_len)));
+             (head.host + head.host_len == head.path && fsi_is_host(text + head.host, head.host_len, text + len)));
         MUST(head.host_len || head.path == 0 || methods[i] == FSI_CONNECT || head.asterisk);
     }
 }

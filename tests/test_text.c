@@ -201,6 +201,80 @@ TEST(is_folds_letters_only)
     }
 }
 
+// The span of a class, byte by byte.
+static size_t span_by_table(const char *text, size_t len, uint8_t bits)
+{
+    size_t at = 0;
+    while (at < len && (fsi_class[(uint8_t)text[at]] & bits)) at++;
+    return at;
+}
+
+static void check_spans(const char *from, size_t len)
+{
+    char *text = (char *)malloc(len ? len : 1); // ends where its memory ends: ASan sees a vector that reads on
+    CHECK(text);
+    memcpy(text, from, len);
+    const char *end = text + len;
+    size_t target = span_by_table(text, len, FSI_TARGET);
+    bool special, special_there = target && (memchr(text, '?', target) || memchr(text, '%', target));
+    CHECK_EQ(fsi_span_value(text, end) - text, span_by_table(text, len, FSI_VALUE));
+    CHECK_EQ(fsi_span_token(text, end) - text, span_by_table(text, len, FSI_TCHAR));
+    CHECK_EQ(fsi_span_target(text, end, &special) - text, target);
+    CHECK_EQ(special, special_there);
+    for (size_t name = 0; name <= len; name += 1 + len / 4)
+        CHECK_EQ(fsi_span_name(text, text + name, end) - text, span_by_table(text, name, FSI_REG_NAME));
+    free(text);
+}
+
+// Goal: vectors and words stop at the very byte at which the table of classes stops: each byte at each place of texts up to
+// three vectors long, and mixtures of bytes at which one, another or none of them stops.
+TEST(spans_end_where_the_table_says)
+{
+    static const char mixture[] = "aaaaaaaaZz09-_.~!#$%&'*+^`|:;,/?@[]\\\"(){}<>= \t\r\n\x7f\x80\xff\x01\x1f\x20\x21";
+    char text[56];
+    for (size_t len = 0; len <= 48; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (int byte = 0; byte < 256; byte++) {
+                ROW("%u bytes, %02x at %u", (unsigned)len, (unsigned)byte, (unsigned)at);
+                memset(text, 'a', len);
+                text[at] = (char)byte;
+                check_spans(text, len);
+                if (len % 7) byte += 16; // all of them at every seventh length
+            }
+        }
+        check_spans(text, len);
+    }
+    seed = 1;
+    for (int i = 0; i < 20000; i++) {
+        size_t len = dice() % sizeof text;
+        for (size_t at = 0; at < len; at++) text[at] = dice() % 3 ? 'k' : mixture[dice() % (sizeof mixture - 1)];
+        ROW("mixture %d", i);
+        check_spans(text, len);
+    }
+}
+
+// Goal: whole words compare as bytes do: each byte at each place of each literal length up to three words.
+TEST(is_words_is_is)
+{
+    static const char lower[] = "strict-transport_9/x.yzab";
+    for (size_t len = 0; len < sizeof lower; len++) {
+        char *text = (char *)malloc(len ? len : 1);
+        CHECK(text);
+        for (size_t at = 0; at < len; at++) {
+            for (int byte = 0; byte < 256; byte++) {
+                memcpy(text, lower, len);
+                text[at] = (char)byte;
+                ROW("%u bytes, %02x at %u", (unsigned)len, (unsigned)byte, (unsigned)at);
+                CHECK_EQ(fsi_is_words(text, lower, len), fsi_is(text, len, lower, len));
+            }
+        }
+        for (size_t at = 0; at < len; at++)
+            text[at] = lower[at] >= 'a' && lower[at] <= 'z' ? (char)(lower[at] - 32) : lower[at];
+        CHECK(fsi_is_words(text, lower, len));
+        free(text);
+    }
+}
+
 // Goal: a prefix, or a longer text, is not the same; only whole names match.
 TEST(is_compares_whole_texts)
 {
@@ -230,8 +304,9 @@ TEST(class_table_is_the_rfcs)
         bool target = (visible && c != '#') || high;
         bool host = alnum || (c && (strchr(unreserved, c) || strchr(sub_delims, c) || strchr(host_rest, c)));
         ROW("byte %02x '%c'", (unsigned)c, visible ? c : ' ');
+        bool name = host && !(c && strchr(host_rest, c));
         CHECK_EQ(fsi_class[c], (token ? 1 : 0) + (value ? 2 : 0) + (target ? 4 : 0) + (host ? 8 : 0) +
-                                   (c == '%' || c == '?' ? 16 : 0));
+                                   (c == '%' || c == '?' ? 16 : 0) + (name ? 32 : 0));
     }
 }
 
@@ -411,6 +486,7 @@ TEST(sockaddr_unix_paths)
 }
 
 TEST_MAIN(CASE(number_is_digits_only), CASE(number_stops_at_its_length), CASE(number_write_is_printfs),
-          CASE(unescape_table), CASE(unescape_every_pair), CASE(is_folds_letters_only), CASE(is_compares_whole_texts),
+          CASE(unescape_table), CASE(unescape_every_pair), CASE(is_folds_letters_only),
+          CASE(spans_end_where_the_table_says), CASE(is_words_is_is), CASE(is_compares_whole_texts),
           CASE(class_table_is_the_rfcs), CASE(list_next_table), CASE(sockaddr_parse_table), CASE(sockaddr_made_by_hand),
           CASE(sockaddr_text_fits), CASE(sockaddr_unix_paths))
