@@ -278,6 +278,10 @@ slow-attacks: fastserve
 queue-bench: build/queue_bench
 	build/queue_bench
 
+# Instructions and system calls for each request, beside tests/cost.txt; a change that is meant: make cost-renew, and commit it.
+cost cost-renew: fastserve
+	@python3 tests/cost.py $(if $(filter cost-renew,$@),--renew)
+
 # By hand, on a quiet machine: make beside BESIDE='--only keep,stock --rounds 3'
 beside: fastserve
 	tests/beside $(BESIDE) -- ./fastserve serve -p {port} -q
@@ -340,6 +344,7 @@ help:
 	@echo 'make lint       analyzers, clang-tidy    make clients   curl, wrk, ab, Node, Go ... against serve'
 	@echo 'make msan       parsers, fuzz under MSan make coverage  lines and branches that tests reach (gcc, python3)'
 	@echo 'make chaos      load with resets, ASan, CHAOS_S=20      make fuzz      libFuzzer, FUZZ_S=30 each'
+	@echo 'make cost       instructions and system calls of a request, beside tests/cost.txt (valgrind, strace)'
 	@echo 'make beside     figures beside the floor servers; see tests/beside, BESIDE= its options'
 	@echo 'make musl       a static Linux program   make test-musl, test-32, test-arm64  tests of other Linux builds'
 	@echo 'make windows    .exe files (mingw-w64)   make test-windows  tests under Wine; make test-bat  build.bat'
@@ -361,5 +366,5 @@ help:
 .PHONY: all coverage soak soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside selftest truth lint format format-check toc install uninstall clean help
 .PHONY: $(FUZZERS) fuzzers cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
 .PHONY: sim sim-asan sim-mutations
-.PHONY: static compare-static static-large slow-attacks
+.PHONY: cost cost-renew static compare-static static-large slow-attacks
 .SECONDARY:
