@@ -283,8 +283,8 @@ cost cost-renew: fastserve
 	@python3 tests/cost.py $(if $(filter cost-renew,$@),--renew)
 
 # By hand, on a quiet machine: make beside BESIDE='--only keep,stock --rounds 3'
-beside: fastserve
-	tests/beside $(BESIDE) -- ./fastserve serve -p {port} -q
+beside goals: fastserve
+	tests/beside $(if $(filter goals,$@),--goals) $(BESIDE) -- ./fastserve serve -p {port} -q
 
 # By hand, on a quiet machine, 25 s. Wine's output goes into a file, for what still runs there keeps a pipe open.
 selftest: fastserve
@@ -354,6 +354,7 @@ help:
 	@echo 'make soak       5,000 connections at random for 60 s, SOAK=; soak-windows under Wine'
 	@echo 'make sim        a simulated world, SEEDS= runs from SEED= on; sim-asan  under ASan, UBSan'
 	@echo 'make sim-mutations  mistakes that the simulation must find'
+	@echo 'make goals      what is wanted and what was reached, a table; ten quiet minutes'
 	@echo 'make queue-bench  the queue beside a mutex and condition variables, 10 s'
 	@echo 'make static     curl, wget, ab ... against serve DIR      make static-large  100,000 files, 1,000 slow readers, 9 GiB'
 	@echo 'make compare-static  files beside nginx and h2o; COMPARE= the options of tests/beside_static.sh'
@@ -363,7 +364,7 @@ help:
 	@echo 'Of other systems: MUSL_CC CC_32 ARM64_CC QEMU_ARM64 MINGW_CC MINGW_CXX MSVC_CC ZIG WINE; TESTS= names some tests'
 	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT'
 
-.PHONY: all coverage soak soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside selftest truth lint format format-check toc install uninstall clean help
+.PHONY: all coverage soak soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside goals selftest truth lint format format-check toc install uninstall clean help
 .PHONY: $(FUZZERS) fuzzers cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
 .PHONY: sim sim-asan sim-mutations
 .PHONY: cost cost-renew static compare-static static-large slow-attacks

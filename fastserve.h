@@ -3397,6 +3397,15 @@ FSI_PRIVATE bool fsi_number(const char *text, size_t len, uint64_t *out)
 FSI_PRIVATE size_t fsi_number_write(char *out, uint64_t value)
 {
     size_t len = 1;
+    if (FSI_LIKELY(value < 100)) {
+        if (value < 10) {
+            *out = (char)('0' + value);
+            return 1;
+        }
+        out[0] = (char)('0' + value / 10);
+        out[1] = (char)('0' + value % 10);
+        return 2;
+    }
     for (uint64_t rest = value; rest >= 10; rest /= 10) len++;
     for (size_t at = len; at-- > 0; value /= 10) out[at] = (char)('0' + value % 10);
     return len;
@@ -3489,10 +3498,18 @@ FSI_INLINE bool fsi_vec_stop(const char **p, uint64_t mask)
 }
 #endif
 
+// No byte of the eight at p is below 0x20 or 0x7f; false also where it is a HTAB, or merely stands behind such a byte.
+FSI_INLINE bool fsi_word_is_value(const char *p)
+{
+    uint64_t word, del;
+    memcpy(&word, p, 8);
+    del = word ^ 0x7f7f7f7f7f7f7f7fu;
+    return !((((word - 0x2020202020202020u) & ~word) | ((del - 0x0101010101010101u) & ~del)) & 0x8080808080808080u);
+}
+
 // The end of the field value (RFC 9110 5.5) at p: its first byte that is none of one, or end.
 FSI_INLINE const char *fsi_span_value(const char *p, const char *end)
 {
-    uint64_t word;
 #if FSI_SIMD
     while ((size_t)(end - p) > 15) {
         fsi_vec v = fsi_vec_load(p);
@@ -3502,12 +3519,7 @@ FSI_INLINE const char *fsi_span_value(const char *p, const char *end)
         p++;
     }
 #endif
-    for (; end - p >= 8; p += 8) {
-        memcpy(&word, p, 8); // no byte of it below 0x20, none 0x7f; or perhaps one
-        uint64_t del = word ^ 0x7f7f7f7f7f7f7f7fu;
-        if ((((word - 0x2020202020202020u) & ~word) | ((del - 0x0101010101010101u) & ~del)) & 0x8080808080808080u)
-            break;
-    }
+    while (end - p >= 8 && fsi_word_is_value(p)) p += 8;
     FSI_SPAN(p, end, FSI_VALUE);
     return p;
 }
@@ -4343,12 +4355,20 @@ FSI_PRIVATE char *fsi_write_chunk_size(char *at, uint64_t size)
     return FSI_PUT(at, "\r\n");
 }
 
-// Name is a token and value has no control byte but HTAB (RFC 9110 5.1, 5.5): no CR, LF or NUL gets into a head.
+// A field value (RFC 9110 5.5): no control byte but HTAB, so that no CR, LF or NUL gets into a head.
+FSI_INLINE bool fsi_value_is_clean(const char *value, size_t len)
+{
+    // Most types are two words that overlap.
+    if (len > 8 && len <= 16 && fsi_word_is_value(value) && fsi_word_is_value(value + len - 8)) return true;
+    return fsi_span_value(value, value + len) == value + len;
+}
+
+// Name is a token (5.1) and value has no control byte.
 FSI_PRIVATE bool fsi_field_is_clean(const char *name, size_t name_len, const char *value, size_t value_len)
 {
     if (name_len == 0) return false;
     if (fsi_span_token(name, name + name_len) != name + name_len) return false;
-    return fsi_span_value(value, value + value_len) == value + value_len;
+    return fsi_value_is_clean(value, value_len);
 }
 
 // Fields that decide about framing or the connection are the library's.
@@ -9000,7 +9020,7 @@ FSI_PRIVATE fsv_result fsi_answer_rules(uint32_t status, const char *type, size_
     if ((status == 204 || status == 304) && len) return FSV_ERR_ARGUMENT;
     *type_len = type ? strlen(type) : 0;
     if (*type_len > FSI_TYPE_BYTES_MAX) return FSV_ERR_LIMIT;
-    if (*type_len && !fsi_field_is_clean("t", 1, type, *type_len)) return FSV_ERR_FIELD;
+    if (*type_len && !fsi_value_is_clean(type, *type_len)) return FSV_ERR_FIELD;
     return FSV_OK;
 }
 
