@@ -3996,7 +3996,8 @@ FSI_INLINE int64_t fsi_read_known_field(const char *data, uint32_t len, const fs
 FSI_PRIVATE int64_t fsi_read_request(const char *data, size_t size, const fsi_limits *limits, fsi_head *head,
                                      fsi_field *fields)
 {
-    uint32_t len = size < limits->head_bytes ? (uint32_t)size : limits->head_bytes, at = 0, count = 0;
+    uint32_t len = size < limits->head_bytes ? (uint32_t)size : limits->head_bytes, at = 0;
+    fsi_field *next = fields, *const fields_end = fields + limits->fields;
     bool host_seen = false;
     int64_t result;
     memset(head, 0, sizeof *head);
@@ -4012,15 +4013,15 @@ FSI_PRIVATE int64_t fsi_read_request(const char *data, size_t size, const fsi_li
         // cppcheck-suppress uninitvar ; for fsi_read_field to write
         result = fsi_read_field(data, len, &at, &field);
         if (result != 1) break;
-        if (FSI_UNLIKELY(count == limits->fields)) {
+        if (FSI_UNLIKELY(next == fields_end)) {
             result = -FSI_MANY_FIELDS;
             break;
         }
-        fields[count++] = field;
+        *next++ = field;
         result = fsi_read_known_field(data, len, &field, head, &host_seen);
         if (FSI_LIKELY(result == 0)) result = 1;
     }
-    head->field_count = count;
+    head->field_count = (uint32_t)(next - fields);
     if (result < 0) return result;
     if (result == 0) return size >= limits->head_bytes ? -FSI_LONG_HEAD : 0;
     if (head->minor == 1 && !host_seen) return -FSI_NO_HOST;
