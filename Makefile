@@ -262,9 +262,16 @@ sim-asan: build/asan/sim
 sim-mutations:
 	@CC='$(CC)' python3 tests/sim_mutations.py $(MUTATIONS)
 
+# By hand, ten minutes: everything at once that a server meets in a day; soak-asan and soak-tsan the same under sanitizers.
+SOAK_S ?= 600
+soak: fastserve build/chaos build/soak
+	@python3 tests/soak_day.py $(SOAK_S)
+soak-asan soak-tsan: soak-%: build/%/fastserve build/chaos build/%/soak
+	@SANITIZED=1 FASTSERVE=build/$*/fastserve SOAK=build/$*/soak python3 tests/soak_day.py $(SOAK_S)
+
 # By hand, a minute: handles and memory must return to where they began. SOAK: connections, seconds and a seed.
 SOAK ?= 5000 60
-soak: build/soak
+soak-conns: build/soak
 	build/soak $(SOAK)
 
 soak-windows: build/windows/soak.exe
@@ -351,7 +358,8 @@ help:
 	@echo 'make macos      for both CPUs (zig)      make test-kqueue   tests over the kqueue section, on Linux'
 	@echo 'make msvc-check tests of the branches for cl, by clang, under Wine'
 	@echo 'make selftest   bench against built-in targets with known latencies, 25 s; selftest-windows under Wine'
-	@echo 'make soak       5,000 connections at random for 60 s, SOAK=; soak-windows under Wine'
+	@echo 'make soak       everything that a server meets in a day, in ten minutes, SOAK_S=; soak-asan, soak-tsan'
+	@echo 'make soak-conns 5,000 connections at random for 60 s, SOAK=; soak-windows under Wine'
 	@echo 'make sim        a simulated world, SEEDS= runs from SEED= on; sim-asan  under ASan, UBSan'
 	@echo 'make sim-mutations  mistakes that the simulation must find'
 	@echo 'make goals      what is wanted and what was reached, a table; ten quiet minutes'
@@ -364,7 +372,7 @@ help:
 	@echo 'Of other systems: MUSL_CC CC_32 ARM64_CC QEMU_ARM64 MINGW_CC MINGW_CXX MSVC_CC ZIG WINE; TESTS= names some tests'
 	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT'
 
-.PHONY: all coverage soak soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside goals selftest truth lint format format-check toc install uninstall clean help
+.PHONY: all coverage soak soak-asan soak-tsan soak-conns soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside goals selftest truth lint format format-check toc install uninstall clean help
 .PHONY: $(FUZZERS) fuzzers cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
 .PHONY: sim sim-asan sim-mutations
 .PHONY: cost cost-renew static compare-static static-large slow-attacks
