@@ -19,7 +19,7 @@ The time is cut into ten parts. At the end of each the load pauses for 3 s, and 
 descriptors, threads. From the second part to the last these must be flat: descriptors equal, memory not more than 10 % and
 1 MiB above. The median p99 of the last three parts must not be more than 3 times that of the first three and 5 ms.
 """
-import glob, os, random, re, signal, socket, struct, subprocess, sys, tempfile, shutil, threading, time, json
+import glob, json, os, random, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 
 program, chaos, soak = (os.environ.get(n, d) for n, d in (("FASTSERVE", "./fastserve"), ("CHAOS", "build/chaos"), ("SOAK", "build/soak")))
 seconds, parts = int(sys.argv[1]) if len(sys.argv) > 1 else 600, 10
@@ -207,6 +207,8 @@ def rotate():
     fault("the log was not opened again after SIGHUP")
 
 # ---- the run
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(130)) # through `finally`, which ends what was started
 
 os.mkdir(folder)
 for i in range(8): open(os.path.join(folder, f"f{i}.txt"), "wb").write(record(i) * 1000)
