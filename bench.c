@@ -614,6 +614,8 @@ static double bench_answer_rate(const bench_result *result)
 //                                 take any
 //   bench_os_sink_moved(sink, path)  another file is there now, or none, on a system where no SIGHUP says so
 //   bench_os_in_way(path)         a file is there that is no socket
+//   bench_os_outside(port, out, size)  "1.2.3.4:80": the IPv4 address from which this machine would send to the internet, asked of
+//                                 its routes without sending anything. False: it has none. out has room for 64 bytes
 //   bench_os_is_terminal(stream)  and one that understands "\r" and "\033[K"
 //   bench_os_resolve_text(error, out, size)  what getaddrinfo has returned, in words
 //   bench_os_descriptors(need)    lets the process have so many, as far as that is possible. Returns how many it may have,
@@ -649,6 +651,21 @@ typedef struct bench_os_failure {
     bench_kind kind;
     const char *advice;
 } bench_os_failure;
+
+#define BENCH_OUTSIDE 0xc0000201u // 192.0.2.1, of documents (RFC 5737): only the route to it is asked for
+
+// The address that a socket towards outside has got, with a port of ours. False: it is no other than this machine's own.
+FSI_PRIVATE bool bench_outside_text(const fsi_sockaddr *at, uint32_t port, char *out, size_t size)
+{
+    struct sockaddr_in in4;
+    fsi_sockaddr with_port;
+    memcpy(&in4, &at->storage, sizeof in4);
+    uint32_t ip = ntohl(in4.sin_addr.s_addr);
+    if (in4.sin_family != AF_INET || ip == 0 || ip >> 24 == 127) return false;
+    fsi_sockaddr_v4(&with_port, ip, port);
+    out[fsi_sockaddr_text(&with_port, out, size)] = 0;
+    return true;
+}
 
 // ---------------------------------------------------------------------------------------------------------
 // >>bench-os-linux   /proc and the cgroup's files.
@@ -1088,6 +1105,17 @@ FSI_PRIVATE bool bench_os_in_way(const char *path)
     return stat(path, &info) == 0 && !S_ISSOCK(info.st_mode);
 }
 
+FSI_PRIVATE bool bench_os_outside(uint32_t port, char *out, size_t size)
+{
+    fsi_sockaddr to, at;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    if (fd < 0) return false;
+    fsi_sockaddr_v4(&to, BENCH_OUTSIDE, 9);
+    bool known = connect(fd, (const struct sockaddr *)(const void *)&to.storage, to.len) == 0 && fsi_sock_name(fd, &at);
+    (void)close(fd);
+    return known && bench_outside_text(&at, port, out, size);
+}
+
 static bool bench_os_is_terminal(FILE *stream)
 {
     return isatty(fileno(stream)) != 0;
@@ -1410,6 +1438,18 @@ FSI_PRIVATE bool bench_os_in_way(const char *path)
     DWORD is = wide ? GetFileAttributesW(wide) : INVALID_FILE_ATTRIBUTES;
     free(wide);
     return is != INVALID_FILE_ATTRIBUTES && !(is & FILE_ATTRIBUTE_REPARSE_POINT); // which a socket is
+}
+
+FSI_PRIVATE bool bench_os_outside(uint32_t port, char *out, size_t size)
+{
+    fsi_sockaddr to, at;
+    SOCKET s = socket(AF_INET, SOCK_DGRAM, 0);
+    if (s == INVALID_SOCKET) return false;
+    fsi_sockaddr_v4(&to, BENCH_OUTSIDE, 9);
+    bool known =
+        connect(s, (const struct sockaddr *)(const void *)&to.storage, to.len) == 0 && fsi_sock_name((int)s, &at);
+    (void)closesocket(s);
+    return known && bench_outside_text(&at, port, out, size);
 }
 
 // ---- the rest
@@ -7265,7 +7305,7 @@ static const struct {
 // The value at each mark, above the curve on its left, where there is room; the longest at the right end.
 static void bench_plot_marks(const bench_plot *plot, const bench_result *result, bool ends)
 {
-    char text[64], value[48];
+    char text[96], value[48];
     double end = (double)bench_curve_end(&result->response, &result->censored), used = plot->left;
     (void)snprintf(text, sizeof text, "%s%s", ends ? "max&nbsp;" : "not ended: over&nbsp;",
                    bench_html_time(value, sizeof value, end));
@@ -7590,7 +7630,7 @@ static uint64_t bench_accounted(const bench_result *result)
 
 static void bench_html_figures(FILE *out, const bench_result *result)
 {
-    char text[64], bytes[48], value[64], note[96];
+    char text[64], bytes[48], value[64], note[160];
     double seconds = bench_run_s(result), failed = (double)bench_errors(result);
     (void)fprintf(out, "<dl class=\"figures\">\n");
     note[0] = 0;

@@ -4009,8 +4009,7 @@ FSI_PRIVATE int64_t fsi_read_request(const char *data, size_t size, const fsi_li
     result = fsi_read_request_line(data, len, limits, &at, head);
     if (result < 0) return result;
     while (result == 1) {
-        fsi_field field;
-        // cppcheck-suppress uninitvar ; for fsi_read_field to write
+        fsi_field field = {0, 0, 0, 0};
         result = fsi_read_field(data, len, &at, &field);
         if (result != 1) break;
         if (FSI_UNLIKELY(next == fields_end)) {
@@ -4233,7 +4232,7 @@ FSI_PRIVATE int64_t fsi_read_response(const char *data, size_t size, uint32_t he
     if (p[0] != '\r' || p[1] != '\n') return -FSI_BAD_STATUS;
     at = (uint32_t)(p + 2 - data);
     for (;;) {
-        fsi_field field;
+        fsi_field field = {0, 0, 0, 0};
         int64_t result = fsi_read_field(data, len, &at, &field);
         if (result == 2) break;
         if (result == 0) return size >= head_bytes_max ? -FSI_LONG_HEAD : 0;

@@ -2585,10 +2585,14 @@ static void serve_announce_one(const fsv_server *server, const serve_options *o,
         fprintf(out, "fastserve %s: serving %s at ", fsv_version(), what);
         if (strncmp(address, "unix:", 5) == 0)
             fprintf(out, "%s%s%s\n", address, path[0] && path[1] ? ", " : "", path[0] && path[1] ? path : "");
-        else if (strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0)
-            fprintf(out, "%s://localhost:%u%s, and to the network on port %u\n", scheme, fsv_server_port(server, i),
-                    path, fsv_server_port(server, i));
-        else
+        else if (strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0) {
+            uint32_t port = fsv_server_port(server, i);
+            fprintf(out, "%s://localhost:%u%s, and to the network ", scheme, port, path);
+            if (bench_os_outside(port, address, sizeof address))
+                fprintf(out, "at %s://%s%s\n", scheme, address, path);
+            else
+                fprintf(out, "on port %u\n", port);
+        } else
             fprintf(out, "%s://%s%s\n", scheme, address, path);
     }
 }

@@ -549,9 +549,9 @@ check $? '--demo: its routes stand beside the folders' "$dir/reply"
 stop "$term"
 
 serve --mount "/docs=$site/sub" --mount "/a/b=$dir/outside" -b 0.0.0.0 -p 0 --host files.example --auth 'user:pass: word'
-grep -qE "serving $dir/outside at http://localhost:[0-9]+/a/b/, and to the network on port [0-9]+$" "$dir/serve.out"
+grep -qE "serving $dir/outside at http://localhost:[0-9]+/a/b/, and to the network (on port [0-9]+|at http://[0-9.]+:[0-9]+/a/b/)$" "$dir/serve.out"
 check $? '--mount: open to the network' "$dir/serve.out"
-at=127.0.0.1:$(sed -n "s,.*serving $dir/outside .* on port ,,p" "$dir/serve.out")
+at=127.0.0.1:$(sed -n "s,.*serving $dir/outside at http://localhost:\\([0-9]*\\)/.*,\\1,p" "$dir/serve.out")
 get / 'Authorization: Basic dXNlcjpwYXNzOiB3b3Jk'
 is 200 && grep -qF '<a href="docs/">docs/</a>' "$dir/reply" && grep -qF '<a href="a/b/">a/b/</a>' "$dir/reply"
 check $? '--mount alone: / leads to the folders' "$dir/reply"
