@@ -3145,7 +3145,8 @@ static void bench_render(const bench_request *request, uint64_t index, uint64_t 
         bench_text_str(out, digits[i]);
         at = hole->at;
     }
-    bench_text_add(out, request->bytes.ptr + at, request->bytes.len - at);
+    if (request->bytes.len > at)
+        bench_text_add(out, request->bytes.ptr + at, request->bytes.len - at); // --echo has none
 }
 
 // One request of HTTP, or the bytes of an echo. Returns what is wrong, or NULL.
