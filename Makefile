@@ -289,6 +289,12 @@ queue-bench: build/queue_bench
 cost cost-renew: fastserve
 	@python3 tests/cost.py $(if $(filter cost-renew,$@),--renew)
 
+# By hand, on a quiet machine, less than 15 minutes: the five published logs as commands, beside every server of tests/peers that
+# is installed. make compare LOGS=1,3 PEERS=nginx,h2o ROUNDS=5 FULL=1; tests/compare.py --help, COMPARE= more of its options.
+compare: fastserve
+	@FASTSERVE=./fastserve CC='$(CC)' python3 tests/compare.py $(LOGS) $(if $(PEERS),--peers $(PEERS)) \
+	    $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(FULL),--full) $(COMPARE)
+
 # By hand, on a quiet machine: make beside BESIDE='--only keep,stock --rounds 3'
 beside goals: fastserve
 	tests/beside $(if $(filter goals,$@),--goals) $(BESIDE) -- ./fastserve serve -p {port} -q

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """compare: fastserve beside the servers that people would use instead, on this machine, interleaved in one run.
 
-    python3 tests/compare.py [1] [2] [3] [4] [5] [files] [--peers nginx,go] [--rounds 3] [--seconds 1] [--full] [--list] ...
+    python3 tests/compare.py [1] [2] [3] [4] [5] [files] [--peers nginx,go] [--rounds 3] [--seconds 0.7] [--full] [--list] ...
 
 Each number is one of five logs that people published, as a command: the same load on every server that is installed here.
 
@@ -42,6 +42,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import textwrap
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -49,7 +50,7 @@ ROOT = os.path.dirname(HERE)
 SCHEMA = "fastserve-compare/1"
 HELLO = b"Hello, World!"
 MARK = "FASTSERVE_COMPARE"  # in the environment of everything that is started, so that it is found again
-BUDGET_S = 13.5 * 60        # by default all of it ends within a quarter of an hour: no new round begins later than that
+BUDGET_S = 14 * 60        # by default all of it ends within a quarter of an hour: no new round begins later than that
 READY_S = 20                # until a server must listen
 BUILD_S = 300
 WARM_S = 0.2                # of load before each measurement
@@ -461,9 +462,9 @@ def free_port():
 class Server:
     """One row: ours, a floor server or a peer. Started once for a log, and stopped (SIGSTOP) but for its own turns."""
 
-    def __init__(self, key, name, kind, command, checks, peer=None, note=""):
+    def __init__(self, key, name, kind, command, checks, peer=None):
         self.key, self.name, self.kind, self.command, self.checks = key, name, kind, command, checks
-        self.peer, self.notes = peer, [note] if note else []
+        self.peer, self.notes = peer, []  # what the check found that is no mistake
         self.process, self.port, self.base, self.idle_bytes = None, 0, "/", None
         self.reason = ""
 
@@ -546,20 +547,17 @@ class Server:
 # ---------------------------------------------------------------------------------------------
 
 class Shape:
-    """One table's load. Options of bench for the short run and for the log's own size; -d stands for the asked seconds."""
+    """One table's load: options of bench for the short run, which lasts `times` the asked seconds, and for the log's own size."""
 
-    def __init__(self, key, title, source, short, full, servers="hello", clients=("bench",), by="rate", path=""):
+    def __init__(self, key, title, source, short, full, servers="hello", clients=("bench",), by="rate", path="", times=1):
         self.key, self.title, self.source, self.short, self.full = key, title, source, short, full
-        self.servers, self.clients, self.by, self.path = servers, clients, by, path
+        self.servers, self.clients, self.by, self.path, self.times = servers, clients, by, path, times
 
     def options(self, o):
         """Options of bench: a dictionary in the order in which they are shown."""
         if o.full:
             return {"-t": CPUS, **self.full}
-        options = {"-t": CPUS, **self.short}
-        if "-d" not in options:
-            options["-d"] = f"{o.seconds * (2 if '-n' in options else 1) * 1000:.0f}ms"
-        return options
+        return {"-t": CPUS, **self.short, "-d": f"{o.seconds * self.times * 1000:.0f}ms"}
 
 
 def seconds(text):
@@ -576,9 +574,10 @@ SHAPES = {
                 {"-c": 100, "--close": ""}, {"-t": 4, "-c": 100, "-d": "60s", "--close": ""}, servers="own models")],
     "3": [Shape("3", "a connection for each request, 1,000 at a time", "ab -n 1000000 -c 1000",
                 {"-c": 1000, "-n": 20000, "--close": ""}, {"-c": 1000, "-n": 1000000, "-d": "300s", "--close": ""},
-                servers="close", clients=("bench", "ab"))],
+                servers="close", clients=("bench", "ab"), times=2)],
     "4": [Shape("4a", "TCP echo: connect, send, receive, close; 3,000 at a time", "bencher, 3000 connections, 30 s",
-                {"-c": 3000, "--echo": "", "--close": ""}, {"-c": 3000, "-d": "30s", "--echo": "", "--close": ""}, servers="echo"),
+                {"-c": 3000, "--echo": "", "--close": ""}, {"-c": 3000, "-d": "30s", "--echo": "", "--close": ""}, servers="echo",
+                times=2),
           Shape("4b", "TCP echo: ping-pong on 3,000 connections", "tcp_bencher -c=2000 -t=30",
                 {"-c": 3000, "--echo": ""}, {"-c": 3000, "-d": "30s", "--echo": ""}, servers="echo")],
     "5": [Shape("5a", "1,000 requests a second over 400 connections", "wrk2 -t12 -c400 -d30s -R1000",
@@ -586,8 +585,8 @@ SHAPES = {
           Shape("5b", "new connections at a constant rate, a request each", "httperf --num-conns 1000 --rate 10 --num-calls 1",
                 {"--conn-rate": 1000}, {"--conn-rate": 10, "-n": 1000, "-d": "120s"}, servers="close", by="p99")],
     "files": [Shape(f"files {name}", f"{size}, 100 connections", "not of the logs", {"-c": 100}, {"-c": 100, "-d": "10s"},
-                    servers="files", path=name)
-              for name, size in (("1k", "files of 1 KiB"), ("100k", "files of 100 KiB"), ("10m", "files of 10 MiB"))],
+                    servers="files", path=name, times=times)
+              for name, size, times in (("1k", "files of 1 KiB", 1), ("100k", "files of 100 KiB", 1), ("10m", "files of 10 MiB", 4))],
 }
 MODELS = {"pool": ["--model", "pool"], "pool of 10": ["--model", "pool", "-w", "10"], "thread": ["--model", "thread"],
           "sync": ["--model", "sync"]}
@@ -610,7 +609,7 @@ def servers_for(kind, program, floor, peers):
         rows += [Server("floor" + "".join("-" + word for word in more), " ".join(["floor", *more]), "floor",
                         [floor, "{port}", str(CPUS), *more, *how], looks) for more in ([], ["local"])]
     if kind != "own models":
-        rows += [Server(peer.key, peer.name, "peer", None, does, peer, peer.note) for peer in peers if does in peer.does]
+        rows += [Server(peer.key, peer.name, "peer", None, does, peer) for peer in peers if does in peer.does]
     rows.insert((len(rows) + 1) // 2, Server("again", "fastserve again", "again", base, does))
     return rows
 
@@ -644,10 +643,14 @@ def by_bench(program, server, shape, options, out):
         raise Wrong(f"bench: {(err or said).strip().splitlines()[-1][:120] if (err or said).strip() else f'exit {status}'}") from None
     outcomes, latency = got["outcomes"], got["latency_us"]["response"]
     failures = {name.replace("_", " "): count for name, count in outcomes["failed"].items() if count}
-    for name in "lost", "starved":
-        if got["connections"][name]:
-            failures[f"connections {name}"] = got["connections"][name]
-    return {"rate": got["done_per_s"], "requests": outcomes["done"], "p50_us": latency.get("p50"), "p99_us": latency.get("p99"),
+    conns = got["connections"]
+    for name in "lost", "starved":  # the few whose first answer was under way when the run ended are not starved
+        if conns[name] > conns["opened"] / 50:
+            failures[f"connections {name}"] = conns[name]
+    at = {name: latency.get(name) for name in ("p50", "p99")}
+    beyond = [name for name, us in at.items() if isinstance(us, dict)]  # that share never ended within the run
+    at.update({name: at[name]["more_than_us"] for name in beyond})
+    return {"rate": got["done_per_s"], "requests": outcomes["done"], "p50_us": at["p50"], "p99_us": at["p99"], "beyond": beyond,
             "failures": failures, "untrusted": got["not_trustworthy"],
             "client_cpu_s": (got["cpu_time"]["client_user_ns"] + got["cpu_time"]["client_system_ns"]) / 1e9}
 
@@ -663,7 +666,7 @@ def foreign(args, limit_s):
 
 
 def by_wrk(_, server, shape, options, __):
-    limit = max(1, round(seconds(options["-d"]) / (2 if "-n" in options else 1)))
+    limit = max(1, round(seconds(options["-d"]) / shape.times))
     close = ["-H", "Connection: close"] if "--close" in options else []
     out, err, cpu = foreign(["wrk", f"-t{options['-t']}", f"-c{options['-c']}", f"-d{limit}s", "--latency", *close,
                              url_of(server, shape)], limit)
@@ -673,12 +676,12 @@ def by_wrk(_, server, shape, options, __):
     at = {share: float(value) * UNITS[unit] for share, value, unit in re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)$", out, re.M)}
     failures = {f"{name} errors": int(n) for name, n in re.findall(r"(connect|read|write|timeout) (\d+)", out) if int(n)}
     failures.update({"bad status": int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", out)})
-    return {"rate": float(rate[1]), "requests": int(count[1]), "p50_us": at.get("50"), "p99_us": at.get("99"),
+    return {"rate": float(rate[1]), "requests": int(count[1]), "p50_us": at.get("50"), "p99_us": at.get("99"), "beyond": [],
             "failures": failures, "untrusted": "", "client_cpu_s": cpu}
 
 
 def by_ab(_, server, shape, options, __):
-    limit = max(1, round(seconds(options["-d"])))
+    limit = max(1, round(seconds(options["-d"]) / shape.times))
     keep = [] if "--close" in options else ["-k"]
     out, err, cpu = foreign(["ab", "-q", "-r", *keep, "-t", str(limit), "-n", str(options.get("-n", 10000000)),
                              "-c", str(options["-c"]), url_of(server, shape)], limit)
@@ -688,7 +691,7 @@ def by_ab(_, server, shape, options, __):
     at = {share: float(value) * 1e3 for share, value in re.findall(r"^\s+(\d+)%\s+(\d+)", out, re.M)}
     failures = {"failed": int(n) for n in re.findall(r"Failed requests:\s+(\d+)", out) if int(n)}
     failures.update({"bad status": int(n) for n in re.findall(r"Non-2xx responses:\s+(\d+)", out)})
-    return {"rate": float(rate[1]), "requests": int(count[1]), "p50_us": at.get("50"), "p99_us": at.get("99"),
+    return {"rate": float(rate[1]), "requests": int(count[1]), "p50_us": at.get("50"), "p99_us": at.get("99"), "beyond": [],
             "failures": failures, "untrusted": "", "client_cpu_s": cpu}
 
 
@@ -842,6 +845,7 @@ def summary(row, runs, loads):
                        "idle_pss_bytes": row.idle_bytes, "load_pss_bytes": middle(loads)},
             "least": {"rate_per_s": min(rates), "p99_us": min(late, default=None)},
             "greatest": {"rate_per_s": max(rates), "p99_us": max(late, default=None)},
+            "more_than": [name for name in ("p50", "p99") if 2 * sum(name in one["beyond"] for one in runs) >= len(runs)],
             "failures": total, "requests": sum(one["requests"] for one in runs),
             "untrusted": sorted({one["untrusted"] for one in runs} - {""}), "rounds": runs}
 
@@ -955,9 +959,11 @@ def short(n):
     return f"{n:.0f}"
 
 
-def latency(us):
+def latency(us, more_than=False):
     if us is None:
         return "-"
+    if more_than:
+        return ">" + latency(us)
     for unit, size in (("s", 1e6), ("ms", 1e3)):
         if us >= size * 0.9995:
             us /= size
@@ -978,48 +984,61 @@ def times(ratio, by):
     return f"{ratio['median'] if by == 'rate' else 1 / ratio['median']:.2f}"
 
 
+def remarks(rows):
+    """What a reader must know of the rows of a table: (what, text). Doubts of several rows that differ in numbers alone are one."""
+    out, doubts = [], {}
+    for row in rows:
+        if row["failures"]:
+            failed = sum(count for what, count in row["failures"].items() if not what.startswith("connections"))
+            out.append(("errors", f"{row['name']}: " + ", ".join(f"{count} {what}" for what, count in row["failures"].items())
+                        + (f"; {percent(failed / max(1, failed + row['requests']))} of its requests" if failed else "")))
+        for why in row["untrusted"]:
+            doubts.setdefault(re.sub(r"[\d.]+", "#", why), (why, []))[1].append(row["name"])
+        out += [("note", f"{row['name']} {note}") for note in row["notes"]]
+    return out + [("doubt", f"{', '.join(dict.fromkeys(names))}: bench says: {why}") for why, names in doubts.values()]
+
+
+def spread(row, by):
+    low, high = row["least"][by], row["greatest"][by]
+    form = short if by == "rate_per_s" else latency
+    return f"{form(low)}..{form(high)}" if low is not None else "-"
+
+
 def lines_of(table):
-    """One table as text."""
-    name, main = next(iter(table["clients"].items()))
-    by = table["sorted_by"]
+    """One table as text, within 100 columns."""
+    main = next(iter(table["clients"].values()))
+    by, what = table["sorted_by"], "trips/s" if "--echo" in table["bench_options"] else "req/s"
+    of = "rate" if by == "rate" else "p99"
     out = [f"{table['key']}. {table['title']}",
            f"   log: {table['source']}",
            f"   here: fastserve bench {table['bench_options']}; {table['rounds']} rounds"
            + (f" of {table['rounds_asked']}, no time for more" if table["rounds"] < table["rounds_asked"] else ""), "",
-           f"{'':18}{'':>10}{'':>14}{'latency':>12}{'CPU us/req':>17}{'PSS, MB':>14}{'rate of' if by == 'rate' else 'p99 of':>14}",
-           f" #  {'server':<17}{'req/s' if 'echo' not in table['bench_options'] else 'trips/s':>8}{'least..most':>15}{'p50':>7}{'p99':>8}"
-           f"{'server':>8}{'client':>7}{'idle':>7}{'load':>6}{'peer':>6}{'floor':>6}"]
+           f"{'':28}{of + ' of the':>15}{'latency':>13}{'CPU us/req':>17}{'PSS, MB':>13}{of + ' of':>12}",
+           f" #  {'server':<17}{what:>8}{'rounds':>13}{'p50':>8}{'p99':>8}{'server':>8}{'client':>7}{'idle':>7}{'load':>6}{'peer':>6}{'floor':>6}"]
     for row in main["rows"]:
         m = row["median"]
         rank = "?" if table["too_busy"] else str(row["rank"])
         mark = ">" if row["kind"] in ("ours", "model") else " "
-        spread = f"{short(row['least']['rate_per_s'])}..{short(row['greatest']['rate_per_s'])}"
-        out.append(f"{rank:>2} {mark}{row['name']:<17}{m['rate_per_s']:>8.0f}{spread:>15}{latency(m['p50_us']):>7}{latency(m['p99_us']):>8}"
-                   f"{number(m['server_cpu_us_per_request']):>8}{number(m['client_cpu_us_per_request']):>7}"
+        out.append(f"{rank:>2} {mark}{row['name']:<17}{m['rate_per_s']:>8.0f}{spread(row, 'rate_per_s' if by == 'rate' else 'p99_us'):>15}"
+                   f"{latency(m['p50_us'], 'p50' in row['more_than']):>7}{latency(m['p99_us'], 'p99' in row['more_than']):>8}"
+                   f"{number(m['server_cpu_us_per_request']):>7}{number(m['client_cpu_us_per_request']):>7}"
                    f"{number(m['idle_pss_bytes'], 1e6):>7}{number(m['load_pss_bytes'], 1e6):>6}"
                    f"{times(row['of_best_peer'], by):>6}{times(row['of_floor_local'], by):>6}")
     for row in table["without_figures"]:
-        out.append(f" -  {row['name']:<17}{row['reason']}"[:100])
-    out.append("")
-    for row in main["rows"]:
-        if row["failures"]:
-            total = sum(row["failures"].values())
-            out.append(f"   errors   {row['name']}: " + ", ".join(f"{count} {what}" for what, count in row["failures"].items())
-                       + f", {percent(total / max(1, total + row['requests']))} of all")
-        out += [f"   doubt    {row['name']}: {why}" for why in row["untrusted"]]
-        out += [f"   note     {row['name']}: {note}" for note in row["notes"]]
-    others = [other for other in table["clients"] if other != name]
-    if others:
-        out += ["", f"    {'server':<17}" + "".join(f"{'by ' + each:>12}{'least..most':>16}" for each in table["clients"])]
+        out += textwrap.wrap(f" -  {row['name']:<17}  {row['reason']}", 100, subsequent_indent=" " * 23)
+    if len(table["clients"]) > 1:
+        out += ["", f"    {'server':<17}" + "".join(f"{'by ' + each:>12}{'rounds':>14}  " for each in table["clients"])]
         for row in main["rows"]:
             cells = ""
             for each in table["clients"].values():
                 its = next((one for one in each["rows"] if one["key"] == row["key"]), None)
-                cells += (f"{its['median']['rate_per_s']:>12.0f}{short(its['least']['rate_per_s']) + '..' + short(its['greatest']['rate_per_s']):>16}"
-                          if its else f"{'-':>12}{'':>16}")
+                cells += f"{its['median']['rate_per_s']:>12.0f}{spread(its, 'rate_per_s'):>16}" if its else f"{'-':>12}{'':>16}"
             out.append(f"   {'>' if row['kind'] in ('ours', 'model') else ' '}{row['name']:<17}{cells}")
-        out.append("")
-    out += [f"   {text}" for text in table["says"]]
+    out.append("")
+    for kind, line in remarks(main["rows"]):
+        out += textwrap.wrap(f"   {kind:<9}{line}", 100, subsequent_indent=" " * 12)
+    for line in table["says"]:
+        out += textwrap.wrap(line, 100, initial_indent="   ", subsequent_indent="      ")
     return out
 
 
@@ -1053,16 +1072,8 @@ def list_peers(peers):
     return out
 
 
-def wrapped(title, parts, width=100):
-    """`title  a, b, c`, broken between the parts."""
-    lines, line = [], f"{title:<10}"
-    for i, part in enumerate(parts):
-        text = part + ("," if i + 1 < len(parts) else "")
-        if len(line) + len(text) + 1 > width and line.strip():
-            lines.append(line.rstrip())
-            line = " " * 10
-        line += text + " "
-    return lines + [line.rstrip()]
+def wrapped(title, text):
+    return textwrap.wrap(f"{title:<10}{text}", 100, subsequent_indent=" " * 10)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1075,7 +1086,7 @@ def options():
     names = lambda text: [name for name in text.split(",") if name]
     add("logs", nargs="*", help="of " + " ".join(SHAPES) + " (1 to 5)")
     add("--rounds", type=int, help="default 3; 5 with --full")
-    add("--seconds", type=float, default=1.0, help="of each measurement (1)")
+    add("--seconds", type=float, default=0.7, help="of each measurement (0.7)")
     add("--full", action="store_true", help="the logs' own sizes; takes hours with many peers")
     add("--peers", type=names, help="names of files in tests/peers; default: all that are here")
     add("--client", type=names, help="bench,wrk,ab: which load generators; the first one's figures are in the tables")
@@ -1195,8 +1206,9 @@ def compare(world, report):
     for _, shape in plan:
         clients = len([name for name in (o.client or shape.clients) if world.clients[name]])
         costs.append(count[shape.key] * (clients * (min(seconds(shape.options(o)["-d"]), 40) + 0.3) + WARM_S + 0.1))
-    say(f"about {max(1, round(sum(costs) * o.rounds / 60))} min: {o.rounds} rounds"
-        + ("" if o.full else f", {min(o.rounds * sum(costs), BUDGET_S) / 60:.0f} min at most in all"))
+    need = sum(costs) * o.rounds
+    say(f"{o.rounds} rounds, about {max(1, round((need if o.full else min(need, BUDGET_S)) / 60))} minutes"
+        + (": not all rounds have their time within them" if need > BUDGET_S and not o.full else ""))
     for i, (log, shape) in enumerate(plan):
         rows = rows_of(world, shape)
         table = world.table(shape, rows, costs[i] / sum(costs[i:]))
@@ -1210,7 +1222,7 @@ def compare(world, report):
 
 def write(o, report):
     import compare_page  # beside this file
-    for path, text in ((o.json, json.dumps(report, indent=1) + "\n"), (o.html, compare_page.page(report))):
+    for path, text in ((o.json, json.dumps(report, indent=1) + "\n"), (o.html, compare_page.page(report, sys.modules[__name__]))):
         if path == "-":
             print(text)
         elif path:
@@ -1265,8 +1277,8 @@ def work(world):
     finally:
         if report["tables"]:
             write(o, report)
-    say(f"\n#: one more than the rows that were faster by more than A/A. >: fastserve. Rates and times are medians of the rounds; peer and floor: "
-        "\n   of the best peer's and of `floor local`'s, medians of each round's ratio.")
+    say("\n#: one more than the rows that were better by more than A/A. >: fastserve. Figures are medians of the rounds.\n"
+        "peer, floor: beside the best peer and `floor local`, medians of each round's ratio. PSS: memory, shared pages by parts.")
     say(f"written: {os.path.relpath(o.json)} {os.path.relpath(o.html)}")
     broken = [row["reason"] for table in report["tables"] for row in table["without_figures"] if row["kind"] in ("ours", "again", "model")]
     for reason in broken[:1]:
@@ -1281,16 +1293,23 @@ def head(report):
         f"{m['system']}\n{m['cpu']}, {m['cpus']} CPUs, {m['memory_bytes'] / 2**30:.0f} GiB, {m['descriptors']} descriptors")
     say(f"Before the start other work took {percent(report['noise']['busy_share'])} of the CPUs, other guests "
         f"{percent(report['noise']['steal_share'])}.")
-    here = [f"{peer['name']} {peer['version']}".strip() for peer in peers if peer["state"] == "here"]
-    for lines in (wrapped("peers", sorted(set(here))),
-                  *(wrapped("not here", [f"{peer['name']} ({peer['reason']}): {peer['install']}{', by hand' if peer['by_hand'] else ''}"])
-                    for peer in peers if peer["state"] == "absent"),
-                  *(wrapped("failed", [f"{peer['name']}: {peer['reason']}"]) for peer in peers if peer["state"] == "failed"),
-                  *(wrapped("not to be had", [f"{peer['name']}: {peer['reason']}"]) for peer in peers if peer["state"] == "missing"),
-                  *(wrapped("not here", [f"{name}: apt-get install {PACKAGES[name]}; nothing is checked by it"])
-                    for name, is_here in report["load_generators"].items() if not is_here)):
-        if lines[0].strip() not in ("peers",):
-            say("\n".join(lines))
+    is_in = {state: [peer for peer in peers if peer["state"] == state] for state in ("here", "absent", "failed", "missing")}
+    out = []
+    if is_in["here"]:
+        out += wrapped("peers", ", ".join(sorted({f"{peer['name']} {peer['version']}".strip() for peer in is_in["here"]})))
+    for peer in is_in["absent"]:
+        out += wrapped("not here", f"{peer['name']} ({peer['reason']}): {peer['install']}{', by hand' if peer['by_hand'] else ''}")
+    for name, here in report["load_generators"].items():
+        if not here:
+            out += wrapped("not here", f"{name}, which would check bench: apt-get install {PACKAGES[name]}")
+    for peer in is_in["failed"]:
+        out += wrapped("failed", f"{peer['name']}: {peer['reason']}")
+    if is_in["missing"]:
+        out += wrapped("missing", "; ".join(f"{peer['name']}: {peer['reason']}" for peer in is_in["missing"]))
+    for peer in is_in["here"]:
+        if peer["note"]:
+            out += wrapped("note", f"{peer['name']}: {peer['note']}")
+    say("\n".join(out))
 
 
 if __name__ == "__main__":
