@@ -588,7 +588,7 @@ SHAPES = {
                     servers="files", path=name, times=times)
               for name, size, times in (("1k", "files of 1 KiB", 1), ("100k", "files of 100 KiB", 1), ("10m", "files of 10 MiB", 4))],
 }
-MODELS = {"pool": ["--model", "pool"], "pool of 10": ["--model", "pool", "-w", "10"], "thread": ["--model", "thread"],
+MODELS = {"pool": ["--model", "pool"], "pool 10": ["--model", "pool", "-w", "10"], "thread": ["--model", "thread"],
           "sync": ["--model", "sync"]}
 
 
@@ -665,8 +665,13 @@ def foreign(args, limit_s):
     return out, err, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def whole_seconds(for_s, shape):
+    """As wrk and ab count them."""
+    return max(1, round(for_s / shape.times))
+
+
 def by_wrk(_, server, shape, options, __):
-    limit = max(1, round(seconds(options["-d"]) / shape.times))
+    limit = whole_seconds(seconds(options["-d"]), shape)
     close = ["-H", "Connection: close"] if "--close" in options else []
     out, err, cpu = foreign(["wrk", f"-t{options['-t']}", f"-c{options['-c']}", f"-d{limit}s", "--latency", *close,
                              url_of(server, shape)], limit)
@@ -681,7 +686,7 @@ def by_wrk(_, server, shape, options, __):
 
 
 def by_ab(_, server, shape, options, __):
-    limit = max(1, round(seconds(options["-d"]) / shape.times))
+    limit = whole_seconds(seconds(options["-d"]), shape)
     keep = [] if "--close" in options else ["-k"]
     out, err, cpu = foreign(["ab", "-q", "-r", *keep, "-t", str(limit), "-n", str(options.get("-n", 10000000)),
                              "-c", str(options["-c"]), url_of(server, shape)], limit)
@@ -780,15 +785,14 @@ class Run:
         """All rounds of one table. share is its part of the time that is left."""
         o, options = self.o, shape.options(self.o)
         began, left = time.monotonic(), self.until - time.monotonic()
-        asked = [name for name in (o.client or shape.clients) if self.clients[name] and not (name != "bench" and
-                 (shape.servers == "echo" or shape.by == "p99"))] or ["bench"]
+        asked = self.asked(shape)
         got = {name: {row.key: [] for row in rows} for name in asked}
         loads = {row.key: [] for row in rows}
-        before = noise(1.0)
-        done, longest = 0, 0.0
+        before = noise(min(1.0, o.look))
+        done = 0
         for order in turns(rows, o.rounds):
-            at = time.monotonic()
-            if done and not o.full and at - began + longest > max(0.0, left) * share:
+            took = time.monotonic() - began
+            if done and not o.full and took + took / done > max(0.0, left) * share:
                 break
             for i, row in enumerate(order):
                 tell(f"table {shape.key}, round {done + 1} of {o.rounds}: {row.name} ({i + 1} of {len(order)})")
@@ -796,7 +800,7 @@ class Run:
                     continue
                 row.go_on()
                 try:
-                    loads[row.key].append(warm(self.program, row, shape, options, WARM_S if done else 2 * WARM_S))
+                    loads[row.key].append(warm(self.program, row, shape, options, min(o.seconds, WARM_S if done else 2 * WARM_S)))
                     for name in asked:
                         got[name][row.key].append(measure(self.program, row, shape, options, name, self.build))
                 except Wrong as error:
@@ -804,8 +808,14 @@ class Run:
                 if row.alive():
                     row.stop()
             done += 1
-            longest = max(longest, time.monotonic() - at)
-        return make_table(shape, options, rows, got, loads, before, done, o)
+        table = make_table(shape, options, rows, got, loads, before, done, o)
+        table["took_s"] = time.monotonic() - began
+        return table
+
+    def asked(self, shape):
+        """The load generators of a table: those that are here and can do it."""
+        able = ["bench"] if shape.servers == "echo" or shape.by == "p99" else list(CLIENTS)
+        return [name for name in (self.o.client or shape.clients) if self.clients[name] and name in able] or ["bench"]
 
 
 def middle(values):
@@ -899,8 +909,8 @@ def verdicts(table):
     ours = rows.get("fastserve")
     what = "rate" if by == "rate" else "p99"
     if main["aa_share"] is not None:
-        says.append(f"A/A: fastserve beside itself, {what}: within {percent(main['aa_share'])} in every round; "
-                    "what is closer than that has the same #")
+        says.append(f"A/A: fastserve beside itself, {what}: within {percent(main['aa_share'])} in every round"
+                    + ("" if table["too_busy"] else "; rows that are closer than that are not ranked"))
     if table["too_busy"]:
         says.append(f"TOO BUSY TO CONCLUDE: {table['too_busy']}; so nothing is ranked")
     if ours:
@@ -1027,12 +1037,12 @@ def lines_of(table):
     for row in table["without_figures"]:
         out += textwrap.wrap(f" -  {row['name']:<17}  {row['reason']}", 100, subsequent_indent=" " * 23)
     if len(table["clients"]) > 1:
-        out += ["", f"    {'server':<17}" + "".join(f"{'by ' + each:>12}{'rounds':>14}  " for each in table["clients"])]
+        out += ["", f"    {'server':<17}" + "".join(f"{'by ' + each:>12}{'rounds':>16}" for each in table["clients"])]
         for row in main["rows"]:
             cells = ""
             for each in table["clients"].values():
                 its = next((one for one in each["rows"] if one["key"] == row["key"]), None)
-                cells += f"{its['median']['rate_per_s']:>12.0f}{spread(its, 'rate_per_s'):>16}" if its else f"{'-':>12}{'':>16}"
+                cells += f"{its['median']['rate_per_s']:>12.0f}{spread(its, 'rate_per_s'):>16}" if its else f"{'-':>12}{'-':>16}"
             out.append(f"   {'>' if row['kind'] in ('ours', 'model') else ' '}{row['name']:<17}{cells}")
     out.append("")
     for kind, line in remarks(main["rows"]):
@@ -1096,10 +1106,11 @@ def options():
     add("--html", default=os.path.join(ROOT, "build", "compare.html"), metavar="FILE")
     add("--folder", default=os.path.join(HERE, "peers"), help="where the peers stand")
     add("--build", default=os.path.join(ROOT, "build", "compare"), help="where they are built")
+    add("--look", type=float, default=2.0, help="seconds to look at the noise for before it begins (2)")
     add("--program", default=os.environ.get("FASTSERVE", os.path.join(ROOT, "fastserve")))
     o = ap.parse_args()
     o.logs = [log for text in o.logs for log in names(text)] or list("12345")
-    o.rounds = o.rounds or (5 if o.full else 3)
+    o.rounds = (5 if o.full else 3) if o.rounds is None else o.rounds
     o.build, o.program = os.path.abspath(o.build), os.path.abspath(o.program)
     for what, given, known in (("logs", o.logs, SHAPES), ("load generators", o.client or [], CLIENTS)):
         if set(given) - set(known):
@@ -1204,10 +1215,11 @@ def compare(world, report):
              for _, shape in plan}
     costs = []
     for _, shape in plan:
-        clients = len([name for name in (o.client or shape.clients) if world.clients[name]])
-        costs.append(count[shape.key] * (clients * (min(seconds(shape.options(o)["-d"]), 40) + 0.3) + WARM_S + 0.1))
+        each = {name: seconds(shape.options(o)["-d"]) for name in world.asked(shape)}
+        costs.append(count[shape.key] * sum([WARM_S + 0.2, *(0.2 + (for_s if name == "bench" else whole_seconds(for_s, shape))
+                                                             for name, for_s in each.items())]))
     need = sum(costs) * o.rounds
-    say(f"{o.rounds} rounds, about {max(1, round((need if o.full else min(need, BUDGET_S)) / 60))} minutes"
+    say(f"{o.rounds} rounds, about {max(1, round((need if o.full else min(need, BUDGET_S)) / 60))} min"
         + (": not all rounds have their time within them" if need > BUDGET_S and not o.full else ""))
     for i, (log, shape) in enumerate(plan):
         rows = rows_of(world, shape)
@@ -1257,7 +1269,7 @@ def main():
 
 def work(world):
     o, peers = world.o, world.peers
-    before = noise(2.0)
+    began, before = time.time(), noise(o.look)
     world.floor = prepare(o.build)
     needed = wanted_by(o.logs) if not o.check else {"hello", "echo", "files"}
     world.peers = peers = [peer for peer in peers if not peer.does or set(peer.does) & needed]
@@ -1267,7 +1279,7 @@ def work(world):
     tell("")
     if o.check:
         return check_only(world)
-    report = {"schema": SCHEMA, "began_unix_s": int(time.time()), "command": sys.argv[1:], "full": o.full, "rounds": o.rounds,
+    report = {"schema": SCHEMA, "began_unix_s": int(began), "command": sys.argv[1:], "full": o.full, "rounds": o.rounds,
               "machine": machine(), "noise": before, "fastserve": (run([o.program, "--version"], 20)[1].split() or ["", "?"])[-1],
               "load_generators": {name: here for name, here in world.clients.items()},
               "peers": [describe(peer) for peer in peers], "tables": []}
@@ -1277,9 +1289,8 @@ def work(world):
     finally:
         if report["tables"]:
             write(o, report)
-    say("\n#: one more than the rows that were better by more than A/A. >: fastserve. Figures are medians of the rounds.\n"
-        "peer, floor: beside the best peer and `floor local`, medians of each round's ratio. PSS: memory, shared pages by parts.")
-    say(f"written: {os.path.relpath(o.json)} {os.path.relpath(o.html)}")
+    foot(report)
+    say(f"written: {os.path.relpath(o.json)} {os.path.relpath(o.html)}; took {(time.time() - report['began_unix_s']) / 60:.1f} min")
     broken = [row["reason"] for table in report["tables"] for row in table["without_figures"] if row["kind"] in ("ours", "again", "model")]
     for reason in broken[:1]:
         print(f"compare: fastserve itself: {reason}", file=sys.stderr)
@@ -1306,10 +1317,17 @@ def head(report):
         out += wrapped("failed", f"{peer['name']}: {peer['reason']}")
     if is_in["missing"]:
         out += wrapped("missing", "; ".join(f"{peer['name']}: {peer['reason']}" for peer in is_in["missing"]))
-    for peer in is_in["here"]:
-        if peer["note"]:
-            out += wrapped("note", f"{peer['name']}: {peer['note']}")
     say("\n".join(out))
+
+
+def foot(report):
+    """What stands beneath the tables: what the columns are, and what one should know of the peers."""
+    say()
+    for line in ("#: one more than the rows that were better by more than A/A. >: fastserve. Figures are medians of the rounds.",
+                 "peer, floor: beside the best peer and `floor local` (tests/floor.c), medians of each round's ratio.",
+                 "PSS: memory; of pages that processes share each has its part. idle: before the first load.",
+                 *dict.fromkeys(f"{peer['name']}: {peer['note']}" for peer in report["peers"] if peer["state"] == "here" and peer["note"])):
+        say("\n".join(textwrap.wrap(line, 100, subsequent_indent="   ")))
 
 
 if __name__ == "__main__":

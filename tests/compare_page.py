@@ -39,6 +39,7 @@ details { margin: .6rem 0; } summary { cursor: pointer; }
 table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; margin: .5rem 0; }
 th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 600; vertical-align: bottom; } th:first-child, td:first-child { text-align: left; }
+td.left { text-align: left; }
 td.text { text-align: left; white-space: normal; min-width: 14rem; }
 @media (max-width: 44rem) {
   .row { grid-template-columns: 1.5rem 1fr auto; padding: .3rem 0; }
@@ -118,7 +119,7 @@ def figures(table, show):
 def peers(report):
     state = {"here": "measured", "absent": "not installed", "missing": "cannot be had here", "failed": "failed"}
     notes = [f"{peer['name']}: {peer['note']}" for peer in report["peers"] if peer["note"]]
-    rows = [[cell(peer["name"]), cell(" ".join(peer["logs"])), cell(peer["version"] or "-"), cell(state[peer["state"]]),
+    rows = [[cell(peer["name"]), cell(" ".join(peer["logs"])), cell(peer["version"] or "-"), f'<td class="left">{state[peer["state"]]}</td>',
              f'<td class="text">{text(peer["reason"])}{": " if peer["reason"] and peer["install"] and peer["state"] == "absent" else ""}'
              f'{text(peer["install"] if peer["state"] == "absent" else "")}</td>'] for peer in report["peers"]]
     return grid(["server", "in log", "version", "", ""], rows) + items(notes)
