@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """compare: fastserve beside the servers that people would use instead, on this machine, interleaved in one run.
 
-    python3 tests/compare.py [1] [2] [3] [4] [5] [files] [--peers nginx,go] [--rounds 3] [--seconds 0.7] [--full] [--list] ...
+    python3 tests/compare.py [1] [2] [3] [4] [5] [files] [--peers nginx,go_http] [--rounds 3] [--seconds 0.7] [--full]
+    python3 tests/compare.py --list | --check | --help
 
-Each number is one of five logs that people published, as a command: the same load on every server that is installed here.
+Each number is one of five logs that people published, as a command: the same load on every server that is here.
 
     1      keep-alive, 500 connections (wrk -t10 -c500 -d10s --latency)
     2      four models of a server at 100 connections, kept open, and one for each request (wrk -t4 -c100 -d1m)
@@ -12,19 +13,19 @@ Each number is one of five logs that people published, as a command: the same lo
     5      a constant rate (wrk2 -R1000 -c400 -d30s), and new connections at a constant rate (httperf --rate)
     files  not of the logs: files of 1 KiB, 100 KiB and 10 MiB, 100 connections
 
-The servers stand in tests/peers, one file each; --list says which are here and how to get the others; nothing is installed. The
-load generator is `fastserve bench`; log 1 is checked by wrk and log 3 by ab, where they are installed. `floor` (tests/floor.c) is no
-server but the least work that an epoll loop can do; it is the yardstick.
+The servers stand in tests/peers, one file each; --list says which are here and how to get the others; nothing is
+installed. The load generator is `fastserve bench`; log 1 is checked by wrk and log 3 by ab, where they are installed.
+`floor` (tests/floor.c) is no server but the least work that an epoll loop can do; it is the yardstick.
 
-Each round runs each row once, in an order that is rotated from round to round, one server at a time: the others are stopped
-(SIGSTOP), so that they have no turn on the CPUs. They go on for the whole log, so what compiles while it runs has
-compiled after the first round, and the median of rounds does not see it. Client and server share the CPUs, as they do in the logs.
-fastserve runs twice, as two servers: how far those two are apart (A/A) is what this machine adds, and rows that are not
-farther apart than that are not ranked.
+Each round runs each row once, in an order that is rotated from round to round, one server at a time: the others are
+stopped (SIGSTOP), so that they have no turn on the CPUs. They live as long as their log, so what compiles while it runs
+has compiled after the first round, and the median of rounds does not see it. Client and server share the CPUs, as they
+do in the logs. fastserve runs twice, as two servers: how far those two are apart (A/A) is what this machine adds, and
+rows that are not farther apart than that are not ranked.
 
-Results: tables on standard output, build/compare.json (fastserve-compare/1) and build/compare.html. Exit status 0; 1 usage, or
-fastserve itself failed; 130 Ctrl-C. Everything stays on loopback, and whatever was started has ended when this ends, however it ends.
-Needs nothing but Python 3 and Linux.
+Results: tables on standard output, build/compare.json (fastserve-compare/1) and build/compare.html. Exit status 0;
+1 usage, or fastserve itself failed; 130 Ctrl-C. Everything stays on loopback, and whatever was started has ended when
+this ends, however it ends. Needs nothing but Python 3 and Linux.
 """
 import argparse
 import contextlib
@@ -51,6 +52,7 @@ SCHEMA = "fastserve-compare/1"
 HELLO = b"Hello, World!"
 MARK = "FASTSERVE_COMPARE"  # in the environment of everything that is started, so that it is found again
 BUDGET_S = 14 * 60        # by default all of it ends within a quarter of an hour: no new round begins later than that
+PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
 READY_S = 20                # until a server must listen
 BUILD_S = 300
 WARM_S = 0.2                # of load before each measurement
@@ -107,8 +109,8 @@ def kill(pids, number):
 
 
 class Watcher:
-    """A process that outlives this one by a moment and ends what it left behind, even when this one was killed. It learns of
-    sessions by a pipe, whose other end closes when this program is gone."""
+    """A process that outlives this one by a moment and ends what it left behind, even when this one was killed. It
+    learns of sessions by a pipe, whose other end closes when this program is gone."""
 
     def __init__(self):
         self.mark = f"{os.getpid()}.{time.time_ns()}"
@@ -150,8 +152,8 @@ watcher = None
 def spawn(args, **how):
     """Starts a program that leads a session of its own."""
     how.setdefault("stdin", subprocess.DEVNULL)
-    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
-    process = subprocess.Popen(args, start_new_session=True, env={**os.environ, MARK: watcher.mark, "PATH": path}, **how)
+    env = {**os.environ, MARK: watcher.mark, "PATH": PATH}
+    process = subprocess.Popen(args, start_new_session=True, env=env, **how)
     watcher.tell("+", process.pid)
     return process
 
@@ -172,7 +174,7 @@ def end(process, patience_s=3.0):
 
 
 def run(args, timeout_s, **how):
-    """Runs a program to its end: exit status (None: it did not end in time), what it printed, what it said on stderr."""
+    """Runs a program to its end: exit status (None: not in time), what it printed, what it said on stderr."""
     process = spawn(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", **how)
     try:
         out, err = process.communicate(timeout=timeout_s)
@@ -195,11 +197,11 @@ COMMENT = re.compile(r"^\s*(?://|#|--|%|;|/?\*|\{-|\"\"\")")
 
 
 def which(program):
-    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
+    return shutil.which(program, path=PATH)
 
 
 class Peer:
-    """What its file says. `state` tells what became of it: here, absent (not installed), missing (cannot be had) or failed."""
+    """What its file says. `state`: it is here, absent (not installed), missing (cannot be had) or failed."""
 
     def __init__(self, file):
         self.file, self.key = os.path.abspath(file), os.path.splitext(os.path.basename(file))[0]
@@ -235,9 +237,9 @@ class Peer:
     def filled(self, text, build, **more):
         """A text with what stands in braces filled in; other braces stay what they are."""
         folder = self.folder(build)
-        values = {"file": self.file, "dir": folder, "out": os.path.join(folder, self.key), "peers": os.path.dirname(self.file),
-                  "conf": os.path.join(folder, os.path.basename(self.file)), "www": os.path.join(build, "www"),
-                  "threads": str(CPUS), **more}
+        values = {"file": self.file, "peers": os.path.dirname(self.file), "www": os.path.join(build, "www"),
+                  "dir": folder, "out": os.path.join(folder, self.key), "threads": str(CPUS),
+                  "conf": os.path.join(folder, os.path.basename(self.file)), **more}
         return re.sub(r"\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), text)
 
     def make(self, build):
@@ -286,7 +288,7 @@ class Peer:
 def load_peers(folder):
     files = [file for file in sorted(glob.glob(os.path.join(folder, "*"))) if os.path.isfile(file)]
     peers = [Peer(file) for file in files if not os.path.basename(file).startswith(".")]
-    return [peer for peer in peers if peer.does or peer.run or peer.missing]  # not what a peer may need beside its own file
+    return [peer for peer in peers if peer.does or peer.run or peer.missing]  # not what a peer needs beside its file
 
 
 # ---------------------------------------------------------------------------------------------
@@ -295,6 +297,10 @@ def load_peers(folder):
 
 class Wrong(Exception):
     """Why a server is not measured."""
+
+
+class NoAnswer(Wrong):
+    """Nothing came: the connection was closed, or time is over."""
 
 
 class Reader:
@@ -318,14 +324,14 @@ class Reader:
         except ConnectionError:
             return False
         except socket.timeout:
-            raise Wrong("no answer within 5 s" if not self.had else "half an answer, then nothing for 5 s") from None
+            raise NoAnswer("no answer in time") if not self.had else Wrong("half an answer, and no more in time") from None
         self.had += got
         return bool(got)
 
     def upto(self, mark):
         while mark not in self.had:
             if not self.more():
-                raise Wrong("closes without an answer" if not self.had else "closes within an answer")
+                raise NoAnswer("closes without an answer") if not self.had else Wrong("closes within an answer")
         got, self.had = self.had.split(mark, 1)
         return got
 
@@ -382,9 +388,7 @@ def check_hello(port):
         try:
             conn.socket.sendall(request())
             is_hello(conn.answer())
-        except (Wrong, ConnectionError) as error:
-            if not isinstance(error, ConnectionError) and "closes without" not in str(error):
-                raise
+        except (NoAnswer, ConnectionError):
             kept = False
             notes.append("closes after each answer")
     if kept:
@@ -393,19 +397,17 @@ def check_hello(port):
             is_hello(conn.answer())
             try:
                 is_hello(conn.answer())
-            except Wrong as error:
-                if "closes without" not in str(error) and "no answer" not in str(error):
-                    raise Wrong(f"two requests at once: {error}") from None
+            except NoAnswer:
                 notes.append("answers one of two requests that come at once")
     with Reader(port) as conn:
         conn.socket.sendall(request(more="Connection: close\r\n"))
         is_hello(conn.answer())
+        conn.socket.settimeout(2)
         try:
             if conn.more():
                 raise Wrong("sends more after its answer to Connection: close")
-        except Wrong as error:
-            raise Wrong("does not close when asked to (Connection: close)" if "nothing" in str(error) or "no answer" in
-                        str(error) else str(error)) from None
+        except NoAnswer:
+            raise Wrong("does not close when asked to (Connection: close)") from None
     return notes
 
 
@@ -478,7 +480,8 @@ class Server:
             if self.peer:
                 command = self.peer_command(build)
             else:
-                command = [word.replace("{port}", str(self.port)).replace("{www}", os.path.join(build, "www")) for word in self.command]
+                www = os.path.join(build, "www")
+                command = [word.replace("{port}", str(self.port)).replace("{www}", www) for word in self.command]
             with open(log, "wb") as out:
                 self.process = spawn(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder if self.peer else None)
             self.wait_until_it_listens(log)
@@ -512,6 +515,9 @@ class Server:
             time.sleep(0.02)
         raise Wrong(f"did not listen within {READY_S} s")
 
+    def is_like(self, other):
+        return (self.key, self.command, self.checks) == (other.key, other.command, other.checks)
+
     def stop(self):
         kill(members(self.process.pid), signal.SIGSTOP)
 
@@ -531,7 +537,7 @@ class Server:
         return sum(among[pid][2] for pid in members(self.process.pid, among))
 
     def memory(self):
-        """Bytes that its processes have in memory, of what they share each its part (PSS); None if that may not be read."""
+        """Bytes that its processes have in memory, of what they share each its part (PSS); None: may not be read."""
         total = 0
         for pid in members(self.process.pid):
             try:
@@ -547,9 +553,11 @@ class Server:
 # ---------------------------------------------------------------------------------------------
 
 class Shape:
-    """One table's load: options of bench for the short run, which lasts `times` the asked seconds, and for the log's own size."""
+    """One table's load: options of bench for the short run, which lasts `times` the asked seconds, and for the log's
+    own size; which servers, which load generators, what the table is sorted by, and the file that is asked for."""
 
-    def __init__(self, key, title, source, short, full, servers="hello", clients=("bench",), by="rate", path="", times=1):
+    def __init__(self, key, title, source, short, full, servers="hello", clients=("bench",), by="rate", path="",
+                 times=1):
         self.key, self.title, self.source, self.short, self.full = key, title, source, short, full
         self.servers, self.clients, self.by, self.path, self.times = servers, clients, by, path, times
 
@@ -565,36 +573,37 @@ def seconds(text):
     return float(found[1]) * {"ms": 0.001, "s": 1, "m": 60}[found[2]]
 
 
+CLOSE, ECHO = {"--close": ""}, {"--echo": ""}
+FILES = (("1k", "files of 1 KiB", 1), ("100k", "files of 100 KiB", 1), ("10m", "files of 10 MiB", 4))
 SHAPES = {
     "1": [Shape("1", "keep-alive, 500 connections", "wrk -t10 -c500 -d10s --latency",
                 {"-c": 500}, {"-t": 10, "-c": 500, "-d": "10s"}, clients=("bench", "wrk"))],
     "2": [Shape("2a", "keep-alive, 100 connections; ours in each model", "wrk -t4 -c100 -d1m --latency",
                 {"-c": 100}, {"-t": 4, "-c": 100, "-d": "60s"}, servers="models"),
-          Shape("2b", "a connection for each request, 100 at a time; our models", "wrk -t4 -c100 -d1m, answers that close",
-                {"-c": 100, "--close": ""}, {"-t": 4, "-c": 100, "-d": "60s", "--close": ""}, servers="own models")],
+          Shape("2b", "a connection for each request, 100 at a time; our models", "the same, with answers that close",
+                {"-c": 100, **CLOSE}, {"-t": 4, "-c": 100, "-d": "60s", **CLOSE}, servers="own models")],
     "3": [Shape("3", "a connection for each request, 1,000 at a time", "ab -n 1000000 -c 1000",
-                {"-c": 1000, "-n": 20000, "--close": ""}, {"-c": 1000, "-n": 1000000, "-d": "300s", "--close": ""},
+                {"-c": 1000, "-n": 20000, **CLOSE}, {"-c": 1000, "-n": 1000000, "-d": "300s", **CLOSE},
                 servers="close", clients=("bench", "ab"), times=2)],
     "4": [Shape("4a", "TCP echo: connect, send, receive, close; 3,000 at a time", "bencher, 3000 connections, 30 s",
-                {"-c": 3000, "--echo": "", "--close": ""}, {"-c": 3000, "-d": "30s", "--echo": "", "--close": ""}, servers="echo",
-                times=2),
+                {"-c": 3000, **ECHO, **CLOSE}, {"-c": 3000, "-d": "30s", **ECHO, **CLOSE}, servers="echo", times=2),
           Shape("4b", "TCP echo: ping-pong on 3,000 connections", "tcp_bencher -c=2000 -t=30",
-                {"-c": 3000, "--echo": ""}, {"-c": 3000, "-d": "30s", "--echo": ""}, servers="echo")],
+                {"-c": 3000, **ECHO}, {"-c": 3000, "-d": "30s", **ECHO}, servers="echo")],
     "5": [Shape("5a", "1,000 requests a second over 400 connections", "wrk2 -t12 -c400 -d30s -R1000",
                 {"-R": 1000, "-c": 400}, {"-t": 12, "-R": 1000, "-c": 400, "-d": "30s"}, by="p99"),
-          Shape("5b", "new connections at a constant rate, a request each", "httperf --num-conns 1000 --rate 10 --num-calls 1",
+          Shape("5b", "new connections at a constant rate, a request each",
+                "httperf --num-conns 1000 --rate 10 --num-calls 1",
                 {"--conn-rate": 1000}, {"--conn-rate": 10, "-n": 1000, "-d": "120s"}, servers="close", by="p99")],
-    "files": [Shape(f"files {name}", f"{size}, 100 connections", "not of the logs", {"-c": 100}, {"-c": 100, "-d": "10s"},
-                    servers="files", path=name, times=times)
-              for name, size, times in (("1k", "files of 1 KiB", 1), ("100k", "files of 100 KiB", 1), ("10m", "files of 10 MiB", 4))],
+    "files": [Shape(f"files {name}", f"{size}, 100 connections", "not of the logs", {"-c": 100},
+                    {"-c": 100, "-d": "10s"}, servers="files", path=name, times=times) for name, size, times in FILES],
 }
 MODELS = {"pool": ["--model", "pool"], "pool 10": ["--model", "pool", "-w", "10"], "thread": ["--model", "thread"],
           "sync": ["--model", "sync"]}
 
 
 def servers_for(kind, program, floor, peers):
-    """The rows of a table, not started. `again` is fastserve once more, in the middle of the others: as far from the first in
-    time as a row on average is from another."""
+    """The rows of a table, not started. `again` is fastserve once more, in the middle of the others: as far from the
+    first in time as a row on average is from another."""
     def serve(*more):
         return [program, "serve", *more, "-b", "127.0.0.1", "-p", "{port}", "-q"]
     does = kind if kind in ("echo", "files") else "hello"
@@ -640,7 +649,7 @@ def by_bench(program, server, shape, options, out):
         with open(out, encoding="utf-8") as file:
             got = json.load(file)
     except (OSError, ValueError):
-        raise Wrong(f"bench: {(err or said).strip().splitlines()[-1][:120] if (err or said).strip() else f'exit {status}'}") from None
+        raise Wrong(f"bench: {last_line(err or said) or f'exit {status}'}") from None
     outcomes, latency = got["outcomes"], got["latency_us"]["response"]
     failures = {name.replace("_", " "): count for name, count in outcomes["failed"].items() if count}
     conns = got["connections"]
@@ -650,9 +659,20 @@ def by_bench(program, server, shape, options, out):
     at = {name: latency.get(name) for name in ("p50", "p99")}
     beyond = [name for name, us in at.items() if isinstance(us, dict)]  # that share never ended within the run
     at.update({name: at[name]["more_than_us"] for name in beyond})
-    return {"rate": got["done_per_s"], "requests": outcomes["done"], "p50_us": at["p50"], "p99_us": at["p99"], "beyond": beyond,
-            "failures": failures, "untrusted": got["not_trustworthy"],
-            "client_cpu_s": (got["cpu_time"]["client_user_ns"] + got["cpu_time"]["client_system_ns"]) / 1e9}
+    cpu = got["cpu_time"]["client_user_ns"] + got["cpu_time"]["client_system_ns"]
+    return {"rate": got["done_per_s"], "requests": outcomes["done"], "p50_us": at["p50"], "p99_us": at["p99"],
+            "beyond": beyond, "failures": failures, "untrusted": got["not_trustworthy"], "client_cpu_s": cpu / 1e9}
+
+
+def last_line(text):
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:120] if lines else ""
+
+
+def by_other(rate, count, at, failures, cpu):
+    """What wrk and ab said, in the words of bench."""
+    return {"rate": float(rate[1]), "requests": int(count[1]), "p50_us": at.get("50"), "p99_us": at.get("99"),
+            "beyond": [], "failures": failures, "untrusted": "", "client_cpu_s": cpu}
 
 
 def foreign(args, limit_s):
@@ -677,12 +697,12 @@ def by_wrk(_, server, shape, options, __):
                              url_of(server, shape)], limit)
     rate, count = re.search(r"Requests/sec:\s+([\d.]+)", out), re.search(r"(\d+) requests in", out)
     if not rate or not count:
-        raise Wrong("wrk: " + ((err or out).strip().splitlines() or ["no result"])[-1][:120])
-    at = {share: float(value) * UNITS[unit] for share, value, unit in re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)$", out, re.M)}
-    failures = {f"{name} errors": int(n) for name, n in re.findall(r"(connect|read|write|timeout) (\d+)", out) if int(n)}
+        raise Wrong(f"wrk: {last_line(err or out) or 'no result'}")
+    shares = re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)$", out, re.M)
+    failed = re.findall(r"(connect|read|write|timeout) (\d+)", out)
+    failures = {f"{name} errors": int(n) for name, n in failed if int(n)}
     failures.update({"bad status": int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", out)})
-    return {"rate": float(rate[1]), "requests": int(count[1]), "p50_us": at.get("50"), "p99_us": at.get("99"), "beyond": [],
-            "failures": failures, "untrusted": "", "client_cpu_s": cpu}
+    return by_other(rate, count, {share: float(value) * UNITS[unit] for share, value, unit in shares}, failures, cpu)
 
 
 def by_ab(_, server, shape, options, __):
@@ -692,12 +712,11 @@ def by_ab(_, server, shape, options, __):
                              "-c", str(options["-c"]), url_of(server, shape)], limit)
     rate, count = re.search(r"Requests per second:\s+([\d.]+)", out), re.search(r"Complete requests:\s+(\d+)", out)
     if not rate or not count:
-        raise Wrong("ab: " + ((err or out).strip().splitlines() or ["no result"])[-1][:120])
+        raise Wrong(f"ab: {last_line(err or out) or 'no result'}")
     at = {share: float(value) * 1e3 for share, value in re.findall(r"^\s+(\d+)%\s+(\d+)", out, re.M)}
     failures = {"failed": int(n) for n in re.findall(r"Failed requests:\s+(\d+)", out) if int(n)}
     failures.update({"bad status": int(n) for n in re.findall(r"Non-2xx responses:\s+(\d+)", out)})
-    return {"rate": float(rate[1]), "requests": int(count[1]), "p50_us": at.get("50"), "p99_us": at.get("99"), "beyond": [],
-            "failures": failures, "untrusted": "", "client_cpu_s": cpu}
+    return by_other(rate, count, at, failures, cpu)
 
 
 CLIENTS = {"bench": by_bench, "wrk": by_wrk, "ab": by_ab}
@@ -749,7 +768,7 @@ def measure(program, server, shape, options, client, build):
 
 
 def warm(program, server, shape, options, for_s):
-    """Load that is not measured; the server's memory in the middle of it, where looking disturbs nothing that counts."""
+    """Load that is not measured; the server's memory while it goes on, where looking disturbs nothing that counts."""
     short = {name: value for name, value in options.items() if name != "-n"}
     short["-d"] = f"{for_s * 1000:.0f}ms"
     process = spawn([program, "bench", *words(short), "-q", url_of(server, shape)],
@@ -800,7 +819,8 @@ class Run:
                     continue
                 row.go_on()
                 try:
-                    loads[row.key].append(warm(self.program, row, shape, options, min(o.seconds, WARM_S if done else 2 * WARM_S)))
+                    for_s = min(o.seconds, WARM_S if done else 2 * WARM_S)
+                    loads[row.key].append(warm(self.program, row, shape, options, for_s))
                     for name in asked:
                         got[name][row.key].append(measure(self.program, row, shape, options, name, self.build))
                 except Wrong as error:
@@ -811,6 +831,18 @@ class Run:
         table = make_table(shape, options, rows, got, loads, before, done, o)
         table["took_s"] = time.monotonic() - began
         return table
+
+    def servers(self, shape):
+        """The rows of a table, not started."""
+        here = [peer for peer in self.peers if peer.state == "here"]
+        return servers_for(shape.servers, self.program, self.floor, here)
+
+    def cost_s(self, shape):
+        """About how long a round of a table takes."""
+        for_s, each = seconds(shape.options(self.o)["-d"]), WARM_S + 0.2
+        for name in self.asked(shape):
+            each += 0.2 + (for_s if name == "bench" else whole_seconds(for_s, shape))
+        return len(self.servers(shape)) * each
 
     def asked(self, shape):
         """The load generators of a table: those that are here and can do it."""
@@ -846,17 +878,18 @@ def summary(row, runs, loads):
         for name, count in one["failures"].items():
             total[name] = total.get(name, 0) + count
     rates = [one["rate"] for one in runs]
+    most = [name for name in ("p50", "p99") if 2 * sum(name in one["beyond"] for one in runs) >= len(runs)]
     late = [one["p99_us"] for one in runs if one["p99_us"] is not None]
     return {"key": row.key, "name": row.name, "kind": row.kind,
             "version": row.peer.version() if row.peer else "", "notes": row.notes,
             "median": {"rate_per_s": middle(rates), "p50_us": middle(one["p50_us"] for one in runs),
-                       "p99_us": middle(late), "server_cpu_us_per_request": middle(one["server_cpu_us"] for one in runs),
+                       "p99_us": middle(late),
+                       "server_cpu_us_per_request": middle(one["server_cpu_us"] for one in runs),
                        "client_cpu_us_per_request": middle(one["client_cpu_us"] for one in runs),
                        "idle_pss_bytes": row.idle_bytes, "load_pss_bytes": middle(loads)},
             "least": {"rate_per_s": min(rates), "p99_us": min(late, default=None)},
             "greatest": {"rate_per_s": max(rates), "p99_us": max(late, default=None)},
-            "more_than": [name for name in ("p50", "p99") if 2 * sum(name in one["beyond"] for one in runs) >= len(runs)],
-            "failures": total, "requests": sum(one["requests"] for one in runs),
+            "more_than": most, "failures": total, "requests": sum(one["requests"] for one in runs),
             "untrusted": sorted({one["untrusted"] for one in runs} - {""}), "rounds": runs}
 
 
@@ -875,12 +908,13 @@ def make_table(shape, options, rows, got, loads, before, done, o):
         best = next((row["key"] for row in listed if row["kind"] == "peer"), None)
         for row in listed:
             row["rank"] = 1 + sum(score[other["key"]] > score[row["key"]] * (1 + (aa or 0)) for other in listed)
-            row["of_best_peer"] = ratios(of[row["key"]], of[best], shape.by) if best else None
-            row["of_floor_local"] = ratios(of[row["key"]], of["floor-local"], shape.by) if "floor-local" in score else None
+            for field, other in ("of_best_peer", best), ("of_floor_local", "floor-local"):
+                row[field] = ratios(of[row["key"]], of[other], shape.by) if other in score else None
         runs = [one for row in complete for one in of[row.key]]
         table["clients"][name] = {"rows": listed, "aa_share": aa, "best_peer": best,
                                   "steal_share": max((one["steal_share"] for one in runs), default=0.0)}
-    table["without_figures"] = [{"key": row.key, "name": row.name, "kind": row.kind, "reason": row.reason} for row in rows if row.reason]
+    table["without_figures"] = [{"key": row.key, "name": row.name, "kind": row.kind, "reason": row.reason}
+                                for row in rows if row.reason]
     table["too_busy"] = too_busy(table)
     table["says"] = verdicts(table)
     return table
@@ -914,14 +948,17 @@ def verdicts(table):
     if table["too_busy"]:
         says.append(f"TOO BUSY TO CONCLUDE: {table['too_busy']}; so nothing is ranked")
     if ours:
-        for key, field, how in ((main["best_peer"], "of_best_peer", ", the best peer"), ("floor-local", "of_floor_local", "")):
+        for key, field, how in ((main["best_peer"], "of_best_peer", ", the best peer"),
+                                ("floor-local", "of_floor_local", "")):
             ratio = ours.get(field)
-            if not ratio or key not in rows:
+            if not ratio or key not in rows or not all(ratio.values()):
                 continue
-            text = (f"fastserve: {ratio['median']:.2f} ({ratio['least']:.2f}..{ratio['greatest']:.2f}) of {rows[key]['name']}{how}")
-            if by == "p99":
-                text = (f"fastserve: p99 {1 / ratio['median']:.2f} ({1 / ratio['greatest']:.2f}..{1 / ratio['least']:.2f}) times that of "
-                        f"{rows[key]['name']}{how}")
+            at = [ratio[name] for name in ("median", "least", "greatest")]
+            if by == "rate":
+                text = "fastserve: {:.2f} ({:.2f}..{:.2f}) of ".format(*at)
+            else:  # ratios are of what is better when it is more
+                text = "fastserve: p99 {:.2f} ({:.2f}..{:.2f}) times that of ".format(1 / at[0], 1 / at[2], 1 / at[1])
+            text += rows[key]["name"] + how
             if main["aa_share"] is not None and 1 / (1 + main["aa_share"]) <= ratio["median"] <= 1 + main["aa_share"]:
                 text += ": cannot tell them apart here"
             says.append(text)
@@ -937,16 +974,22 @@ def compare_clients(name, main, other, of, by):
     theirs = {row["key"]: row for row in of["rows"]}
     both = [row for row in main["rows"] if row["key"] in theirs]
     mine, aa, bb = {row["key"]: row for row in both}, main["aa_share"] or 0, of["aa_share"] or 0
-    rate = lambda rows, key: rows[key]["median"]["rate_per_s"]
+
+    def rate(rows, key):
+        return rows[key]["median"]["rate_per_s"]
+
+    def faster(rows, a, b, noise):
+        return rate(rows, a["key"]) > rate(rows, b["key"]) * (1 + noise)
     against = [(a["name"], b["name"]) for a in both for b in both
-               if rate(mine, a["key"]) > rate(mine, b["key"]) * (1 + aa) and rate(theirs, b["key"]) > rate(theirs, a["key"]) * (1 + bb)]
+               if faster(mine, a, b, aa) and faster(theirs, b, a, bb)]
     best = main["best_peer"]
     if "fastserve" in mine and best in mine:
         says.append(f"fastserve of {mine[best]['name']}: {rate(mine, 'fastserve') / rate(mine, best):.2f} by {name}, "
                     f"{rate(theirs, 'fastserve') / rate(theirs, best):.2f} by {other} (A/A of {other}: {percent(bb)})")
     if against:
-        says.append(f"{name} and {other} DISAGREE beyond their A/A on the order of " +
-                    ", ".join(f"{a} and {b}" for a, b in against[:4]) + (f" and {len(against) - 4} pairs more" if len(against) > 4 else ""))
+        more = f" and {len(against) - 4} pairs more" if len(against) > 4 else ""
+        says.append(f"{name} and {other} DISAGREE beyond their A/A on the order of "
+                    + ", ".join(f"{a} and {b}" for a, b in against[:4]) + more)
     elif len(both) > 1:
         says.append(f"{name} and {other} put the rows in the same order, as far as their A/A tells them apart")
     return says
@@ -995,17 +1038,22 @@ def times(ratio, by):
 
 
 def remarks(rows):
-    """What a reader must know of the rows of a table: (what, text). Doubts of several rows that differ in numbers alone are one."""
+    """What a reader must know of the rows of a table: (what, text). Doubts that differ in numbers alone are one."""
     out, doubts = [], {}
     for row in rows:
         if row["failures"]:
             failed = sum(count for what, count in row["failures"].items() if not what.startswith("connections"))
-            out.append(("errors", f"{row['name']}: " + ", ".join(f"{count} {what}" for what, count in row["failures"].items())
-                        + (f"; {percent(failed / max(1, failed + row['requests']))} of its requests" if failed else "")))
+            named = ", ".join(f"{count} {what}" for what, count in row["failures"].items())
+            part = f"; {percent(failed / max(1, failed + row['requests']))} of its requests" if failed else ""
+            out.append(("errors", f"{row['name']}: {named}{part}"))
         for why in row["untrusted"]:
             doubts.setdefault(re.sub(r"[\d.]+", "#", why), (why, []))[1].append(row["name"])
         out += [("note", f"{row['name']} {note}") for note in row["notes"]]
     return out + [("doubt", f"{', '.join(dict.fromkeys(names))}: bench says: {why}") for why, names in doubts.values()]
+
+
+def troubled(row):
+    return bool(row["failures"] or row["untrusted"])
 
 
 def spread(row, by):
@@ -1024,13 +1072,15 @@ def lines_of(table):
            f"   here: fastserve bench {table['bench_options']}; {table['rounds']} rounds"
            + (f" of {table['rounds_asked']}, no time for more" if table["rounds"] < table["rounds_asked"] else ""), "",
            f"{'':28}{of + ' of the':>15}{'latency':>13}{'CPU us/req':>17}{'PSS, MB':>13}{of + ' of':>12}",
-           f" #  {'server':<17}{what:>8}{'rounds':>13}{'p50':>8}{'p99':>8}{'server':>8}{'client':>7}{'idle':>7}{'load':>6}{'peer':>6}{'floor':>6}"]
+           f" #  {'server':<17}{what:>8}{'rounds':>13}{'p50':>8}{'p99':>8}{'server':>8}{'client':>7}"
+           f"{'idle':>7}{'load':>6}{'peer':>6}{'floor':>6}"]
     for row in main["rows"]:
         m = row["median"]
         rank = "?" if table["too_busy"] else str(row["rank"])
-        mark = ">" if row["kind"] in ("ours", "model") else " "
-        out.append(f"{rank:>2} {mark}{row['name']:<17}{m['rate_per_s']:>8.0f}{spread(row, 'rate_per_s' if by == 'rate' else 'p99_us'):>15}"
-                   f"{latency(m['p50_us'], 'p50' in row['more_than']):>7}{latency(m['p99_us'], 'p99' in row['more_than']):>8}"
+        mark = ("!" if troubled(row) else " ") + (">" if row["kind"] in ("ours", "model") else " ")
+        scatter = spread(row, "rate_per_s" if by == "rate" else "p99_us")
+        p50, p99 = (latency(m[f"{name}_us"], name in row["more_than"]) for name in ("p50", "p99"))
+        out.append(f"{rank:>2}{mark}{row['name']:<17}{m['rate_per_s']:>8.0f}{scatter:>15}{p50:>7}{p99:>8}"
                    f"{number(m['server_cpu_us_per_request']):>7}{number(m['client_cpu_us_per_request']):>7}"
                    f"{number(m['idle_pss_bytes'], 1e6):>7}{number(m['load_pss_bytes'], 1e6):>6}"
                    f"{times(row['of_best_peer'], by):>6}{times(row['of_floor_local'], by):>6}")
@@ -1042,7 +1092,8 @@ def lines_of(table):
             cells = ""
             for each in table["clients"].values():
                 its = next((one for one in each["rows"] if one["key"] == row["key"]), None)
-                cells += f"{its['median']['rate_per_s']:>12.0f}{spread(its, 'rate_per_s'):>16}" if its else f"{'-':>12}{'-':>16}"
+                rate = f"{its['median']['rate_per_s']:.0f}" if its else "-"
+                cells += f"{rate:>12}{spread(its, 'rate_per_s') if its else '-':>16}"
             out.append(f"   {'>' if row['kind'] in ('ours', 'model') else ' '}{row['name']:<17}{cells}")
     out.append("")
     for kind, line in remarks(main["rows"]):
@@ -1055,17 +1106,18 @@ def lines_of(table):
 def machine():
     cpu, total = "", 0
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        cpu = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), platform.machine())
+        names = (line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+        cpu = next(names, platform.machine())
     with contextlib.suppress(OSError), open("/proc/meminfo", encoding="ascii") as file:
         total = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemTotal"))
-    return {"system": f"{platform.system()} {platform.release()} {platform.machine()}", "cpu": cpu, "cpus": CPUS, "memory_bytes": total,
-            "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[0]}
+    return {"system": f"{platform.system()} {platform.release()} {platform.machine()}", "cpu": cpu, "cpus": CPUS,
+            "memory_bytes": total, "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[0]}
 
 
 def describe(peer):
-    out = {"key": peer.key, "name": peer.name, "logs": peer.logs, "does": peer.does, "state": peer.state, "reason": peer.reason,
-           "install": peer.install, "by_hand": peer.by_hand, "version": peer.version(), "version_line": peer.version_line, "note": peer.note}
-    return out
+    return {"key": peer.key, "name": peer.name, "logs": peer.logs, "does": peer.does, "state": peer.state,
+            "reason": peer.reason, "install": peer.install, "by_hand": peer.by_hand, "version": peer.version(),
+            "version_line": peer.version_line, "note": peer.note}
 
 
 def list_peers(peers):
@@ -1073,7 +1125,8 @@ def list_peers(peers):
     out = []
     for peer in peers:
         state = {"here": "here", "absent": "not here", "missing": "cannot be had here", "failed": "failed"}[peer.state]
-        text = f"{peer.key:<16}{peer.name:<19}{' '.join(peer.does):<13}{'log ' + ' '.join(peer.logs) if peer.logs else '':<8}{state}"
+        logs = "log " + " ".join(peer.logs) if peer.logs else ""
+        text = f"{peer.key:<18}{peer.name:<19}{' '.join(peer.does):<13}{logs:<9}{state}"
         if peer.state == "absent":
             text += f" ({peer.reason}): {peer.install}{' (by hand)' if peer.by_hand else ''}"
         elif peer.reason:
@@ -1140,7 +1193,8 @@ def prepare(build):
     floor, compiler = os.path.join(build, "floor"), which(os.environ.get("CC", "cc").split()[0])
     if not compiler:
         return None
-    status, _, err = run([*shlex.split(os.environ.get("CC", "cc")), "-O2", "-pthread", os.path.join(HERE, "floor.c"), "-o", floor], 120)
+    source = os.path.join(HERE, "floor.c")
+    status, _, err = run([*shlex.split(os.environ.get("CC", "cc")), "-O2", "-pthread", source, "-o", floor], 120)
     if status != 0:
         print("compare: floor does not build: " + err.strip()[-200:], file=sys.stderr)
     return floor if status == 0 else None
@@ -1151,8 +1205,9 @@ def choose(o):
     peers = load_peers(o.folder)
     if o.peers is not None:
         known = {peer.key for peer in peers}
-        if set(o.peers) - known:
-            sys.exit(f"compare: no peer {', '.join(sorted(set(o.peers) - known))}; there are {', '.join(sorted(known))}")
+        strange = ", ".join(sorted(set(o.peers) - known))
+        if strange:
+            sys.exit(f"compare: no peer {strange}; there are {', '.join(sorted(known))}")
         peers = [peer for peer in peers if peer.key in o.peers]
     return peers
 
@@ -1170,7 +1225,7 @@ def check_only(world):
     fine = True
     for peer in world.peers:
         if peer.state != "here":
-            say(f"{peer.key:<16}{peer.reason}")
+            say(f"{peer.key:<18}{peer.reason}")
             fine = fine and peer.state != "failed"
             continue
         for does in peer.does:
@@ -1179,19 +1234,19 @@ def check_only(world):
             row.start(world.build)
             row.end()
             fine = fine and not row.reason
-            say(f"{peer.key:<16}{does:<7}{row.reason or 'right'}{''.join('; ' + note for note in row.notes)}   {peer.version_line}")
+            said = "; ".join([row.reason or "right", *row.notes])
+            say(f"{peer.key:<18}{does:<7}{said}   {peer.version_line}")
     return 0 if fine else 1
 
 
 def rows_of(world, shape):
     """The servers of a table, started; those of another table of the same log go on."""
-    rows = servers_for(shape.servers, world.program, world.floor, [peer for peer in world.peers if peer.state == "here"])
-    ready = []
+    rows, ready = world.servers(shape), []
     for row in rows:
-        same = next((old for old in world.rows if (old.key, old.command, old.checks) == (row.key, row.command, row.checks)), row)
+        same = next((old for old in world.rows if old.is_like(row)), row)
         if same is row:
             world.rows.append(row)
-        if same is row or same.reason and not same.alive() and same.idle_bytes is not None:  # ended under load: once more
+        if same is row or same.reason and not same.alive() and same.idle_bytes is not None:  # ended under load
             tell(f"starts {row.name}")
             same.start(world.build)
         ready.append(same)
@@ -1211,13 +1266,7 @@ def compare(world, report):
     """Every table, each printed as soon as it is there."""
     o = world.o
     plan = [(log, shape) for log in o.logs for shape in SHAPES[log]]
-    count = {shape.key: len(servers_for(shape.servers, world.program, world.floor, [p for p in world.peers if p.state == "here"]))
-             for _, shape in plan}
-    costs = []
-    for _, shape in plan:
-        each = {name: seconds(shape.options(o)["-d"]) for name in world.asked(shape)}
-        costs.append(count[shape.key] * sum([WARM_S + 0.2, *(0.2 + (for_s if name == "bench" else whole_seconds(for_s, shape))
-                                                             for name, for_s in each.items())]))
+    costs = [world.cost_s(shape) for _, shape in plan]
     need = sum(costs) * o.rounds
     say(f"{o.rounds} rounds, about {max(1, round((need if o.full else min(need, BUDGET_S)) / 60))} min"
         + (": not all rounds have their time within them" if need > BUDGET_S and not o.full else ""))
@@ -1234,7 +1283,8 @@ def compare(world, report):
 
 def write(o, report):
     import compare_page  # beside this file
-    for path, text in ((o.json, json.dumps(report, indent=1) + "\n"), (o.html, compare_page.page(report, sys.modules[__name__]))):
+    page = compare_page.page(report, sys.modules[__name__])
+    for path, text in ((o.json, json.dumps(report, indent=1) + "\n"), (o.html, page)):
         if path == "-":
             print(text)
         elif path:
@@ -1280,7 +1330,8 @@ def work(world):
     if o.check:
         return check_only(world)
     report = {"schema": SCHEMA, "began_unix_s": int(began), "command": sys.argv[1:], "full": o.full, "rounds": o.rounds,
-              "machine": machine(), "noise": before, "fastserve": (run([o.program, "--version"], 20)[1].split() or ["", "?"])[-1],
+              "fastserve": (run([o.program, "--version"], 20)[1].split() or ["?"])[-1],
+              "machine": machine(), "noise": before,
               "load_generators": {name: here for name, here in world.clients.items()},
               "peers": [describe(peer) for peer in peers], "tables": []}
     head(report)
@@ -1290,8 +1341,9 @@ def work(world):
         if report["tables"]:
             write(o, report)
     foot(report)
-    say(f"written: {os.path.relpath(o.json)} {os.path.relpath(o.html)}; took {(time.time() - report['began_unix_s']) / 60:.1f} min")
-    broken = [row["reason"] for table in report["tables"] for row in table["without_figures"] if row["kind"] in ("ours", "again", "model")]
+    say(f"took {(time.time() - began) / 60:.1f} min; written: {os.path.relpath(o.json)} {os.path.relpath(o.html)}")
+    broken = [row["reason"] for table in report["tables"] for row in table["without_figures"]
+              if row["kind"] in ("ours", "again", "model")]
     for reason in broken[:1]:
         print(f"compare: fastserve itself: {reason}", file=sys.stderr)
     return 1 if broken else 0
@@ -1300,16 +1352,20 @@ def work(world):
 def head(report):
     """What stands above the tables."""
     m, peers = report["machine"], report["peers"]
-    say(f"fastserve {report['fastserve']} beside others, {time.strftime('%Y-%m-%d %H:%M', time.localtime(report['began_unix_s']))}, "
-        f"{m['system']}\n{m['cpu']}, {m['cpus']} CPUs, {m['memory_bytes'] / 2**30:.0f} GiB, {m['descriptors']} descriptors")
+    date = time.strftime("%Y-%m-%d %H:%M", time.localtime(report["began_unix_s"]))
+    say(f"fastserve {report['fastserve']} beside others, {date}, {m['system']}\n{m['cpu']}, {m['cpus']} CPUs, "
+        f"{m['memory_bytes'] / 2**30:.0f} GiB, {m['descriptors']} descriptors")
     say(f"Before the start other work took {percent(report['noise']['busy_share'])} of the CPUs, other guests "
         f"{percent(report['noise']['steal_share'])}.")
-    is_in = {state: [peer for peer in peers if peer["state"] == state] for state in ("here", "absent", "failed", "missing")}
+    is_in = {state: [peer for peer in peers if peer["state"] == state]
+             for state in ("here", "absent", "failed", "missing")}
     out = []
     if is_in["here"]:
-        out += wrapped("peers", ", ".join(sorted({f"{peer['name']} {peer['version']}".strip() for peer in is_in["here"]})))
+        names = {f"{peer['name']} {peer['version']}".strip() for peer in is_in["here"]}
+        out += wrapped("peers", ", ".join(sorted(names, key=str.lower)))
     for peer in is_in["absent"]:
-        out += wrapped("not here", f"{peer['name']} ({peer['reason']}): {peer['install']}{', by hand' if peer['by_hand'] else ''}")
+        by_hand = ", by hand" if peer["by_hand"] else ""
+        out += wrapped("not here", f"{peer['name']} ({peer['reason']}): {peer['install']}{by_hand}")
     for name, here in report["load_generators"].items():
         if not here:
             out += wrapped("not here", f"{name}, which would check bench: apt-get install {PACKAGES[name]}")
@@ -1322,11 +1378,13 @@ def head(report):
 
 def foot(report):
     """What stands beneath the tables: what the columns are, and what one should know of the peers."""
+    notes = dict.fromkeys(f"{peer['name']}: {peer['note']}" for peer in report["peers"]
+                          if peer["state"] == "here" and peer["note"])
     say()
-    for line in ("#: one more than the rows that were better by more than A/A. >: fastserve. Figures are medians of the rounds.",
+    for line in ("#: one more than the rows that were better by more than A/A. >: fastserve. !: with errors or doubts.",
                  "peer, floor: beside the best peer and `floor local` (tests/floor.c), medians of each round's ratio.",
-                 "PSS: memory; of pages that processes share each has its part. idle: before the first load.",
-                 *dict.fromkeys(f"{peer['name']}: {peer['note']}" for peer in report["peers"] if peer["state"] == "here" and peer["note"])):
+                 "Figures are medians of the rounds. PSS: memory; of pages that processes share each has its part.",
+                 *notes):
         say("\n".join(textwrap.wrap(line, 100, subsequent_indent="   ")))
 
 

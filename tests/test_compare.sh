@@ -1,6 +1,7 @@
 #!/bin/sh
-# test_compare.sh: tests/compare.py with peers of its own, in tests/test_compare.py. It needs python3, a C compiler and Linux; a developer
-# without python3 has the rest of `make test`. A program of another system is not measured: FASTSERVE is a script then.
+# test_compare.sh: tests/compare.py with peers of its own; the cases stand in tests/test_compare.py. It needs python3,
+# a C compiler and Linux; a developer without python3 has the rest of `make test`. A program of another system is not
+# measured: FASTSERVE is a script then.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 program=${FASTSERVE:-./fastserve}

@@ -6,7 +6,8 @@
 // build: cc -O2 -pthread {file} -levent_core -o {out}
 // run: {out} {port} {threads}
 //
-// Buffered events: what came is moved to what leaves, without a copy. A loop and a listener for each thread, as in libevent.c.
+// Buffered events: what came is moved to what leaves, without a copy. A loop and a listener for each thread, as in
+// libevent.c.
 
 #include <arpa/inet.h>
 #include <event2/buffer.h>
