@@ -324,7 +324,7 @@ class Reader:
         except ConnectionError:
             return False
         except socket.timeout:
-            raise NoAnswer("no answer in time") if not self.had else Wrong("half an answer, and no more in time") from None
+            raise Wrong("half an answer in time") if self.had else NoAnswer("no answer in time") from None
         self.had += got
         return bool(got)
 

@@ -126,17 +126,21 @@ class Place:
         finally:
             process.kill()
 
-    def left(self):
-        """What still runs of what was started for this place."""
-        found = []
+    def running(self):
+        """{pid: command} of what still runs of all that was started for this place."""
+        found = {}
         for pid in compare.processes():
             with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
                 if f"{MARK}={self.dir}".encode() in file.read().split(b"\0"):
                     with open(f"/proc/{pid}/cmdline", "rb") as line:
-                        found.append(line.read().replace(b"\0", b" ").decode(errors="replace"))
+                        found[pid] = line.read().replace(b"\0", b" ").decode(errors="replace")
         return found
 
+    def left(self):
+        return list(self.running().values())
+
     def close(self):
+        compare.kill(self.running(), signal.SIGKILL)
         shutil.rmtree(self.dir)
 
 
