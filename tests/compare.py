@@ -46,17 +46,21 @@ import sys
 import textwrap
 import time
 
+sys.dont_write_bytecode = True  # of what stands beside this file
+import compare_page  # noqa: E402
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 SCHEMA = "fastserve-compare/1"
 HELLO = b"Hello, World!"
 MARK = "FASTSERVE_COMPARE"  # in the environment of everything that is started, so that it is found again
-BUDGET_S = 14 * 60        # by default all of it ends within a quarter of an hour: no new round begins later than that
+BUDGET_S = 14 * 60          # by default all of it ends within a quarter of an hour: no new round begins later than that
 PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
 READY_S = 20                # until a server must listen
 BUILD_S = 300
 WARM_S = 0.2                # of load before each measurement
-TOO_BUSY, TOO_STOLEN, TOO_WIDE = 0.10, 0.05, 0.25  # shares of the CPUs before a log; the A/A pair
+TOO_BUSY, TOO_STOLEN = 0.10, 0.05  # shares of the CPUs that others have, before a table or during it
+TOO_WIDE = 0.25             # between fastserve and itself
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -158,7 +162,7 @@ def spawn(args, **how):
     return process
 
 
-def end(process, patience_s=3.0):
+def end(process, patience_s=2.0):
     """Ends a session: SIGTERM, and SIGKILL to what is left after a while."""
     inside = members(process.pid)
     kill(inside - {process.pid}, signal.SIGCONT)
@@ -755,15 +759,16 @@ def noise(for_s):
 
 def measure(program, server, shape, options, client, build):
     """One turn of one server under one load generator: its figures."""
-    was, stolen = server.cpu_s(), cpu_times()
+    was, before = server.cpu_s(), cpu_times()
     got = CLIENTS[client](program, server, shape, options, os.path.join(build, "run.json"))
-    now = cpu_times()
+    everything, busy, stolen = (now - then for now, then in zip(cpu_times(), before))
+    everything = max(1, everything)
     if not server.alive():
         raise Wrong(f"ended under load (exit {server.process.returncode})")
-    answered = max(1, got["requests"])
-    got["server_cpu_us"] = (server.cpu_s() - was) * 1e6 / answered
-    got["client_cpu_us"] = got.pop("client_cpu_s") * 1e6 / answered
-    got["steal_share"] = (now[2] - stolen[2]) / max(1, now[0] - stolen[0])
+    answered, server_s, client_s = max(1, got["requests"]), server.cpu_s() - was, got.pop("client_cpu_s")
+    got["server_cpu_us"], got["client_cpu_us"] = server_s * 1e6 / answered, client_s * 1e6 / answered
+    got["steal_share"] = stolen / everything
+    got["others_share"] = max(0.0, (busy * TICK_S - server_s - client_s) / (everything * TICK_S))
     return got
 
 
@@ -797,8 +802,8 @@ class Run:
         self.o, self.peers = o, peers
         self.program, self.build, self.floor = o.program, o.build, None
         self.clients = {name: name == "bench" or bool(which(name)) for name in CLIENTS}
-        self.tables, self.until = [], time.monotonic() + BUDGET_S
-        self.rows = []
+        self.until = time.monotonic() + BUDGET_S
+        self.rows = []  # what has been started
 
     def table(self, shape, rows, share):
         """All rounds of one table. share is its part of the time that is left."""
@@ -912,7 +917,8 @@ def make_table(shape, options, rows, got, loads, before, done, o):
                 row[field] = ratios(of[row["key"]], of[other], shape.by) if other in score else None
         runs = [one for row in complete for one in of[row.key]]
         table["clients"][name] = {"rows": listed, "aa_share": aa, "best_peer": best,
-                                  "steal_share": max((one["steal_share"] for one in runs), default=0.0)}
+                                  **{field: statistics.mean(one[field] for one in runs) if runs else 0.0
+                                     for field in ("steal_share", "others_share")}}
     table["without_figures"] = [{"key": row.key, "name": row.name, "kind": row.kind, "reason": row.reason}
                                 for row in rows if row.reason]
     table["too_busy"] = too_busy(table)
@@ -926,8 +932,11 @@ def too_busy(table):
     why = []
     if before["busy_share"] > TOO_BUSY:
         why.append(f"other work took {percent(before['busy_share'])} of the CPUs before it")
-    if max(before["steal_share"], first["steal_share"]) > TOO_STOLEN:
-        why.append(f"other guests took up to {percent(max(before['steal_share'], first['steal_share']))} of the CPUs")
+    elif first["others_share"] > TOO_BUSY:
+        why.append(f"other work took {percent(first['others_share'])} of the CPUs meanwhile")
+    stolen = max(before["steal_share"], first["steal_share"])
+    if stolen > TOO_STOLEN:
+        why.append(f"other guests took {percent(stolen)} of the CPUs")
     if first["aa_share"] is None:
         why.append("fastserve has no pair of itself to show the noise")
     elif first["aa_share"] > TOO_WIDE:
@@ -951,6 +960,7 @@ def verdicts(table):
         for key, field, how in ((main["best_peer"], "of_best_peer", ", the best peer"),
                                 ("floor-local", "of_floor_local", "")):
             ratio = ours.get(field)
+            how += " (with errors or doubts)" if key in rows and troubled(rows[key]) else ""
             if not ratio or key not in rows or not all(ratio.values()):
                 continue
             at = [ratio[name] for name in ("median", "least", "greatest")]
@@ -1032,7 +1042,7 @@ def number(n, size=1.0):
 
 
 def times(ratio, by):
-    if not ratio:
+    if not ratio or not ratio["median"]:
         return "-"
     return f"{ratio['median'] if by == 'rate' else 1 / ratio['median']:.2f}"
 
@@ -1196,7 +1206,7 @@ def prepare(build):
     source = os.path.join(HERE, "floor.c")
     status, _, err = run([*shlex.split(os.environ.get("CC", "cc")), "-O2", "-pthread", source, "-o", floor], 120)
     if status != 0:
-        print("compare: floor does not build: " + err.strip()[-200:], file=sys.stderr)
+        print("compare: floor does not build: " + last_line(err), file=sys.stderr)
     return floor if status == 0 else None
 
 
@@ -1282,7 +1292,6 @@ def compare(world, report):
 
 
 def write(o, report):
-    import compare_page  # beside this file
     page = compare_page.page(report, sys.modules[__name__])
     for path, text in ((o.json, json.dumps(report, indent=1) + "\n"), (o.html, page)):
         if path == "-":
@@ -1332,7 +1341,7 @@ def work(world):
     report = {"schema": SCHEMA, "began_unix_s": int(began), "command": sys.argv[1:], "full": o.full, "rounds": o.rounds,
               "fastserve": (run([o.program, "--version"], 20)[1].split() or ["?"])[-1],
               "machine": machine(), "noise": before,
-              "load_generators": {name: here for name, here in world.clients.items()},
+              "load_generators": {name: here for name, here in world.clients.items()}, "floor": bool(world.floor),
               "peers": [describe(peer) for peer in peers], "tables": []}
     head(report)
     try:
@@ -1366,6 +1375,8 @@ def head(report):
     for peer in is_in["absent"]:
         by_hand = ", by hand" if peer["by_hand"] else ""
         out += wrapped("not here", f"{peer['name']} ({peer['reason']}): {peer['install']}{by_hand}")
+    if not report["floor"]:
+        out += wrapped("not here", "floor, the yardstick, for want of a C compiler: apt-get install gcc libc6-dev")
     for name, here in report["load_generators"].items():
         if not here:
             out += wrapped("not here", f"{name}, which would check bench: apt-get install {PACKAGES[name]}")

@@ -166,7 +166,7 @@ def case_rows(place):
                 "# install: apt-get install it\n# run: no-such-program {port}\n")
     place.write("gone.txt", "peer: the gone one\nmissing: nobody has it\n")
     place.write("mute.txt", "peer: the mute one\ndoes: hello\n")
-    status, out = place.run("1", "--rounds", "2", "--seconds", "0.1", "--client", "bench")
+    status, out = place.run("1", "--rounds", "1", "--seconds", "0.1", "--client", "bench")
     check(status == 0, out)
     left = place.left()
     check(not left, f"still runs: {left}")
@@ -283,15 +283,15 @@ class Options:
 
 def sample(rate, p99=1000.0, **more):
     return {"rate": rate, "requests": 100, "p50_us": 10.0, "p99_us": p99, "beyond": [], "failures": {}, "untrusted": "",
-            "server_cpu_us": 1.0, "client_cpu_us": 1.0, "steal_share": 0.0, **more}
+            "server_cpu_us": 1.0, "client_cpu_us": 1.0, "steal_share": 0.0, "others_share": 0.0, **more}
 
 
-def table_of(rates, by="rate", noise=0.0, **clients):
+def table_of(rates, by="rate", noise=0.0, more=(), **clients):
     """A table of given figures of each round."""
     shape = compare.Shape("0", "title", "source", {}, {}, by=by)
     kinds = {"fastserve": "ours", "again": "again", "floor-local": "floor"}
     rows = [Row(key, kinds.get(key, "peer")) for key in rates]
-    got = {name: {key: [sample(value) if by == "rate" else sample(1000, value) for value in values]
+    got = {name: {key: [sample(*((value,) if by == "rate" else (1000, value)), **dict(more)) for value in values]
                   for key, values in of.items()} for name, of in {"bench": rates, **clients}.items()}
     before, done = {"busy_share": noise, "steal_share": 0.0}, len(next(iter(rates.values())))
     return compare.make_table(shape, {"-d": "1s"}, rows, got, {key: [1] for key in rates}, before, done, Options)
@@ -327,6 +327,8 @@ def case_too_busy(_):
     check(not table_of(fine)["too_busy"])
     check(not table_of(fine, noise=0.05)["too_busy"])
     check("other work took 50 %" in table_of(fine, noise=0.5)["too_busy"])
+    check("other work took 20 % of the CPUs meanwhile" in table_of(fine, more={"others_share": 0.2})["too_busy"])
+    check("other guests took 6.0 %" in table_of(fine, more={"steal_share": 0.06})["too_busy"])
     wide = table_of({**fine, "again": [100, 60]})
     check("67 % from itself" in wide["too_busy"], wide["too_busy"])
     text = "\n".join(compare.lines_of(wide))
