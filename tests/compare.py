@@ -29,6 +29,7 @@ this ends, however it ends. Needs nothing but Python 3 and Linux.
 """
 import argparse
 import contextlib
+import fcntl
 import glob
 import hashlib
 import json
@@ -305,6 +306,10 @@ class Wrong(Exception):
 
 class NoAnswer(Wrong):
     """Nothing came: the connection was closed, or time is over."""
+
+
+class NoResult(Wrong):
+    """A load generator came to no result."""
 
 
 class Reader:
@@ -628,7 +633,7 @@ def servers_for(kind, program, floor, peers):
 
 
 # ---------------------------------------------------------------------------------------------
-# Load generators. Each gives the same figures of one run, or raises Wrong.
+# Load generators. Each gives the same figures of one run, or raises NoResult.
 # ---------------------------------------------------------------------------------------------
 
 UNITS = {"us": 1, "ms": 1e3, "s": 1e6, "m": 60e6}
@@ -653,7 +658,7 @@ def by_bench(program, server, shape, options, out):
         with open(out, encoding="utf-8") as file:
             got = json.load(file)
     except (OSError, ValueError):
-        raise Wrong(f"bench: {last_line(err or said) or f'exit {status}'}") from None
+        raise NoResult(f"bench: {last_line(err or said) or f'exit {status}'}") from None
     outcomes, latency = got["outcomes"], got["latency_us"]["response"]
     failures = {name.replace("_", " "): count for name, count in outcomes["failed"].items() if count}
     conns = got["connections"]
@@ -685,7 +690,7 @@ def foreign(args, limit_s):
     status, out, err = run(args, limit_s + 30)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if status is None:
-        raise Wrong(f"{args[0]} {err}")
+        raise NoResult(f"{args[0]} {err}")
     return out, err, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
@@ -701,7 +706,7 @@ def by_wrk(_, server, shape, options, __):
                              url_of(server, shape)], limit)
     rate, count = re.search(r"Requests/sec:\s+([\d.]+)", out), re.search(r"(\d+) requests in", out)
     if not rate or not count:
-        raise Wrong(f"wrk: {last_line(err or out) or 'no result'}")
+        raise NoResult(f"wrk: {last_line(err or out) or 'no result'}")
     shares = re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)$", out, re.M)
     failed = re.findall(r"(connect|read|write|timeout) (\d+)", out)
     failures = {f"{name} errors": int(n) for name, n in failed if int(n)}
@@ -716,7 +721,7 @@ def by_ab(_, server, shape, options, __):
                              "-c", str(options["-c"]), url_of(server, shape)], limit)
     rate, count = re.search(r"Requests per second:\s+([\d.]+)", out), re.search(r"Complete requests:\s+(\d+)", out)
     if not rate or not count:
-        raise Wrong(f"ab: {last_line(err or out) or 'no result'}")
+        raise NoResult(f"ab: {last_line(err or out) or 'no result'}")
     at = {share: float(value) * 1e3 for share, value in re.findall(r"^\s+(\d+)%\s+(\d+)", out, re.M)}
     failures = {"failed": int(n) for n in re.findall(r"Failed requests:\s+(\d+)", out) if int(n)}
     failures.update({"bad status": int(n) for n in re.findall(r"Non-2xx responses:\s+(\d+)", out)})
@@ -826,8 +831,10 @@ class Run:
                 try:
                     for_s = min(o.seconds, WARM_S if done else 2 * WARM_S)
                     loads[row.key].append(warm(self.program, row, shape, options, for_s))
-                    for name in asked:
-                        got[name][row.key].append(measure(self.program, row, shape, options, name, self.build))
+                    got[asked[0]][row.key].append(measure(self.program, row, shape, options, asked[0], self.build))
+                    for name in asked[1:]:  # what checks bench may fail where bench does not
+                        with contextlib.suppress(NoResult):
+                            got[name][row.key].append(measure(self.program, row, shape, options, name, self.build))
                 except Wrong as error:
                     row.reason = str(error)
                 if row.alive():
@@ -895,7 +902,7 @@ def summary(row, runs, loads):
             "least": {"rate_per_s": min(rates), "p99_us": min(late, default=None)},
             "greatest": {"rate_per_s": max(rates), "p99_us": max(late, default=None)},
             "more_than": most, "failures": total, "requests": sum(one["requests"] for one in runs),
-            "untrusted": sorted({one["untrusted"] for one in runs} - {""}), "rounds": runs}
+            "untrusted": sorted({why for one in runs for why in one["untrusted"].splitlines()}), "rounds": runs}
 
 
 def make_table(shape, options, rows, got, loads, before, done, o):
@@ -983,6 +990,9 @@ def compare_clients(name, main, other, of, by):
     says = []
     theirs = {row["key"]: row for row in of["rows"]}
     both = [row for row in main["rows"] if row["key"] in theirs]
+    without = [row["name"] for row in main["rows"] if row["key"] not in theirs]
+    if without:
+        says.append(f"{other} came to no result in every round of {', '.join(without)}")
     mine, aa, bb = {row["key"]: row for row in both}, main["aa_share"] or 0, of["aa_share"] or 0
 
     def rate(rows, key):
@@ -1008,6 +1018,10 @@ def compare_clients(name, main, other, of, by):
 # ---------------------------------------------------------------------------------------------
 # Text.
 # ---------------------------------------------------------------------------------------------
+
+def counted(rounds):
+    return f"{rounds} round{'s' if rounds != 1 else ''}"
+
 
 def percent(share):
     return f"{share * 100:.1f} %" if share < 0.0995 else f"{share * 100:.0f} %"
@@ -1044,7 +1058,7 @@ def number(n, size=1.0):
 def times(ratio, by):
     if not ratio or not ratio["median"]:
         return "-"
-    return f"{ratio['median'] if by == 'rate' else 1 / ratio['median']:.2f}"
+    return number(ratio["median"] if by == "rate" else 1 / ratio["median"])
 
 
 def remarks(rows):
@@ -1079,7 +1093,7 @@ def lines_of(table):
     of = "rate" if by == "rate" else "p99"
     out = [f"{table['key']}. {table['title']}",
            f"   log: {table['source']}",
-           f"   here: fastserve bench {table['bench_options']}; {table['rounds']} rounds"
+           f"   here: fastserve bench {table['bench_options']}; {counted(table['rounds'])}"
            + (f" of {table['rounds_asked']}, no time for more" if table["rounds"] < table["rounds_asked"] else ""), "",
            f"{'':28}{of + ' of the':>15}{'latency':>13}{'CPU us/req':>17}{'PSS, MB':>13}{of + ' of':>12}",
            f" #  {'server':<17}{what:>8}{'rounds':>13}{'p50':>8}{'p99':>8}{'server':>8}{'client':>7}"
@@ -1191,6 +1205,11 @@ def prepare(build):
     """Folders, the files that are served, and floor; None where there is no compiler for it."""
     www = os.path.join(build, "www")
     os.makedirs(www, exist_ok=True)
+    lock = os.open(os.path.join(build, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # held until the end
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit(f"compare: another one runs in {build}; two would disturb each other")
     for folder in build, www:
         os.chmod(folder, 0o755)  # servers that root starts become another user
     for name, size in (("1k", 1 << 10), ("100k", 100 << 10), ("10m", 10 << 20)):
@@ -1278,7 +1297,7 @@ def compare(world, report):
     plan = [(log, shape) for log in o.logs for shape in SHAPES[log]]
     costs = [world.cost_s(shape) for _, shape in plan]
     need = sum(costs) * o.rounds
-    say(f"{o.rounds} rounds, about {max(1, round((need if o.full else min(need, BUDGET_S)) / 60))} min"
+    say(f"{counted(o.rounds)}, about {max(1, round((need if o.full else min(need, BUDGET_S)) / 60))} min"
         + (": not all rounds have their time within them" if need > BUDGET_S and not o.full else ""))
     for i, (log, shape) in enumerate(plan):
         rows = rows_of(world, shape)

@@ -148,7 +148,8 @@ def section(table, show):
     says = [line for line in table["says"] if not line.startswith("TOO BUSY")]
     return (f'<h2>{text(table["key"])}. {text(table["title"])}</h2>'
             f'<p class="dim">log: <code>{text(table["source"])}</code><br>'
-            f'here: <code>fastserve bench {text(table["bench_options"])}</code>, {table["rounds"]} rounds; {unit}</p>'
+            f'here: <code>fastserve bench {text(table["bench_options"])}</code>, '
+            f'{show.counted(table["rounds"])}; {unit}</p>'
             f"{busy}{bars(table, show)}{items(says)}{figures(table, show)}")
 
 

@@ -204,6 +204,8 @@ def interrupted(place, number):
         wait_for(lambda: process.poll() is not None or os.path.exists(run_json))
         check(process.poll() is None, "ended before the signal")
         check(any("stubborn" in line for line in place.left()))
+        status, out = place.run("1")
+        check(status == 1 and "another one runs in" in out, f"{status} {out}")
         process.send_signal(number)
         out = process.communicate(timeout=30)[0]
         if number == signal.SIGKILL:
@@ -346,6 +348,9 @@ def case_clients(_):
     check("bench and wrk DISAGREE beyond their A/A on the order of a and b" in says, says)
     says = " ".join(table_of(rates, wrk={**rates, "a": [80, 80], "again": [150, 150]})["says"])
     check("DISAGREE" not in says and "same order" in says, says)
+    table = table_of(rates, wrk={**rates, "b": [80]})
+    check("wrk came to no result in every round of b" in " ".join(table["says"]), str(table["says"]))
+    check(re.search(r"^    b +90 +90..90 +- +-$", "\n".join(compare.lines_of(table)), re.M))
     says = " ".join(table_of(rates, wrk={**rates, "fastserve": [150, 150], "again": [150, 150]})["says"])
     check("fastserve of a: 2.00 by bench, 1.50 by wrk" in says, says)
 
@@ -360,6 +365,8 @@ def case_remarks(_):
 
 
 def case_figures(_):
+    said = [compare.times({"median": x}, by) for x, by in ((1.234, "rate"), (0.01, "p99"), (0, "p99"))]
+    check(said == ["1.23", "100", "-"], str(said))
     said = [compare.short(n) for n in (0, 7, 999, 1000, 9996, 12345, 999600, 1.5e6)]
     check(said == ["0", "7", "999", "1.00k", "10.0k", "12.3k", "1.00M", "1.50M"], str(said))
     check([compare.latency(us) for us in (None, 870, 1500, 9996, 2e6)] == ["-", "870us", "1.50ms", "10.0ms", "2.00s"])
