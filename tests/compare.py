@@ -748,32 +748,33 @@ def say(text=""):
 
 
 def cpu_times():
-    """All, busy and stolen ticks of the machine's CPUs so far."""
+    """Ticks of the machine's CPUs so far: all, those of programs, of interrupts, and stolen."""
     with open("/proc/stat", encoding="ascii") as file:
-        n = [int(word) for word in file.readline().split()[1:9]]
-    return sum(n), sum(n) - n[3] - n[4] - n[7], n[7]
+        user, nice, system, idle, waiting, irq, softirq, steal = (int(word) for word in file.readline().split()[1:9])
+    return (user + nice + system + idle + waiting + irq + softirq + steal, user + nice + system, irq + softirq, steal)
 
 
 def noise(for_s):
     """What others do with the CPUs while nothing of ours runs: shares of their time."""
     before = cpu_times()
     time.sleep(for_s)
-    everything, busy, stolen = (now - then for now, then in zip(cpu_times(), before))
-    return {"busy_share": busy / max(1, everything), "steal_share": stolen / max(1, everything)}
+    everything, programs, interrupts, stolen = (now - then for now, then in zip(cpu_times(), before))
+    return {"busy_share": (programs + interrupts) / max(1, everything), "steal_share": stolen / max(1, everything)}
 
 
 def measure(program, server, shape, options, client, build):
     """One turn of one server under one load generator: its figures."""
     was, before = server.cpu_s(), cpu_times()
     got = CLIENTS[client](program, server, shape, options, os.path.join(build, "run.json"))
-    everything, busy, stolen = (now - then for now, then in zip(cpu_times(), before))
+    everything, programs, _, stolen = (now - then for now, then in zip(cpu_times(), before))
     everything = max(1, everything)
     if not server.alive():
         raise Wrong(f"ended under load (exit {server.process.returncode})")
     answered, server_s, client_s = max(1, got["requests"]), server.cpu_s() - was, got.pop("client_cpu_s")
     got["server_cpu_us"], got["client_cpu_us"] = server_s * 1e6 / answered, client_s * 1e6 / answered
     got["steal_share"] = stolen / everything
-    got["others_share"] = max(0.0, (busy * TICK_S - server_s - client_s) / (everything * TICK_S))
+    # At least: whether interrupts' time is a part of the programs' that they interrupt depends on the kernel.
+    got["others_share"] = max(0.0, (programs * TICK_S - server_s - client_s) / (everything * TICK_S))
     return got
 
 
