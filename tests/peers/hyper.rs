@@ -44,4 +44,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 //| path = "main.rs"
 //| [dependencies]
 //| hyper = { version = "0.14", features = ["http1", "server", "tcp"] }
-//| tokio = { version = "1", features = ["net", "rt-multi-thread"] }
+// One list of features in tokio_http, tokio_echo and hyper, so that tokio is compiled once.
+//| tokio = { version = "1", features = ["io-util", "net", "rt-multi-thread", "sync", "time"] }

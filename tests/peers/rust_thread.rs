@@ -6,7 +6,7 @@
 // version: rustc --version
 // build: rustc --edition 2021 -C opt-level=3 -o {out} {file}
 // run: {out} {port}
-// note: a thread per connection, std's fixed backlog of 128; no HTTP library: it looks for the end of the head and the Connection field only
+// note: a thread per connection (log 3's took one connection at a time), std's fixed backlog of 128; no HTTP library: it looks for the end of the head and the Connection field only
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;

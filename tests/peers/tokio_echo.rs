@@ -39,4 +39,5 @@ fn main() -> io::Result<()> {
 //| name = "tokio_echo"
 //| path = "main.rs"
 //| [dependencies]
-//| tokio = { version = "1", features = ["io-util", "net", "rt-multi-thread"] }
+// One list of features in tokio_http, tokio_echo and hyper, so that tokio is compiled once.
+//| tokio = { version = "1", features = ["io-util", "net", "rt-multi-thread", "sync", "time"] }

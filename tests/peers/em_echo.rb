@@ -6,7 +6,7 @@
 # version: dpkg-query -W ruby-eventmachine
 # run: ruby {file} {port}
 # when: by hand
-# note: one process on one CPU, as in the log
+# note: one process on one CPU, as in the log; backlog 100; what it has not sent is lost when the client closes its side
 require 'eventmachine'
 
 module Echo
