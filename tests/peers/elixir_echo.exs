@@ -9,7 +9,8 @@
 # note: gen_tcp, a process per connection
 defmodule Echo do
   # exit_on_close: what a client has sent goes back even when it has closed its side.
-  @options [:binary, ip: {127, 0, 0, 1}, active: false, reuseaddr: true, nodelay: true, backlog: 4096, exit_on_close: false]
+  @options [:binary, ip: {127, 0, 0, 1}, active: false, reuseaddr: true,
+            nodelay: true, backlog: 4096, exit_on_close: false]
 
   def main(port) do
     {:ok, listener} = :gen_tcp.listen(port, @options)

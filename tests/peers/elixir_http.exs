@@ -5,9 +5,10 @@
 # version: dpkg-query -W elixir
 # run: elixir {file} {port}
 # when: by hand
-# note: gen_tcp with its own HTTP parser, a process per connection
+# note: gen_tcp and its HTTP parser, a process per connection
 defmodule Hello do
-  @options [:binary, ip: {127, 0, 0, 1}, packet: :http_bin, active: false, reuseaddr: true, nodelay: true, backlog: 4096]
+  @options [:binary, ip: {127, 0, 0, 1}, packet: :http_bin, active: false, reuseaddr: true,
+            nodelay: true, backlog: 4096]
   @head "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\nConnection: "
   @keep @head <> "keep-alive\r\n\r\nHello, World!"
   @close @head <> "close\r\n\r\nHello, World!"

@@ -6,7 +6,7 @@
 # version: dpkg-query -W ruby-eventmachine
 # run: ruby {file} {port}
 # when: by hand
-# note: one process on one CPU, as in the log; backlog 100; what it has not sent is lost when the client closes its side
+# note: one process on one CPU; drops what is unsent when a client half-closes
 require 'eventmachine'
 
 module Echo

@@ -5,7 +5,7 @@
 # version: dpkg-query -W ruby-eventmachine
 # run: ruby {file} {port}
 # when: by hand
-# note: one process on one CPU, its backlog is 100; no HTTP library: it looks for the end of the head and the Connection field only
+# note: one process on one CPU; no HTTP library; backlog 100
 require 'eventmachine'
 
 module Hello

@@ -14,7 +14,7 @@ import (
 	"os"
 )
 
-// Not io.Copy: between two sockets it splices, which takes a pipe for each connection and is no faster for short messages.
+// Not io.Copy: between sockets it splices, which takes a pipe per connection and gains nothing on short messages.
 func echo(conn net.Conn) {
 	defer conn.Close()
 	buffer := make([]byte, 4096)

@@ -6,7 +6,7 @@
 // version: dpkg-query -W golang-github-gin-gonic-gin-dev
 // build: env GO111MODULE=off GOPATH=/usr/share/gocode go build -o {out} {file}
 // run: {out} {port} {www}
-// note: release mode without Gin's logger; under it is Go's net/http
+// note: release mode, no logger; on Go's net/http
 package main
 
 import (

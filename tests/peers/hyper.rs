@@ -8,7 +8,7 @@
 // build:   --config 'source.crates-io.replace-with=\"debian\"'
 // build:   --config 'source.debian.directory=\"/usr/share/cargo/registry\"'"
 // run: {dir}/../cargo/release/hyper {port}
-// note: the HTTP library for tokio; Rocket (log 3) stands on it too
+// note: tokio's HTTP library, on which Rocket stands
 use hyper::header::{HeaderValue, CONTENT_TYPE};
 use hyper::server::{conn::AddrIncoming, Server};
 use hyper::service::{make_service_fn, service_fn};
@@ -18,7 +18,9 @@ use tokio::net::TcpListener;
 
 async fn hello(_: Request<Body>) -> Result<Response<Body>, Infallible> {
     let mut response = Response::new(Body::from("Hello, World!"));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     Ok(response)
 }
 

@@ -8,7 +8,7 @@
 // build:   && exec javac -d . -cp 'lib/*' {file}"
 // run: java -Djava.net.preferIPv4Stack=true -cp {dir}:{dir}/lib/* NettyEcho {port}
 // when: by hand
-// note: in the log under Clojure's aleph, which Debian does not have; over NIO, without the native epoll library
+// note: for Clojure's aleph; NIO, no native epoll; compiles itself in the first seconds
 
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.channel.ChannelHandlerContext;

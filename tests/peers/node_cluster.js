@@ -4,7 +4,7 @@
 // install: apt-get install nodejs
 // version: node --version
 // run: node {file} {port} {threads}
-// note: node:cluster, one process for each CPU behind one that accepts
+// note: a process per CPU behind one that accepts
 const cluster = require('node:cluster');
 const http = require('node:http');
 

@@ -5,7 +5,7 @@
 // install: apt-get install nodejs
 // version: node --version
 // run: node {file} {port}
-// note: one process on one CPU, as in the log; node-cluster has one for each CPU
+// note: one process on one CPU, as in the log
 const http = require('node:http');
 
 const server = http.createServer((request, response) => {

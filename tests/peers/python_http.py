@@ -4,7 +4,7 @@
 # install: apt-get install python3
 # version: python3 --version
 # run: python3 {file} {port} {www}
-# note: http.server's ThreadingHTTPServer, a thread per connection under one lock; not meant for production, says its manual
+# note: ThreadingHTTPServer, a thread per connection; not meant for production
 import http.server, sys
 
 port, www = int(sys.argv[1]), sys.argv[2]

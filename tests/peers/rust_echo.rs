@@ -5,7 +5,7 @@
 // version: rustc --version
 // build: rustc --edition 2021 -C opt-level=3 -o {out} {file}
 // run: {out} {port}
-// note: a thread per connection, std's fixed backlog of 128
+// note: a thread per connection; std's backlog of 128
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;

@@ -6,8 +6,7 @@
 // version: rustc --version
 // build: rustc --edition 2021 -C opt-level=3 -o {out} {file}
 // run: {out} {port}
-// note: 10 threads behind a channel, a connection is a job: so it closes after each answer, as the pools of logs 2 and 5;
-// note: no HTTP library: it looks for the end of the head only
+// note: 10 threads; a job is a connection, so it closes after each answer; backlog 128
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{mpsc, Arc, Mutex};

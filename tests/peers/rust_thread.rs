@@ -6,7 +6,7 @@
 // version: rustc --version
 // build: rustc --edition 2021 -C opt-level=3 -o {out} {file}
 // run: {out} {port}
-// note: a thread per connection (log 3's took one connection at a time), std's fixed backlog of 128; no HTTP library: it looks for the end of the head and the Connection field only
+// note: a thread per connection; no HTTP library; std's backlog of 128
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -20,7 +20,9 @@ fn wants_close(head: &[u8]) -> bool {
     let head = String::from_utf8_lossy(head);
     let mut lines = head.lines();
     let old = lines.next().map_or(true, |line| line.ends_with("HTTP/1.0"));
-    let field = lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("connection"));
+    let field = lines
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("connection"));
     match field {
         Some((_, value)) if value.trim().eq_ignore_ascii_case("close") => true,
         Some((_, value)) if value.trim().eq_ignore_ascii_case("keep-alive") => false,

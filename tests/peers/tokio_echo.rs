@@ -8,7 +8,7 @@
 // build:   --config 'source.crates-io.replace-with=\"debian\"'
 // build:   --config 'source.debian.directory=\"/usr/share/cargo/registry\"'"
 // run: {dir}/../cargo/release/tokio_echo {port}
-// note: stands for coio and mioco of log 4, which are no longer to be had
+// note: stands in for coio and mioco
 use std::io;
 use tokio::net::{TcpListener, TcpStream};
 

@@ -9,7 +9,7 @@
 // build:   --config 'source.crates-io.replace-with=\"debian\"'
 // build:   --config 'source.debian.directory=\"/usr/share/cargo/registry\"'"
 // run: {dir}/../cargo/release/tokio_http {port}
-// note: no HTTP library, as in the logs: it looks for the end of the head and the Connection field only
+// note: no HTTP library, as in the logs
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,7 +23,9 @@ fn wants_close(head: &[u8]) -> bool {
     let head = String::from_utf8_lossy(head);
     let mut lines = head.lines();
     let old = lines.next().map_or(true, |line| line.ends_with("HTTP/1.0"));
-    let field = lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("connection"));
+    let field = lines
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("connection"));
     match field {
         Some((_, value)) if value.trim().eq_ignore_ascii_case("close") => true,
         Some((_, value)) if value.trim().eq_ignore_ascii_case("keep-alive") => false,

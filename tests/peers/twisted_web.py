@@ -4,7 +4,7 @@
 # install: apt-get install python3-twisted
 # version: dpkg-query -W python3-twisted
 # run: /usr/bin/python3 {file} {port} {www}
-# note: one process on one CPU
+# note: one process on one CPU; HTTP/1.0 is not kept alive
 import sys
 from twisted.internet import reactor
 from twisted.web import resource, server, static
