@@ -37,7 +37,7 @@ HARDEN_LDFLAGS = $(if $(strip $(HARDEN)),$(call takes,-fPIE $(HARDEN_LINK)))
 
 TESTS := $(sort $(notdir $(basename $(wildcard tests/test_*.c))))
 SCRIPTS := $(sort $(wildcard tests/test_*.sh))
-FORMATTED := $(filter-out tests/floor%,$(wildcard fastserve.h main.c bench.c tests/*.c tests/*.cpp tests/*.h))
+FORMATTED := $(filter-out tests/floor%,$(wildcard fastserve.h main.c bench.c tests/*.c tests/*.cpp tests/*.h tests/peers/*.c))
 LINTED := $(wildcard main.c tests/build_c.c)
 
 all: fastserve
@@ -208,9 +208,9 @@ clients: fastserve
 static: fastserve
 	@FASTSERVE=./fastserve sh tests/static.sh
 
-# make compare-static COMPARE='--rounds 3 --seconds 2'
+# make compare-static COMPARE='--rounds 3 --seconds 2'; wrk's figures stand beside those of bench.
 compare-static: fastserve
-	@sh tests/beside_static.sh $(COMPARE) ./fastserve
+	@FASTSERVE=./fastserve python3 tests/compare.py files --peers nginx,h2o --rounds 5 --seconds 3 --client bench,wrk $(COMPARE)
 
 static-large: fastserve build/slow_readers
 	@FASTSERVE=./fastserve sh tests/static_large.sh
@@ -289,6 +289,12 @@ queue-bench: build/queue_bench
 cost cost-renew: fastserve
 	@python3 tests/cost.py $(if $(filter cost-renew,$@),--renew)
 
+# By hand, on a quiet machine, less than 15 minutes: the five published logs as commands, beside every server of tests/peers that
+# is installed. make compare LOGS=1,3 PEERS=nginx,h2o ROUNDS=5 FULL=1; tests/compare.py --help, COMPARE= more of its options.
+compare: fastserve
+	@FASTSERVE=./fastserve CC='$(CC)' python3 tests/compare.py $(LOGS) $(if $(PEERS),--peers $(PEERS)) \
+	    $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(FULL),--full) $(COMPARE)
+
 # By hand, on a quiet machine: make beside BESIDE='--only keep,stock --rounds 3'
 beside goals: fastserve
 	tests/beside $(if $(filter goals,$@),--goals) $(BESIDE) -- ./fastserve serve -p {port} -q
@@ -365,7 +371,8 @@ help:
 	@echo 'make goals      what is wanted and what was reached, a table; ten quiet minutes'
 	@echo 'make queue-bench  the queue beside a mutex and condition variables, 10 s'
 	@echo 'make static     curl, wget, ab ... against serve DIR      make static-large  100,000 files, 1,000 slow readers, 9 GiB'
-	@echo 'make compare-static  files beside nginx and h2o; COMPARE= the options of tests/beside_static.sh'
+	@echo 'make compare    beside nginx, h2o, Go, Node ... as five published logs did; LOGS=1,3 PEERS=nginx,h2o ROUNDS=5 FULL=1'
+	@echo 'make compare-static  files beside nginx and h2o; COMPARE= more options of tests/compare.py'
 	@echo 'make slow-attacks  slowhttptest against serve, 200 connections, 2 minutes'
 	@echo 'make truth      load generators against known latencies; see tests/truth, TRUTH= its options'
 	@echo
@@ -375,5 +382,5 @@ help:
 .PHONY: all coverage soak soak-asan soak-tsan soak-conns soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside goals selftest truth lint format format-check toc install uninstall clean help
 .PHONY: $(FUZZERS) fuzzers cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
 .PHONY: sim sim-asan sim-mutations
-.PHONY: cost cost-renew static compare-static static-large slow-attacks
+.PHONY: cost cost-renew static compare compare-static static-large slow-attacks
 .SECONDARY:
