@@ -105,6 +105,11 @@ $(eval $(call flavour,build/msvc,build/msvc/fastserve.exe,$(MSVC_CC) -std=c11 $(
 # The kqueue section on Linux, over a kevent that tests/kqueue_shim.h makes of epoll.
 SHIM := -DFSV_KQUEUE_SHIM='"tests/kqueue_shim.h"' -I.
 $(eval $(call flavour,build/kqueue,build/kqueue/fastserve,$(CC) $(C) $(CFLAGS) $$(SHIM),$(CC) $(C) $(CFLAGS),$$(TESTFLAGS)))
+# Likewise over libkqueue, where it is installed.
+LIBKQUEUE ?= /usr
+LIBS_libkqueue := -L$(LIBKQUEUE)/lib -Wl,-rpath,$(LIBKQUEUE)/lib -lkqueue
+$(eval $(call flavour,build/libkqueue,build/libkqueue/fastserve,$(CC) $(C) $(CFLAGS) -DFSV_KQUEUE_SHIM='"tests/libkqueue.h"' \
+    -I. -isystem $$(LIBKQUEUE)/include/kqueue,$(CC) $(C) $(CFLAGS),$$(TESTFLAGS)))
 
 # The model counts states, all in one thread: 4 s, but much longer unoptimised or under TSan, which it gives no work.
 %/test_queue_model.o %/test_wake_model.o: TESTFLAGS = -O1
@@ -176,6 +181,11 @@ test-arm64: build/arm64/fastserve.sh $(TESTS:%=build/arm64/%)
 kqueue: build/kqueue/fastserve
 test-kqueue: build/kqueue/fastserve $(TESTS:%=build/kqueue/%)
 	@FASTSERVE=build/kqueue/fastserve sh tests/run.sh $(TESTS:%=build/kqueue/%) $(FOREIGN_SCRIPTS)
+
+# By hand, with libkqueue: make test-libkqueue LIBKQUEUE=/usr/local
+libkqueue: build/libkqueue/fastserve
+test-libkqueue: build/libkqueue/fastserve $(TESTS:%=build/libkqueue/%)
+	@FASTSERVE=build/libkqueue/fastserve sh tests/run.sh $(TESTS:%=build/libkqueue/%) $(FOREIGN_SCRIPTS)
 
 # As C and as C++ by mingw-w64; where zig is, for arm64 too.
 ZIG_HERE := $(call found,$(ZIG))
@@ -363,6 +373,7 @@ help:
 	@echo 'make windows    .exe files (mingw-w64)   make test-windows  tests under Wine; make test-bat  build.bat'
 	@echo 'make macos      for both CPUs (zig)      make test-kqueue   tests over the kqueue section, on Linux'
 	@echo 'make msvc-check tests of the branches for cl, by clang, under Wine'
+	@echo 'make test-libkqueue  over libkqueue, where that is installed: LIBKQUEUE=/usr/local'
 	@echo 'make selftest   bench against built-in targets with known latencies, 25 s; selftest-windows under Wine'
 	@echo 'make soak       everything that a server meets in a day, in ten minutes, SOAK_S=; soak-asan, soak-tsan'
 	@echo 'make soak-conns 5,000 connections at random for 60 s, SOAK=; soak-windows under Wine'
@@ -381,6 +392,6 @@ help:
 
 .PHONY: all coverage soak soak-asan soak-tsan soak-conns soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside goals selftest truth lint format format-check toc install uninstall clean help
 .PHONY: $(FUZZERS) fuzzers cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
-.PHONY: sim sim-asan sim-mutations
+.PHONY: sim sim-asan sim-mutations libkqueue test-libkqueue
 .PHONY: cost cost-renew static compare compare-static static-large slow-attacks
 .SECONDARY:
