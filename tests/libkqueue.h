@@ -21,7 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define KQL_QUEUES 256
+#define KQL_QUEUES 4096 // a thread for each connection has one, too
 
 void libkqueue_drain_pending_close(void); // libkqueue's, which has it for tests and in no header
 
@@ -29,12 +29,13 @@ void libkqueue_drain_pending_close(void); // libkqueue's, which has it for tests
 static struct {
     int fd, id; // fd: + 1, atomic; 0: none
 } kql_queues[KQL_QUEUES];
+static int kql_most;                // below it stand all that there ever were, atomic
 static __thread bool kql_inside;    // libkqueue runs
 static __thread int kql_epoll = -1; // the first one that it has made
 
 static inline int kql_id(int fd)
 {
-    for (int i = 0; fd >= 0 && i < KQL_QUEUES; i++)
+    for (int i = 0, most = __atomic_load_n(&kql_most, __ATOMIC_ACQUIRE); fd >= 0 && i < most; i++)
         if (__atomic_load_n(&kql_queues[i].fd, __ATOMIC_ACQUIRE) == fd + 1) return kql_queues[i].id;
     return -1;
 }
@@ -53,6 +54,7 @@ static inline int kql_kqueue(void)
     if (i < KQL_QUEUES) {
         kql_queues[i].id = id;
         __atomic_store_n(&kql_queues[i].fd, kql_epoll + 1, __ATOMIC_RELEASE);
+        if (i >= kql_most) __atomic_store_n(&kql_most, i + 1, __ATOMIC_RELEASE);
     }
     __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
     if (i < KQL_QUEUES) return kql_epoll;
@@ -79,7 +81,7 @@ static inline int kql_close(int fd)
         changes[i].filter = (short)(i ? EVFILT_WRITE : EVFILT_READ);
         changes[i].flags = EV_DELETE | EV_RECEIPT;
     }
-    for (int i = 0; fd >= 0 && i < KQL_QUEUES; i++) {
+    for (int i = 0, most = __atomic_load_n(&kql_most, __ATOMIC_ACQUIRE); fd >= 0 && i < most; i++) {
         int queue = __atomic_load_n(&kql_queues[i].fd, __ATOMIC_ACQUIRE) - 1, id = kql_queues[i].id;
         if (queue == fd) {
             __atomic_store_n(&kql_queues[i].fd, 0, __ATOMIC_RELEASE);
