@@ -130,18 +130,18 @@ test: fastserve $(TESTS:%=build/%)
 
 asan: build/asan/fastserve $(ASAN_TESTS:%=build/asan/%)
 	@FASTSERVE=build/asan/fastserve TEST_WATCHDOG_S=300 UBSAN_OPTIONS=print_stacktrace=1 \
-	    sh tests/run.sh $(ASAN_TESTS:%=build/asan/%) $(filter-out tests/test_readme.sh,$(SCRIPTS))
+	    sh tests/run.sh $(ASAN_TESTS:%=build/asan/%) $(filter-out tests/test_readme.sh tests/test_compare.sh,$(SCRIPTS))
 
 tsan: build/tsan/fastserve $(TSAN_TESTS:%=build/tsan/%)
 	@FASTSERVE=build/tsan/fastserve TEST_WATCHDOG_S=300 TSAN_OPTIONS=halt_on_error=1 \
-	    sh tests/run.sh $(TSAN_TESTS:%=build/tsan/%) $(filter-out tests/test_readme.sh,$(SCRIPTS))
+	    sh tests/run.sh $(TSAN_TESTS:%=build/tsan/%) $(filter-out tests/test_readme.sh tests/test_compare.sh,$(SCRIPTS))
 
 # Which of the header's lines and branches the tests reach. With gcc, whose gcov it asks. The sandbox lets no counters be written.
 COVERAGE_LEAST ?= 95 85
 coverage: build/coverage/fastserve $(TESTS:%=build/coverage/%)
 	@rm -f build/coverage/*.gcda
 	@FASTSERVE=build/coverage/fastserve TEST_WATCHDOG_S=300 sh tests/run.sh $(TESTS:%=build/coverage/%) \
-	    $(filter-out tests/test_readme.sh tests/test_sandbox.sh,$(SCRIPTS))
+	    $(filter-out tests/test_readme.sh tests/test_sandbox.sh tests/test_compare.sh,$(SCRIPTS))
 	@python3 tests/coverage.py build/coverage $(COVERAGE_LEAST)
 
 cxx: build/cxx/fastserve build/cxx/chaos build/cxx/queue_bench $(TESTS:%=build/cxx/%)
@@ -154,7 +154,7 @@ cxx-syntax:
 
 # Their tests run with the time that an emulator takes. What runs a program of another system stands in RUN; scripts start
 # it by a script of the same name.
-FOREIGN_SCRIPTS := $(filter-out tests/test_readme.sh,$(SCRIPTS))
+FOREIGN_SCRIPTS := $(filter-out tests/test_readme.sh tests/test_compare.sh,$(SCRIPTS))
 RUN_arm64 = $(QEMU_ARM64)
 RUN_windows = sh tests/wine.sh
 RUN_msvc = $(RUN_windows)
