@@ -1967,7 +1967,11 @@ typedef struct fsi_cpu {
     int number;
     uint64_t idle_ticks;      // since boot, when it was last looked at; FSI_CPU_UNKNOWN
     fsi_word64 load_permille; // how busy it was between the last two looks, whatever ran there; FSI_CPU_UNKNOWN
+    uint32_t give_share;      // how many of FSI_SHARE_ALL_OF new connections that arrive here go to another loop
+    uint32_t give_to;         // its index
 } fsi_cpu;
+
+#define FSI_SHARE_ALL_OF 256
 
 #define FSI_CPU_UNKNOWN UINT64_MAX
 
@@ -2276,6 +2280,7 @@ FSI_PRIVATE uint32_t fsi_cpus(fsi_cpu *out)
         if (out) {
             out[n].number = cpu;
             out[n].idle_ticks = out[n].load_permille = FSI_CPU_UNKNOWN;
+            out[n].give_share = out[n].give_to = 0;
         }
         n++;
     }
@@ -5351,8 +5356,9 @@ FSI_PRIVATE void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
 //
 //   fsi_sock_cpu(fd)    CPU on which its last packet came in, -1: not known
 //   fsi_sock_steer(fd, cpus, cpu_count, loop_count)  lets the kernel give a connection to the listener of the loop on
-//                       whose CPU its first packet arrived. Sockets of the group are numbered in the order in which they
-//                       began to listen, which is the loops'. False: not allowed, the kernel spreads by hash
+//                       whose CPU its first packet arrived, or a share of them to another: give_share of the CPU. Sockets of
+//                       the group are numbered in the order in which they began to listen, which is the loops'. Any socket of
+//                       the group will do, and may do it again. False: not allowed, the kernel spreads by hash
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_LOCALITY
@@ -5369,11 +5375,14 @@ typedef struct fsi_bpf {
 enum {
     FSI_BPF_LOAD = 0x20,
     FSI_BPF_IF_EQUAL = 0x15,
+    FSI_BPF_IF_LEAST = 0x35,
+    FSI_BPF_AND = 0x54,
     FSI_BPF_MODULO = 0x94,
     FSI_BPF_RETURN = 0x06,
     FSI_BPF_RETURN_A = 0x16
 };
-#define FSI_BPF_CPU ((uint32_t)(-0x1000 + 36)) // where the number of the packet's CPU is "loaded" from
+#define FSI_BPF_CPU ((uint32_t)(-0x1000 + 36))    // where the number of the packet's CPU is "loaded" from
+#define FSI_BPF_RANDOM ((uint32_t)(-0x1000 + 56)) // and a random number
 
 FSI_PRIVATE int fsi_sock_cpu(int fd)
 {
@@ -5384,19 +5393,30 @@ FSI_PRIVATE int fsi_sock_cpu(int fd)
 
 FSI_PRIVATE bool fsi_sock_steer(int fd, const fsi_cpu *cpus, uint32_t cpu_count, uint32_t loop_count)
 {
-    fsi_bpf_op code[2 * 256 + 3];
+    fsi_bpf_op code[6 * 256 + 3];
     fsi_bpf program;
     uint16_t n = 0;
     uint32_t known = cpu_count < 256 ? cpu_count : 256;
     bool plain = loop_count == known;
-    for (uint32_t i = 0; i < known; i++) plain = plain && cpus[i].number == (int)i;
+    for (uint32_t i = 0; i < known; i++) plain = plain && cpus[i].number == (int)i && !cpus[i].give_share;
     memset(code, 0, sizeof code);
     code[n].code = FSI_BPF_LOAD;
     code[n++].k = FSI_BPF_CPU;
     for (uint32_t i = 0; !plain && i < known; i++) { // CPU numbers with gaps, or fewer loops than CPUs
         code[n].code = FSI_BPF_IF_EQUAL;
-        code[n].jump_false = 1;
+        code[n].jump_false = cpus[i].give_share ? 5 : 1;
         code[n++].k = (uint32_t)cpus[i].number;
+        if (cpus[i].give_share) {
+            code[n].code = FSI_BPF_LOAD;
+            code[n++].k = FSI_BPF_RANDOM;
+            code[n].code = FSI_BPF_AND;
+            code[n++].k = FSI_SHARE_ALL_OF - 1;
+            code[n].code = FSI_BPF_IF_LEAST;
+            code[n].jump_true = 1;
+            code[n++].k = cpus[i].give_share;
+            code[n].code = FSI_BPF_RETURN;
+            code[n++].k = cpus[i].give_to;
+        }
         code[n].code = FSI_BPF_RETURN;
         code[n++].k = i % loop_count;
     }
@@ -12234,7 +12254,8 @@ FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
 //             is the CPU and not the loop: a client that shares it makes a loop slow without keeping it busy. Load
 //             overrides locality. And an idle loop accepts for one that is stuck in a long turn. Moves happen after the
 //             batch, at most one in each second of the clock for each connection, never with a request
-//             under way.
+//             under way. Connections that end too soon to be given away are steered elsewhere before they begin: of those
+//             that arrive on a full CPU a share, which grows while another rests and shrinks when none does.
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_LOCALITY && FSI_IO_CAN_MOVE
@@ -12244,6 +12265,8 @@ FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
 #define FSI_IDLES 500                    // likewise: below that another may give to it
 #define FSI_WATCH_US 1000000             // a loop watches the others for so long after their last turn
 #define FSI_OVERDUE_US 20000             // a turn that takes longer keeps new connections waiting
+#define FSI_SHARE_STEP 64                // of new connections, in a window
+#define FSI_SHARE_MOST 224               // some still come to their own loop
 
 FSI_PRIVATE bool fsi_balances(const fsi_loop *loop)
 {
@@ -12402,9 +12425,50 @@ static void fsi_balance_turn_begins(fsi_loop *loop)
     }
 }
 
-// One loop looks at the CPUs for all, once in a window.
-FSI_PRIVATE void fsi_balance_look(fsv_server *server, uint64_t now_us)
+// Decides what of the new connections of each CPU goes to another's loop. True: something has changed.
+FSI_PRIVATE bool fsi_balance_shares(fsi_cpu *cpus, uint32_t count)
 {
+    bool changed = false;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t load = fsi_peek64(&cpus[i].load_permille), least = FSI_IDLES;
+        uint32_t share = cpus[i].give_share, to = i;
+        for (uint32_t k = 0; k < count; k++) {
+            uint64_t theirs = fsi_peek64(&cpus[k].load_permille);
+            if (k == i || theirs >= least) continue;
+            least = theirs;
+            to = k;
+        }
+        bool full = load != FSI_CPU_UNKNOWN && load >= FSI_DROWNS;
+        if (full && to != i) {
+            if (!share) cpus[i].give_to = to;
+            if (cpus[i].give_to == to) share += FSI_SHARE_STEP;
+        }
+        if (share && (!full || fsi_peek64(&cpus[cpus[i].give_to].load_permille) >= FSI_DROWNS))
+            share -= share < FSI_SHARE_STEP ? share : FSI_SHARE_STEP;
+        if (share > FSI_SHARE_MOST) share = FSI_SHARE_MOST;
+        changed = changed || share != cpus[i].give_share;
+        cpus[i].give_share = share;
+    }
+    return changed;
+}
+
+// By the loop's own listeners, which nobody else closes meanwhile.
+FSI_PRIVATE void fsi_balance_steer(fsi_loop *loop)
+{
+    fsv_server *server = loop->server;
+    uint32_t count = server->cpu_count < server->loop_count ? server->cpu_count : server->loop_count;
+    if (loop->stopping || !fsi_balance_shares(server->cpus, count)) return;
+    for (uint32_t i = 0; i < fsi_load32(&server->address_count); i++) {
+        int fd = loop->listeners[i].chan.fd;
+        if (fd >= 0 && !server->addresses[i].shared)
+            (void)fsi_sock_steer(fd, server->cpus, server->cpu_count, server->loop_count);
+    }
+}
+
+// One loop looks at the CPUs for all, once in a window.
+FSI_PRIVATE void fsi_balance_look(fsi_loop *loop, uint64_t now_us)
+{
+    fsv_server *server = loop->server;
     uint64_t last = fsi_load64(&server->looked_us);
     if (last + FSI_WINDOW_US > now_us || fsi_swap32(&server->looking, 1)) return;
     last = fsi_load64(&server->looked_us); // nobody else changes it now
@@ -12412,6 +12476,7 @@ FSI_PRIVATE void fsi_balance_look(fsv_server *server, uint64_t now_us)
     if (passed >= FSI_WINDOW_US) {
         fsi_cpus_look(server->cpus, server->cpu_count, passed < 10 * FSI_WINDOW_US ? passed : 0);
         fsi_store64(&server->looked_us, now_us);
+        fsi_balance_steer(loop);
     }
     fsi_store32(&server->looking, 0);
 }
@@ -12426,7 +12491,7 @@ FSI_PRIVATE void fsi_balance_window(fsi_loop *loop, uint64_t now_us)
     loop->window_busy_us = 0;
     loop->give_count = 0;
     fsi_poke64(&loop->busy_permille, busy);
-    fsi_balance_look(server, now_us);
+    fsi_balance_look(loop, now_us);
     uint64_t load = fsi_balance_load(loop, now_us);
     if (!busy || load < FSI_DROWNS || length > 10 * FSI_WINDOW_US || now_us < loop->give_after_us) return;
     for (uint32_t k = 0; k < server->loop_count; k++) {

@@ -26,7 +26,7 @@ check() {
     else
         failed=$((failed + 1))
         echo "FAIL $2"
-        if [ -n "${3:-}" ]; then sed 's/^/    /' "$3" | head -n 20; fi
+        if [ -n "${3:-}" ]; then sed 's/^/    /' "$3" | head -n 20 && echo; fi
     fi
 }
 
@@ -870,7 +870,11 @@ for _ in $(seq 100); do
     grep -q connected "$dir/held" && break
     sleep 0.05
 done
-ask 'GET / HTTP/1.0\r\n\r\n'
+for _ in $(seq 40); do # connected is not yet accepted, and another loop may be first
+    ask 'GET / HTTP/1.0\r\n\r\n'
+    head -n 1 "$dir/reply" | grep -q ' 503 ' && break
+    sleep 0.05
+done
 head -n 1 "$dir/reply" | grep -q ' 503 '
 check $? '--max-conns: 503' "$dir/reply"
 exec 3>&-

@@ -2588,6 +2588,47 @@ TEST(load_overrides_locality)
     world_end();
 }
 
+// Goal: what arrives on a full CPU goes elsewhere by and by, most of it, while another rests; comes back when its own rests
+// or both are full; keeps to the one that was chosen; and of a load that nobody knows nothing follows.
+TEST(new_connections_leave_a_full_cpu)
+{
+    if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
+#if FSI_LOCALITY && FSI_IO_CAN_MOVE
+    static const struct {
+        uint64_t load[3];
+        uint32_t share, to; // of the first
+        bool changed;
+    } windows[] = {
+        {{890, 0, 0}, 0, 0, false},                             // not full
+        {{1000, 500, 500}, 0, 0, false},                        // nobody rests
+        {{FSI_CPU_UNKNOWN, 0, 0}, 0, 0, false},                 // nobody knows
+        {{900, 499, 100}, 64, 2, true},                         // to the one that rests most
+        {{1000, 300, 400}, 64, 2, false},                       // another rests more now: no more for the first choice
+        {{1000, 500, 499}, 128, 2, true},                       //
+        {{1000, 500, 0}, 192, 2, true},                         //
+        {{1000, 500, 0}, 224, 2, true},                         // not all
+        {{1000, 500, 0}, 224, 2, false},                        //
+        {{1000, 700, 700}, 224, 2, false},                      // it does its part
+        {{950, 700, 900}, 160, 2, true},                        // both are full
+        {{899, 700, 0}, 96, 2, true},                           // its own is not any more
+        {{FSI_CPU_UNKNOWN, 700, FSI_CPU_UNKNOWN}, 32, 2, true}, //
+        {{0, 0, 0}, 0, 2, true},                                //
+        {{0, 0, 0}, 0, 2, false},                               //
+        {{1000, 100, 600}, 64, 1, true},                        // a new choice
+    };
+    fsi_cpu cpus[3];
+    memset(cpus, 0, sizeof cpus);
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
+        for (int k = 0; k < 3; k++) cpus[k].load_permille = windows[i].load[k];
+        ROW("window %d", (int)i);
+        CHECK_EQ(fsi_balance_shares(cpus, 3), windows[i].changed);
+        CHECK_EQ(cpus[0].give_share, windows[i].share);
+        if (windows[i].share) CHECK_EQ(cpus[0].give_to, windows[i].to);
+        CHECK_EQ(cpus[1].give_share, 0);
+    }
+#endif
+}
+
 // Goal: an io that cannot open the moved socket costs that connection only.
 TEST(move_that_fails)
 {
@@ -3058,7 +3099,8 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(body_outlives_its_turn), CASE(dripping_head), CASE(head_of_endless_stream), CASE(head_with_body),
           CASE(body_limit_before_on_body), CASE(no_answer_in_on_close), CASE(stalled_answer_is_cut), CASE(conns_max),
           CASE(conns_max_flood), CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog),
-          CASE(move_keeps_bytes), CASE(full_cpu_gives_away), CASE(load_overrides_locality), CASE(move_into_full_inbox),
-          CASE(move_that_fails), CASE(move_only_between_requests), CASE(turn_budget_of_deferred),
-          CASE(queue_leaves_while_body_is_awaited), CASE(away_leaves_room_for_posts), CASE(home_after_close),
-          CASE(token_timeout_meets_piece), CASE(token_time_begins_with_it), CASE(away_in_every_order))
+          CASE(move_keeps_bytes), CASE(full_cpu_gives_away), CASE(load_overrides_locality),
+          CASE(new_connections_leave_a_full_cpu), CASE(move_into_full_inbox), CASE(move_that_fails),
+          CASE(move_only_between_requests), CASE(turn_budget_of_deferred), CASE(queue_leaves_while_body_is_awaited),
+          CASE(away_leaves_room_for_posts), CASE(home_after_close), CASE(token_timeout_meets_piece),
+          CASE(token_time_begins_with_it), CASE(away_in_every_order))

@@ -1802,6 +1802,56 @@ TEST(connection_follows)
 }
 #endif
 
+#if FSI_LOCALITY
+// Which of two listeners of a group gets connections from a CPU, `share` of whose are given to the other one.
+static uint32_t arrived_elsewhere(const int *cpus, uint32_t share, uint32_t count)
+{
+    fsi_sockaddr at;
+    fsi_cpu steered[2];
+    int fds[2];
+    uint32_t elsewhere = 0;
+    memset(steered, 0, sizeof steered);
+    fsi_sockaddr_v4(&at, 0x7f000001, 0);
+    for (int i = 0; i < 2; i++) {
+        fds[i] = fsi_sock_listen(&at, FSI_SHARE_ALL, false, 512);
+        if (fds[i] < 0) abort();
+        (void)fsi_sock_name(fds[i], &at);
+        steered[i].number = cpus[i];
+    }
+    steered[0].give_share = share;
+    steered[0].give_to = 1;
+    CHECK(fsi_sock_steer(fds[1], steered, 2, 2));
+    stay_on(cpus[0]);
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK(dial(&c1, fsi_sockaddr_port(&at)));
+        int own = fsi_sock_take(fds[0]), other = own < 0 ? fsi_sock_take(fds[1]) : -1;
+        CHECK(own >= 0 || other >= 0);
+        elsewhere += other >= 0;
+        fsi_sock_close(own >= 0 ? own : other);
+        hang_up(&c1);
+    }
+    stay_on(-1);
+    for (int i = 0; i < 2; i++) fsi_sock_close(fds[i]);
+    return elsewhere;
+}
+
+// Goal: of the connections that arrive on a CPU the kernel gives its share to the other loop, none, all or about half.
+TEST(share_is_steered_elsewhere)
+{
+    int cpus[2];
+    if (!two_cpus(cpus)) SKIP("needs two CPUs");
+    CHECK_EQ(arrived_elsewhere(cpus, 0, 20), 0);
+    CHECK_EQ(arrived_elsewhere(cpus, FSI_SHARE_ALL_OF, 20), 20);
+    uint32_t half = arrived_elsewhere(cpus, FSI_SHARE_ALL_OF / 2, 100);
+    CHECK(half > 10 && half < 90);
+}
+#else
+TEST(share_is_steered_elsewhere)
+{
+    SKIP("no pinning here");
+}
+#endif
+
 // Goal: connections reach every loop, steered or spread, and each of them is served.
 TEST(loops_all_serve)
 {
@@ -2093,6 +2143,6 @@ TEST_MAIN(CASE(drive_modes), CASE(misuse_in_handler), CASE(stop_in_handler), CAS
           CASE(drain_serves_backlog), CASE(burst_without_pause), CASE(drain_deadline), CASE(free_while_running),
           CASE(free_while_waited_for), CASE(stop_waits_asleep), CASE(stats_exact), CASE(on_answer),
           CASE(user_and_on_close), CASE(log_names_desc_field), CASE(log_conns_clamped), CASE(conns_clamped_for_folders),
-          CASE(log_names_route), CASE(affinity_restored), CASE(loops_all_serve), CASE(stuck_loop_is_rescued),
-          CASE(connection_follows), CASE(two_servers), CASE(signals_untouched), CASE(accessors), CASE(target_forms),
-          CASE(routes), CASE(answers_over_the_wire))
+          CASE(log_names_route), CASE(affinity_restored), CASE(share_is_steered_elsewhere), CASE(loops_all_serve),
+          CASE(stuck_loop_is_rescued), CASE(connection_follows), CASE(two_servers), CASE(signals_untouched),
+          CASE(accessors), CASE(target_forms), CASE(routes), CASE(answers_over_the_wire))

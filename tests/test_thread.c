@@ -8,6 +8,7 @@
 static fsi_cpu cpu(int number, uint64_t idle)
 {
     fsi_cpu made;
+    memset(&made, 0, sizeof made);
     made.number = number;
     made.idle_ticks = idle;
     made.load_permille = FSI_CPU_UNKNOWN;
