@@ -9304,6 +9304,8 @@ FSI_PRIVATE bool fsi_conn_read(fsi_conn *conn)
     return false;
 }
 
+#define FSI_FOLLOW_ANSWERS 64 // between two looks at where the packets arrive
+
 // The request is answered and its body has been read: next one, or the end of the connection.
 FSI_INLINE void fsi_conn_next(fsi_conn *conn)
 {
@@ -9320,8 +9322,8 @@ FSI_INLINE void fsi_conn_next(fsi_conn *conn)
         }
     }
     fsi_conn_end_request(conn, request);
-    if (FSI_UNLIKELY(loop->stopping)) conn->keep = false; // even if the head, sent earlier, did not say so
-    conn->answers++;
+    if (FSI_UNLIKELY(loop->stopping)) conn->keep = false;    // even if the head, sent earlier, did not say so
+    if (conn->answers < FSI_FOLLOW_ANSWERS) conn->answers++; // a turn may have more than a byte counts
     conn->state = FSI_LIKELY(conn->keep) ? FSI_CONN_HEAD : FSI_CONN_SEND;
     if (!conn->keep && loop->in_at < loop->in_len) conn->more_to_come = true;
 }
@@ -10023,7 +10025,6 @@ FSI_INLINE void fsi_conn_set_timer(fsi_conn *conn, bool had_carry)
     }
 }
 
-#define FSI_FOLLOW_ANSWERS 64                     // between two looks at where the packets arrive
 static void fsi_balance_answered(fsi_conn *conn); // upcall, in >>balance: it may want to move
 
 // Runs the connection until it waits for someone else.
@@ -12315,8 +12316,9 @@ static void fsi_balance_answered(fsi_conn *conn)
     fsi_loop *loop = conn->loop;
     fsv_server *server = loop->server;
     bool look = conn->answers >= FSI_FOLLOW_ANSWERS;
+    if (!fsi_balance_may_move(conn)) return; // cut by turn_requests_max, perhaps: the next turn that ends it looks
     if (look) conn->answers = 0;
-    if (!fsi_balances(loop) || loop->stopping || !fsi_balance_may_move(conn)) return;
+    if (!fsi_balances(loop) || loop->stopping) return;
     if (conn->moved_s == (uint32_t)(loop->now_ms / 1000)) return;
     if (loop->give_count) {
         loop->give_count--;

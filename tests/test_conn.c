@@ -2491,6 +2491,29 @@ TEST(move_keeps_bytes)
     world_end();
 }
 
+// Goal: a turn of many requests, also one that turn_requests_max cuts, is counted: the connection follows its packets.
+TEST(move_after_many_at_once)
+{
+    if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
+    static const uint32_t turns[][2] = {{64, 64}, {64, 65}, {64, 128}, {256, 255}, {256, 256}, {1000, 512}};
+    for (size_t r = 0; r < sizeof turns / sizeof turns[0]; r++) {
+        fsv_stats stats;
+        ROW("at most %u in a turn, %u at once", (unsigned)turns[r][0], (unsigned)turns[r][1]);
+        two_loops(0);
+        server->desc.turn_requests_max = turns[r][0];
+        fake_sock *sock = join();
+        sock->cpu = 1;
+        for (uint32_t i = 0; i < turns[r][1]; i++) fake_send(sock, GET, strlen(GET));
+        for (int i = 0; i < 10; i++) (void)fsi_loop_turn(loop, 0);
+        (void)fsi_loop_turn(&server->loops[1], 0);
+        CHECK_EQ(sock->out_len, turns[r][1] * strlen(HELLO));
+        CHECK_EQ(fsv_server_stats(server, UINT32_MAX, &stats), FSV_OK);
+        CHECK_EQ(stats.conns_followed, 1);
+        CHECK(conn_of(sock)->loop == &server->loops[1]);
+        world_end();
+    }
+}
+
 // Goal: a full inbox keeps the connection where it is, and it goes on.
 TEST(move_into_full_inbox)
 {
@@ -3099,8 +3122,8 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(body_outlives_its_turn), CASE(dripping_head), CASE(head_of_endless_stream), CASE(head_with_body),
           CASE(body_limit_before_on_body), CASE(no_answer_in_on_close), CASE(stalled_answer_is_cut), CASE(conns_max),
           CASE(conns_max_flood), CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog),
-          CASE(move_keeps_bytes), CASE(full_cpu_gives_away), CASE(load_overrides_locality),
-          CASE(new_connections_leave_a_full_cpu), CASE(move_into_full_inbox), CASE(move_that_fails),
-          CASE(move_only_between_requests), CASE(turn_budget_of_deferred), CASE(queue_leaves_while_body_is_awaited),
-          CASE(away_leaves_room_for_posts), CASE(home_after_close), CASE(token_timeout_meets_piece),
-          CASE(token_time_begins_with_it), CASE(away_in_every_order))
+          CASE(move_keeps_bytes), CASE(move_after_many_at_once), CASE(full_cpu_gives_away),
+          CASE(load_overrides_locality), CASE(new_connections_leave_a_full_cpu), CASE(move_into_full_inbox),
+          CASE(move_that_fails), CASE(move_only_between_requests), CASE(turn_budget_of_deferred),
+          CASE(queue_leaves_while_body_is_awaited), CASE(away_leaves_room_for_posts), CASE(home_after_close),
+          CASE(token_timeout_meets_piece), CASE(token_time_begins_with_it), CASE(away_in_every_order))
