@@ -3300,9 +3300,9 @@ FSI_INLINE fsv_str fsi_view(const char *ptr, size_t len)
     return view;
 }
 
-// Bits: 1 token (RFC 9110 5.6.2), 2 field value (5.5, obs-text included), 4 request target (anything visible but "#",
-// and bytes from 0x80, which people type), 8 uri-host and port (RFC 3986 3.2.2), 16 what a target must be looked at again
-// for, 32 a byte of a host that stands for itself.
+// Bits: 1 token (RFC 9110 5.6.2), 2 field value (5.5, obs-text included), also reason phrases, trailers and quoted
+// strings, 4 request target (anything visible but "#", and bytes from 0x80, which people type), 8 uri-host and port
+// (RFC 3986 3.2.2), 16 what a target must be looked at again for, 32 a byte of a host that stands for itself.
 #define FSI_TCHAR 1
 #define FSI_VALUE 2
 #define FSI_TARGET 4

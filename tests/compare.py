@@ -14,7 +14,16 @@ Each number is one of five logs that people published, as a command: the same lo
     files  not of the logs: files of 1 KiB, 100 KiB and 10 MiB, 100 connections
 
 The servers stand in tests/peers, one file each; --list says which are here and how to get the others; nothing is
-installed. The load generator is `fastserve bench`; log 1 is checked by wrk and log 3 by ab, where they are installed.
+installed. One of your own is a file tests/peers/NAME.EXT in any language; its first comment says, one a line:
+
+    peer: name in the tables      does: hello, echo, files      needs: programs, or paths, that must exist
+    install: apt-get install ...  version: command              build: command, once      run: command, stays in front
+    log: 1 3 (who is named there) note: one line                missing: why it is left out    when: by hand (large install)
+
+{port} {threads} {www} {file} {dir} {out} {conf} are filled in. hello: GET / is "Hello, World!" as text/plain, and
+Connection: close closes. echo: sends back what comes. files: {www} at / or /files/. Then --check --peers NAME tries it.
+
+ The load generator is `fastserve bench`; log 1 is checked by wrk and log 3 by ab, where they are installed.
 `floor` (tests/floor.c) is no server but the least work that an epoll loop can do; it is the yardstick.
 
 Each round runs each row once, in an order that is rotated from round to round, one server at a time: the others are
@@ -55,7 +64,7 @@ ROOT = os.path.dirname(HERE)
 SCHEMA = "fastserve-compare/1"
 HELLO = b"Hello, World!"
 MARK = "FASTSERVE_COMPARE"  # in the environment of everything that is started, so that it is found again
-BUDGET_S = 14 * 60          # by default all of it ends within a quarter of an hour: no new round begins later than that
+BUDGET_S = 14 * 60          # by default all of it ends within a quarter of an hour: no further round of a table begins later than that
 PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
 READY_S = 20                # until a server must listen
 BUILD_S = 300
@@ -695,8 +704,8 @@ def foreign(args, limit_s):
 
 
 def whole_seconds(for_s, shape):
-    """As wrk and ab count them."""
-    return max(1, round(for_s / shape.times))
+    """wrk and ab take whole seconds; what bench does `times` longer in a short run is not longer for them."""
+    return max(1, round(for_s / (1 if "--full" in sys.argv else shape.times)))
 
 
 def by_wrk(_, server, shape, options, __):
@@ -1012,7 +1021,7 @@ def compare_clients(name, main, other, of, by):
         says.append(f"{name} and {other} DISAGREE beyond their A/A on the order of "
                     + ", ".join(f"{a} and {b}" for a, b in against[:4]) + more)
     elif len(both) > 1:
-        says.append(f"{name} and {other} put the rows in the same order, as far as their A/A tells them apart")
+        says.append(f"{name} and {other} do not contradict each other on the order beyond their A/A")
     return says
 
 
@@ -1151,7 +1160,7 @@ def list_peers(peers):
     for peer in peers:
         state = {"here": "here", "absent": "not here", "missing": "cannot be had here", "failed": "failed"}[peer.state]
         logs = "log " + " ".join(peer.logs) if peer.logs else ""
-        text = f"{peer.key:<18}{peer.name:<19}{' '.join(peer.does):<13}{logs:<9}{state}"
+        text = f"{peer.key:<18}{peer.name:<19}{' '.join(peer.does):<13}{logs:<12}{state}"
         if peer.state == "absent":
             text += f" ({peer.reason}): {peer.install}{' (by hand)' if peer.by_hand else ''}"
         elif peer.reason:
@@ -1370,7 +1379,7 @@ def work(world):
         if report["tables"]:
             write(o, report)
     foot(report)
-    say(f"took {(time.time() - began) / 60:.1f} min; written: {os.path.relpath(o.json)} {os.path.relpath(o.html)}")
+    say(f"took {(time.time() - began) / 60:.1f} min; written: {' '.join(os.path.relpath(p) for p in (o.json, o.html) if p and p != '-')}")
     broken = [row["reason"] for table in report["tables"] for row in table["without_figures"]
               if row["kind"] in ("ours", "again", "model")]
     for reason in broken[:1]:
@@ -1412,9 +1421,11 @@ def foot(report):
     notes = dict.fromkeys(f"{peer['name']}: {peer['note']}" for peer in report["peers"]
                           if peer["state"] == "here" and peer["note"])
     say()
-    for line in ("#: one more than the rows that were better by more than A/A. >: fastserve. !: with errors or doubts.",
-                 "peer, floor: beside the best peer and `floor local` (tests/floor.c), medians of each round's ratio.",
-                 "Figures are medians of the rounds. PSS: memory; of pages that processes share each has its part.",
+    for line in ("#: rank; rows closer than A/A (how far fastserve is from itself) are not told apart. ?: not ranked, the "
+                 "machine is too busy. -: no figure. >: fastserve. !: errors or doubts, which stand under the table.",
+                 "rounds: the least and the greatest; the other figures are medians. CPU: of server and client for a request.",
+                 "peer, floor: divided by the best peer's and by that of `floor local` (tests/floor.c) in the same round.",
+                 "PSS: memory; of pages that processes share each has its part.",
                  *notes):
         say("\n".join(textwrap.wrap(line, 100, subsequent_indent="   ")))
 

@@ -12,7 +12,7 @@ and an access log, while at the same time
     restarts  another server starts, is loaded, and stops by SIGTERM in the middle of it; tests/soak.c does the same with
               servers in one process
 
-    tests/soak_day.py [SECONDS]       600; FASTSERVE, CHAOS and SOAK name the programs (./fastserve, build/chaos, build/soak);
+    tests/soak_day.py [SECONDS]       600, at least 80; FASTSERVE, CHAOS and SOAK name the programs (./fastserve, build/chaos, build/soak);
                                       SANITIZED=1: they are, and neither memory nor p99 is judged
 
 The time is cut into ten parts. At the end of each the load pauses for 3 s, and what the server holds is read: its own memory,
@@ -22,6 +22,9 @@ descriptors, threads. From the second part to the last these must be flat: descr
 import glob, json, os, random, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 
 program, chaos, soak = (os.environ.get(n, d) for n, d in (("FASTSERVE", "./fastserve"), ("CHAOS", "build/chaos"), ("SOAK", "build/soak")))
+if len(sys.argv) > 1 and not sys.argv[1].isdigit():
+    print(__doc__)
+    sys.exit(0 if sys.argv[1] in ("-h", "--help") else 1)
 seconds, parts = int(sys.argv[1]) if len(sys.argv) > 1 else 600, 10
 part_s = max(8.0, seconds / parts)
 work = tempfile.mkdtemp()
