@@ -3494,14 +3494,16 @@ FSI_INLINE fsi_vec fsi_vec_within(fsi_vec a, char least, char most)
     return fsi_vec_most(fsi_vec_sub(a, fsi_vec_of(least)), fsi_vec_of((char)(most - least)));
 }
 
-// Moves p to the first byte that a mask of 16 has. False: it has none.
-FSI_INLINE bool fsi_vec_stop(const char **p, uint64_t mask)
+// The bytes that a mask has, one bit for each, and the first of them. FSI_VEC_NEXT takes that away.
+#if FSI_SIMD == FSI_NEON
+#define FSI_VEC_MARKS(mask) ((mask)&0x1111111111111111u)
+#else
+#define FSI_VEC_MARKS(mask) (mask)
+#endif
+#define FSI_VEC_NEXT(marks) ((marks) &= (marks)-1)
+FSI_INLINE const char *fsi_vec_at(const char *p, uint64_t marks)
 {
-    if (!mask)
-        *p += 16;
-    else
-        *p += fsi_lowest_bit(mask) / FSI_VEC_BITS;
-    return mask != 0;
+    return p + fsi_lowest_bit(marks) / FSI_VEC_BITS;
 }
 #endif
 
@@ -3521,9 +3523,9 @@ FSI_INLINE const char *fsi_span_value(const char *p, const char *end)
     while ((size_t)(end - p) > 15) {
         fsi_vec v = fsi_vec_load(p);
         fsi_vec other = fsi_vec_or(fsi_vec_most(v, fsi_vec_of(0x1f)), fsi_vec_same(v, fsi_vec_of(0x7f)));
-        if (!fsi_vec_stop(&p, fsi_vec_mask(other))) continue;
-        if (*p != '\t') return p;
-        p++;
+        for (uint64_t marks = FSI_VEC_MARKS(fsi_vec_mask(other)); marks; FSI_VEC_NEXT(marks))
+            if (*fsi_vec_at(p, marks) != '\t') return fsi_vec_at(p, marks);
+        p += 16;
     }
 #endif
     while (end - p >= 8 && fsi_word_is_value(p)) p += 8;
@@ -3538,10 +3540,11 @@ FSI_INLINE const char *fsi_span_token(const char *p, const char *end)
     while ((size_t)(end - p) > 15) {
         fsi_vec v = fsi_vec_load(p), letter = fsi_vec_within(fsi_vec_or(v, fsi_vec_of(0x20)), 'a', 'z');
         uint64_t known = fsi_vec_mask(fsi_vec_or(letter, fsi_vec_same(v, fsi_vec_of('-'))));
-        if (!fsi_vec_stop(&p, known ^ FSI_VEC_ALL)) continue;
-        if (*p == ':') return p; // where most end
-        if (!(fsi_class[(uint8_t)*p] & FSI_TCHAR)) return p;
-        p++;
+        for (uint64_t marks = FSI_VEC_MARKS(known ^ FSI_VEC_ALL); marks; FSI_VEC_NEXT(marks)) {
+            const char *at = fsi_vec_at(p, marks);
+            if (*at == ':' || !(fsi_class[(uint8_t)*at] & FSI_TCHAR)) return at; // most end with ":"
+        }
+        p += 16;
     }
 #endif
     FSI_SPAN(p, end, FSI_TCHAR);
@@ -3557,11 +3560,13 @@ FSI_INLINE const char *fsi_span_name(const char *p, const char *end, const char 
         fsi_vec v = fsi_vec_load(p), letter = fsi_vec_within(fsi_vec_or(v, fsi_vec_of(0x20)), 'a', 'z');
         fsi_vec digit = fsi_vec_within(v, '0', '9'), mark = fsi_vec_within(v, '-', '.');
         uint64_t known = fsi_vec_mask(fsi_vec_or(letter, fsi_vec_or(digit, mark)));
-        bool stop = fsi_vec_stop(&p, known ^ FSI_VEC_ALL);
+        for (uint64_t marks = FSI_VEC_MARKS(known ^ FSI_VEC_ALL); marks; FSI_VEC_NEXT(marks)) {
+            const char *at = fsi_vec_at(p, marks);
+            if (at >= end) return end;
+            if (!(fsi_class[(uint8_t)*at] & FSI_REG_NAME)) return at;
+        }
+        p += 16;
         if (p >= end) return end;
-        if (!stop) continue;
-        if (!(fsi_class[(uint8_t)*p] & FSI_REG_NAME)) return p;
-        p++;
     }
 #endif
     (void)readable;
@@ -3578,14 +3583,15 @@ FSI_INLINE const char *fsi_span_target(const char *p, const char *end, bool *spe
         fsi_vec v = fsi_vec_load(p),
                 other = fsi_vec_or(fsi_vec_most(v, fsi_vec_of(0x20)), fsi_vec_same(v, fsi_vec_of(0x7f)));
         other = fsi_vec_or(other, fsi_vec_or(fsi_vec_within(v, '#', '%'), fsi_vec_same(v, fsi_vec_of('?'))));
-        if (!fsi_vec_stop(&p, fsi_vec_mask(other))) continue;
-        class_of = fsi_class[(uint8_t)*p];
-        if (!(class_of & FSI_TARGET)) {
-            *special = (seen & FSI_SPECIAL) != 0;
-            return p;
+        for (uint64_t marks = FSI_VEC_MARKS(fsi_vec_mask(other)); marks; FSI_VEC_NEXT(marks)) {
+            class_of = fsi_class[(uint8_t)*fsi_vec_at(p, marks)];
+            if (!(class_of & FSI_TARGET)) {
+                *special = (seen & FSI_SPECIAL) != 0;
+                return fsi_vec_at(p, marks);
+            }
+            seen |= class_of;
         }
-        seen |= class_of;
-        p++;
+        p += 16;
     }
 #endif
     while (p < end && ((class_of = fsi_class[(uint8_t)*p]) & FSI_TARGET)) {

@@ -175,13 +175,15 @@ def spawn(args, **how):
 def end(process, patience_s=2.0):
     """Ends a session: SIGTERM, and SIGKILL to what is left after a while."""
     inside = members(process.pid)
+    if process.poll() is not None:  # it has left its number, perhaps to a stranger: only what carries our mark
+        inside &= marked(watcher.mark)
     kill(inside - {process.pid}, signal.SIGCONT)
     if process.poll() is None:
         process.terminate()
         kill({process.pid}, signal.SIGCONT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience_s)
-    inside |= members(process.pid)
+    inside |= members(process.pid) & marked(watcher.mark)
     kill(inside & set(processes()), signal.SIGKILL)
     process.wait()
     watcher.tell("-", process.pid)
@@ -248,13 +250,20 @@ class Peer:
     def folder(self, build):
         return os.path.join(build, self.key)
 
-    def filled(self, text, build, **more):
+    def words(self, command, build, **more):
+        """A command in words, each filled in by itself; what a shell reads (`sh -c '...'`) is quoted for it."""
+        words = shlex.split(command)
+        shell = words[:2] == ["sh", "-c"]
+        return [self.filled(word, build, quote=shell and i == 2, **more) for i, word in enumerate(words)]
+
+    def filled(self, text, build, quote=False, **more):
         """A text with what stands in braces filled in; other braces stay what they are."""
         folder = self.folder(build)
         values = {"file": self.file, "peers": os.path.dirname(self.file), "www": os.path.join(build, "www"),
                   "dir": folder, "out": os.path.join(folder, self.key), "threads": str(CPUS),
                   "conf": os.path.join(folder, os.path.basename(self.file)), **more}
-        return re.sub(r"\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), text)
+        put = shlex.quote if quote else str
+        return re.sub(r"\{(\w+)\}", lambda found: put(str(values[found[1]])) if found[1] in values else found[0], text)
 
     def make(self, build):
         """Builds it, if there is anything to build and it was not built from just this; what it says of its version."""
@@ -271,7 +280,7 @@ class Peer:
         if self.build and stamp != now:
             tell(f"builds {self.name}")
             try:
-                status, out, err = run(shlex.split(self.filled(self.build, build)), BUILD_S, cwd=folder)
+                status, out, err = run(self.words(self.build, build), BUILD_S, cwd=folder)
             except OSError as error:
                 status, out, err = 1, "", str(error)
             with open(os.path.join(folder, "build.log"), "w", encoding="utf-8") as file:
@@ -288,7 +297,7 @@ class Peer:
 
     def ask_version(self, build):
         try:
-            _, out, err = run(shlex.split(self.filled(self.version_command, build)), 30, cwd=self.folder(build))
+            _, out, err = run(self.words(self.version_command, build), 30, cwd=self.folder(build))
         except OSError as error:
             return str(error)
         lines = [line.strip() for line in (out + "\n" + err).splitlines() if line.strip()]
@@ -518,7 +527,7 @@ class Server:
                 text = self.peer.filled(file.read(), build, port=self.port)
             with open(self.peer.filled("{conf}", build), "w", encoding="utf-8") as file:
                 file.write(text)
-        return shlex.split(self.peer.filled(self.peer.run, build, port=self.port))
+        return self.peer.words(self.peer.run, build, port=self.port)
 
     def wait_until_it_listens(self, log):
         until = time.monotonic() + READY_S
@@ -996,7 +1005,7 @@ def verdicts(table):
 
 
 def compare_clients(name, main, other, of, by):
-    """Whether two load generators put the rows in the same order, and fastserve in the same place."""
+    """Whether two load generators put the rows in one order, and fastserve in the same place."""
     says = []
     theirs = {row["key"]: row for row in of["rows"]}
     both = [row for row in main["rows"] if row["key"] in theirs]
@@ -1214,13 +1223,16 @@ def options():
 def prepare(build):
     """Folders, the files that are served, and floor; None where there is no compiler for it."""
     www = os.path.join(build, "www")
+    fresh = not os.path.isdir(build) or not os.listdir(build)
+    if not fresh and not os.path.exists(os.path.join(build, "lock")):
+        sys.exit(f"compare: {build} has files of others; --build wants a folder of its own")
     os.makedirs(www, exist_ok=True)
     lock = os.open(os.path.join(build, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # held until the end
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         sys.exit(f"compare: another one runs in {build}; two would disturb each other")
-    for folder in build, www:
+    for folder in (build, www) if fresh else ():
         os.chmod(folder, 0o755)  # servers that root starts become another user
     for name, size in (("1k", 1 << 10), ("100k", 100 << 10), ("10m", 10 << 20)):
         path = os.path.join(www, name)
@@ -1338,8 +1350,8 @@ def main():
     if o.list:
         print("\n".join(list_peers(peers)))
         return 0
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # some peers have a table of that size
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit, 65536), limit))
     watcher = Watcher()
     for number in signal.SIGTERM, signal.SIGHUP:
         signal.signal(number, lambda number, _: sys.exit(128 + number))

@@ -50,7 +50,7 @@ static int wakes[LOOPS_MAX];
 static int listener(int index)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sock_filter code[] = {{BPF_LD | BPF_W | BPF_ABS, 0, 0, (unsigned)(SKF_AD_OFF + SKF_AD_CPU)}, {BPF_RET | BPF_A, 0, 0, 0}};
     struct sock_fprog program = {.len = 2, .filter = code};
     cpu_set_t cpus;

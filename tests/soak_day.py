@@ -31,7 +31,7 @@ work = tempfile.mkdtemp()
 folder, log = os.path.join(work, "www"), os.path.join(work, "access.log")
 big_bytes = 2 << 20
 processes, faults, counts = [], [], {}
-lock, going, working, pause_began = threading.Lock(), threading.Event(), [0], threading.Event()
+lock, going, working = threading.RLock(), threading.Event(), [0]
 ending = False
 server_port = 0
 
@@ -44,8 +44,10 @@ def count(name, n=1):
     with lock: counts[name] = counts.get(name, 0) + n
 
 def spawn(args, **how):
-    p = subprocess.Popen(args, **how)
-    processes.append(p)
+    with lock:
+        if ending: sys.exit(0) # of a thread: what is started now nobody would end
+        p = subprocess.Popen(args, **how)
+        processes.append(p)
     return p
 
 def serve(args):
@@ -190,7 +192,7 @@ def steady(n, length):
 def another_server(length):
     """Starts, is loaded, and is stopped in the middle of it, until the time is over."""
     until = time.monotonic() + length
-    while time.monotonic() < until:
+    while time.monotonic() < until and not ending:
         p, port = serve([])
         load = spawn([program, "bench", "-c", "20", "-t", "1", "-d", "30s", "-q", f"http://127.0.0.1:{port}/"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(1.5)
@@ -211,7 +213,7 @@ def rotate():
 
 # ---- the run
 
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(130)) # through `finally`, which ends what was started
+for n in signal.SIGTERM, signal.SIGHUP: signal.signal(n, lambda n, _: sys.exit(128 + n)) # through `finally`, which ends what was started
 
 os.mkdir(folder)
 for i in range(8): open(os.path.join(folder, f"f{i}.txt"), "wb").write(record(i) * 1000)
@@ -229,7 +231,7 @@ try:
         going.set()
         wild = spawn([chaos, str(server_port), f"{load_s:.0f}", str(n + 1)], stdout=open(os.path.join(work, "chaos"), "w"), stderr=subprocess.STDOUT)
         inside = spawn([soak, "100", f"{max(1.0, load_s - 6):.0f}", str(n + 1)], stdout=subprocess.PIPE, text=True)
-        beside = threading.Thread(target=another_server, args=(load_s - 2,))
+        beside = threading.Thread(target=another_server, args=(load_s - 2,), daemon=True)
         beside.start()
         late.append(steady(n, load_s))
         rotate()
@@ -259,7 +261,7 @@ try:
     if judged and median(late[-3:]) > 3 * median(late[:3]) + 5: fault(f"p99 grew from {median(late[:3]):.2f} to {median(late[-3:]):.2f} ms")
     print(", ".join(f"{v} {k}" for k, v in sorted(counts.items())) + f", {lines} lines logged")
 finally:
-    ending = True
+    with lock: ending = True
     for p in processes:
         if p.poll() is None: p.kill(); p.wait()
     shutil.rmtree(work, True)
