@@ -246,7 +246,7 @@ TEST(spans_end_where_the_table_says)
     }
     seed = 1;
     for (int i = 0; i < 20000; i++) {
-        size_t len = dice() % sizeof text;
+        size_t len = (size_t)(dice() % sizeof text);
         for (size_t at = 0; at < len; at++) text[at] = dice() % 3 ? 'k' : mixture[dice() % (sizeof mixture - 1)];
         ROW("mixture %d", i);
         check_spans(text, len);
