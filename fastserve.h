@@ -1967,11 +1967,11 @@ typedef struct fsi_cpu {
     int number;
     uint64_t idle_ticks;      // since boot, when it was last looked at; FSI_CPU_UNKNOWN
     fsi_word64 load_permille; // how busy it was between the last two looks, whatever ran there; FSI_CPU_UNKNOWN
-    uint32_t give_share;      // how many of FSI_SHARE_ALL_OF new connections that arrive here go to another loop
+    uint32_t give_share;      // how many of FSI_GIVE_OF new connections that arrive here go to another loop
     uint32_t give_to;         // its index
 } fsi_cpu;
 
-#define FSI_SHARE_ALL_OF 256
+#define FSI_GIVE_OF 256
 
 #define FSI_CPU_UNKNOWN UINT64_MAX
 
@@ -3422,84 +3422,41 @@ FSI_PRIVATE size_t fsi_number_write(char *out, uint64_t value)
 #define FSI_SPAN(at, end, bits) \
     while ((at) < (end) && (fsi_class[(uint8_t) * (at)] & (bits))) (at)++
 
-// What the spans below need of vectors of bytes. A mask has a run of FSI_VEC_BITS bits for each byte, the first lowest.
+// What the spans below need of vectors of bytes. A mask has one bit for each byte that is all ones, FSI_VEC_BITS apart, the
+// first lowest.
+// clang-format off
 #if FSI_SIMD == FSI_SSE2
 typedef __m128i fsi_vec;
 #define FSI_VEC_BITS 1
 #define FSI_VEC_ALL 0xffffu
-FSI_INLINE fsi_vec fsi_vec_load(const char *at)
-{
-    return _mm_loadu_si128((const __m128i *)(const void *)at);
-}
-FSI_INLINE fsi_vec fsi_vec_of(char c)
-{
-    return _mm_set1_epi8(c);
-}
-FSI_INLINE fsi_vec fsi_vec_or(fsi_vec a, fsi_vec b)
-{
-    return _mm_or_si128(a, b);
-}
-FSI_INLINE fsi_vec fsi_vec_sub(fsi_vec a, fsi_vec b)
-{
-    return _mm_sub_epi8(a, b);
-}
-FSI_INLINE fsi_vec fsi_vec_same(fsi_vec a, fsi_vec b)
-{
-    return _mm_cmpeq_epi8(a, b);
-}
-FSI_INLINE fsi_vec fsi_vec_most(fsi_vec a, fsi_vec most)
-{
-    return _mm_cmpeq_epi8(_mm_min_epu8(a, most), a);
-} // a <= most
-FSI_INLINE uint64_t fsi_vec_mask(fsi_vec a)
-{
-    return (uint32_t)_mm_movemask_epi8(a);
-}
+FSI_INLINE fsi_vec  fsi_vec_load(const char *at)            { return _mm_loadu_si128((const __m128i *)(const void *)at); }
+FSI_INLINE fsi_vec  fsi_vec_of(char c)                      { return _mm_set1_epi8(c); }
+FSI_INLINE fsi_vec  fsi_vec_or(fsi_vec a, fsi_vec b)        { return _mm_or_si128(a, b); }
+FSI_INLINE fsi_vec  fsi_vec_sub(fsi_vec a, fsi_vec b)       { return _mm_sub_epi8(a, b); }
+FSI_INLINE fsi_vec  fsi_vec_same(fsi_vec a, fsi_vec b)      { return _mm_cmpeq_epi8(a, b); }
+FSI_INLINE fsi_vec  fsi_vec_most(fsi_vec a, fsi_vec most)   { return _mm_cmpeq_epi8(_mm_min_epu8(a, most), a); } // a <= most
+FSI_INLINE uint64_t fsi_vec_mask(fsi_vec a)                 { return (uint32_t)_mm_movemask_epi8(a); }
 #elif FSI_SIMD == FSI_NEON
 typedef uint8x16_t fsi_vec;
 #define FSI_VEC_BITS 4
-#define FSI_VEC_ALL UINT64_MAX
-FSI_INLINE fsi_vec fsi_vec_load(const char *at)
-{
-    return vld1q_u8((const uint8_t *)at);
-}
-FSI_INLINE fsi_vec fsi_vec_of(char c)
-{
-    return vdupq_n_u8((uint8_t)c);
-}
-FSI_INLINE fsi_vec fsi_vec_or(fsi_vec a, fsi_vec b)
-{
-    return vorrq_u8(a, b);
-}
-FSI_INLINE fsi_vec fsi_vec_sub(fsi_vec a, fsi_vec b)
-{
-    return vsubq_u8(a, b);
-}
-FSI_INLINE fsi_vec fsi_vec_same(fsi_vec a, fsi_vec b)
-{
-    return vceqq_u8(a, b);
-}
-FSI_INLINE fsi_vec fsi_vec_most(fsi_vec a, fsi_vec most)
-{
-    return vcleq_u8(a, most);
-}
+#define FSI_VEC_ALL 0x1111111111111111u
+FSI_INLINE fsi_vec  fsi_vec_load(const char *at)            { return vld1q_u8((const uint8_t *)at); }
+FSI_INLINE fsi_vec  fsi_vec_of(char c)                      { return vdupq_n_u8((uint8_t)c); }
+FSI_INLINE fsi_vec  fsi_vec_or(fsi_vec a, fsi_vec b)        { return vorrq_u8(a, b); }
+FSI_INLINE fsi_vec  fsi_vec_sub(fsi_vec a, fsi_vec b)       { return vsubq_u8(a, b); }
+FSI_INLINE fsi_vec  fsi_vec_same(fsi_vec a, fsi_vec b)      { return vceqq_u8(a, b); }
+FSI_INLINE fsi_vec  fsi_vec_most(fsi_vec a, fsi_vec most)   { return vcleq_u8(a, most); }
 FSI_INLINE uint64_t fsi_vec_mask(fsi_vec a)
-{
-    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(a), 4)), 0);
-}
+{ return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(a), 4)), 0) & FSI_VEC_ALL; }
 #endif
+// clang-format on
 #if FSI_SIMD
 FSI_INLINE fsi_vec fsi_vec_within(fsi_vec a, char least, char most)
 {
     return fsi_vec_most(fsi_vec_sub(a, fsi_vec_of(least)), fsi_vec_of((char)(most - least)));
 }
 
-// The bytes that a mask has, one bit for each, and the first of them. FSI_VEC_NEXT takes that away.
-#if FSI_SIMD == FSI_NEON
-#define FSI_VEC_MARKS(mask) ((mask)&0x1111111111111111u)
-#else
-#define FSI_VEC_MARKS(mask) (mask)
-#endif
+// The first byte that a mask has; FSI_VEC_NEXT takes it away.
 #define FSI_VEC_NEXT(marks) ((marks) &= (marks)-1)
 FSI_INLINE const char *fsi_vec_at(const char *p, uint64_t marks)
 {
@@ -3523,7 +3480,7 @@ FSI_INLINE const char *fsi_span_value(const char *p, const char *end)
     while ((size_t)(end - p) > 15) {
         fsi_vec v = fsi_vec_load(p);
         fsi_vec other = fsi_vec_or(fsi_vec_most(v, fsi_vec_of(0x1f)), fsi_vec_same(v, fsi_vec_of(0x7f)));
-        for (uint64_t marks = FSI_VEC_MARKS(fsi_vec_mask(other)); marks; FSI_VEC_NEXT(marks))
+        for (uint64_t marks = fsi_vec_mask(other); marks; FSI_VEC_NEXT(marks))
             if (*fsi_vec_at(p, marks) != '\t') return fsi_vec_at(p, marks);
         p += 16;
     }
@@ -3540,7 +3497,7 @@ FSI_INLINE const char *fsi_span_token(const char *p, const char *end)
     while ((size_t)(end - p) > 15) {
         fsi_vec v = fsi_vec_load(p), letter = fsi_vec_within(fsi_vec_or(v, fsi_vec_of(0x20)), 'a', 'z');
         uint64_t known = fsi_vec_mask(fsi_vec_or(letter, fsi_vec_same(v, fsi_vec_of('-'))));
-        for (uint64_t marks = FSI_VEC_MARKS(known ^ FSI_VEC_ALL); marks; FSI_VEC_NEXT(marks)) {
+        for (uint64_t marks = known ^ FSI_VEC_ALL; marks; FSI_VEC_NEXT(marks)) {
             const char *at = fsi_vec_at(p, marks);
             if (*at == ':' || !(fsi_class[(uint8_t)*at] & FSI_TCHAR)) return at; // most end with ":"
         }
@@ -3560,7 +3517,7 @@ FSI_INLINE const char *fsi_span_name(const char *p, const char *end, const char 
         fsi_vec v = fsi_vec_load(p), letter = fsi_vec_within(fsi_vec_or(v, fsi_vec_of(0x20)), 'a', 'z');
         fsi_vec digit = fsi_vec_within(v, '0', '9'), mark = fsi_vec_within(v, '-', '.');
         uint64_t known = fsi_vec_mask(fsi_vec_or(letter, fsi_vec_or(digit, mark)));
-        for (uint64_t marks = FSI_VEC_MARKS(known ^ FSI_VEC_ALL); marks; FSI_VEC_NEXT(marks)) {
+        for (uint64_t marks = known ^ FSI_VEC_ALL; marks; FSI_VEC_NEXT(marks)) {
             const char *at = fsi_vec_at(p, marks);
             if (at >= end) return end;
             if (!(fsi_class[(uint8_t)*at] & FSI_REG_NAME)) return at;
@@ -3583,7 +3540,7 @@ FSI_INLINE const char *fsi_span_target(const char *p, const char *end, bool *spe
         fsi_vec v = fsi_vec_load(p),
                 other = fsi_vec_or(fsi_vec_most(v, fsi_vec_of(0x20)), fsi_vec_same(v, fsi_vec_of(0x7f)));
         other = fsi_vec_or(other, fsi_vec_or(fsi_vec_within(v, '#', '%'), fsi_vec_same(v, fsi_vec_of('?'))));
-        for (uint64_t marks = FSI_VEC_MARKS(fsi_vec_mask(other)); marks; FSI_VEC_NEXT(marks)) {
+        for (uint64_t marks = fsi_vec_mask(other); marks; FSI_VEC_NEXT(marks)) {
             class_of = fsi_class[(uint8_t)*fsi_vec_at(p, marks)];
             if (!(class_of & FSI_TARGET)) {
                 *special = (seen & FSI_SPECIAL) != 0;
@@ -5408,7 +5365,7 @@ FSI_PRIVATE bool fsi_sock_steer(int fd, const fsi_cpu *cpus, uint32_t cpu_count,
     memset(code, 0, sizeof code);
     code[n].code = FSI_BPF_LOAD;
     code[n++].k = FSI_BPF_CPU;
-    for (uint32_t i = 0; !plain && i < known; i++) { // CPU numbers with gaps, or fewer loops than CPUs
+    for (uint32_t i = 0; !plain && i < known; i++) { // numbers with gaps, fewer loops than CPUs, or a share
         code[n].code = FSI_BPF_IF_EQUAL;
         code[n].jump_false = cpus[i].give_share ? 5 : 1;
         code[n++].k = (uint32_t)cpus[i].number;
@@ -5416,7 +5373,7 @@ FSI_PRIVATE bool fsi_sock_steer(int fd, const fsi_cpu *cpus, uint32_t cpu_count,
             code[n].code = FSI_BPF_LOAD;
             code[n++].k = FSI_BPF_RANDOM;
             code[n].code = FSI_BPF_AND;
-            code[n++].k = FSI_SHARE_ALL_OF - 1;
+            code[n++].k = FSI_GIVE_OF - 1;
             code[n].code = FSI_BPF_IF_LEAST;
             code[n].jump_true = 1;
             code[n++].k = cpus[i].give_share;
@@ -12272,8 +12229,8 @@ FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
 #define FSI_IDLES 500                    // likewise: below that another may give to it
 #define FSI_WATCH_US 1000000             // a loop watches the others for so long after their last turn
 #define FSI_OVERDUE_US 20000             // a turn that takes longer keeps new connections waiting
-#define FSI_SHARE_STEP 64                // of new connections, in a window
-#define FSI_SHARE_MOST 224               // some still come to their own loop
+#define FSI_GIVE_STEP 64                 // of new connections, in a window
+#define FSI_GIVE_MOST 224                // some still come to their own loop
 
 FSI_PRIVATE bool fsi_balances(const fsi_loop *loop)
 {
@@ -12449,11 +12406,11 @@ FSI_PRIVATE bool fsi_balance_shares(fsi_cpu *cpus, uint32_t count)
         bool full = load != FSI_CPU_UNKNOWN && load >= FSI_DROWNS;
         if (full && to != i) {
             if (!share) cpus[i].give_to = to;
-            if (cpus[i].give_to == to) share += FSI_SHARE_STEP;
+            if (cpus[i].give_to == to) share += FSI_GIVE_STEP;
         }
         if (share && (!full || fsi_peek64(&cpus[cpus[i].give_to].load_permille) >= FSI_DROWNS))
-            share -= share < FSI_SHARE_STEP ? share : FSI_SHARE_STEP;
-        if (share > FSI_SHARE_MOST) share = FSI_SHARE_MOST;
+            share -= share < FSI_GIVE_STEP ? share : FSI_GIVE_STEP;
+        if (share > FSI_GIVE_MOST) share = FSI_GIVE_MOST;
         changed = changed || share != cpus[i].give_share;
         cpus[i].give_share = share;
     }
@@ -14388,7 +14345,7 @@ FSI_PRIVATE bool fsi_folder_types(char *to, const char *lines)
         const char *equals = (const char *)memchr(at, '=', len);
         size_t name = equals ? (size_t)(equals - at) : 0, type = equals ? len - name - 1 : 0;
         if (len && (!name || !type || type > 255 || memchr(at, '/', name) || memchr(at, '.', name))) return false;
-        if (len && !fsi_field_is_clean("t", 1, equals + 1, type)) return false;
+        if (len && !fsi_value_is_clean(equals + 1, type)) return false;
         if (len) {
             memcpy(to, at, len);
             to[name] = to[len] = 0;
@@ -14412,7 +14369,7 @@ FSI_PRIVATE fsv_result fsi_folder_check(const fsv_server *server, const fsv_fold
         return fsi_folder_bad(server, desc, "hidden, follow_symlinks, sendfile and precompressed are 0 or 1");
     if (desc->index && (strchr(desc->index, '/') || strlen(desc->index) > 255))
         return fsi_folder_bad(server, desc, "index must be the name of a file");
-    if (value && (strlen(value) > FSI_CACHE_CONTROL_BYTES_MAX || !fsi_field_is_clean("t", 1, value, strlen(value))))
+    if (value && (strlen(value) > FSI_CACHE_CONTROL_BYTES_MAX || !fsi_value_is_clean(value, strlen(value))))
         return fsi_folder_bad(server, desc, "cache_control is too long, or has a control byte");
     return FSV_OK;
 }

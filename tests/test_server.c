@@ -1841,8 +1841,8 @@ TEST(share_is_steered_elsewhere)
     int cpus[2];
     if (!two_cpus(cpus)) SKIP("needs two CPUs");
     CHECK_EQ(arrived_elsewhere(cpus, 0, 20), 0);
-    CHECK_EQ(arrived_elsewhere(cpus, FSI_SHARE_ALL_OF, 20), 20);
-    uint32_t half = arrived_elsewhere(cpus, FSI_SHARE_ALL_OF / 2, 100);
+    CHECK_EQ(arrived_elsewhere(cpus, FSI_GIVE_OF, 20), 20);
+    uint32_t half = arrived_elsewhere(cpus, FSI_GIVE_OF / 2, 100);
     CHECK(half > 10 && half < 90);
 }
 #else
