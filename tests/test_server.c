@@ -1803,7 +1803,8 @@ TEST(connection_follows)
 #endif
 
 #if FSI_LOCALITY
-// Which of two listeners of a group gets connections from a CPU, `share` of whose are given to the other one.
+// Which of two listeners of a group gets connections from a CPU, `share` of whose are given to the other one. UINT32_MAX
+// where the system steers none.
 static uint32_t arrived_elsewhere(const int *cpus, uint32_t share, uint32_t count)
 {
     fsi_sockaddr at;
@@ -1820,7 +1821,11 @@ static uint32_t arrived_elsewhere(const int *cpus, uint32_t share, uint32_t coun
     }
     steered[0].give_share = share;
     steered[0].give_to = 1;
-    CHECK(fsi_sock_steer(fds[1], steered, 2, 2));
+    if (!fsi_sock_steer(fds[1], steered, 2, 2)) {
+        CHECK(errno == ENOPROTOOPT); // an emulator of another CPU does not hand on what it cannot translate
+        for (int i = 0; i < 2; i++) fsi_sock_close(fds[i]);
+        return UINT32_MAX;
+    }
     stay_on(cpus[0]);
     for (uint32_t i = 0; i < count; i++) {
         CHECK(dial(&c1, fsi_sockaddr_port(&at)));
@@ -1840,7 +1845,9 @@ TEST(share_is_steered_elsewhere)
 {
     int cpus[2];
     if (!two_cpus(cpus)) SKIP("needs two CPUs");
-    CHECK_EQ(arrived_elsewhere(cpus, 0, 20), 0);
+    uint32_t none = arrived_elsewhere(cpus, 0, 20);
+    if (none == UINT32_MAX) SKIP("this system steers no connections");
+    CHECK_EQ(none, 0);
     CHECK_EQ(arrived_elsewhere(cpus, FSI_GIVE_OF, 20), 20);
     uint32_t half = arrived_elsewhere(cpus, FSI_GIVE_OF / 2, 100);
     CHECK(half > 10 && half < 90);
