@@ -342,7 +342,7 @@ format-check:
 	$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 
 toc:
-	@grep -n '^// >>' fastserve.h bench.c
+	@grep -n '^// >>' fastserve.h bench.c main.c
 
 install: fastserve
 	mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include
@@ -361,7 +361,7 @@ help:
 	@echo 'make            ./fastserve              make install   header and program under PREFIX (/usr/local)'
 	@echo 'make test       every test               make uninstall what install put there'
 	@echo 'make asan       tests under ASan, UBSan  make clean     remove what was built'
-	@echo 'make tsan       tests under TSan         make toc       sections of header, bench'
+	@echo 'make tsan       tests under TSan         make toc       sections of the sources'
 	@echo 'make cxx        everything as C++17      make format    lay the code out (clang-format)'
 	@echo 'make builds     the header in all modes  make format-check  only say what it would change'
 	@echo 'make lint       analyzers, clang-tidy    make clients   curl, wrk, ab, Node, Go ... against serve'

@@ -4,7 +4,9 @@
 #define FASTSERVE_STATIC // so that functions that it does not call are not in it
 #include "fastserve.h"
 
-// ---- the demo: every test and suite uses these routes
+// ---------------------------------------------------------------------------------------------------------
+// >>demo   Every test and suite uses these routes.
+// ---------------------------------------------------------------------------------------------------------
 
 static void demo_hello(fsv_request *request)
 {
@@ -270,7 +272,9 @@ static fsv_result demo_create(fsv_server **server, const fsv_server_desc *desc)
     return result;
 }
 
-// ---- serve --echo: raw TCP sends back what it gets; what does not fit is offered again when it has drained
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-echo   Raw TCP sends back what it gets; what does not fit is offered again when it has drained.
+// ---------------------------------------------------------------------------------------------------------
 
 static size_t echo_data(fsv_tcp tcp, const char *data, size_t len, void *user)
 {
@@ -301,10 +305,12 @@ static void page_time(char out[24], int64_t seconds)
     (void)snprintf(out, 24, "%.4s-%02u-%.2sT%.8sZ", date + 12, month + 1, date + 5, date + 17);
 }
 
-// ---- the access log. A line is made where its answer ends, on its loop, in the memory of that loop's lane; a thread of
-//      its own takes from time to time what the lanes hold, and writes it. So no loop waits for a disk, nor for another
-//      loop. What cannot be written yet stays in memory until that is full; lines beyond are counted, and the log itself
-//      says how many were lost, as soon as it takes lines again.
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-log   A line is made where its answer ends, on its loop, in the memory of that loop's lane; a thread of its
+//               own takes from time to time what the lanes hold, and writes it. So no loop waits for a disk, nor for
+//               another loop. What cannot be written yet stays in memory until that is full; lines beyond are counted,
+//               and the log itself says how many were lost, as soon as it takes lines again.
+// ---------------------------------------------------------------------------------------------------------
 
 #define SERVE_LOG_MAX ((size_t)16 << 20) // bytes of lines that may wait in all lanes
 #define SERVE_LOG_KEPT ((size_t)4 << 20) // a lane gives more than that back when it has been written
@@ -370,7 +376,9 @@ typedef struct serve_log {
 
 static serve_log serve_access;
 
-// ---- a line
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-log-line   A line of the access log, in each of its forms.
+// ---------------------------------------------------------------------------------------------------------
 
 #define SERVE_PUT(at, literal) fsi_put(at, literal, sizeof(literal) - 1)
 
@@ -578,7 +586,9 @@ static size_t serve_put_loss(char *out, serve_form form, uint64_t wall_ns, uint6
     return (size_t)(at - out);
 }
 
-// ---- the loops' side
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-log-lane   The loops' side.
+// ---------------------------------------------------------------------------------------------------------
 
 // Room for a line in the lane, whose lock is held. Any line fits into an empty one. False: it is lost.
 static bool serve_lane_room(serve_lane *lane, size_t need, size_t max)
@@ -665,7 +675,9 @@ static void serve_on_answer(const fsv_answer *answer, void *user)
     serve_log_add(&serve_access, answer->loop, &entry);
 }
 
-// ---- the writer
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-log-writer   The thread's side.
+// ---------------------------------------------------------------------------------------------------------
 
 static const char *serve_log_name(const serve_log *log)
 {
@@ -859,7 +871,9 @@ static void serve_log_main(void *arg)
     fsi_lock_give(&log->lock);
 }
 
-// ---- beginning and end
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-log-ends   Beginning and end; the signals.
+// ---------------------------------------------------------------------------------------------------------
 
 // Signal handler.
 static void serve_log_on_hangup(void)
@@ -964,7 +978,9 @@ static void serve_log_close(serve_log *log)
     serve_log_free(log);
 }
 
-// ---- text that is put together in memory
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-text   Text that is put together in memory; HTML, JSON and paths in it.
+// ---------------------------------------------------------------------------------------------------------
 
 // Grows as it is written. Once memory has run out it takes nothing more, and says so at the end.
 typedef struct page_text {
@@ -1089,7 +1105,9 @@ static void page_put_size(page_text *text, uint64_t bytes)
     page_puts(text, out);
 }
 
-// ---- what a client would like
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-accept   What a client would like: media types (RFC 9110 12.5.1).
+// ---------------------------------------------------------------------------------------------------------
 
 // The weight behind a media range, ";q=0.5", in thousandths; 1000 without one.
 static uint32_t page_weight(const char *text, size_t len)
@@ -1152,7 +1170,9 @@ static bool page_is_wanted(fsv_str accept, const char *type, bool browser)
     return (typeless || strncmp(type, "text/html", 9) == 0) && (named || !browser);
 }
 
-// ---- a listing: names, sorted
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-names   The names of a folder, sorted.
+// ---------------------------------------------------------------------------------------------------------
 
 #define PAGE_NAMES_MAX 500000 // names; about 200 bytes of memory each while the page is made
 
@@ -1278,7 +1298,9 @@ static bool page_sort(page_list *list)
     return true;
 }
 
-// ---- a listing: the page
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-page   A listing as HTML and as JSON.
+// ---------------------------------------------------------------------------------------------------------
 
 // Its one style sheet; the policy below lets the browser use nothing else. Changed: tests/test_serve.c says the new hash.
 // clang-format off
@@ -1475,7 +1497,9 @@ static void page_write_json(page_text *text, const page_list *list, const page_v
     page_puts(text, "]}\n");
 }
 
-// ---- serve DIR: what folders stand where, and what is done with every request
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-mounts   What folders stand where, and what is done with every request.
+// ---------------------------------------------------------------------------------------------------------
 
 #define SERVE_MOUNTS_MAX 16
 #define SERVE_LOGIN_MAX 1024 // of USER:PASS in base64
@@ -1689,7 +1713,9 @@ static bool serve_has_field(const serve_site *site, const char *lower)
     return false;
 }
 
-// ---- serve DIR: before a route is looked for
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-guard   Before a route is looked for: Host, password, other sites.
+// ---------------------------------------------------------------------------------------------------------
 
 static bool serve_is_ipv4(const char *text, size_t len)
 {
@@ -1794,7 +1820,9 @@ static void serve_every_request(fsv_request *request, const serve_site *site)
     }
 }
 
-// ---- serve DIR: what is not a file
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-listing   What is not a file.
+// ---------------------------------------------------------------------------------------------------------
 
 // Listings that clients have yet to take, in KiB: those who ask for large ones and do not read them share so much.
 #define SERVE_PAGES_KIB (256u << 10)
@@ -1952,7 +1980,9 @@ static void serve_slash(fsv_request *request, void *user)
     free(to.ptr); // without an answer the library gives one, a 500
 }
 
-// ---- serve DIR: routes
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-routes   The routes of the folders.
+// ---------------------------------------------------------------------------------------------------------
 
 static bool serve_list_nothing(const fsv_entry *entry, void *user)
 {
@@ -2034,7 +2064,9 @@ static int serve_add_folders(fsv_server *server, serve_site *site)
     return 1;
 }
 
-// ---- serve
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-options   The command line.
+// ---------------------------------------------------------------------------------------------------------
 
 static const char serve_help[] = "Usage: fastserve serve [DIR] [options]               (--help-all: every option)\n"
                                  "Serves the files of a folder; without one the demo, a target for tests and load\n"
@@ -2500,6 +2532,10 @@ static void serve_on_log(const fsv_log_record *record, void *user)
     (void)fflush(stderr); // it is not unbuffered everywhere
 }
 
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-listen   Addresses; what is said of them.
+// ---------------------------------------------------------------------------------------------------------
+
 // Listens on one address. -1: fine, else the exit code.
 static int serve_listen(fsv_server *server, const serve_options *o, const char *bind)
 {
@@ -2643,10 +2679,12 @@ static int serve_law(fsv_server *server, const bench_law *law)
     return fine ? -1 : 1;
 }
 
-// ---- serve --sandbox: what the process can do no more once it listens, whoever gets hold of it. Landlock keeps it from
-//      files but the folders that it serves, and from TCP of its own; a filter of system calls from starting programs,
-//      from looking into other processes and from new sockets; and no program that it may start all the same gains rights.
-//      Threads inherit all of it, so it comes before they are made.
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-sandbox   What the process can do no more once it listens, whoever gets hold of it. Landlock keeps it from
+//                   files but the folders that it serves, and from TCP of its own; a filter of system calls from
+//                   starting programs, from looking into other processes and from new sockets; and no program that it
+//                   may start all the same gains rights. Threads inherit all of it, so it comes before they are made.
+// ---------------------------------------------------------------------------------------------------------
 
 // Beneath a folder, or of one file.
 typedef struct serve_grant {
@@ -2925,7 +2963,11 @@ static int serve_sandbox(const fsv_server *server, const serve_options *o)
     fprintf(stderr, "fastserve serve: --sandbox: only Linux has it; run without --sandbox\n");
     return 2;
 }
-#endif // serve --sandbox
+#endif // >>serve-sandbox
+
+// ---------------------------------------------------------------------------------------------------------
+// >>serve-run   Puts it together.
+// ---------------------------------------------------------------------------------------------------------
 
 // Until a signal ends it. Returns the exit code.
 static int serve_run(const serve_options *o)
@@ -2996,6 +3038,10 @@ static int serve_main(int argc, char **argv)
     if (o.log) serve_log_close(&serve_access);
     return code;
 }
+
+// ---------------------------------------------------------------------------------------------------------
+// >>main   The commands.
+// ---------------------------------------------------------------------------------------------------------
 
 static const char main_help[] = "Usage: fastserve serve [DIR] [options]   serve a folder, or a demo\n"
                                 "       fastserve bench [options] [URL]   measure a server, or the built-in one\n"

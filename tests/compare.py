@@ -63,6 +63,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 SCHEMA = "fastserve-compare/1"
 HELLO = b"Hello, World!"
+APT = "apt-get install "
 MARK = "FASTSERVE_COMPARE"  # in the environment of everything that is started, so that it is found again
 BUDGET_S = 14 * 60          # by default all of it ends within a quarter of an hour: no further round of a table begins later than that
 PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
@@ -209,6 +210,7 @@ def run(args, timeout_s, **how):
 
 DIRECTIVES = "peer log does needs install version build run when note missing".split()
 DIRECTIVE = re.compile(r"^\W*?\b(" + "|".join(DIRECTIVES) + r"): *(.*?)\s*(?:\*/|-})?\s*$")
+NOT_A_PEER = re.compile(r"^\.|~$|\.(?:orig|rej|bak|swp)$")  # what editors and patches leave
 COMMENT = re.compile(r"^\s*(?://|#|--|%|;|/?\*|\{-|\"\"\")")
 
 
@@ -310,7 +312,7 @@ class Peer:
 
 def load_peers(folder):
     files = [file for file in sorted(glob.glob(os.path.join(folder, "*"))) if os.path.isfile(file)]
-    peers = [Peer(file) for file in files if not os.path.basename(file).startswith(".")]
+    peers = [Peer(file) for file in files if not NOT_A_PEER.search(os.path.basename(file))]
     return [peer for peer in peers if peer.does or peer.run or peer.missing]  # not what a peer needs beside its file
 
 
@@ -1175,7 +1177,15 @@ def list_peers(peers):
         elif peer.reason:
             text += f": {peer.reason}"
         out.append(text)
-    return out
+    together = install_all(peer.install for peer in peers if peer.state == "absent" and not peer.by_hand)
+    return out + (["", *wrapped("together", together)] if together else [])
+
+
+def install_all(texts):
+    """One command of several `apt-get install ...`; none when it would be one of them."""
+    texts = [text for text in texts if text.startswith(APT)]
+    packages = dict.fromkeys(word for text in texts for word in text.removeprefix(APT).split())
+    return APT + " ".join(packages) if len(set(texts)) > 1 else ""
 
 
 def wrapped(title, text):
@@ -1416,6 +1426,9 @@ def head(report):
     for peer in is_in["absent"]:
         by_hand = ", by hand" if peer["by_hand"] else ""
         out += wrapped("not here", f"{peer['name']} ({peer['reason']}): {peer['install']}{by_hand}")
+    together = install_all(peer["install"] for peer in is_in["absent"] if not peer["by_hand"])
+    if together:
+        out += wrapped("together", together)
     if not report["floor"]:
         out += wrapped("not here", "floor, the yardstick, for want of a C compiler: apt-get install gcc libc6-dev")
     for name, here in report["load_generators"].items():

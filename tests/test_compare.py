@@ -164,8 +164,11 @@ def case_rows(place):
                 "// run: {out}\nint main(void) { return nothing; }\n")
     place.write("absent.py", "# peer: the absent one\n# does: hello\n# needs: no-such-program\n"
                 "# install: apt-get install it\n# run: no-such-program {port}\n")
+    place.write("faraway.py", "# peer: the far one\n# does: hello\n# needs: /no/such/path\n"
+                "# install: apt-get install that it\n# run: true {port}\n")
     place.write("gone.txt", "peer: the gone one\nmissing: nobody has it\n")
     place.write("mute.txt", "peer: the mute one\ndoes: hello\n")
+    place.write("mute.txt~", "peer: the saved one\ndoes: hello\n")
     status, out = place.run("1", "--rounds", "1", "--seconds", "0.1", "--client", "bench")
     check(status == 0, out)
     left = place.left()
@@ -187,6 +190,7 @@ def case_rows(place):
         check(re.search(reason, reasons.pop(f"the {name} one", "")), f"{name}: {table['without_figures']}")
     check(not reasons, str(reasons))
     check("the absent one (no no-such-program): apt-get install it" in out, out)
+    check("\ntogether  apt-get install it that\n" in out, out)
     check("the gone one: nobody has it" in out, out)
     for name in "the right one", "the wrong one", "the absent one", "the gone one":
         with open(place.at("out.html"), encoding="utf-8") as file:
