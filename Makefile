@@ -242,7 +242,7 @@ fuzzers: $(FUZZERS:%=build/fuzz/%)
 # What it prints stands in a log: several run at a time.
 $(FUZZERS): %: build/fuzz/%
 	@mkdir -p build/fuzz/$@.corpus
-	@FUZZ_SEEDS=build/fuzz/$@.corpus build/fuzz/$@ -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -print_final_stats=1 \
+	@FUZZ_SEEDS=build/fuzz/$@.corpus build/fuzz/$@ -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=25 -print_final_stats=1 \
 	    -dict=build/fuzz/$@.corpus.dict -artifact_prefix=build/fuzz/ build/fuzz/$@.corpus >build/fuzz/$@.log 2>&1 || \
 	    { tail -n 60 build/fuzz/$@.log; exit 1; }
 	@sed -n 's/^\(.*\)DONE *\(cov: [0-9]* ft: [0-9]*\).*/$@: \2/p; s/^stat::/$@:/p' build/fuzz/$@.log
