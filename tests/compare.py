@@ -1178,18 +1178,19 @@ def list_peers(peers):
             text += f": {peer.reason}"
         out.append(text)
     together = install_all(peer.install for peer in peers if peer.state == "absent" and not peer.by_hand)
-    return out + (["", *wrapped("together", together)] if together else [])
+    return out + (["", *together] if together else [])
 
 
 def install_all(texts):
-    """One command of several `apt-get install ...`; none when it would be one of them."""
+    """One command of several `apt-get install ...`, in lines for a shell; none when it would be one of them."""
     texts = [text for text in texts if text.startswith(APT)]
     packages = dict.fromkeys(word for text in texts for word in text.removeprefix(APT).split())
-    return APT + " ".join(packages) if len(set(texts)) > 1 else ""
+    lines = wrapped("together", APT + " ".join(packages), 98) if len(set(texts)) > 1 else []
+    return [line + " \\" for line in lines[:-1]] + lines[-1:]
 
 
-def wrapped(title, text):
-    return textwrap.wrap(f"{title:<10}{text}", 100, subsequent_indent=" " * 10)
+def wrapped(title, text, width=100):
+    return textwrap.wrap(f"{title:<10}{text}", width, subsequent_indent=" " * 10, break_on_hyphens=False)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1426,9 +1427,7 @@ def head(report):
     for peer in is_in["absent"]:
         by_hand = ", by hand" if peer["by_hand"] else ""
         out += wrapped("not here", f"{peer['name']} ({peer['reason']}): {peer['install']}{by_hand}")
-    together = install_all(peer["install"] for peer in is_in["absent"] if not peer["by_hand"])
-    if together:
-        out += wrapped("together", together)
+    out += install_all(peer["install"] for peer in is_in["absent"] if not peer["by_hand"])
     if not report["floor"]:
         out += wrapped("not here", "floor, the yardstick, for want of a C compiler: apt-get install gcc libc6-dev")
     for name, here in report["load_generators"].items():
