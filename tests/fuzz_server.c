@@ -163,6 +163,8 @@ static const char *const seeds[] = {
     "POST /none HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\n" H "\r\n",
     "OPTIONS * HTTP/1.1\r\n" H "\r\nHEAD / HTTP/1.1\r\n" H "\r\nDELETE /get HTTP/1.1\r\n" H "\r\nBREW / HTTP/1.1\r\n" H
     "\r\n",
+    "POST /echo HTTP/1.1\r\n" H "Content-Length: 20\r\n\r\nHTTP/1.1 200 OK\r\n\r\nbPOST /echo HTTP/1.1\r\n" H
+    "Content-Length: 9\r\n\r\nHTTP/1.1 ",
     "GET http://a:80/s/b?c HTTP/1.1\r\n" H "\r\nGET /304/ HTTP/1.1\r\n" H "\r\nPURGE /purge HTTP/1.1\r\n" H "\r\n",
 };
 

@@ -92,6 +92,7 @@ static void wire_tell(fsv_request *request, void *user)
 static void wire_echo(fsv_request *request, void *user)
 {
     (void)user;
+    fsv_response_field(request, "X-Body", "any"); // it may look like an answer
     fsv_respond_stream(request, 200, "text/plain", fsv_request_body_length(request));
     if (!fsv_request_has_body(request)) fsv_stream_end(request);
 }
@@ -220,7 +221,7 @@ typedef struct wire_reply {
 typedef struct wire_head {
     uint32_t status;
     size_t len, length;
-    bool has_length, chunked, close;
+    bool has_length, chunked, close, any_body; // any_body: it may begin with what looks like an answer
     uint32_t dates, allows;
 } wire_head;
 
@@ -241,6 +242,7 @@ static const char *wire_read_line(wire_head *head, const char *line, size_t len)
     head->dates += wire_begins(line, len, "Date: ");
     head->allows += wire_begins(line, len, "Allow: ");
     head->close |= wire_is(line, len, "Connection: close");
+    head->any_body |= wire_is(line, len, "X-Body: any");
     if (wire_is(line, len, "Transfer-Encoding: chunked")) head->chunked = true;
     if (!wire_begins(line, len, "Content-Length: ")) return NULL;
     if (head->has_length) return "two lengths";
@@ -301,7 +303,7 @@ static const char *wire_read_body(const wire_head *head, wire_reply *out, const 
     bool shown = head->status == 200;
     *used = 0;
     if (size == 0 || head->status < 200 || head->status == 204 || head->status == 304) return NULL;
-    if (wire_begins(data, size, "HTTP/1.1 ")) return NULL; // the next answer
+    if (!head->any_body && wire_begins(data, size, "HTTP/1.1 ")) return NULL; // the next answer, after one of HEAD
     if (shown) wire_add(&out->said, head->chunked ? " chunked " : " ");
     if (head->chunked) {
         *used = wire_read_chunks(shown ? &out->said : NULL, data, size);
