@@ -4,6 +4,7 @@
 #define FSV_IO_HEADER "tests/io_fake.h"
 #include "test.h"
 #include "../fastserve.h"
+#include "counted.h"
 
 #define DATE "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 #define PLAIN "Content-Type: text/plain; charset=utf-8\r\n"
@@ -18,30 +19,7 @@
 
 static fsv_server *server;
 static fsi_loop *loop;
-static size_t live_bytes;
-static long alloc_calls, alloc_fail_at;
 static uint64_t last_log_level;
-
-static void *world_alloc(size_t size, void *user)
-{
-    (void)user;
-    if (++alloc_calls == alloc_fail_at) return NULL;
-    uint64_t *block = (uint64_t *)malloc(size + 16);
-    if (!block) return NULL;
-    block[0] = size;
-    memset(block + 2, 0xa5, size);
-    live_bytes += size;
-    return block + 2;
-}
-
-static void world_release(void *memory, size_t size, void *user)
-{
-    uint64_t *block = (uint64_t *)memory - 2;
-    (void)user;
-    CHECK_EQ(size, block[0]);
-    live_bytes -= size;
-    free(block);
-}
 
 static void world_log(const fsv_log_record *record, void *user)
 {

@@ -5,33 +5,11 @@
 #define FSV_IO_HEADER "tests/io_fake.h"
 #include "test.h"
 #include "../fastserve.h"
+#include "counted.h"
 
 static fsv_server *server;
 static fsi_loop *loop;
-static size_t live_bytes;
-static long alloc_calls, alloc_fail_at;
 static bool at_home; // callbacks run as the loop's own thread
-
-static void *world_alloc(size_t size, void *user)
-{
-    (void)user;
-    if (++alloc_calls == alloc_fail_at) return NULL;
-    uint64_t *block = (uint64_t *)malloc(size + 16);
-    if (!block) return NULL;
-    block[0] = size;
-    memset(block + 2, 0xa5, size);
-    live_bytes += size;
-    return block + 2;
-}
-
-static void world_release(void *memory, size_t size, void *user)
-{
-    uint64_t *block = (uint64_t *)memory - 2;
-    (void)user;
-    CHECK_EQ(size, block[0]);
-    live_bytes -= size;
-    free(block);
-}
 
 static struct {
     uint32_t opened, closed, drained, ended;
