@@ -89,12 +89,16 @@ $(eval $(call flavour,build/windows,build/windows/fastserve.exe,$(MINGW_CC) $(C)
 $(eval $(call flavour,build/windows-cxx,build/windows-cxx/fastserve.exe,$(MINGW_CXX) -x c++ $(CPP) \
     $(SMALL_CXXFLAGS),$(MINGW_CXX) -static,$$(TESTFLAGS),.exe))
 define flavour_zig
-$(call flavour,build/$(1),build/$(1)/fastserve$(3),$(ZIG) cc -target $(2) $(C) $(SMALL_CFLAGS),$(ZIG) cc -target \
+$(call flavour,build/$(1),build/$(1)/fastserve$(3),$(4) cc -target $(2) -fno-sanitize=undefined $(C) $(SMALL_CFLAGS),$(4) cc -target \
     $(2) $(SMALL_CFLAGS),$$(TESTFLAGS),$(3))
 endef
-$(eval $(call flavour_zig,windows-arm64,aarch64-windows-gnu,.exe))
-$(eval $(call flavour_zig,macos-aarch64,aarch64-macos))
-$(eval $(call flavour_zig,macos-x86_64,x86_64-macos))
+$(eval $(call flavour_zig,windows-arm64,aarch64-windows-gnu,.exe,$(ZIG)))
+$(eval $(call flavour_zig,macos-aarch64,aarch64-macos,,$(ZIG)))
+$(eval $(call flavour_zig,macos-x86_64,x86_64-macos,,$(ZIG)))
+# Of the BSDs zig has headers and libraries from 0.16 on; what it makes for macOS is larger than what older ones make.
+ZIG_BSD ?= $(ZIG)
+BSDS := freebsd-x86_64 freebsd-aarch64 netbsd-x86_64 openbsd-x86_64
+$(foreach name,$(BSDS),$(eval $(call flavour_zig,$(name),$(lastword $(subst -, ,$(name)))-$(firstword $(subst -, ,$(name))),,$(ZIG_BSD))))
 # The branches for cl, by clang and mingw-w64: tests/msvc.h says how far that goes.
 MINGW_INCLUDE ?= /usr/share/mingw-w64/include
 LIBS_msvc := -lws2_32
@@ -207,6 +211,9 @@ msvc-check: build/msvc/fastserve.sh $(TESTS:%=build/msvc/%.exe)
 
 macos: build/macos-aarch64/fastserve build/macos-x86_64/fastserve $(TESTS:%=build/macos-aarch64/%)
 	@ZIG='$(ZIG)' sh tests/binaries.sh macos-aarch64 macos-x86_64
+
+bsd: $(BSDS:%=build/%/fastserve) $(foreach name,$(BSDS),$(TESTS:%=build/$(name)/%))
+	@ZIG='$(ZIG_BSD)' sh tests/binaries.sh $(BSDS)
 
 builds:
 	@CC='$(CC)' CXX='$(CXX)' sh tests/builds.sh
@@ -372,6 +379,7 @@ help:
 	@echo 'make musl       a static Linux program   make test-musl, test-32, test-arm64  tests of other Linux builds'
 	@echo 'make windows    .exe files (mingw-w64)   make test-windows  tests under Wine; make test-bat  build.bat'
 	@echo 'make macos      for both CPUs (zig)      make test-kqueue   tests over the kqueue section, on Linux'
+	@echo 'make bsd        FreeBSD, NetBSD, OpenBSD (zig 0.16)'
 	@echo 'make msvc-check tests of the branches for cl, by clang, under Wine'
 	@echo 'make test-libkqueue  over libkqueue, where that is installed: LIBKQUEUE=/usr/local'
 	@echo 'make selftest   bench against built-in targets with known latencies, 25 s; selftest-windows under Wine'
@@ -387,11 +395,11 @@ help:
 	@echo 'make slow-attacks  slowhttptest against serve, 200 connections, 2 minutes'
 	@echo 'make truth      load generators against known latencies; see tests/truth, TRUTH= its options'
 	@echo
-	@echo 'Of other systems: MUSL_CC CC_32 ARM64_CC QEMU_ARM64 MINGW_CC MINGW_CXX MSVC_CC ZIG WINE; TESTS= names some tests'
+	@echo 'Of other systems: MUSL_CC CC_32 ARM64_CC QEMU_ARM64 MINGW_CC MINGW_CXX MSVC_CC ZIG ZIG_BSD WINE; TESTS= names some tests'
 	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT'
 
 .PHONY: all coverage soak soak-asan soak-tsan soak-conns soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside goals selftest truth lint format format-check toc install uninstall clean help
-.PHONY: $(FUZZERS) fuzzers cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos
+.PHONY: $(FUZZERS) fuzzers cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos bsd
 .PHONY: sim sim-asan sim-mutations libkqueue test-libkqueue
 .PHONY: cost cost-renew static compare compare-static static-large slow-attacks
 .SECONDARY:

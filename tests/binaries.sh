@@ -1,7 +1,8 @@
 #!/bin/sh
 # binaries.sh: what the programs for other systems ask of them, and what their objects show to a linker.
 #
-#   sh tests/binaries.sh KIND...   windows, windows-arm64, macos-aarch64, macos-x86_64, musl, arm64: directories in build/
+#   sh tests/binaries.sh KIND...   windows, windows-arm64, macos-aarch64, macos-x86_64, freebsd-x86_64 and the like, musl,
+#                                  arm64: directories in build/
 #
 # For each: the program imports the system's own libraries and no other, takes less than 384 KB without symbols (where it
 # does not bring a whole C library), and an object with the implementation alone has no external name but fsv_...; with
@@ -39,12 +40,14 @@ kind() {
         may='^(kernel32|ws2_32|mswsock|msvcrt|ucrtbase|ntdll|advapi32|shell32|psapi|api-ms-win-[a-z0-9-]*)\.dll$'
         ;;
     macos-*) may='^/usr/lib/libSystem\.B\.dylib$' ;;
+    *bsd-*) may='^lib(c|thr|pthread)\.so(\.[0-9.]+)?$' ;;
     *) may='^$' size_max= ;; # static: with the C library
     esac
     case $1 in
     windows) cc=${MINGW_CC:-x86_64-w64-mingw32-gcc} ;;
     windows-arm64) cc="$zig aarch64-windows-gnu" ;;
     macos-*) cc="$zig ${1#macos-}-macos" ;;
+    *bsd-*) cc="$zig ${1#*-}-${1%-*}" ;;
     musl) cc=${MUSL_CC:-musl-gcc} ;;
     arm64) cc=${ARM64_CC:-$zig aarch64-linux-musl} ;;
     *)

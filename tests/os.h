@@ -55,6 +55,9 @@ typedef struct os_child {
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __OpenBSD__
+#include <pthread_np.h>
+#endif
 
 #define OS_NULL_FILE "/dev/null"
 #define OS_E(name) name                                           // an error as the system's calls give it
@@ -349,7 +352,11 @@ static inline void os_cond_wait(os_cond *signal, os_mutex *lock) { (void)pthread
 // Of the thread that calls; "" where nobody keeps it.
 static inline void os_thread_name(char *out, size_t size)
 {
+#ifdef __OpenBSD__
+    pthread_get_name_np(pthread_self(), out, size);
+#else
     if (pthread_getname_np(pthread_self(), out, size) != 0) out[0] = 0;
+#endif
 }
 
 // False: the C library's calendar does not go so far.
