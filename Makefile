@@ -209,11 +209,21 @@ msvc-check: build/msvc/fastserve.sh $(TESTS:%=build/msvc/%.exe)
 	@FASTSERVE=build/msvc/fastserve.sh RUN='$(RUN_msvc)' BESIDE='sh tests/wine.sh --beside' TEST_WATCHDOG_S=120 \
 	    sh tests/wine.sh --around sh tests/run.sh $(TESTS:%=build/msvc/%.exe) $(FOREIGN_SCRIPTS)
 
+ifneq ($(ZIG_HERE),)
 macos: build/macos-aarch64/fastserve build/macos-x86_64/fastserve $(TESTS:%=build/macos-aarch64/%)
 	@ZIG='$(ZIG)' sh tests/binaries.sh macos-aarch64 macos-x86_64
+else
+macos:
+	@echo 'make macos needs zig, a compiler for other systems: ZIG=/path/to/zig' >&2; exit 1
+endif
 
+ifneq ($(call found,$(ZIG_BSD)),)
 bsd: $(BSDS:%=build/%/fastserve) $(foreach name,$(BSDS),$(TESTS:%=build/$(name)/%))
 	@ZIG='$(ZIG_BSD)' sh tests/binaries.sh $(BSDS)
+else
+bsd:
+	@echo 'make bsd needs zig 0.16 or newer, a compiler for other systems: ZIG_BSD=/path/to/zig' >&2; exit 1
+endif
 
 builds:
 	@CC='$(CC)' CXX='$(CXX)' sh tests/builds.sh
@@ -349,7 +359,7 @@ format-check:
 	$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 
 toc:
-	@grep -n '^// >>' fastserve.h bench.c main.c
+	@awk '/^\/\/ >>/ { sub(/^\/\/ /, ""); sub(/\. .*/, ""); print FILENAME ":" FNR ": " $$0 }' fastserve.h bench.c main.c
 
 install: fastserve
 	mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include
@@ -365,38 +375,48 @@ clean:
 	rm -rf build fastserve
 
 help:
-	@echo 'make            ./fastserve              make install   header and program under PREFIX (/usr/local)'
-	@echo 'make test       every test               make uninstall what install put there'
-	@echo 'make asan       tests under ASan, UBSan  make clean     remove what was built'
-	@echo 'make tsan       tests under TSan         make toc       sections of the sources'
-	@echo 'make cxx        everything as C++17      make format    lay the code out (clang-format)'
-	@echo 'make builds     the header in all modes  make format-check  only say what it would change'
-	@echo 'make lint       analyzers, clang-tidy    make clients   curl, wrk, ab, Node, Go ... against serve'
-	@echo 'make msan       parsers, fuzz under MSan make coverage  lines and branches that tests reach (gcc, python3)'
-	@echo 'make chaos      load with resets, ASan, CHAOS_S=20      make fuzz      libFuzzer, FUZZ_S=30 each'
-	@echo 'make cost       instructions and system calls of a request, beside tests/cost.txt (valgrind, strace)'
-	@echo 'make beside     figures beside the floor servers; see tests/beside, BESIDE= its options'
-	@echo 'make musl       a static Linux program   make test-musl, test-32, test-arm64  tests of other Linux builds'
-	@echo 'make windows    .exe files (mingw-w64)   make test-windows  tests under Wine; make test-bat  build.bat'
-	@echo 'make macos      for both CPUs (zig)      make test-kqueue   tests over the kqueue section, on Linux'
-	@echo 'make bsd        FreeBSD, NetBSD, OpenBSD (zig 0.16)'
-	@echo 'make msvc-check tests of the branches for cl, by clang, under Wine'
-	@echo 'make test-libkqueue  over libkqueue, where that is installed: LIBKQUEUE=/usr/local'
-	@echo 'make selftest   bench against built-in targets with known latencies, 25 s; selftest-windows under Wine'
-	@echo 'make soak       everything that a server meets in a day, in ten minutes, SOAK_S=; soak-asan, soak-tsan'
-	@echo 'make soak-conns 5,000 connections at random for 60 s, SOAK=; soak-windows under Wine'
-	@echo 'make sim        a simulated world, SEEDS= runs from SEED= on; sim-asan  under ASan, UBSan'
-	@echo 'make sim-mutations  mistakes that the simulation must find'
-	@echo 'make goals      what is wanted and what was reached, a table; ten quiet minutes'
-	@echo 'make queue-bench  the queue beside a mutex and condition variables, 10 s'
-	@echo 'make static     curl, wget, ab ... against serve DIR      make static-large  100,000 files, 1,000 slow readers, 9 GiB'
-	@echo 'make compare    beside nginx, h2o, Go, Node ... as five published logs did; LOGS=1,3 PEERS=nginx,h2o ROUNDS=5 FULL=1'
-	@echo 'make compare-static  files beside nginx and h2o; COMPARE= more options of tests/compare.py'
-	@echo 'make slow-attacks  slowhttptest against serve, 200 connections, 2 minutes'
-	@echo 'make truth      load generators against known latencies; see tests/truth, TRUTH= its options'
+	@echo 'Build'
+	@echo '    make               ./fastserve'
+	@echo '    make install       header and program under PREFIX (/usr/local); make uninstall'
+	@echo '    make clean         remove what was built'
+	@echo '    make toc           sections of all sources'
 	@echo
-	@echo 'Of other systems: MUSL_CC CC_32 ARM64_CC QEMU_ARM64 MINGW_CC MINGW_CXX MSVC_CC ZIG ZIG_BSD WINE; TESTS= names some tests'
-	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT'
+	@echo 'Test'
+	@echo '    make test          every test'
+	@echo '    make asan, tsan    the same under ASan and UBSan, or TSan; msan: parsers under MSan (clang)'
+	@echo '    make cxx, builds   everything as C++17; the header in all its modes'
+	@echo '    make lint          analyzers, clang-tidy, cppcheck'
+	@echo '    make format        lay the code out (clang-format); format-check only says what it would change'
+	@echo '    make coverage      lines and branches that tests reach (gcc, python3)'
+	@echo '    make fuzz          libFuzzer, FUZZ_S=30 each (clang)'
+	@echo '    make sim           a simulated world, SEEDS= runs from SEED= on; sim-asan; sim-mutations: mistakes that it must find'
+	@echo '    make chaos         load with resets under ASan, CHAOS_S=20'
+	@echo '    make soak          all that a server meets in a day, in ten minutes, SOAK_S=; soak-asan, soak-tsan (python3)'
+	@echo '    make soak-conns    5,000 connections at random for 60 s, SOAK=; soak-windows under Wine'
+	@echo '    make clients       curl, wrk, ab, Node, Go ... against serve'
+	@echo '    make static        curl, wget, ab ... against serve DIR; static-large: 100,000 files, 1,000 slow readers, 9 GiB'
+	@echo '    make slow-attacks  slowhttptest against serve, 200 connections, 2 minutes'
+	@echo '    make cost          instructions and system calls of a request, beside tests/cost.txt (valgrind, strace); cost-renew'
+	@echo
+	@echo 'Measure, on a quiet machine'
+	@echo '    make goals         what is wanted and what was reached, a table; ten quiet minutes and more, by peers (wrk, python3)'
+	@echo '    make beside        figures beside the floor servers; see tests/beside, BESIDE= its options'
+	@echo '    make compare       beside nginx, h2o, Go, Node ... as five published logs did; LOGS=1,3 PEERS=nginx,h2o ROUNDS=5 FULL=1'
+	@echo '    make compare-static  files beside nginx and h2o; COMPARE= more options of tests/compare.py'
+	@echo '    make selftest      bench against built-in targets with known latencies, 25 s; selftest-windows under Wine'
+	@echo '    make truth         load generators against known latencies; see tests/truth, TRUTH= its options'
+	@echo '    make queue-bench   the queue beside a mutex and condition variables, 10 s'
+	@echo
+	@echo 'Other systems'
+	@echo '    make musl          a static Linux program; test-musl, test-32, test-arm64 (zig, qemu-user): tests of other Linux builds'
+	@echo '    make windows       .exe files (mingw-w64); test-windows under Wine; test-bat: build.bat'
+	@echo '    make msvc-check    tests of the branches for cl, by clang, under Wine'
+	@echo '    make macos         for both CPUs (zig)'
+	@echo '    make bsd           FreeBSD, NetBSD, OpenBSD (zig 0.16)'
+	@echo '    make test-kqueue   tests over the kqueue section, on Linux; test-libkqueue: LIBKQUEUE=/usr/local'
+	@echo
+	@echo 'Variables: CC CXX CFLAGS CXXFLAGS LDFLAGS LDLIBS PREFIX DESTDIR CLANG CLANG_TIDY CLANG_FORMAT; TESTS= names some tests'
+	@echo 'Of other systems: MUSL_CC CC_32 ARM64_CC QEMU_ARM64 MINGW_CC MINGW_CXX MSVC_CC ZIG ZIG_BSD WINE'
 
 .PHONY: all coverage soak soak-asan soak-tsan soak-conns soak-windows selftest-windows test asan tsan cxx builds clients chaos fuzz queue-bench beside goals selftest truth lint format format-check toc install uninstall clean help
 .PHONY: $(FUZZERS) fuzzers cxx-syntax musl test-musl 32 test-32 arm64 test-arm64 kqueue test-kqueue windows test-windows test-bat msvc msvc-check macos bsd

@@ -2559,15 +2559,12 @@ static const char bench_help[] = "Usage: fastserve bench [options] [URL ...]    
                                  "      --timeout T       a request unanswered for so long is given up (2s)\n"
                                  "  -L, --latency         print percentiles too\n"
                                  "      --slo 'p99<5ms'   exit 99 when missed     --json FILE, --html FILE\n"
-                                 "  -q, --quiet           no progress line, no notes\n"
-                                 "      --version, --help, --help-all; bench compare A.json B.json\n"
+                                 "  -q, --quiet           no progress line, no notes     --version, --help-all\n"
+                                 "      bench compare A.json B.json   two results, faster, slower or cannot tell\n"
                                  "\n"
-                                 "Exit status: 0 ok, or the first that applies:\n"
-                                 "  130 cut short by Ctrl-C or SIGTERM: the figures are of the time that it ran\n"
-                                 "  1 usage, or cannot connect\n"
-                                 "  2 not trustworthy: the audit on stderr says why\n"
-                                 "  3 errors of the target: sockets, timeouts, bad answers, status >= 400\n"
-                                 "  99 an objective of --slo was missed\n";
+                                 "Exit status: 0 ok, or the first that applies: 130 cut short (Ctrl-C, SIGTERM),\n"
+                                 "  1 usage, or cannot connect, 2 not trustworthy: the audit on stderr says why,\n"
+                                 "  3 errors of the target, 99 an objective of --slo was missed\n";
 
 static const char bench_help_more[] =
     "\n"
@@ -8161,12 +8158,16 @@ static void bench_audit_limit(FILE *out, bool *blank, const bench_result *result
     double run = (double)(result->run_ns ? result->run_ns : 1), client = (double)result->busiest_ns / run;
     double server = (double)result->server_cpu_ns / run, all = (double)result->setup.cpus;
     double sum = (double)(result->client_user_ns + result->client_sys_ns) / run + server;
+    double others = ((double)result->other_ns + (double)result->steal_ns) / run;
     if (client > 0.9)
         bench_remark(out, blank, "The limit was this program: its busiest thread had a CPU for %.0f%% of the time.",
                      100 * client);
     else if (result->server_cpu_ns && sum > 0.85 * all)
         bench_remark(out, blank, "The limit was this machine: client %.2f and server %.2f of %u CPUs.", sum - server,
                      server, result->setup.cpus);
+    else if (result->server_cpu_ns && sum + others > 0.85 * all)
+        bench_remark(out, blank, "The limit was this machine: client %.2f, server %.2f and others %.2f of %u CPUs.",
+                     sum - server, server, others, result->setup.cpus);
     else if (result->server_cpu_ns)
         bench_remark(out, blank, "Neither side's CPU was the limit: client %.2f, server %.2f of %u CPUs.", sum - server,
                      server, result->setup.cpus);
@@ -9389,6 +9390,9 @@ static bool bench_trial_judge(const bench_trial *trial, const bench_law *law, co
         double q;
     } figures[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}};
     bool fine = result->done > 100 && bench_errors(result) == 0, beyond;
+    if (!fine)
+        (void)printf("  %-12s %llu requests answered, %llu failed  WRONG\n", trial->name,
+                     (unsigned long long)result->done, (unsigned long long)bench_errors(result));
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
         uint64_t truth =
             trial->rate ? bench_law_quantile(law, figures[i].q) : fsi_hist_at(&target->imposed, figures[i].q);
@@ -9397,15 +9401,15 @@ static bool bench_trial_judge(const bench_trial *trial, const bench_law *law, co
     return fine & bench_trial_row(trial->name, "max", result->response.max, target->imposed.max);
 }
 
-// The command line of a trial. False: it is none.
+// The command line of a trial: a law of any scale ends within its timeout. False: it is none.
 static bool bench_trial_options(const bench_trial *trial, uint32_t scale, bench_options *options)
 {
-    char words[7][32] = {"bench", "-c", "", "-d", "", "-R", ""}, *argv[7], error[256];
+    char words[9][32] = {"bench", "-c", "", "-d", "", "--timeout", "60s", "-R", ""}, *argv[9], error[256];
     (void)snprintf(words[2], sizeof words[2], "%u", trial->connections);
     (void)snprintf(words[4], sizeof words[4], "%us", trial->seconds);
-    (void)snprintf(words[6], sizeof words[6], "%u", bench_trial_rate(trial, scale));
-    for (int i = 0; i < 7; i++) argv[i] = words[i];
-    return bench_parse(trial->rate ? 7 : 5, argv, options, error, sizeof error);
+    (void)snprintf(words[8], sizeof words[8], "%u", bench_trial_rate(trial, scale));
+    for (int i = 0; i < 9; i++) argv[i] = words[i];
+    return bench_parse(trial->rate ? 9 : 7, argv, options, error, sizeof error);
 }
 
 // False: the result is wrong, or there is none.

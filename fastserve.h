@@ -57,7 +57,7 @@
 #define FASTSERVE_H
 
 // ---------------------------------------------------------------------------------------------------------
-// >>manual
+// >>manual   What holds everywhere: threads, memory, time, errors, models, limits.
 //
 // WHAT IT IS   An HTTP/1.0 and 1.1 server: keep-alive, pipelining, chunked bodies both ways, Expect:
 //              100-continue, strict framing (RFC 9112), routes, limits and timeouts on everything; raw TCP, timers
@@ -167,7 +167,7 @@
 #endif
 
 // ---------------------------------------------------------------------------------------------------------
-// >>api
+// >>api   Every public type and function; the comments are the contract.
 // ---------------------------------------------------------------------------------------------------------
 
 #include <stdbool.h>

@@ -1167,9 +1167,9 @@ def describe(peer):
 
 def list_peers(peers):
     """--list, and above the tables what is not here."""
-    out = []
+    out = [f"{'key':<18}{'name':<19}{'answers':<13}{'in log':<12}is it here?"]
     for peer in peers:
-        state = {"here": "here", "absent": "not here", "missing": "cannot be had here", "failed": "failed"}[peer.state]
+        state = {"here": "here", "absent": "not here", "missing": "cannot be had", "failed": "failed"}[peer.state]
         logs = "log " + " ".join(peer.logs) if peer.logs else ""
         text = f"{peer.key:<18}{peer.name:<19}{' '.join(peer.does):<13}{logs:<12}{state}"
         if peer.state == "absent":

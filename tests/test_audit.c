@@ -272,6 +272,12 @@ TEST(who_was_the_limit)
     REMARKS(closed_loop(),
             (one.client_user_ns = 10ull * SECOND, one.client_sys_ns = 5ull * SECOND, one.server_cpu_ns = 18900ull * MS),
             "Neither side's CPU was the limit: client 1.50, server 1.89 of 4 CPUs.\n");
+    REMARKS(closed_loop(),
+            (one.client_user_ns = 10ull * SECOND, one.server_cpu_ns = 10ull * SECOND, one.other_ns = 9100ull * MS,
+             one.steal_ns = 5ull * SECOND),
+            "Other guests of this host took 12% of the CPU time.\n"
+            "Other programs took 23% of the CPU time.\n"
+            "The limit was this machine: client 1.00, server 1.00 and others 1.41 of 4 CPUs.\n");
     REMARKS(closed_loop(), one.client_user_ns = 39ull * SECOND, "");
 }
 

@@ -126,7 +126,7 @@ run --help
 check $? '--help fits a screen' "$dir/out"
 for command in serve bench; do
     run "$command" --help
-    [ "$status" -eq 0 ] && fits "$dir/out" 26
+    [ "$status" -eq 0 ] && fits "$dir/out" 24
     check $? "$command --help fits a screen" "$dir/out"
     run "$command" --version
     [ "$status" -eq 0 ] && [ "$(wc -l <"$dir/out")" -eq 1 ]
