@@ -399,7 +399,7 @@ help:
 	@echo '    make cost          instructions and system calls of a request, beside tests/cost.txt (valgrind, strace); cost-renew'
 	@echo
 	@echo 'Measure, on a quiet machine'
-	@echo '    make goals         what is wanted and what was reached, a table; ten quiet minutes and more, by peers (wrk, python3)'
+	@echo '    make goals         what is wanted and what was reached, a table; 11 quiet minutes with 20 peers (wrk, python3)'
 	@echo '    make beside        figures beside the floor servers; see tests/beside, BESIDE= its options'
 	@echo '    make compare       beside nginx, h2o, Go, Node ... as five published logs did; LOGS=1,3 PEERS=nginx,h2o ROUNDS=5 FULL=1'
 	@echo '    make compare-static  files beside nginx and h2o; COMPARE= more options of tests/compare.py'
