@@ -616,7 +616,8 @@ typedef struct fsv_folder_desc {
     const char *index;          // file that answers for its folder, a name of at most 255 bytes; "" for none
                                 //                                                              (default "index.html")
     const char *cache_control;  // value of the field in every 200, 206, 301 and 304, at most 512 bytes (default NULL: none)
-    const char *types;          // more types by extension, or other ones: "ext=type" lines, LF between   (default NULL)
+    const char *types;          // more types by extension, or other ones: "ext=type" or "ext ext=type" lines, LF
+                                // between                                                                (default NULL)
     uint64_t cache_bytes;       // added to the memory in which the server's folders keep files of up to 128 KiB, over all
                                 // loops; 1: none of this folder's                                    (default 64 MiB)
     uint32_t hidden;            // 1: names that begin with a dot are served as well                       (default 0)
@@ -4808,98 +4809,149 @@ FSI_PRIVATE char *fsi_path_escape(char *at, const char *path, size_t len, bool s
 
 // ---- types
 
-typedef struct fsi_type {
-    char extension[12];
-    const char *type;
-} fsi_type;
-
 #define FSI_CHARSET "; charset=utf-8"
-#define FSI_PLAIN "text/plain" FSI_CHARSET
 
-// By extension, ascending. Names as IANA has them where it has one that browsers know. Text says that it is UTF-8.
+// Extensions, a space between, and their type. Names as IANA has them where it has one that browsers know. Text says that
+// it is UTF-8. One string: no pointers that a linker would have to relocate.
 // clang-format off
-static const fsi_type fsi_types[] = {
-    {"3gp", "video/3gpp"}, {"7z", "application/x-7z-compressed"}, {"aac", "audio/aac"}, {"adoc", FSI_PLAIN},
-    {"aif", "audio/aiff"}, {"aiff", "audio/aiff"}, {"apk", "application/vnd.android.package-archive"},
-    {"apng", "image/apng"}, {"asc", FSI_PLAIN}, {"asm", FSI_PLAIN}, {"atom", "application/atom+xml"},
-    {"avi", "video/x-msvideo"}, {"avif", "image/avif"}, {"awk", FSI_PLAIN}, {"bash", FSI_PLAIN}, {"bat", FSI_PLAIN},
-    {"bib", FSI_PLAIN}, {"bmp", "image/bmp"}, {"bz2", "application/x-bzip2"}, {"c", FSI_PLAIN}, {"cc", FSI_PLAIN},
-    {"cfg", FSI_PLAIN}, {"cjs", "text/javascript" FSI_CHARSET}, {"cmake", FSI_PLAIN}, {"cmd", FSI_PLAIN},
-    {"conf", FSI_PLAIN}, {"cpp", FSI_PLAIN}, {"cs", FSI_PLAIN}, {"css", "text/css" FSI_CHARSET},
-    {"csv", "text/csv" FSI_CHARSET}, {"cur", "image/vnd.microsoft.icon"}, {"cxx", FSI_PLAIN}, {"d", FSI_PLAIN},
-    {"deb", "application/vnd.debian.binary-package"}, {"diff", FSI_PLAIN}, {"dmg", "application/x-apple-diskimage"},
-    {"doc", "application/msword"},
-    {"docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"}, {"el", FSI_PLAIN},
-    {"env", FSI_PLAIN}, {"eot", "application/vnd.ms-fontobject"}, {"eps", "application/postscript"},
-    {"epub", "application/epub+zip"}, {"exe", "application/vnd.microsoft.portable-executable"}, {"f90", FSI_PLAIN},
-    {"fish", FSI_PLAIN}, {"flac", "audio/flac"}, {"geojson", "application/geo+json"}, {"gif", "image/gif"},
-    {"glb", "model/gltf-binary"}, {"gltf", "model/gltf+json"}, {"go", FSI_PLAIN}, {"gpx", "application/gpx+xml"},
-    {"gradle", FSI_PLAIN}, {"gz", "application/gzip"}, {"h", FSI_PLAIN}, {"heic", "image/heic"},
-    {"heif", "image/heif"}, {"hh", FSI_PLAIN}, {"hpp", FSI_PLAIN}, {"hs", FSI_PLAIN},
-    {"htm", "text/html" FSI_CHARSET}, {"html", "text/html" FSI_CHARSET}, {"ico", "image/vnd.microsoft.icon"},
-    {"ics", "text/calendar" FSI_CHARSET}, {"ini", FSI_PLAIN}, {"iso", "application/x-iso9660-image"},
-    {"jar", "application/java-archive"}, {"java", FSI_PLAIN}, {"jfif", "image/jpeg"}, {"jl", FSI_PLAIN},
-    {"jpeg", "image/jpeg"}, {"jpg", "image/jpeg"}, {"js", "text/javascript" FSI_CHARSET},
-    {"json", "application/json"}, {"jsonl", "application/x-ndjson"}, {"jsonld", "application/ld+json"},
-    {"jsx", FSI_PLAIN}, {"jxl", "image/jxl"}, {"kml", "application/vnd.google-earth.kml+xml"},
-    {"kmz", "application/vnd.google-earth.kmz"}, {"kt", FSI_PLAIN}, {"less", FSI_PLAIN}, {"log", FSI_PLAIN},
-    {"lua", FSI_PLAIN}, {"m", FSI_PLAIN}, {"m3u", "audio/mpegurl"}, {"m3u8", "application/vnd.apple.mpegurl"},
-    {"m4a", "audio/mp4"}, {"m4s", "video/iso.segment"}, {"m4v", "video/mp4"}, {"map", "application/json"},
-    {"markdown", "text/markdown" FSI_CHARSET}, {"md", "text/markdown" FSI_CHARSET}, {"mid", "audio/midi"},
-    {"midi", "audio/midi"}, {"mjs", "text/javascript" FSI_CHARSET}, {"mk", FSI_PLAIN}, {"mka", "audio/matroska"},
-    {"mkv", "video/matroska"}, {"ml", FSI_PLAIN}, {"mm", FSI_PLAIN}, {"mov", "video/quicktime"},
-    {"mp3", "audio/mpeg"}, {"mp4", "video/mp4"}, {"mpd", "application/dash+xml"}, {"mpeg", "video/mpeg"},
-    {"mpg", "video/mpeg"}, {"msi", "application/x-msi"}, {"mtl", "model/mtl"}, {"ndjson", "application/x-ndjson"},
-    {"nfo", FSI_PLAIN}, {"nim", FSI_PLAIN}, {"obj", "model/obj"},
-    {"odg", "application/vnd.oasis.opendocument.graphics"},
-    {"odp", "application/vnd.oasis.opendocument.presentation"},
-    {"ods", "application/vnd.oasis.opendocument.spreadsheet"}, {"odt", "application/vnd.oasis.opendocument.text"},
-    {"oga", "audio/ogg"}, {"ogg", "audio/ogg"}, {"ogv", "video/ogg"}, {"opus", "audio/ogg"}, {"org", FSI_PLAIN},
-    {"otf", "font/otf"}, {"pas", FSI_PLAIN}, {"patch", FSI_PLAIN}, {"pdf", "application/pdf"}, {"pl", FSI_PLAIN},
-    {"png", "image/png"}, {"ppt", "application/vnd.ms-powerpoint"},
-    {"pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"}, {"properties", FSI_PLAIN},
-    {"proto", FSI_PLAIN}, {"ps", "application/postscript"}, {"ps1", FSI_PLAIN}, {"py", FSI_PLAIN}, {"r", FSI_PLAIN},
-    {"rar", "application/vnd.rar"}, {"rb", FSI_PLAIN}, {"rpm", "application/x-rpm"}, {"rs", FSI_PLAIN},
-    {"rss", "application/rss+xml"}, {"rst", FSI_PLAIN}, {"rtf", "application/rtf"}, {"s", FSI_PLAIN},
-    {"sass", FSI_PLAIN}, {"scala", FSI_PLAIN}, {"scss", FSI_PLAIN}, {"sh", FSI_PLAIN}, {"sql", "application/sql"},
-    {"sqlite", "application/vnd.sqlite3"}, {"srt", FSI_PLAIN}, {"stl", "model/stl"}, {"sv", FSI_PLAIN},
-    {"svg", "image/svg+xml"}, {"swf", "application/vnd.adobe.flash.movie"}, {"swift", FSI_PLAIN},
-    {"tar", "application/x-tar"}, {"tex", FSI_PLAIN}, {"text", FSI_PLAIN}, {"tgz", "application/gzip"},
-    {"tif", "image/tiff"}, {"tiff", "image/tiff"}, {"toml", "application/toml"},
-    {"torrent", "application/x-bittorrent"}, {"ts", "video/mp2t"}, {"tsv", "text/tab-separated-values" FSI_CHARSET},
-    {"tsx", FSI_PLAIN}, {"ttc", "font/collection"}, {"ttf", "font/ttf"}, {"txt", FSI_PLAIN},
-    {"usdz", "model/vnd.usdz+zip"}, {"v", FSI_PLAIN}, {"vcf", "text/vcard" FSI_CHARSET}, {"vhd", FSI_PLAIN},
-    {"vim", FSI_PLAIN}, {"vtt", "text/vtt" FSI_CHARSET}, {"wasm", "application/wasm"}, {"wav", "audio/wav"},
-    {"weba", "audio/webm"}, {"webm", "video/webm"}, {"webmanifest", "application/manifest+json"},
-    {"webp", "image/webp"}, {"woff", "font/woff"}, {"woff2", "font/woff2"}, {"wsdl", "application/wsdl+xml"},
-    {"xhtml", "application/xhtml+xml"}, {"xls", "application/vnd.ms-excel"},
-    {"xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}, {"xml", "application/xml"},
-    {"xsd", "application/xml"}, {"xsl", "application/xml"}, {"xslt", "application/xslt+xml"},
-    {"xz", "application/x-xz"}, {"yaml", "application/yaml"}, {"yml", "application/yaml"}, {"zig", FSI_PLAIN},
-    {"zip", "application/zip"}, {"zsh", FSI_PLAIN}, {"zst", "application/zstd"},
-};
+static const char fsi_types[] =
+    "atom\0application/atom+xml\0"
+    "mpd\0application/dash+xml\0"
+    "epub\0application/epub+zip\0"
+    "geojson\0application/geo+json\0"
+    "gpx\0application/gpx+xml\0"
+    "gz tgz\0application/gzip\0"
+    "jar\0application/java-archive\0"
+    "json map\0application/json\0"
+    "jsonld\0application/ld+json\0"
+    "webmanifest\0application/manifest+json\0"
+    "doc\0application/msword\0"
+    "pdf\0application/pdf\0"
+    "eps ps\0application/postscript\0"
+    "rss\0application/rss+xml\0"
+    "rtf\0application/rtf\0"
+    "sql\0application/sql\0"
+    "toml\0application/toml\0"
+    "swf\0application/vnd.adobe.flash.movie\0"
+    "apk\0application/vnd.android.package-archive\0"
+    "m3u8\0application/vnd.apple.mpegurl\0"
+    "deb\0application/vnd.debian.binary-package\0"
+    "kml\0application/vnd.google-earth.kml+xml\0"
+    "kmz\0application/vnd.google-earth.kmz\0"
+    "exe\0application/vnd.microsoft.portable-executable\0"
+    "xls\0application/vnd.ms-excel\0"
+    "eot\0application/vnd.ms-fontobject\0"
+    "ppt\0application/vnd.ms-powerpoint\0"
+    "odg\0application/vnd.oasis.opendocument.graphics\0"
+    "odp\0application/vnd.oasis.opendocument.presentation\0"
+    "ods\0application/vnd.oasis.opendocument.spreadsheet\0"
+    "odt\0application/vnd.oasis.opendocument.text\0"
+    "pptx\0application/vnd.openxmlformats-officedocument.presentationml.presentation\0"
+    "xlsx\0application/vnd.openxmlformats-officedocument.spreadsheetml.sheet\0"
+    "docx\0application/vnd.openxmlformats-officedocument.wordprocessingml.document\0"
+    "rar\0application/vnd.rar\0"
+    "sqlite\0application/vnd.sqlite3\0"
+    "wasm\0application/wasm\0"
+    "wsdl\0application/wsdl+xml\0"
+    "7z\0application/x-7z-compressed\0"
+    "dmg\0application/x-apple-diskimage\0"
+    "torrent\0application/x-bittorrent\0"
+    "bz2\0application/x-bzip2\0"
+    "iso\0application/x-iso9660-image\0"
+    "msi\0application/x-msi\0"
+    "jsonl ndjson\0application/x-ndjson\0"
+    "rpm\0application/x-rpm\0"
+    "tar\0application/x-tar\0"
+    "xz\0application/x-xz\0"
+    "xhtml\0application/xhtml+xml\0"
+    "xml xsd xsl\0application/xml\0"
+    "xslt\0application/xslt+xml\0"
+    "yaml yml\0application/yaml\0"
+    "zip\0application/zip\0"
+    "zst\0application/zstd\0"
+    "aac\0audio/aac\0"
+    "aif aiff\0audio/aiff\0"
+    "flac\0audio/flac\0"
+    "mka\0audio/matroska\0"
+    "mid midi\0audio/midi\0"
+    "m4a\0audio/mp4\0"
+    "mp3\0audio/mpeg\0"
+    "m3u\0audio/mpegurl\0"
+    "oga ogg opus\0audio/ogg\0"
+    "wav\0audio/wav\0"
+    "weba\0audio/webm\0"
+    "ttc\0font/collection\0"
+    "otf\0font/otf\0"
+    "ttf\0font/ttf\0"
+    "woff\0font/woff\0"
+    "woff2\0font/woff2\0"
+    "apng\0image/apng\0"
+    "avif\0image/avif\0"
+    "bmp\0image/bmp\0"
+    "gif\0image/gif\0"
+    "heic\0image/heic\0"
+    "heif\0image/heif\0"
+    "jfif jpeg jpg\0image/jpeg\0"
+    "jxl\0image/jxl\0"
+    "png\0image/png\0"
+    "svg\0image/svg+xml\0"
+    "tif tiff\0image/tiff\0"
+    "cur ico\0image/vnd.microsoft.icon\0"
+    "webp\0image/webp\0"
+    "gltf\0model/gltf+json\0"
+    "glb\0model/gltf-binary\0"
+    "mtl\0model/mtl\0"
+    "obj\0model/obj\0"
+    "stl\0model/stl\0"
+    "usdz\0model/vnd.usdz+zip\0"
+    "ics\0text/calendar" FSI_CHARSET "\0"
+    "css\0text/css" FSI_CHARSET "\0"
+    "csv\0text/csv" FSI_CHARSET "\0"
+    "htm html\0text/html" FSI_CHARSET "\0"
+    "cjs js mjs\0text/javascript" FSI_CHARSET "\0"
+    "markdown md\0text/markdown" FSI_CHARSET "\0"
+    "adoc asc asm awk bash bat bib c cc cfg cmake cmd conf cpp cs cxx d diff el env f90 fish go gradle h hh hpp "
+    "hs ini java jl jsx kt less log lua m mk ml mm nfo nim org pas patch pl properties proto ps1 py r rb rs rst s "
+    "sass scala scss sh srt sv swift tex text tsx txt v vhd vim zig zsh\0"
+    "text/plain" FSI_CHARSET "\0"
+    "tsv\0text/tab-separated-values" FSI_CHARSET "\0"
+    "vcf\0text/vcard" FSI_CHARSET "\0"
+    "vtt\0text/vtt" FSI_CHARSET "\0"
+    "3gp\0video/3gpp\0"
+    "m4s\0video/iso.segment\0"
+    "mkv\0video/matroska\0"
+    "ts\0video/mp2t\0"
+    "m4v mp4\0video/mp4\0"
+    "mpeg mpg\0video/mpeg\0"
+    "ogv\0video/ogg\0"
+    "mov\0video/quicktime\0"
+    "webm\0video/webm\0"
+    "avi\0video/x-msvideo\0";
 // clang-format on
 
-// The type of a file by its name's extension, in any case; NULL: not known. name may be a path. A dot in front of a name
-// begins no extension.
-FSI_PRIVATE const char *fsi_type_of(const char *name, size_t len)
+// Of pairs of strings up to an empty one, like fsi_types: the type of an extension, in any case; NULL: there is none.
+FSI_PRIVATE const char *fsi_type_in(const char *table, const char *extension, size_t len)
 {
-    char extension[sizeof fsi_types[0].extension];
-    size_t at = len, low = 0, high = sizeof fsi_types / sizeof fsi_types[0];
-    while (at && name[at - 1] != '.' && name[at - 1] != '/') at--;
-    if (at < 2 || name[at - 1] != '.' || name[at - 2] == '/' || len - at >= sizeof extension) return NULL;
-    for (size_t i = 0; i < len - at; i++) extension[i] = (char)fsi_lower(name[at + i]);
-    extension[len - at] = 0;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        int order = strcmp(extension, fsi_types[middle].extension);
-        if (order == 0) return fsi_types[middle].type;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
+    for (const char *at = table, *type; *at; at = type + strlen(type) + 1) {
+        size_t n = strlen(at);
+        type = at + n + 1;
+        for (const char *end = at + n; at < end; at += n + 1) {
+            const char *space = (const char *)memchr(at, ' ', (size_t)(end - at));
+            n = (size_t)((space ? space : end) - at);
+            if (n == len && fsi_same_nocase(at, extension, len)) return type;
+        }
     }
     return NULL;
+}
+
+// The type of a file by its name's extension; NULL: not known. name may be a path. A dot in front of a name begins no
+// extension.
+FSI_PRIVATE const char *fsi_type_of(const char *table, const char *name, size_t len)
+{
+    size_t at = len;
+    while (at && name[at - 1] != '.' && name[at - 1] != '/') at--;
+    if (at < 2 || name[at - 1] != '.' || name[at - 2] == '/') return NULL;
+    return fsi_type_in(table, name + at, len - at);
 }
 #endif // FSI_FILES
 
@@ -10289,7 +10341,15 @@ FSI_PRIVATE fsi_found fsi_file_fetch(fsi_os_file file, char *to, size_t size, bo
     return FSI_FOUND;
 }
 
-// Takes the open file over, in any case. *out: held once, for the caller; set only with FSI_FOUND.
+// By its own table, else by everybody's.
+FSI_PRIVATE const char *fsi_folder_type(const fsv_folder *folder, const char *name)
+{
+    const char *type = fsi_type_of(folder->desc.types, name, strlen(name));
+    if (!type) type = fsi_type_of(fsi_types, name, strlen(name));
+    return type ? type : "application/octet-stream";
+}
+
+// type: NULL: by the path. Takes the open file over, in any case. *out: held once, for the caller; set only with FSI_FOUND.
 FSI_PRIVATE fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const char *type, uint8_t coding,
                                      fsi_os_file file, const fsi_file_look *look, bool wait, fsi_asset **out)
 {
@@ -10297,7 +10357,7 @@ FSI_PRIVATE fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const
     fsi_asset asset, *made;
     memset(&asset, 0, sizeof asset);
     asset.folder = folder;
-    asset.type = type;
+    asset.type = type ? type : fsi_folder_type(folder, path);
     asset.coding = coding;
     asset.look = *look;
     asset.settled = (int64_t)fsi_wall_ns() - look->id.changed_ns > FSI_SETTLED_NS;
@@ -10471,7 +10531,7 @@ FSI_PRIVATE fsi_found fsi_asset_keep(fsi_loop *loop, fsi_asset *known, fsi_asset
     return FSI_FOUND;
 }
 
-// The asset of one path, held for the caller. loop: whose shelf may have it; NULL off the loops.
+// The asset of one path, held for the caller. loop: whose shelf may have it; NULL off the loops. type: as above.
 FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const char *path, const char *type,
                                     uint8_t coding, bool wait, fsi_asset **out)
 {
@@ -10570,21 +10630,6 @@ FSI_PRIVATE void fsi_files_asked(const fsv_request *request, fsi_asked *asked)
     }
 }
 
-// By its own table, else by everybody's.
-FSI_PRIVATE const char *fsi_folder_type(const fsv_folder *folder, const char *name)
-{
-    const char *base = strrchr(name, '/'), *dot, *type;
-    base = base ? base + 1 : name;
-    dot = strrchr(base, '.');
-    for (const char *at = folder->desc.types; dot && *at; at += strlen(at) + 1) {
-        const char *extension = at;
-        at += strlen(at) + 1; // the type
-        if (strlen(extension) == strlen(dot + 1) && fsi_same_nocase(extension, dot + 1, strlen(extension))) return at;
-    }
-    type = fsi_type_of(base, strlen(base));
-    return type ? type : "application/octet-stream";
-}
-
 // Finds what the request wants. loop: NULL off the loops.
 FSI_PRIVATE fsi_found fsi_want_find(fsi_loop *loop, fsi_want *want, const fsi_asked *asked, bool wait)
 {
@@ -10597,9 +10642,8 @@ FSI_PRIVATE fsi_found fsi_want_find(fsi_loop *loop, fsi_want *want, const fsi_as
         if (want->path_len && *index) *at++ = '/';
         memcpy(at, index, strlen(index) + 1);
     }
-    fsi_found found = want->slash && !*index
-                          ? FSI_FOUND_NONE
-                          : fsi_asset_get(loop, folder, path, fsi_folder_type(folder, path), 0, wait, &want->asset);
+    fsi_found found =
+        want->slash && !*index ? FSI_FOUND_NONE : fsi_asset_get(loop, folder, path, NULL, 0, wait, &want->asset);
     bool packs = found == FSI_FOUND && folder->desc.precompressed && asked->codings.len && want->status == 200 &&
                  fsi_type_packs(want->asset->type);
     if (packs && !fsi_asset_pack(loop, folder, path, asked->codings, wait, &want->asset)) {

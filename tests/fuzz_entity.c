@@ -293,10 +293,11 @@ static void try_escape(const char *path, size_t len)
 
 static void try_type(const char *name, size_t len)
 {
-    const char *type = fsi_type_of(name, len), *dot = NULL;
+    const char *type = fsi_type_of(fsi_types, name, len), *dot = NULL;
     for (size_t i = 0; i < len; i++) dot = name[i] == '/' ? NULL : name[i] == '.' ? name + i : dot;
     MUST(!type || (dot && dot > name && dot[-1] != '/'));
-    if (dot && dot > name) MUST(fsi_type_of(dot - 1, len - (size_t)(dot - 1 - name)) == (dot[-1] == '/' ? NULL : type));
+    if (dot && dot > name)
+        MUST(fsi_type_of(fsi_types, dot - 1, len - (size_t)(dot - 1 - name)) == (dot[-1] == '/' ? NULL : type));
 }
 
 // What an input is put through.
