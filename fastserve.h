@@ -1070,11 +1070,17 @@ typedef char fsi_page_note;
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
+// How a function is compiled. A compiler holds what is called by seldom functions alone for seldom as well: FSI_HOT says
+// where the way of requests begins. Which is which was counted: what one in four requests of some kind does not pass is
+// seldom, but for what looks at each byte. Measured (make cost): no slower, a sixth smaller, a fifth less time to compile.
+#define FSI_SMALL __attribute__((cold)) // for size; and where it is called is the less likely way
 #define FSI_PRIVATE __attribute__((unused)) static
+#define FSI_SELDOM __attribute__((unused)) FSI_SMALL static
+#define FSI_RARE __attribute__((unused, noinline)) FSI_SMALL static // never within what calls it
+#define FSI_HOT __attribute__((unused, hot)) static
 #define FSI_INLINE __attribute__((unused)) static inline
-#define FSI_HOT __attribute__((unused, always_inline)) static inline // what each request passes: measured (make cost)
-#define FSI_RARE __attribute__((unused, noinline, cold)) static
-#ifdef __MINGW_PRINTF_FORMAT // which of two families of printf this is
+#define FSI_WOVEN __attribute__((unused, always_inline)) static inline // what each request passes, always within it
+#ifdef __MINGW_PRINTF_FORMAT                                           // which of two families of printf this is
 #define FSI_PRINTF(at, first) __attribute__((format(__MINGW_PRINTF_FORMAT, at, first)))
 #else
 #define FSI_PRINTF(at, first) __attribute__((format(printf, at, first)))
@@ -1086,9 +1092,12 @@ typedef char fsi_page_note;
 #define FSI_ATOMICS_MSVC 0
 #endif
 #elif defined(_MSC_VER)
+#define FSI_SMALL
 #define FSI_PRIVATE static
+#define FSI_SELDOM static
+#define FSI_HOT static
 #define FSI_INLINE static __inline
-#define FSI_HOT static __forceinline
+#define FSI_WOVEN static __forceinline
 #define FSI_RARE static __declspec(noinline)
 #define FSI_PRINTF(at, first)
 #define FSI_ALIGNED8 __declspec(align(8))
@@ -2138,7 +2147,7 @@ FSI_INLINE void fsi_os_error_set(int error)
     errno = error;
 }
 
-FSI_PRIVATE const char *fsi_os_error_text(int error, char *out, size_t size)
+FSI_SELDOM const char *fsi_os_error_text(int error, char *out, size_t size)
 {
     (void)snprintf(out, size, "%s", strerror(error));
     return out;
@@ -2149,7 +2158,7 @@ FSI_INLINE uint64_t fsi_thread_self(void)
     return (uint64_t)(uintptr_t)pthread_self();
 }
 
-FSI_PRIVATE void *fsi_thread_main(void *arg)
+FSI_SELDOM void *fsi_thread_main(void *arg)
 {
     fsi_thread *thread = (fsi_thread *)arg;
     fsi_thread_name(thread->name);
@@ -2157,7 +2166,7 @@ FSI_PRIVATE void *fsi_thread_main(void *arg)
     return NULL;
 }
 
-FSI_PRIVATE bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void *arg, const char *name)
+FSI_SELDOM bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void *arg, const char *name)
 {
     sigset_t all, before;
     thread->body = body;
@@ -2171,17 +2180,17 @@ FSI_PRIVATE bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void
     return failed == 0;
 }
 
-FSI_PRIVATE void fsi_thread_join(fsi_thread *thread)
+FSI_SELDOM void fsi_thread_join(fsi_thread *thread)
 {
     (void)pthread_join(thread->id, NULL);
 }
 
-FSI_PRIVATE bool fsi_lock_init(fsi_lock *lock)
+FSI_SELDOM bool fsi_lock_init(fsi_lock *lock)
 {
     return lock->made = pthread_mutex_init(&lock->os, NULL) == 0;
 }
 
-FSI_PRIVATE void fsi_lock_free(fsi_lock *lock)
+FSI_SELDOM void fsi_lock_free(fsi_lock *lock)
 {
     if (lock->made) (void)pthread_mutex_destroy(&lock->os);
     lock->made = false;
@@ -2197,7 +2206,7 @@ FSI_PRIVATE void fsi_lock_give(fsi_lock *lock)
     (void)pthread_mutex_unlock(&lock->os);
 }
 
-FSI_PRIVATE void fsi_signal_free(fsi_signal *signal)
+FSI_SELDOM void fsi_signal_free(fsi_signal *signal)
 {
     if (signal->made) (void)pthread_cond_destroy(&signal->os);
     signal->made = false;
@@ -2209,7 +2218,7 @@ FSI_PRIVATE void fsi_signal_all(fsi_signal *signal)
 }
 
 #if !FSI_MACOS
-FSI_PRIVATE bool fsi_signal_init(fsi_signal *signal)
+FSI_SELDOM bool fsi_signal_init(fsi_signal *signal)
 {
     pthread_condattr_t how;
     if (pthread_condattr_init(&how) != 0) return false;
@@ -2248,7 +2257,7 @@ typedef struct fsi_affinity {
     bool known;
 } fsi_affinity;
 
-FSI_PRIVATE fsi_affinity fsi_affinity_get(void)
+FSI_SELDOM fsi_affinity fsi_affinity_get(void)
 {
     fsi_affinity now;
     memset(&now, 0, sizeof now);
@@ -2256,12 +2265,12 @@ FSI_PRIVATE fsi_affinity fsi_affinity_get(void)
     return now;
 }
 
-FSI_PRIVATE void fsi_affinity_restore(const fsi_affinity *before)
+FSI_SELDOM void fsi_affinity_restore(const fsi_affinity *before)
 {
     if (before->known) (void)pthread_setaffinity_np(pthread_self(), sizeof before->set, &before->set);
 }
 
-FSI_PRIVATE bool fsi_affinity_pin(int cpu)
+FSI_SELDOM bool fsi_affinity_pin(int cpu)
 {
     cpu_set_t one;
     CPU_ZERO(&one);
@@ -2270,7 +2279,7 @@ FSI_PRIVATE bool fsi_affinity_pin(int cpu)
     return errno == 0;
 }
 
-FSI_PRIVATE uint32_t fsi_cpus(fsi_cpu *out)
+FSI_SELDOM uint32_t fsi_cpus(fsi_cpu *out)
 {
     cpu_set_t set;
     uint32_t n = 0;
@@ -2288,7 +2297,7 @@ FSI_PRIVATE uint32_t fsi_cpus(fsi_cpu *out)
     return n;
 }
 
-FSI_PRIVATE bool fsi_read_small(const char *path, char *out, size_t size)
+FSI_SELDOM bool fsi_read_small(const char *path, char *out, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
@@ -2300,7 +2309,7 @@ FSI_PRIVATE bool fsi_read_small(const char *path, char *out, size_t size)
 }
 
 // A line of /proc/stat: "cpu3 user nice system idle iowait ...", in ticks of 10 ms. One thread at a time.
-FSI_PRIVATE void fsi_cpu_look(fsi_cpu *cpus, uint32_t count, const char *line, uint64_t passed_us)
+FSI_SELDOM void fsi_cpu_look(fsi_cpu *cpus, uint32_t count, const char *line, uint64_t passed_us)
 {
     uint64_t now = 0; // idle and iowait
     char *at, *end;
@@ -2322,7 +2331,7 @@ FSI_PRIVATE void fsi_cpu_look(fsi_cpu *cpus, uint32_t count, const char *line, u
     }
 }
 
-FSI_PRIVATE void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us)
+FSI_SELDOM void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us)
 {
     char text[4096], *line, *end;
     size_t rest = 0; // of a line that a read has cut
@@ -2341,7 +2350,7 @@ FSI_PRIVATE void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us
 }
 
 // CPUs that the cgroup's quota amounts to, rounded up; 0: no quota. Containers see their own group at these paths.
-FSI_PRIVATE uint32_t fsi_cpu_quota(void)
+FSI_SELDOM uint32_t fsi_cpu_quota(void)
 {
     char text[64], period_text[64], *rest = period_text;
     if (fsi_read_small("/sys/fs/cgroup/cpu.max", text, sizeof text)) {
@@ -2355,7 +2364,7 @@ FSI_PRIVATE uint32_t fsi_cpu_quota(void)
     return (uint32_t)((quota + period - 1) / period);
 }
 
-FSI_PRIVATE uint32_t fsi_cpu_usable(void)
+FSI_SELDOM uint32_t fsi_cpu_usable(void)
 {
     uint32_t n = fsi_cpus(NULL), quota = fsi_cpu_quota();
     if (n == 0) n = 1;
@@ -2388,7 +2397,7 @@ static void fsi_thread_name(const char *name)
 #if FSI_MACOS
 static uint64_t fsi_clock_ns(void); // in >>time
 
-FSI_PRIVATE bool fsi_signal_init(fsi_signal *signal)
+FSI_SELDOM bool fsi_signal_init(fsi_signal *signal)
 {
     return signal->made = pthread_cond_init(&signal->os, NULL) == 0;
 }
@@ -2409,7 +2418,7 @@ FSI_PRIVATE void fsi_signal_wait(fsi_signal *signal, fsi_lock *lock, uint64_t du
 }
 #endif
 
-FSI_PRIVATE uint32_t fsi_cpu_usable(void)
+FSI_SELDOM uint32_t fsi_cpu_usable(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (uint32_t)n : 1;
@@ -2434,7 +2443,7 @@ FSI_INLINE void fsi_os_error_set(int error)
 }
 
 // As UTF-8, in the system's language, without the full stop and the end of line that it comes with.
-FSI_PRIVATE const char *fsi_os_error_text(int error, char *out, size_t size)
+FSI_SELDOM const char *fsi_os_error_text(int error, char *out, size_t size)
 {
     WCHAR text[256];
     DWORD len = FormatMessageW(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)error, 0, text,
@@ -2454,7 +2463,7 @@ FSI_INLINE uint64_t fsi_thread_self(void)
 }
 
 // Name of the calling thread, for debuggers. Windows 10 has it; older ones have nothing of the kind.
-FSI_PRIVATE void fsi_thread_name(const char *name)
+FSI_SELDOM void fsi_thread_name(const char *name)
 {
     typedef HRESULT(WINAPI * set_name)(HANDLE, const WCHAR *);
     WCHAR wide[16];
@@ -2469,7 +2478,7 @@ FSI_PRIVATE void fsi_thread_name(const char *name)
     (void)set(GetCurrentThread(), wide);
 }
 
-FSI_PRIVATE unsigned __stdcall fsi_thread_main(void *arg)
+FSI_SELDOM unsigned __stdcall fsi_thread_main(void *arg)
 {
     fsi_thread *thread = (fsi_thread *)arg;
     fsi_thread_name(thread->name);
@@ -2478,7 +2487,7 @@ FSI_PRIVATE unsigned __stdcall fsi_thread_main(void *arg)
 }
 
 // By the C library's call, which knows its own state of each thread.
-FSI_PRIVATE bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void *arg, const char *name)
+FSI_SELDOM bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void *arg, const char *name)
 {
     thread->body = body;
     thread->arg = arg;
@@ -2489,19 +2498,19 @@ FSI_PRIVATE bool fsi_thread_start(fsi_thread *thread, void (*body)(void *), void
     return thread->id != NULL;
 }
 
-FSI_PRIVATE void fsi_thread_join(fsi_thread *thread)
+FSI_SELDOM void fsi_thread_join(fsi_thread *thread)
 {
     (void)WaitForSingleObject(thread->id, INFINITE);
     (void)CloseHandle(thread->id);
 }
 
-FSI_PRIVATE bool fsi_lock_init(fsi_lock *lock)
+FSI_SELDOM bool fsi_lock_init(fsi_lock *lock)
 {
     InitializeSRWLock(&lock->os);
     return lock->made = true;
 }
 
-FSI_PRIVATE void fsi_lock_free(fsi_lock *lock)
+FSI_SELDOM void fsi_lock_free(fsi_lock *lock)
 {
     lock->made = false;
 }
@@ -2516,13 +2525,13 @@ FSI_PRIVATE void fsi_lock_give(fsi_lock *lock)
     ReleaseSRWLockExclusive(&lock->os);
 }
 
-FSI_PRIVATE bool fsi_signal_init(fsi_signal *signal)
+FSI_SELDOM bool fsi_signal_init(fsi_signal *signal)
 {
     InitializeConditionVariable(&signal->os);
     return signal->made = true;
 }
 
-FSI_PRIVATE void fsi_signal_free(fsi_signal *signal)
+FSI_SELDOM void fsi_signal_free(fsi_signal *signal)
 {
     signal->made = false;
 }
@@ -2560,7 +2569,7 @@ FSI_PRIVATE void fsi_signal_wait(fsi_signal *signal, fsi_lock *lock, uint64_t du
 }
 
 // CPUs that a hard cap of the process's job amounts to, rounded up; 0: no cap. Containers have one.
-FSI_PRIVATE uint32_t fsi_cpu_quota(uint32_t all)
+FSI_SELDOM uint32_t fsi_cpu_quota(uint32_t all)
 {
     JOBOBJECT_CPU_RATE_CONTROL_INFORMATION rate;
     const DWORD cap = JOB_OBJECT_CPU_RATE_CONTROL_ENABLE | JOB_OBJECT_CPU_RATE_CONTROL_HARD_CAP;
@@ -2570,7 +2579,7 @@ FSI_PRIVATE uint32_t fsi_cpu_quota(uint32_t all)
     return (uint32_t)(((uint64_t)rate.CpuRate * all + 9999) / 10000); // in hundredths of a percent of the machine
 }
 
-FSI_PRIVATE uint32_t fsi_cpu_usable(void)
+FSI_SELDOM uint32_t fsi_cpu_usable(void)
 {
     DWORD_PTR mine = 0, machine = 0;
     uint32_t all = GetActiveProcessorCount(ALL_PROCESSOR_GROUPS), n = 0, quota;
@@ -2593,31 +2602,31 @@ typedef struct fsi_affinity {
     bool known;
 } fsi_affinity;
 
-FSI_PRIVATE fsi_affinity fsi_affinity_get(void)
+FSI_SELDOM fsi_affinity fsi_affinity_get(void)
 {
     fsi_affinity none;
     none.known = false;
     return none;
 }
 
-FSI_PRIVATE void fsi_affinity_restore(const fsi_affinity *before)
+FSI_SELDOM void fsi_affinity_restore(const fsi_affinity *before)
 {
     (void)before;
 }
 
-FSI_PRIVATE bool fsi_affinity_pin(int cpu)
+FSI_SELDOM bool fsi_affinity_pin(int cpu)
 {
     (void)cpu;
     return false;
 }
 
-FSI_PRIVATE uint32_t fsi_cpus(fsi_cpu *out)
+FSI_SELDOM uint32_t fsi_cpus(fsi_cpu *out)
 {
     (void)out;
     return 0;
 }
 
-FSI_PRIVATE void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us)
+FSI_SELDOM void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us)
 {
     (void)cpus, (void)count, (void)passed_us;
 }
@@ -2627,12 +2636,12 @@ FSI_PRIVATE void fsi_cpus_look(fsi_cpu *cpus, uint32_t count, uint64_t passed_us
 // >>park   Where one thread sleeps until it is woken once.
 // ---------------------------------------------------------------------------------------------------------
 
-FSI_PRIVATE bool fsi_park_init(fsi_park *park)
+FSI_SELDOM bool fsi_park_init(fsi_park *park)
 {
     return fsi_lock_init(&park->lock) && fsi_signal_init(&park->signal);
 }
 
-FSI_PRIVATE void fsi_park_free(fsi_park *park)
+FSI_SELDOM void fsi_park_free(fsi_park *park)
 {
     fsi_signal_free(&park->signal);
     fsi_lock_free(&park->lock);
@@ -2664,7 +2673,7 @@ FSI_PRIVATE void *fsi_alloc(const fsv_server *server, size_t size)
     return server->desc.alloc ? server->desc.alloc(size, server->desc.alloc_user) : malloc(size);
 }
 
-FSI_PRIVATE void *fsi_alloc_zero(const fsv_server *server, size_t size)
+FSI_SELDOM void *fsi_alloc_zero(const fsv_server *server, size_t size)
 {
     void *memory = fsi_alloc(server, size);
     if (memory) memset(memory, 0, size);
@@ -2723,7 +2732,7 @@ FSI_PRIVATE void fsi_block_put(fsi_loop *loop, void *block, size_t size)
     loop->block_count[k]++;
 }
 
-FSI_PRIVATE void fsi_blocks_free(fsi_loop *loop)
+FSI_SELDOM void fsi_blocks_free(fsi_loop *loop)
 {
     for (uint32_t k = 0; k < FSI_BLOCK_CLASSES; k++) {
         while (loop->blocks[k]) {
@@ -2736,7 +2745,7 @@ FSI_PRIVATE void fsi_blocks_free(fsi_loop *loop)
 }
 
 // Adds one slab to the table and its connections to a free list. Called under the lock.
-FSI_PRIVATE bool fsi_slab_add(fsv_server *server, fsi_conn **list)
+FSI_SELDOM bool fsi_slab_add(fsv_server *server, fsi_conn **list)
 {
     if (server->slab_count == server->slab_max) return false;
     fsi_conn *slab = (fsi_conn *)fsi_alloc_zero(server, sizeof(fsi_conn) * (size_t)FSI_SLAB_CONNS);
@@ -2754,7 +2763,7 @@ FSI_PRIVATE bool fsi_slab_add(fsv_server *server, fsi_conn **list)
 }
 
 // Takes a chain from the depot, or makes one, for an empty free list. Called under the lock. False: out of memory.
-FSI_PRIVATE bool fsi_chain_get(fsv_server *server, fsi_conn **list)
+FSI_SELDOM bool fsi_chain_get(fsv_server *server, fsi_conn **list)
 {
     if (!server->depot) return fsi_slab_add(server, list);
     *list = server->depot;
@@ -2802,7 +2811,7 @@ FSI_PRIVATE void fsi_conn_put(fsi_loop *loop, fsi_conn *conn)
 }
 
 // The same for a thread that is no loop's.
-FSI_PRIVATE fsi_conn *fsi_dialer_get(fsv_server *server)
+FSI_SELDOM fsi_conn *fsi_dialer_get(fsv_server *server)
 {
     fsi_lock_take(&server->lock);
     fsi_conn *conn = server->dialers || fsi_chain_get(server, &server->dialers) ? server->dialers : NULL;
@@ -2811,7 +2820,7 @@ FSI_PRIVATE fsi_conn *fsi_dialer_get(fsv_server *server)
     return conn;
 }
 
-FSI_PRIVATE void fsi_dialer_put(fsv_server *server, fsi_conn *conn)
+FSI_SELDOM void fsi_dialer_put(fsv_server *server, fsi_conn *conn)
 {
     fsi_store32(&conn->generation, conn->generation + 1);
     conn->state = FSI_CONN_FREE;
@@ -2830,7 +2839,7 @@ FSI_PRIVATE void fsi_dialer_put(fsv_server *server, fsi_conn *conn)
 // ---------------------------------------------------------------------------------------------------------
 
 // capacity: a power of two, at least 2. False: out of memory.
-FSI_PRIVATE bool fsi_queue_init(fsi_queue *queue, const fsv_server *server, uint32_t capacity)
+FSI_SELDOM bool fsi_queue_init(fsi_queue *queue, const fsv_server *server, uint32_t capacity)
 {
     memset(queue, 0, sizeof *queue);
     queue->cells = (fsi_cell *)fsi_alloc_zero(server, sizeof(fsi_cell) * capacity);
@@ -2840,7 +2849,7 @@ FSI_PRIVATE bool fsi_queue_init(fsi_queue *queue, const fsv_server *server, uint
     return true;
 }
 
-FSI_PRIVATE void fsi_queue_free(fsi_queue *queue, const fsv_server *server)
+FSI_SELDOM void fsi_queue_free(fsi_queue *queue, const fsv_server *server)
 {
     if (queue->cells) fsi_release(server, queue->cells, sizeof(fsi_cell) * (size_t)(queue->mask + 1));
     queue->cells = NULL;
@@ -2999,7 +3008,7 @@ typedef struct fsi_date {
 } fsi_date;
 
 // Of seconds since 1970; what is outside of the years 0 to 9999 becomes the first or the last second of them.
-FSI_PRIVATE fsi_date fsi_date_of(int64_t s)
+FSI_SELDOM fsi_date fsi_date_of(int64_t s)
 {
     s = s < FSI_DATE_FIRST ? FSI_DATE_FIRST : s > FSI_DATE_LAST ? FSI_DATE_LAST : s;
     s += 5 * FSI_ERA * 86400;
@@ -3018,7 +3027,7 @@ FSI_PRIVATE fsi_date fsi_date_of(int64_t s)
 }
 
 // The way back, without a look at whether there is such a day. Years from -2000.
-FSI_PRIVATE int64_t fsi_date_seconds(const fsi_date *date)
+FSI_SELDOM int64_t fsi_date_seconds(const fsi_date *date)
 {
     int64_t y = date->year + 2000 - (date->month <= 2), yoe = y % 400;
     int64_t doy = (153 * (date->month + (date->month > 2 ? -3 : 9)) + 2) / 5 + date->day - 1;
@@ -3028,13 +3037,13 @@ FSI_PRIVATE int64_t fsi_date_seconds(const fsi_date *date)
 
 static const char fsi_days[] = "SunMonTueWedThuFriSat", fsi_months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-FSI_PRIVATE void fsi_digits_write(char *at, int64_t value, int digits)
+FSI_SELDOM void fsi_digits_write(char *at, int64_t value, int digits)
 {
     for (; digits > 0; value /= 10) at[--digits] = (char)('0' + value % 10);
 }
 
 // "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7), 29 bytes without a terminator. Returns the end. Years as above.
-FSI_PRIVATE char *fsi_date_write(char *at, int64_t s)
+FSI_SELDOM char *fsi_date_write(char *at, int64_t s)
 {
     fsi_date date = fsi_date_of(s);
     static const char form[] = "---, 00 --- 0000 00:00:00 GMT";
@@ -3055,7 +3064,7 @@ FSI_PRIVATE char *fsi_date_write(char *at, int64_t s)
 // store.
 #define FSI_WHEEL_SHIFT(level) (2 + 6 * (level))
 
-FSI_PRIVATE void fsi_wheel_init(fsi_wheel *wheel, uint64_t now_ms)
+FSI_SELDOM void fsi_wheel_init(fsi_wheel *wheel, uint64_t now_ms)
 {
     memset(wheel, 0, sizeof *wheel);
     wheel->now_ms = now_ms;
@@ -3193,7 +3202,7 @@ typedef struct fsi_hist {
     uint64_t cells[FSI_HIST_CELLS];
 } fsi_hist;
 
-FSI_PRIVATE void fsi_hist_init(fsi_hist *hist)
+FSI_SELDOM void fsi_hist_init(fsi_hist *hist)
 {
     memset(hist, 0, sizeof *hist);
     hist->min = UINT64_MAX;
@@ -3226,7 +3235,7 @@ FSI_INLINE void fsi_hist_add(fsi_hist *hist, uint64_t value, uint64_t times)
     if (value > hist->max) hist->max = value;
 }
 
-FSI_PRIVATE void fsi_hist_merge(fsi_hist *into, const fsi_hist *from)
+FSI_SELDOM void fsi_hist_merge(fsi_hist *into, const fsi_hist *from)
 {
     for (uint32_t i = 0; i < FSI_HIST_CELLS; i++) into->cells[i] += from->cells[i];
     into->count += from->count;
@@ -3238,7 +3247,7 @@ FSI_PRIVATE void fsi_hist_merge(fsi_hist *into, const fsi_hist *from)
 
 // Smallest recorded value (to the cell's precision) that at least the share q of all values do not exceed; 0 when
 // empty.
-FSI_PRIVATE uint64_t fsi_hist_at(const fsi_hist *hist, double q)
+FSI_SELDOM uint64_t fsi_hist_at(const fsi_hist *hist, double q)
 {
     if (hist->count == 0) return 0;
     double want = q * (double)hist->count;
@@ -3253,7 +3262,7 @@ FSI_PRIVATE uint64_t fsi_hist_at(const fsi_hist *hist, double q)
 }
 
 // Share of the values within [low, high], to the cells' precision; 0 when empty.
-FSI_PRIVATE double fsi_hist_share(const fsi_hist *hist, double low, double high)
+FSI_SELDOM double fsi_hist_share(const fsi_hist *hist, double low, double high)
 {
     uint64_t inside = 0;
     if (hist->count == 0) return 0;
@@ -3632,7 +3641,7 @@ typedef enum fsi_refusal {
         FSI_REFUSALS_END
 } fsi_refusal;
 
-FSI_PRIVATE uint32_t fsi_refusal_status(int64_t refusal)
+FSI_SELDOM uint32_t fsi_refusal_status(int64_t refusal)
 {
     static const uint16_t statuses[] = {0,
 #define FSI_X(name, status, text) status,
@@ -3642,7 +3651,7 @@ FSI_PRIVATE uint32_t fsi_refusal_status(int64_t refusal)
     return statuses[refusal];
 }
 
-FSI_PRIVATE const char *fsi_refusal_text(int64_t refusal)
+FSI_SELDOM const char *fsi_refusal_text(int64_t refusal)
 {
     static const char *const texts[] = {"",
 #define FSI_X(name, status, text) text,
@@ -3653,7 +3662,7 @@ FSI_PRIVATE const char *fsi_refusal_text(int64_t refusal)
 }
 
 // What is wrong with a field whose value ends at p with something else than CR LF; 0: nothing yet.
-FSI_PRIVATE int64_t fsi_value_fault(const char *p, const char *end)
+FSI_SELDOM int64_t fsi_value_fault(const char *p, const char *end)
 {
     if (p == end || (*p == '\r' && p + 1 == end)) return 0;
     return *p == '\r' || *p == '\n' ? -FSI_BAD_LINE_END : -FSI_BAD_FIELD_VALUE;
@@ -3661,7 +3670,7 @@ FSI_PRIVATE int64_t fsi_value_fault(const char *p, const char *end)
 
 // Reads one line "name: value CRLF" at data[*at]. 1: a field; 2: the empty line that ends the head; 0: not complete;
 // negative: a refusal. *at moves only past what was complete.
-FSI_HOT int64_t fsi_read_field(const char *data, uint32_t len, uint32_t *at, fsi_field *field)
+FSI_WOVEN int64_t fsi_read_field(const char *data, uint32_t len, uint32_t *at, fsi_field *field)
 {
     const char *name = data + *at, *end = data + len, *p = fsi_span_token(name, end);
     if (p == end) return 0;
@@ -3726,7 +3735,7 @@ FSI_PRIVATE void fsi_read_connection(const char *value, size_t len, bool *close_
 // Transfer-Encoding must be exactly "chunked", once (RFC 9112 6.1); not even an empty list element stands beside it.
 // Behind other codings it is understood but those are not known; not at the end of the line, nobody can tell where the
 // body ends (6.3).
-FSI_PRIVATE int64_t fsi_read_coding(const char *value, size_t len, bool *chunked)
+FSI_SELDOM int64_t fsi_read_coding(const char *value, size_t len, bool *chunked)
 {
     const char *at = value, *item;
     size_t n;
@@ -3768,7 +3777,7 @@ FSI_PRIVATE uint8_t fsi_read_method(const char *text, size_t len)
 }
 
 // "1.2.3.4", without leading zeros (RFC 3986 3.2.2).
-FSI_PRIVATE bool fsi_is_ipv4(const char *p, const char *end)
+FSI_SELDOM bool fsi_is_ipv4(const char *p, const char *end)
 {
     for (int i = 0; i < 4; i++) {
         const char *start = p;
@@ -3783,7 +3792,7 @@ FSI_PRIVATE bool fsi_is_ipv4(const char *p, const char *end)
 }
 
 // Eight groups of one to four digits, one gap "::" in place of one or more, the last two also as IPv4.
-FSI_PRIVATE bool fsi_is_ipv6(const char *p, const char *end)
+FSI_SELDOM bool fsi_is_ipv6(const char *p, const char *end)
 {
     int groups = 0;
     bool gap = end - p >= 2 && p[0] == ':' && p[1] == ':';
@@ -3810,7 +3819,7 @@ FSI_PRIVATE bool fsi_is_ipv6(const char *p, const char *end)
 
 // A uri-host with an optional port (RFC 9110 7.2, RFC 3986 3.2.2): "[" IPv6 "]" or a name or IPv4, then ":" and at
 // most 65535. Up to `readable`, which may lie behind it, there are bytes to load.
-FSI_HOT bool fsi_is_host(const char *text, size_t len, const char *readable)
+FSI_WOVEN bool fsi_is_host(const char *text, size_t len, const char *readable)
 {
     const char *p = text, *end = text + len;
     uint32_t port = 0;
@@ -3873,7 +3882,7 @@ FSI_INLINE int64_t fsi_read_target(const char *data, fsi_head *head, bool specia
 }
 
 // "HTTP/1.x CRLF" at p. 1: complete, *at is behind it; 0: not yet; negative: a refusal.
-FSI_PRIVATE int64_t fsi_read_version(const char *data, const char *p, const char *end, uint32_t *at, fsi_head *head)
+FSI_SELDOM int64_t fsi_read_version(const char *data, const char *p, const char *end, uint32_t *at, fsi_head *head)
 {
     static const char form[] = "HTTP/#.#\r\n";
     const char *start = p;
@@ -3891,8 +3900,8 @@ FSI_PRIVATE int64_t fsi_read_version(const char *data, const char *p, const char
 #define FSI_METHOD_MAX 32
 
 // "METHOD SP target SP HTTP/1.x CRLF" at data[*at]. 1: complete; 0: not yet; negative: a refusal.
-FSI_HOT int64_t fsi_read_request_line(const char *data, uint32_t len, const fsi_limits *limits, uint32_t *at,
-                                      fsi_head *head)
+FSI_WOVEN int64_t fsi_read_request_line(const char *data, uint32_t len, const fsi_limits *limits, uint32_t *at,
+                                        fsi_head *head)
 {
     const char *p = data + *at, *end = data + len, *start = p;
     if (FSI_LIKELY(end - p > 4 && memcmp(p, "GET ", 4) == 0))
@@ -4027,7 +4036,7 @@ typedef enum fsi_chunk_state {
 
 // Takes one byte of chunk extensions (RFC 9112 7.1.1), which are checked and forgotten: where a quoted value ends is
 // nothing to disagree about. The state that follows, or FSI_CHUNK_DONE: malformed.
-FSI_PRIVATE fsi_chunk_state fsi_chunk_ext(fsi_chunk_state state, char c)
+FSI_SELDOM fsi_chunk_state fsi_chunk_ext(fsi_chunk_state state, char c)
 {
     uint8_t is = fsi_class[(uint8_t)c];
     bool gap = c == ' ' || c == '\t';
@@ -4249,7 +4258,7 @@ FSI_PRIVATE int64_t fsi_read_response(const char *data, size_t size, uint32_t he
     X(504, "Gateway Timeout") X(505, "HTTP Version Not Supported") X(507, "Insufficient Storage")
 // clang-format on
 
-FSI_PRIVATE const char *fsi_status_text(uint32_t status)
+FSI_SELDOM const char *fsi_status_text(uint32_t status)
 {
     switch (status) {
 #define FSI_X(number, text) \
@@ -4284,7 +4293,7 @@ typedef struct fsi_head_out {
 } fsi_head_out;
 
 // Writes the head with its empty line, returns the end.
-FSI_HOT char *fsi_write_head(char *at, const fsi_head_out *head)
+FSI_WOVEN char *fsi_write_head(char *at, const fsi_head_out *head)
 {
     if (FSI_LIKELY(head->status == 200)) {
         at = FSI_PUT(at, "HTTP/1.1 200 OK\r\n");
@@ -4360,14 +4369,14 @@ FSI_PRIVATE bool fsi_field_is_ours(const char *name, size_t len)
 #define FSI_NO_TIME INT64_MIN
 
 // Two names of the three letters each, in a row of them: the number of the one that text begins with, or -1.
-FSI_PRIVATE int64_t fsi_name3(const char *text, const char *names)
+FSI_SELDOM int64_t fsi_name3(const char *text, const char *names)
 {
     for (int64_t i = 0; names[3 * i]; i++)
         if (memcmp(text, names + 3 * i, 3) == 0) return i;
     return -1;
 }
 
-FSI_PRIVATE int64_t fsi_digits_read(const char *text, size_t digits)
+FSI_SELDOM int64_t fsi_digits_read(const char *text, size_t digits)
 {
     int64_t value = 0;
     for (size_t i = 0; i < digits; i++) {
@@ -4379,7 +4388,7 @@ FSI_PRIVATE int64_t fsi_digits_read(const char *text, size_t digits)
 
 // Reads by a form: w weekday, d day, e day with a space for its first digit, b month, y year, c its last two digits,
 // h m s; anything else stands for itself. The case counts (5.6.7).
-FSI_PRIVATE bool fsi_date_scan(const char *text, size_t len, const char *form, fsi_date *date)
+FSI_SELDOM bool fsi_date_scan(const char *text, size_t len, const char *form, fsi_date *date)
 {
     size_t n = 0;
     for (; *form; form++, text += n, len -= n) {
@@ -4404,7 +4413,7 @@ FSI_PRIVATE bool fsi_date_scan(const char *text, size_t len, const char *form, f
 }
 
 // A leap second is the last one of any day; which days have one is not for us to know.
-FSI_PRIVATE bool fsi_date_exists(const fsi_date *date)
+FSI_SELDOM bool fsi_date_exists(const fsi_date *date)
 {
     static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool leap = date->year % 4 == 0 && (date->year % 100 != 0 || date->year % 400 == 0);
@@ -4414,7 +4423,7 @@ FSI_PRIVATE bool fsi_date_exists(const fsi_date *date)
 }
 
 // Of a year's last two digits: the latest such year that makes the date no more than 50 years in the future (5.6.7).
-FSI_PRIVATE void fsi_date_century(fsi_date *date, int64_t now_s)
+FSI_SELDOM void fsi_date_century(fsi_date *date, int64_t now_s)
 {
     int64_t now_year = fsi_date_of(now_s).year, latest = now_year + 50;
     date->year = latest - (latest + 100 - date->year) % 100;
@@ -4425,7 +4434,7 @@ FSI_PRIVATE void fsi_date_century(fsi_date *date, int64_t now_s)
 
 // Reads an HTTP-date of any of its three forms (5.6.7) as seconds since 1970; FSI_NO_TIME: it is none. The weekday must
 // be one, but not the right one. A leap second is the first one of the next day.
-FSI_PRIVATE int64_t fsi_date_read(const char *text, size_t len, int64_t now_s)
+FSI_SELDOM int64_t fsi_date_read(const char *text, size_t len, int64_t now_s)
 {
     fsi_date date;
     const char *comma = (const char *)memchr(text, ',', len);
@@ -4455,7 +4464,7 @@ typedef struct fsi_range {
 #define FSI_RANGES_GAP 80  // bytes, about what another part's head would take
 
 // Digits; what is too large becomes UINT64_MAX, which is behind the end of any file. False: there is none.
-FSI_PRIVATE bool fsi_position_take(const char **at, const char *end, uint64_t *out)
+FSI_SELDOM bool fsi_position_take(const char **at, const char *end, uint64_t *out)
 {
     const char *p = *at;
     uint64_t value = 0;
@@ -4470,7 +4479,7 @@ FSI_PRIVATE bool fsi_position_take(const char **at, const char *end, uint64_t *o
 }
 
 // A range-spec (14.1.1, 14.1.2): 1 it stands in *out, 0 nothing of the file is in it, -1 it is malformed.
-FSI_PRIVATE int fsi_range_read(const char *at, size_t len, uint64_t size, fsi_range *out)
+FSI_SELDOM int fsi_range_read(const char *at, size_t len, uint64_t size, fsi_range *out)
 {
     const char *end = at + len;
     uint64_t first = 0, last = UINT64_MAX;
@@ -4489,7 +4498,7 @@ FSI_PRIVATE int fsi_range_read(const char *at, size_t len, uint64_t size, fsi_ra
     return last > 0;
 }
 
-FSI_PRIVATE void fsi_range_insert(fsi_range *ranges, uint32_t count, fsi_range range)
+FSI_SELDOM void fsi_range_insert(fsi_range *ranges, uint32_t count, fsi_range range)
 {
     for (; count > 0 && ranges[count - 1].at > range.at; count--) ranges[count] = ranges[count - 1];
     ranges[count] = range;
@@ -4497,7 +4506,7 @@ FSI_PRIVATE void fsi_range_insert(fsi_range *ranges, uint32_t count, fsi_range r
 
 // Of ascending ranges, at least one, those that overlap or nearly touch become one (14.2, 15.3.7.2). Returns how many are
 // left.
-FSI_PRIVATE uint32_t fsi_ranges_merge(fsi_range *ranges, uint32_t count)
+FSI_SELDOM uint32_t fsi_ranges_merge(fsi_range *ranges, uint32_t count)
 {
     uint32_t n = 0;
     for (uint32_t i = 1; i < count; i++) {
@@ -4514,7 +4523,7 @@ FSI_PRIVATE uint32_t fsi_ranges_merge(fsi_range *ranges, uint32_t count)
 // field, and send all of the file (14.2): it is malformed, in another unit than bytes, has too many ranges, more than
 // `max` when they are merged, or several that are the whole file together; or the file is empty, of which the last bytes
 // can be asked for, but not told. FSI_RANGES_OUTSIDE: nothing of the file is in any of them, 416.
-FSI_PRIVATE int32_t fsi_ranges_read(const char *value, size_t len, uint64_t size, fsi_range *out, uint32_t max)
+FSI_SELDOM int32_t fsi_ranges_read(const char *value, size_t len, uint64_t size, fsi_range *out, uint32_t max)
 {
     fsi_range ranges[FSI_RANGES_MOST], range;
     const char *at = value + 6, *item;
@@ -4545,7 +4554,7 @@ typedef struct fsi_tag {
 } fsi_tag;
 
 // Takes an entity tag (8.8.3) from the front of the text. False: there is none.
-FSI_PRIVATE bool fsi_tag_take(const char **at, const char *end, fsi_tag *tag)
+FSI_SELDOM bool fsi_tag_take(const char **at, const char *end, fsi_tag *tag)
 {
     const char *p = *at;
     tag->weak = end - p >= 2 && p[0] == 'W' && p[1] == '/';
@@ -4559,14 +4568,14 @@ FSI_PRIVATE bool fsi_tag_take(const char **at, const char *end, fsi_tag *tag)
     return true;
 }
 
-FSI_PRIVATE bool fsi_tag_same(const fsi_tag *a, const fsi_tag *b, bool weak)
+FSI_SELDOM bool fsi_tag_same(const fsi_tag *a, const fsi_tag *b, bool weak)
 {
     return (weak || (!a->weak && !b->weak)) && a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
 }
 
 // Does the list of entity tags (If-Match, If-None-Match) name this one? `weak`: by the weak comparison (8.8.3.2). "*"
 // names every tag, also none (tag_len 0). A list that is malformed anywhere names nothing.
-FSI_PRIVATE bool fsi_tag_listed(const char *list, size_t len, const char *tag, size_t tag_len, bool weak)
+FSI_SELDOM bool fsi_tag_listed(const char *list, size_t len, const char *tag, size_t tag_len, bool weak)
 {
     const char *at = list, *end = list + len;
     fsi_tag ours, theirs;
@@ -4610,8 +4619,8 @@ FSI_PRIVATE uint32_t fsi_conditions_judge(const fsi_conditions *c, const char *t
 
 // If-Range (13.1.5): may Range count? A tag by the strong comparison; a date, if it is exactly the file's, and
 // strong_time: the file cannot have changed again within that second (8.8.2.2). False too for what is neither.
-FSI_PRIVATE bool fsi_if_range_holds(fsv_str value, const char *tag, size_t tag_len, int64_t modified_s, int64_t now_s,
-                                    bool strong_time)
+FSI_SELDOM bool fsi_if_range_holds(fsv_str value, const char *tag, size_t tag_len, int64_t modified_s, int64_t now_s,
+                                   bool strong_time)
 {
     const char *at = value.ptr, *end = value.ptr + value.len;
     fsi_tag theirs, ours;
@@ -4632,7 +4641,7 @@ typedef enum fsi_coding {
 } fsi_coding;
 
 // A weight (12.4.2), ";" in front of it, as thousandths; none is 1000. -1: it is malformed.
-FSI_PRIVATE int32_t fsi_weight_read(const char *at, const char *end)
+FSI_SELDOM int32_t fsi_weight_read(const char *at, const char *end)
 {
     if (at == end) return 1000;
     for (at++; at < end && (*at == ' ' || *at == '\t');) at++;
@@ -4647,7 +4656,7 @@ FSI_PRIVATE int32_t fsi_weight_read(const char *at, const char *end)
 }
 
 // FSI_CODINGS: "*"; -1: one that we do not know.
-FSI_PRIVATE int fsi_coding_read(const char *name, size_t len)
+FSI_SELDOM int fsi_coding_read(const char *name, size_t len)
 {
     if (len == 1 && *name == '*') return FSI_CODINGS;
     if (FSI_IS(name, len, "identity")) return FSI_CODING_NONE;
@@ -4659,7 +4668,7 @@ FSI_PRIVATE int fsi_coding_read(const char *name, size_t len)
 // Accept-Encoding: the codings that the client prefers to identity or takes as gladly, in out[3], the best first: by
 // weight, then br, zstd, gzip. Identity has the weight that is said for it, or for "*", or else the lowest. What is
 // malformed is passed over; of two weights for one coding the lower counts. Returns how many; 0 without the field.
-FSI_PRIVATE uint32_t fsi_codings_read(const char *value, size_t len, uint8_t *out)
+FSI_SELDOM uint32_t fsi_codings_read(const char *value, size_t len, uint8_t *out)
 {
     int32_t weights[FSI_CODINGS + 1] = {-1, -1, -1, -1, -1};
     const char *at = value, *item;
@@ -4689,7 +4698,7 @@ FSI_PRIVATE uint32_t fsi_codings_read(const char *value, size_t len, uint8_t *ou
 // ---- paths
 
 // Bytes of the UTF-8 code point (RFC 3629 4) at the front of the text, 0: it is malformed, or longer than it needs to be.
-FSI_PRIVATE size_t fsi_utf8(const char *text, size_t len)
+FSI_SELDOM size_t fsi_utf8(const char *text, size_t len)
 {
     const uint8_t *p = (const uint8_t *)text;
     size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
@@ -4702,7 +4711,7 @@ FSI_PRIVATE size_t fsi_utf8(const char *text, size_t len)
 }
 
 // Windows' devices, in every folder, whatever extension they have, and spaces before it.
-FSI_PRIVATE bool fsi_name_is_device(const char *name, size_t len)
+FSI_SELDOM bool fsi_name_is_device(const char *name, size_t len)
 {
     const char *dot = (const char *)memchr(name, '.', len);
     if (dot) len = (size_t)(dot - name);
@@ -4718,7 +4727,7 @@ FSI_PRIVATE bool fsi_name_is_device(const char *name, size_t len)
 }
 
 // Could it be the 8.3 name that Windows gives a longer one, "PROGRA~1.TXT"? 8 and 3 count code points.
-FSI_PRIVATE bool fsi_name_is_short(const char *name, size_t len)
+FSI_SELDOM bool fsi_name_is_short(const char *name, size_t len)
 {
     const char *dot = (const char *)memchr(name, '.', len), *end = dot ? dot : name + len, *at = end;
     while (at > name && at[-1] >= '0' && at[-1] <= '9') at--;
@@ -4794,7 +4803,7 @@ FSI_PRIVATE int64_t fsi_entity_path(char *out, const char *path, size_t len, uin
 
 // Percent-encodes a path, or one segment of it, for Location or an href: all but the unreserved characters (RFC 3986 2.3)
 // and "/" if `slashes`. Returns the end; 3 bytes for each at most.
-FSI_PRIVATE char *fsi_path_escape(char *at, const char *path, size_t len, bool slashes)
+FSI_SELDOM char *fsi_path_escape(char *at, const char *path, size_t len, bool slashes)
 {
     for (size_t i = 0; i < len; i++) {
         uint8_t c = (uint8_t)path[i];
@@ -4930,7 +4939,7 @@ static const char fsi_types[] =
 // clang-format on
 
 // Of pairs of strings up to an empty one, like fsi_types: the type of an extension, in any case; NULL: there is none.
-FSI_PRIVATE const char *fsi_type_in(const char *table, const char *extension, size_t len)
+FSI_SELDOM const char *fsi_type_in(const char *table, const char *extension, size_t len)
 {
     for (const char *at = table, *type; *at; at = type + strlen(type) + 1) {
         size_t n = strlen(at);
@@ -4946,7 +4955,7 @@ FSI_PRIVATE const char *fsi_type_in(const char *table, const char *extension, si
 
 // The type of a file by its name's extension; NULL: not known. name may be a path. A dot in front of a name begins no
 // extension.
-FSI_PRIVATE const char *fsi_type_of(const char *table, const char *name, size_t len)
+FSI_SELDOM const char *fsi_type_of(const char *table, const char *name, size_t len)
 {
     size_t at = len;
     while (at && name[at - 1] != '.' && name[at - 1] != '/') at--;
@@ -4964,7 +4973,7 @@ typedef struct fsi_sockaddr {
     socklen_t len;
 } fsi_sockaddr;
 
-FSI_PRIVATE void fsi_sockaddr_v4(fsi_sockaddr *at, uint32_t host_order_ip, uint32_t port)
+FSI_SELDOM void fsi_sockaddr_v4(fsi_sockaddr *at, uint32_t host_order_ip, uint32_t port)
 {
     struct sockaddr_in in4;
     memset(at, 0, sizeof *at);
@@ -4976,7 +4985,7 @@ FSI_PRIVATE void fsi_sockaddr_v4(fsi_sockaddr *at, uint32_t host_order_ip, uint3
     at->len = sizeof in4;
 }
 
-FSI_PRIVATE void fsi_sockaddr_v6(fsi_sockaddr *at, const struct in6_addr *ip, uint32_t port)
+FSI_SELDOM void fsi_sockaddr_v6(fsi_sockaddr *at, const struct in6_addr *ip, uint32_t port)
 {
     struct sockaddr_in6 in6;
     memset(at, 0, sizeof *at);
@@ -5002,7 +5011,7 @@ FSI_PRIVATE uint32_t fsi_sockaddr_port(const fsi_sockaddr *at)
 }
 
 // 0.0.0.0 or [::].
-FSI_PRIVATE bool fsi_sockaddr_is_any(const fsi_sockaddr *at)
+FSI_SELDOM bool fsi_sockaddr_is_any(const fsi_sockaddr *at)
 {
     struct sockaddr_in in4;
     struct sockaddr_in6 in6;
@@ -5027,7 +5036,7 @@ FSI_PRIVATE size_t fsi_sockaddr_v4_text(const void *ip, uint32_t port, char *out
 }
 
 // "1.2.3.4:80", "[::1]:80" or "unix:". out has room for 64 bytes.
-FSI_PRIVATE size_t fsi_sockaddr_text(const fsi_sockaddr *at, char *out, size_t size)
+FSI_SELDOM size_t fsi_sockaddr_text(const fsi_sockaddr *at, char *out, size_t size)
 {
     char ip[INET6_ADDRSTRLEN] = "";
     struct sockaddr_in in4;
@@ -5049,7 +5058,7 @@ FSI_PRIVATE size_t fsi_sockaddr_text(const fsi_sockaddr *at, char *out, size_t s
 }
 
 // "8080", ":8080", "1.2.3.4:8080", "[::1]:8080". False: malformed. A missing host gives family 0 and only the port.
-FSI_PRIVATE bool fsi_sockaddr_parse(const char *text, fsi_sockaddr *at, uint32_t *port)
+FSI_SELDOM bool fsi_sockaddr_parse(const char *text, fsi_sockaddr *at, uint32_t *port)
 {
     char host[64];
     const char *colon = strrchr(text, ':'), *digits = colon ? colon + 1 : text;
@@ -5077,7 +5086,7 @@ FSI_PRIVATE bool fsi_sockaddr_parse(const char *text, fsi_sockaddr *at, uint32_t
 
 #if FSI_UNIX
 // False: the path does not fit. "@name" is Linux's abstract namespace, which others do not have.
-FSI_PRIVATE bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
+FSI_SELDOM bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
 {
     fsi_sockaddr_un un;
     size_t len = strlen(path);
@@ -5095,7 +5104,7 @@ FSI_PRIVATE bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
     return true;
 }
 #else
-FSI_PRIVATE bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
+FSI_SELDOM bool fsi_sockaddr_unix(fsi_sockaddr *at, const char *path)
 {
     (void)at, (void)path;
     return false;
@@ -5129,7 +5138,7 @@ FSI_INLINE bool fsi_sock_begin(void)
 
 FSI_INLINE void fsi_sock_end(void) {}
 
-FSI_PRIVATE fsv_result fsi_sock_result(int error)
+FSI_SELDOM fsv_result fsi_sock_result(int error)
 {
     switch (error) {
     case EADDRINUSE: return FSV_ERR_IN_USE;
@@ -5148,7 +5157,7 @@ FSI_PRIVATE fsv_result fsi_sock_result(int error)
     }
 }
 
-FSI_PRIVATE fsv_result fsi_sock_refusal(int error)
+FSI_SELDOM fsv_result fsi_sock_refusal(int error)
 {
     switch (error) {
     case ECONNREFUSED:
@@ -5165,7 +5174,7 @@ FSI_PRIVATE fsv_result fsi_sock_refusal(int error)
 #if FSI_MACOS
 #define FSI_SEND_FLAGS 0
 #define FSI_SEND_MORE 0
-FSI_PRIVATE bool fsi_sock_quiet(int fd)
+FSI_SELDOM bool fsi_sock_quiet(int fd)
 {
     int one = 1;
     return setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &one, sizeof one) == 0;
@@ -5185,7 +5194,7 @@ FSI_INLINE bool fsi_sock_quiet(int fd)
 #endif
 
 #if FSI_SOCK_FLAGS
-FSI_PRIVATE int fsi_sock_new(int family)
+FSI_SELDOM int fsi_sock_new(int family)
 {
     return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
@@ -5196,7 +5205,7 @@ FSI_PRIVATE int fsi_sock_take(int listener)
 }
 #else
 // In steps: a fork between them may still hand the socket down.
-FSI_PRIVATE int fsi_sock_prepare(int fd)
+FSI_SELDOM int fsi_sock_prepare(int fd)
 {
     if (fd < 0) return -1;
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && fsi_sock_quiet(fd)) return fd;
@@ -5206,7 +5215,7 @@ FSI_PRIVATE int fsi_sock_prepare(int fd)
     return -1;
 }
 
-FSI_PRIVATE int fsi_sock_new(int family)
+FSI_SELDOM int fsi_sock_new(int family)
 {
     return fsi_sock_prepare(socket(family, SOCK_STREAM, 0));
 }
@@ -5222,7 +5231,7 @@ FSI_PRIVATE int fsi_sock_take(int listener)
 #endif
 
 #if FSI_LINUX
-FSI_PRIVATE void fsi_sock_late_port(int fd)
+FSI_SELDOM void fsi_sock_late_port(int fd)
 {
     int one = 1;
     (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
@@ -5238,7 +5247,7 @@ FSI_INLINE void fsi_sock_late_port(int fd)
 #if FSI_REUSEPORT_LB
 // FreeBSD spreads connections over a group whose members have all said so before they bind, the first one too. A bind
 // without it shows whether a stranger has the port.
-FSI_PRIVATE bool fsi_sock_share(int fd, const fsi_sockaddr *at, fsi_share share)
+FSI_SELDOM bool fsi_sock_share(int fd, const fsi_sockaddr *at, fsi_share share)
 {
     int one = 1;
     if (share == FSI_SHARE_NONE) return true;
@@ -5260,7 +5269,7 @@ FSI_INLINE bool fsi_sock_share_late(int fd, fsi_share share)
     return true;
 }
 #else
-FSI_PRIVATE bool fsi_sock_share(int fd, const fsi_sockaddr *at, fsi_share share)
+FSI_SELDOM bool fsi_sock_share(int fd, const fsi_sockaddr *at, fsi_share share)
 {
     int one = 1;
     (void)at;
@@ -5270,14 +5279,14 @@ FSI_PRIVATE bool fsi_sock_share(int fd, const fsi_sockaddr *at, fsi_share share)
 
 // The first socket of our group binds without SO_REUSEPORT, so that a stranger's socket on the
 // port is an error even if it would share; only then it opens the port to its own later members.
-FSI_PRIVATE bool fsi_sock_share_late(int fd, fsi_share share)
+FSI_SELDOM bool fsi_sock_share_late(int fd, fsi_share share)
 {
     int one = 1;
     return share != FSI_SHARE_FIRST || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0;
 }
 #endif
 
-FSI_PRIVATE int fsi_sock_listen(const fsi_sockaddr *at, fsi_share share, bool v6_only, uint32_t backlog)
+FSI_SELDOM int fsi_sock_listen(const fsi_sockaddr *at, fsi_share share, bool v6_only, uint32_t backlog)
 {
     int one = 1, zero = 0, family = at->storage.ss_family, error;
     int fd = fsi_sock_new(family);
@@ -5304,14 +5313,14 @@ FSI_PRIVATE void fsi_sock_close(int fd)
     (void)close(fd);
 }
 
-FSI_PRIVATE bool fsi_sock_name(int fd, fsi_sockaddr *at)
+FSI_SELDOM bool fsi_sock_name(int fd, fsi_sockaddr *at)
 {
     memset(at, 0, sizeof *at);
     at->len = sizeof at->storage;
     return getsockname(fd, (struct sockaddr *)(void *)&at->storage, &at->len) == 0;
 }
 
-FSI_PRIVATE bool fsi_sock_peer(int fd, fsi_sockaddr *at)
+FSI_SELDOM bool fsi_sock_peer(int fd, fsi_sockaddr *at)
 {
     memset(at, 0, sizeof *at);
     at->len = sizeof at->storage;
@@ -5334,7 +5343,7 @@ FSI_PRIVATE uint32_t fsi_sock_unsent(int fd)
     return n > 0 ? (uint32_t)n : 0;
 }
 
-FSI_PRIVATE uint64_t fsi_sock_limit(void)
+FSI_SELDOM uint64_t fsi_sock_limit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
@@ -5343,7 +5352,7 @@ FSI_PRIVATE uint64_t fsi_sock_limit(void)
 
 // A connect to a file that is not served is refused; to a live one it succeeds or its queue is full. The BSDs and macOS
 // refuse then, too: there a successor takes the file of one that is so busy.
-FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
+FSI_SELDOM bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
 {
     struct stat info;
     if (lstat(path, &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
@@ -5355,12 +5364,12 @@ FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
     return stale;
 }
 
-FSI_PRIVATE void fsi_unix_remove(const char *path)
+FSI_SELDOM void fsi_unix_remove(const char *path)
 {
     (void)unlink(path);
 }
 
-FSI_PRIVATE void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
+FSI_SELDOM void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
 {
     if (fsi_unix_is_stale(at, path)) fsi_unix_remove(path);
 }
@@ -5406,7 +5415,7 @@ FSI_PRIVATE int fsi_sock_cpu(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &size) == 0 ? cpu : -1;
 }
 
-FSI_PRIVATE bool fsi_sock_steer(int fd, const fsi_cpu *cpus, uint32_t cpu_count, uint32_t loop_count)
+FSI_SELDOM bool fsi_sock_steer(int fd, const fsi_cpu *cpus, uint32_t cpu_count, uint32_t loop_count)
 {
     fsi_bpf_op code[6 * 256 + 3];
     fsi_bpf program;
@@ -5443,7 +5452,7 @@ FSI_PRIVATE bool fsi_sock_steer(int fd, const fsi_cpu *cpus, uint32_t cpu_count,
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0;
 }
 #else
-FSI_PRIVATE bool fsi_sock_steer(int fd, const fsi_cpu *cpus, uint32_t cpu_count, uint32_t loop_count)
+FSI_SELDOM bool fsi_sock_steer(int fd, const fsi_cpu *cpus, uint32_t cpu_count, uint32_t loop_count)
 {
     (void)fd, (void)cpus, (void)cpu_count, (void)loop_count;
     return true;
@@ -5463,7 +5472,7 @@ FSI_INLINE SOCKET fsi_sock_handle(int fd)
 }
 
 // Winsock counts; what was begun before by the host stays.
-FSI_PRIVATE bool fsi_sock_begin(void)
+FSI_SELDOM bool fsi_sock_begin(void)
 {
     WSADATA data;
     int error = WSAStartup(MAKEWORD(2, 2), &data);
@@ -5471,12 +5480,12 @@ FSI_PRIVATE bool fsi_sock_begin(void)
     return error == 0;
 }
 
-FSI_PRIVATE void fsi_sock_end(void)
+FSI_SELDOM void fsi_sock_end(void)
 {
     (void)WSACleanup();
 }
 
-FSI_PRIVATE fsv_result fsi_sock_result(int error)
+FSI_SELDOM fsv_result fsi_sock_result(int error)
 {
     switch (error) {
     case WSAEADDRINUSE: return FSV_ERR_IN_USE;
@@ -5497,7 +5506,7 @@ FSI_PRIVATE fsv_result fsi_sock_result(int error)
     }
 }
 
-FSI_PRIVATE fsv_result fsi_sock_refusal(int error)
+FSI_SELDOM fsv_result fsi_sock_refusal(int error)
 {
     switch (error) {
     case WSAECONNREFUSED:
@@ -5515,24 +5524,24 @@ FSI_PRIVATE fsv_result fsi_sock_refusal(int error)
 }
 
 // A socket of ours; blocking until fsi_sock_unblock. INVALID_SOCKET: refused.
-FSI_PRIVATE SOCKET fsi_sock_new(int family)
+FSI_SELDOM SOCKET fsi_sock_new(int family)
 {
     return WSASocketW(family, SOCK_STREAM, 0, NULL, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
 }
 
-FSI_PRIVATE bool fsi_sock_unblock(SOCKET s)
+FSI_SELDOM bool fsi_sock_unblock(SOCKET s)
 {
     u_long one = 1;
     return ioctlsocket(s, (long)FIONBIO, &one) == 0;
 }
 
-FSI_PRIVATE bool fsi_sock_set(SOCKET s, int level, int option, DWORD value)
+FSI_SELDOM bool fsi_sock_set(SOCKET s, int level, int option, DWORD value)
 {
     return setsockopt(s, level, option, (const char *)&value, sizeof value) == 0;
 }
 
 // Several listeners on one address would share nothing here: the first gets all connections.
-FSI_PRIVATE int fsi_sock_listen(const fsi_sockaddr *at, fsi_share share, bool v6_only, uint32_t backlog)
+FSI_SELDOM int fsi_sock_listen(const fsi_sockaddr *at, fsi_share share, bool v6_only, uint32_t backlog)
 {
     int family = at->storage.ss_family, error;
     int most = backlog <= 200 ? (int)backlog : -(int)(backlog < 65535 ? backlog : 65535); // SOMAXCONN_HINT
@@ -5559,14 +5568,14 @@ FSI_PRIVATE void fsi_sock_close(int fd)
     (void)closesocket(fsi_sock_handle(fd));
 }
 
-FSI_PRIVATE bool fsi_sock_name(int fd, fsi_sockaddr *at)
+FSI_SELDOM bool fsi_sock_name(int fd, fsi_sockaddr *at)
 {
     memset(at, 0, sizeof *at);
     at->len = sizeof at->storage;
     return getsockname(fsi_sock_handle(fd), (struct sockaddr *)(void *)&at->storage, &at->len) == 0;
 }
 
-FSI_PRIVATE bool fsi_sock_peer(int fd, fsi_sockaddr *at)
+FSI_SELDOM bool fsi_sock_peer(int fd, fsi_sockaddr *at)
 {
     memset(at, 0, sizeof *at);
     at->len = sizeof at->storage;
@@ -5579,25 +5588,25 @@ FSI_PRIVATE uint32_t fsi_sock_unsent(int fd)
     return 0;
 }
 
-FSI_PRIVATE uint64_t fsi_sock_limit(void)
+FSI_SELDOM uint64_t fsi_sock_limit(void)
 {
     return UINT64_MAX;
 }
 
 // False: not UTF-8, or too long for a socket's path.
-FSI_PRIVATE bool fsi_unix_wide(const char *path, WCHAR *wide, int room)
+FSI_SELDOM bool fsi_unix_wide(const char *path, WCHAR *wide, int room)
 {
     return MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, room) > 0;
 }
 
-FSI_PRIVATE void fsi_unix_remove(const char *path)
+FSI_SELDOM void fsi_unix_remove(const char *path)
 {
     WCHAR wide[128];
     if (fsi_unix_wide(path, wide, 128)) (void)DeleteFileW(wide);
 }
 
 // A socket's file is a reparse point with a tag of its own. A connect to one that is not served is refused.
-FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
+FSI_SELDOM bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
 {
     const DWORD socket_tag = 0x80000023; // IO_REPARSE_TAG_AF_UNIX
     WCHAR wide[128];
@@ -5615,7 +5624,7 @@ FSI_PRIVATE bool fsi_unix_is_stale(const fsi_sockaddr *at, const char *path)
     return stale;
 }
 
-FSI_PRIVATE void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
+FSI_SELDOM void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
 {
     if (fsi_unix_is_stale(at, path)) fsi_unix_remove(path);
 }
@@ -5691,7 +5700,7 @@ FSI_INLINE int64_t fsi_file_ns(int64_t s, int64_t ns)
 #define FSI_EFTYPE ELOOP
 #endif
 
-FSI_PRIVATE fsi_file_result fsi_file_refusal(int error)
+FSI_SELDOM fsi_file_result fsi_file_refusal(int error)
 {
     if (error == FSI_EFTYPE || error == ELOOP || error == EMLINK) return FSI_FILE_NONE; // a link, by the system's taste
     switch (error) {
@@ -5715,18 +5724,18 @@ FSI_PRIVATE uint8_t fsi_file_kind_of(uint32_t mode)
     return S_ISREG(mode) ? FSI_FILE_PLAIN : S_ISDIR(mode) ? FSI_FILE_FOLDER : FSI_FILE_OTHER;
 }
 
-FSI_PRIVATE void fsi_file_close(fsi_os_file file)
+FSI_SELDOM void fsi_file_close(fsi_os_file file)
 {
     if (file >= 0) close(file);
 }
 
 #if FSI_LINUX || FSI_MACOS
-#define FSI_MAP_ALIGN 65536u                                                  // a multiple of every page
-FSI_PRIVATE void *fsi_file_map(fsi_os_file file, uint64_t from, size_t size); // in the sections after this
+#define FSI_MAP_ALIGN 65536u                                                 // a multiple of every page
+FSI_SELDOM void *fsi_file_map(fsi_os_file file, uint64_t from, size_t size); // in the sections after this
 
 // Whether a part of a file of this size is in memory, of at most FSI_FILE_TURN. Pages are not touched: a file that is cut
 // meanwhile does no harm.
-FSI_PRIVATE bool fsi_file_is_mapped(fsi_os_file file, uint64_t at, uint64_t len, uint64_t file_size)
+FSI_SELDOM bool fsi_file_is_mapped(fsi_os_file file, uint64_t at, uint64_t len, uint64_t file_size)
 {
     fsi_page_note pages[(FSI_FILE_TURN + FSI_MAP_ALIGN) / 4096];
     if (at >= file_size) return true;
@@ -5746,10 +5755,10 @@ FSI_PRIVATE bool fsi_file_is_mapped(fsi_os_file file, uint64_t at, uint64_t len,
 #if FSI_LINUX || FSI_FREEBSD
 // sendfile has no MSG_NOSIGNAL. Our threads block SIGPIPE anyway; another one does while it is in here, and takes back the
 // signal that it caused itself: no other one, if there was one before.
-FSI_PRIVATE int64_t fsi_file_send_raw(int sock, fsi_os_file file, uint64_t at,
-                                      uint64_t len); // in the sections after this
+FSI_SELDOM int64_t fsi_file_send_raw(int sock, fsi_os_file file, uint64_t at,
+                                     uint64_t len); // in the sections after this
 
-FSI_PRIVATE int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint64_t len, bool borrowed)
+FSI_SELDOM int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint64_t len, bool borrowed)
 {
     sigset_t pipe, before, waiting;
     struct timespec no_time;
@@ -5845,7 +5854,7 @@ typedef struct fsi_statx {
 } fsi_statx;
 
 // Without statx (before Linux 4.11): for a 32-bit program files end at 2 GiB.
-FSI_PRIVATE int fsi_file_stat_old(int at, const char *path, int flags, fsi_file_look *look)
+FSI_SELDOM int fsi_file_stat_old(int at, const char *path, int flags, fsi_file_look *look)
 {
     struct stat info;
     int failed = *path ? fstatat(at, path, &info, flags) : fstat(at, &info);
@@ -5875,7 +5884,7 @@ FSI_PRIVATE int fsi_file_stat(int at, const char *path, int flags, fsi_file_look
     return 0;
 }
 
-FSI_PRIVATE int fsi_file_openat2(int at, const char *path, int flags, uint64_t resolve)
+FSI_SELDOM int fsi_file_openat2(int at, const char *path, int flags, uint64_t resolve)
 {
     fsi_open_how how;
     how.flags = (uint64_t)(uint32_t)flags;
@@ -5885,7 +5894,7 @@ FSI_PRIVATE int fsi_file_openat2(int at, const char *path, int flags, uint64_t r
 }
 
 // File systems by the number that statfs gives them, so that a call can take as long as a network or a program does.
-FSI_PRIVATE bool fsi_root_is_remote(int fd)
+FSI_SELDOM bool fsi_root_is_remote(int fd)
 {
     static const uint32_t types[] = {
         0x6969,     0x517b,     0xff534d42, 0xfe534d42, // NFS, SMB, CIFS, SMB 2
@@ -5901,7 +5910,7 @@ FSI_PRIVATE bool fsi_root_is_remote(int fd)
 }
 
 // openat2 is Linux 5.6, and some containers forbid what they do not know; RESOLVE_CACHED is 5.12.
-FSI_PRIVATE void fsi_root_probe(fsi_root *root)
+FSI_SELDOM void fsi_root_probe(fsi_root *root)
 {
     int fd = fsi_file_openat2(root->fd, "", FSI_STEP_FLAGS, FSI_RESOLVE_BENEATH);
     root->walk = fd < 0;
@@ -5912,7 +5921,7 @@ FSI_PRIVATE void fsi_root_probe(fsi_root *root)
     root->remote = fsi_root_is_remote(root->fd);
 }
 
-FSI_PRIVATE int fsi_root_reach(const fsi_root *root, const char *path, int flags, bool wait)
+FSI_SELDOM int fsi_root_reach(const fsi_root *root, const char *path, int flags, bool wait)
 {
     uint64_t rule = FSI_RESOLVE_NO_MAGICLINKS | (root->follow ? 0u : FSI_RESOLVE_BENEATH);
     if (wait) return fsi_file_openat2(root->fd, path, flags, rule);
@@ -5922,7 +5931,7 @@ FSI_PRIVATE int fsi_root_reach(const fsi_root *root, const char *path, int flags
 }
 
 // flags: FSI_RWF_NOWAIT (Linux 4.14), or 0.
-FSI_PRIVATE int64_t fsi_file_get_by(int file, uint64_t at, void *to, size_t size, int flags)
+FSI_SELDOM int64_t fsi_file_get_by(int file, uint64_t at, void *to, size_t size, int flags)
 {
     struct iovec part;
     int64_t got;
@@ -5937,7 +5946,7 @@ FSI_PRIVATE int64_t fsi_file_get_by(int file, uint64_t at, void *to, size_t size
 
 // For file systems that do not know FSI_RWF_NOWAIT: those without a disk, and overlays, FUSE and network ones, whose pages
 // only the owner of a file is told of.
-FSI_PRIVATE bool fsi_file_is_in_memory(int file, uint64_t at, uint64_t len)
+FSI_SELDOM bool fsi_file_is_in_memory(int file, uint64_t at, uint64_t len)
 {
     struct statfs system;
     fsi_statx info;
@@ -5948,19 +5957,19 @@ FSI_PRIVATE bool fsi_file_is_in_memory(int file, uint64_t at, uint64_t len)
     return fsi_file_is_mapped(file, at, len, info.size);
 }
 
-FSI_PRIVATE bool fsi_file_is_past(int file, uint64_t at)
+FSI_SELDOM bool fsi_file_is_past(int file, uint64_t at)
 {
     fsi_file_look look;
     return fsi_file_stat(file, "", 0, &look) == 0 && at >= look.id.size;
 }
 
-FSI_PRIVATE int64_t fsi_file_get(int file, uint64_t at, void *to, size_t size)
+FSI_SELDOM int64_t fsi_file_get(int file, uint64_t at, void *to, size_t size)
 {
     return fsi_file_get_by(file, at, to, size, 0);
 }
 
 // As that without waiting: -1 where it cannot be known. Linux 5.9 and 5.10 say 0 for what is not in memory.
-FSI_PRIVATE int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t size)
+FSI_SELDOM int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t size)
 {
     int64_t got = fsi_file_get_by(file, at, to, size, FSI_RWF_NOWAIT);
     if (got < 0 && errno != EAGAIN && fsi_file_is_in_memory(file, at, size)) got = fsi_file_get(file, at, to, size);
@@ -5971,7 +5980,7 @@ FSI_PRIVATE int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t siz
 
 // Whether a part can be sent without waiting: what stands in memory of its first and its last page stands for the rest, as
 // files are read ahead.
-FSI_PRIVATE bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
 {
     char byte;
     int64_t got = fsi_file_get_by(file, at, &byte, 1, FSI_RWF_NOWAIT);
@@ -5980,19 +5989,19 @@ FSI_PRIVATE bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
            (len <= 4096 || fsi_file_get_now(file, at + len - 1, &byte, 1) >= 0);
 }
 
-FSI_PRIVATE void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
 {
     (void)readahead(file, (int64_t)at, len < INT32_MAX ? (size_t)len : INT32_MAX);
 }
 
-FSI_PRIVATE void *fsi_file_map(fsi_os_file file, uint64_t from, size_t size)
+FSI_SELDOM void *fsi_file_map(fsi_os_file file, uint64_t from, size_t size)
 {
     return (void *)syscall(FSI_SYS_MMAP, NULL, size, PROT_READ, MAP_SHARED, file,
                            (unsigned long)(from / FSI_MMAP_UNIT));
 }
 
 // Bytes, 0 at the end of the file, -1: the error says why. There is no MSG_NOSIGNAL for it.
-FSI_PRIVATE int64_t fsi_file_send_raw(int sock, fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM int64_t fsi_file_send_raw(int sock, fsi_os_file file, uint64_t at, uint64_t len)
 {
     int64_t from = (int64_t)at;
     return syscall(FSI_SYS_SENDFILE, sock, file, &from, (size_t)len);
@@ -6007,20 +6016,20 @@ typedef struct fsi_names {
 } fsi_names;
 
 // The file becomes the listing's.
-FSI_PRIVATE bool fsi_names_begin(fsi_names *names, int fd)
+FSI_SELDOM bool fsi_names_begin(fsi_names *names, int fd)
 {
     names->fd = fd;
     names->at = names->len = 0;
     return true;
 }
 
-FSI_PRIVATE void fsi_names_end(fsi_names *names)
+FSI_SELDOM void fsi_names_end(fsi_names *names)
 {
     close(names->fd);
 }
 
 // The next name, NULL: there is none (*failed: the error says why). It dies with the next call.
-FSI_PRIVATE const char *fsi_names_next(fsi_names *names, bool *failed)
+FSI_SELDOM const char *fsi_names_next(fsi_names *names, bool *failed)
 {
     uint16_t size;
     if (names->at == names->len) {
@@ -6074,7 +6083,7 @@ FSI_PRIVATE int fsi_file_stat(int at, const char *path, int flags, fsi_file_look
 
 #define FSI_STAT_KEPT 0
 
-FSI_PRIVATE void fsi_root_probe(fsi_root *root)
+FSI_SELDOM void fsi_root_probe(fsi_root *root)
 {
     root->walk = true;
 #if FSI_MACOS || FSI_FREEBSD
@@ -6083,14 +6092,14 @@ FSI_PRIVATE void fsi_root_probe(fsi_root *root)
 #endif
 }
 
-FSI_PRIVATE int fsi_root_reach(const fsi_root *root, const char *path, int flags, bool wait)
+FSI_SELDOM int fsi_root_reach(const fsi_root *root, const char *path, int flags, bool wait)
 {
     (void)root, (void)path, (void)flags, (void)wait;
     errno = ENOSYS; // never called
     return -1;
 }
 
-FSI_PRIVATE int64_t fsi_file_get(int file, uint64_t at, void *to, size_t size)
+FSI_SELDOM int64_t fsi_file_get(int file, uint64_t at, void *to, size_t size)
 {
     int64_t got;
     do got = pread(file, to, size, (off_t)at);
@@ -6099,18 +6108,18 @@ FSI_PRIVATE int64_t fsi_file_get(int file, uint64_t at, void *to, size_t size)
 }
 
 #if FSI_MACOS
-FSI_PRIVATE void *fsi_file_map(fsi_os_file file, uint64_t from, size_t size)
+FSI_SELDOM void *fsi_file_map(fsi_os_file file, uint64_t from, size_t size)
 {
     return mmap(NULL, size, PROT_READ, MAP_SHARED, file, (off_t)from);
 }
 
-FSI_PRIVATE bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
 {
     fsi_file_look look;
     return fsi_file_stat(file, "", 0, &look) == 0 && fsi_file_is_mapped(file, at, len, look.id.size);
 }
 
-FSI_PRIVATE void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
 {
     struct radvisory part;
     memset(&part, 0, sizeof part);
@@ -6120,7 +6129,7 @@ FSI_PRIVATE void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
 }
 
 // What was sent before the socket was full counts; `sent` says so only then. The socket has SO_NOSIGPIPE.
-FSI_PRIVATE int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint64_t len, bool borrowed)
+FSI_SELDOM int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint64_t len, bool borrowed)
 {
     off_t sent = (off_t)len;
     int failed = sendfile(file, sock, (off_t)at, &sent, NULL, 0);
@@ -6129,36 +6138,36 @@ FSI_PRIVATE int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint6
     return sent > 0 ? (int64_t)sent : failed;
 }
 #elif FSI_FREEBSD
-FSI_PRIVATE bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
 {
     (void)file, (void)at, (void)len;
     return true;
 }
 
-FSI_PRIVATE void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
 {
     (void)posix_fadvise(file, (off_t)at, (off_t)len, POSIX_FADV_WILLNEED);
 }
 
-FSI_PRIVATE int64_t fsi_file_send_raw(int sock, fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM int64_t fsi_file_send_raw(int sock, fsi_os_file file, uint64_t at, uint64_t len)
 {
     off_t sent = 0;
     int failed = sendfile(file, sock, (off_t)at, (size_t)len, NULL, &sent, 0);
     return sent > 0 ? (int64_t)sent : failed;
 }
 #else
-FSI_PRIVATE bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM bool fsi_file_is_warm(fsi_os_file file, uint64_t at, uint64_t len)
 {
     (void)file, (void)at, (void)len;
     return false;
 }
 
-FSI_PRIVATE void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM void fsi_file_ahead(fsi_os_file file, uint64_t at, uint64_t len)
 {
     (void)file, (void)at, (void)len;
 }
 
-FSI_PRIVATE int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint64_t len, bool borrowed)
+FSI_SELDOM int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint64_t len, bool borrowed)
 {
     (void)sock, (void)file, (void)at, (void)len, (void)borrowed;
     errno = ENOSYS;
@@ -6167,14 +6176,14 @@ FSI_PRIVATE int64_t fsi_file_send(int sock, fsi_os_file file, uint64_t at, uint6
 #endif
 
 #if FSI_MACOS
-FSI_PRIVATE int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t size)
+FSI_SELDOM int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t size)
 {
     if (fsi_file_is_warm(file, at, size)) return fsi_file_get(file, at, to, size);
     errno = EAGAIN;
     return -1;
 }
 #else
-FSI_PRIVATE int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t size)
+FSI_SELDOM int64_t fsi_file_get_now(int file, uint64_t at, void *to, size_t size)
 {
     (void)file, (void)at, (void)to, (void)size;
     errno = EAGAIN;
@@ -6186,18 +6195,18 @@ typedef struct fsi_names {
     DIR *folder;
 } fsi_names;
 
-FSI_PRIVATE bool fsi_names_begin(fsi_names *names, int fd)
+FSI_SELDOM bool fsi_names_begin(fsi_names *names, int fd)
 {
     names->folder = fdopendir(fd);
     return names->folder != NULL;
 }
 
-FSI_PRIVATE void fsi_names_end(fsi_names *names)
+FSI_SELDOM void fsi_names_end(fsi_names *names)
 {
     (void)closedir(names->folder);
 }
 
-FSI_PRIVATE const char *fsi_names_next(fsi_names *names, bool *failed)
+FSI_SELDOM const char *fsi_names_next(fsi_names *names, bool *failed)
 {
     errno = 0;
     const struct dirent *entry = readdir(names->folder);
@@ -6213,7 +6222,7 @@ FSI_PRIVATE const char *fsi_names_next(fsi_names *names, bool *failed)
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_POSIX && FSI_FILES
-FSI_PRIVATE int fsi_root_walk(const fsi_root *root, const char *path, int flags)
+FSI_SELDOM int fsi_root_walk(const fsi_root *root, const char *path, int flags)
 {
     char name[1024];
     for (int at = root->fd;;) {
@@ -6235,7 +6244,7 @@ FSI_PRIVATE int fsi_root_walk(const fsi_root *root, const char *path, int flags)
     }
 }
 
-FSI_PRIVATE int fsi_root_try(const fsi_root *root, const char *path, int flags, bool wait)
+FSI_SELDOM int fsi_root_try(const fsi_root *root, const char *path, int flags, bool wait)
 {
     if (!root->walk) return fsi_root_reach(root, path, flags, wait);
     errno = EAGAIN;
@@ -6245,7 +6254,7 @@ FSI_PRIVATE int fsi_root_try(const fsi_root *root, const char *path, int flags, 
 
 // With `wait` it tries for a while: EAGAIN then means that something was renamed at that moment, so that the system cannot
 // promise to be inside, or that somebody has a lease on the file and was asked to give it up.
-FSI_PRIVATE int fsi_root_get(const fsi_root *root, const char *path, int flags, bool wait)
+FSI_SELDOM int fsi_root_get(const fsi_root *root, const char *path, int flags, bool wait)
 {
     for (int tries = 0;; tries++) {
         int fd = fsi_root_try(root, path, flags, wait);
@@ -6255,13 +6264,13 @@ FSI_PRIVATE int fsi_root_get(const fsi_root *root, const char *path, int flags, 
     }
 }
 
-FSI_PRIVATE int64_t fsi_file_read(fsi_os_file file, uint64_t at, void *to, size_t size, bool wait)
+FSI_SELDOM int64_t fsi_file_read(fsi_os_file file, uint64_t at, void *to, size_t size, bool wait)
 {
     int64_t got = wait ? fsi_file_get(file, at, to, size) : fsi_file_get_now(file, at, to, size);
     return got >= 0 ? got : wait || errno == EIO ? FSI_FAILED : FSI_PENDING;
 }
 
-FSI_PRIVATE void fsi_file_warm(fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM void fsi_file_warm(fsi_os_file file, uint64_t at, uint64_t len)
 {
     char part[16384];
     fsi_file_ahead(file, at, len); // all of it in one go
@@ -6273,7 +6282,7 @@ FSI_PRIVATE void fsi_file_warm(fsi_os_file file, uint64_t at, uint64_t len)
     }
 }
 
-FSI_PRIVATE void fsi_root_close(const fsv_server *server, fsi_root *root)
+FSI_SELDOM void fsi_root_close(const fsv_server *server, fsi_root *root)
 {
     if (root->open) close(root->fd);
     fsi_release(server, root->path, root->path_bytes);
@@ -6281,7 +6290,7 @@ FSI_PRIVATE void fsi_root_close(const fsv_server *server, fsi_root *root)
     root->path = NULL;
 }
 
-FSI_PRIVATE fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *root, const char *path, bool follow)
+FSI_SELDOM fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *root, const char *path, bool follow)
 {
     char here[FSI_PATH_BYTES];
     memset(root, 0, sizeof *root);
@@ -6306,7 +6315,7 @@ FSI_PRIVATE fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *ro
 }
 
 // The new one takes over the number of the old one, so that whoever uses it meanwhile has either.
-FSI_PRIVATE void fsi_root_renew(const fsi_root *root)
+FSI_SELDOM void fsi_root_renew(const fsi_root *root)
 {
     fsi_file_look was, is;
     if (fsi_file_stat(root->fd, "", 0, &was) != 0 || fsi_file_stat(AT_FDCWD, root->path, 0, &is) != 0) return;
@@ -6321,7 +6330,7 @@ FSI_PRIVATE void fsi_root_renew(const fsi_root *root)
     close(fd);
 }
 
-FSI_PRIVATE fsi_file_result fsi_file_look_open(fsi_os_file file, fsi_file_look *look)
+FSI_SELDOM fsi_file_result fsi_file_look_open(fsi_os_file file, fsi_file_look *look)
 {
     return fsi_file_stat(file, "", 0, look) == 0 ? FSI_FILE_OK : FSI_FILE_FAILED;
 }
@@ -6336,8 +6345,8 @@ FSI_PRIVATE fsi_file_result fsi_file_look_at(const fsi_root *root, const char *p
     return fsi_file_stat(root->fd, path, 0, look) == 0 ? FSI_FILE_OK : fsi_file_refusal(errno);
 }
 
-FSI_PRIVATE fsi_file_result fsi_file_open(const fsi_root *root, const char *path, bool wait, fsi_os_file *file,
-                                          fsi_file_look *look)
+FSI_SELDOM fsi_file_result fsi_file_open(const fsi_root *root, const char *path, bool wait, fsi_os_file *file,
+                                         fsi_file_look *look)
 {
     memset(look, 0, sizeof *look); // FSI_FILE_OTHER
     *file = FSI_NO_FILE;
@@ -6354,7 +6363,7 @@ FSI_PRIVATE fsi_file_result fsi_file_open(const fsi_root *root, const char *path
 }
 
 // A look at a name of the folder `at`, which is the root's `path`. False: it is left out.
-FSI_PRIVATE bool fsi_list_look(const fsi_root *root, const char *path, int at, const char *name, fsi_file_look *look)
+FSI_SELDOM bool fsi_list_look(const fsi_root *root, const char *path, int at, const char *name, fsi_file_look *look)
 {
     char full[FSI_PATH_BYTES];
     if (fsi_file_stat(at, name, root->follow ? 0 : AT_SYMLINK_NOFOLLOW, look) != 0) return false;
@@ -6366,7 +6375,7 @@ FSI_PRIVATE bool fsi_list_look(const fsi_root *root, const char *path, int at, c
     return fine;
 }
 
-FSI_PRIVATE fsi_file_result fsi_file_list(const fsi_root *root, const char *path, fsi_list_each each, void *user)
+FSI_SELDOM fsi_file_result fsi_file_list(const fsi_root *root, const char *path, fsi_list_each each, void *user)
 {
     fsi_names names;
     fsi_file_look look;
@@ -6400,7 +6409,7 @@ FSI_PRIVATE fsi_file_result fsi_file_list(const fsi_root *root, const char *path
 #define FSI_FILE_SHARE (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
 #define FSI_NAME_SURROGATE 0x20000000u // of a reparse tag: it leads to another place
 
-FSI_PRIVATE fsi_file_result fsi_file_refusal(DWORD error)
+FSI_SELDOM fsi_file_result fsi_file_refusal(DWORD error)
 {
     switch (error) {
     case ERROR_FILE_NOT_FOUND:
@@ -6427,18 +6436,18 @@ FSI_PRIVATE fsi_file_result fsi_file_refusal(DWORD error)
     }
 }
 
-FSI_PRIVATE void fsi_file_close(fsi_os_file file)
+FSI_SELDOM void fsi_file_close(fsi_os_file file)
 {
     if (file != FSI_NO_FILE) (void)CloseHandle(file);
 }
 
 // t: 100 ns each since 1601.
-FSI_PRIVATE int64_t fsi_filetime_ns(uint64_t t)
+FSI_SELDOM int64_t fsi_filetime_ns(uint64_t t)
 {
     return fsi_file_ns((int64_t)(t / 10000000) - 11644473600, (int64_t)(t % 10000000) * 100);
 }
 
-FSI_PRIVATE void fsi_look_set(fsi_file_look *look, DWORD attributes, uint64_t size, uint64_t made, uint64_t written)
+FSI_SELDOM void fsi_look_set(fsi_file_look *look, DWORD attributes, uint64_t size, uint64_t made, uint64_t written)
 {
     memset(look, 0, sizeof *look);
     look->kind = attributes & FILE_ATTRIBUTE_DIRECTORY ? FSI_FILE_FOLDER
@@ -6454,7 +6463,7 @@ FSI_INLINE uint64_t fsi_join32(DWORD high, DWORD low)
     return (uint64_t)high << 32 | low;
 }
 
-FSI_PRIVATE fsi_file_result fsi_file_look_open(fsi_os_file file, fsi_file_look *look)
+FSI_SELDOM fsi_file_result fsi_file_look_open(fsi_os_file file, fsi_file_look *look)
 {
     BY_HANDLE_FILE_INFORMATION info;
     memset(look, 0, sizeof *look); // FSI_FILE_OTHER
@@ -6471,26 +6480,26 @@ FSI_PRIVATE fsi_file_result fsi_file_look_kept(fsi_os_file file, fsi_file_look *
     return fsi_file_look_open(file, look);
 }
 
-FSI_PRIVATE HANDLE fsi_file_open_wide(const WCHAR *path, DWORD access)
+FSI_SELDOM HANDLE fsi_file_open_wide(const WCHAR *path, DWORD access)
 {
     return CreateFileW(path, access, FSI_FILE_SHARE, NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
 }
 
 // The path of an open file without a slash at its end; 0: there is none, or it is too long.
-FSI_PRIVATE uint32_t fsi_file_path(HANDLE file, DWORD form, WCHAR *out)
+FSI_SELDOM uint32_t fsi_file_path(HANDLE file, DWORD form, WCHAR *out)
 {
     DWORD len = GetFinalPathNameByHandleW(file, out, FSI_PATH_BYTES, form);
     if (len >= FSI_PATH_BYTES) return 0;
     return len && out[len - 1] == L'\\' ? len - 1 : len;
 }
 
-FSI_PRIVATE void fsi_root_close(const fsv_server *server, fsi_root *root)
+FSI_SELDOM void fsi_root_close(const fsv_server *server, fsi_root *root)
 {
     if (root->open) fsi_release(server, root->path, root->path_len * sizeof(WCHAR));
     root->open = false;
 }
 
-FSI_PRIVATE fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *root, const char *path, bool follow)
+FSI_SELDOM fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *root, const char *path, bool follow)
 {
     WCHAR wide[FSI_PATH_BYTES];
     fsi_file_look look;
@@ -6519,14 +6528,14 @@ FSI_PRIVATE fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *ro
 }
 
 // It is its path.
-FSI_PRIVATE void fsi_root_renew(const fsi_root *root)
+FSI_SELDOM void fsi_root_renew(const fsi_root *root)
 {
     (void)root;
 }
 
 // The whole path, with room for FSI_PATH_BYTES. Returns its length; 0: it cannot be one. A colon would name another stream
 // of a file.
-FSI_PRIVATE uint32_t fsi_root_join(const fsi_root *root, const char *path, WCHAR *out)
+FSI_SELDOM uint32_t fsi_root_join(const fsi_root *root, const char *path, WCHAR *out)
 {
     uint32_t len = root->path_len + 1;
     if (len >= FSI_PATH_BYTES || strchr(path, ':')) return 0;
@@ -6540,7 +6549,7 @@ FSI_PRIVATE uint32_t fsi_root_join(const fsi_root *root, const char *path, WCHAR
 }
 
 // Whether the file is the one that the path meant.
-FSI_PRIVATE bool fsi_file_is_meant(const fsi_root *root, HANDLE file, const WCHAR *path, uint32_t len)
+FSI_SELDOM bool fsi_file_is_meant(const fsi_root *root, HANDLE file, const WCHAR *path, uint32_t len)
 {
     WCHAR own[FSI_PATH_BYTES];
     uint32_t own_len = fsi_file_path(file, root->form, own);
@@ -6549,8 +6558,8 @@ FSI_PRIVATE bool fsi_file_is_meant(const fsi_root *root, HANDLE file, const WCHA
 }
 
 // Opens whatever the path leads to, under the root's rule.
-FSI_PRIVATE fsi_file_result fsi_root_reach(const fsi_root *root, const char *path, DWORD access, HANDLE *file,
-                                           fsi_file_look *look)
+FSI_SELDOM fsi_file_result fsi_root_reach(const fsi_root *root, const char *path, DWORD access, HANDLE *file,
+                                          fsi_file_look *look)
 {
     WCHAR wide[FSI_PATH_BYTES];
     uint32_t len = fsi_root_join(root, path, wide);
@@ -6570,8 +6579,8 @@ FSI_PRIVATE fsi_file_result fsi_root_reach(const fsi_root *root, const char *pat
     return result;
 }
 
-FSI_PRIVATE fsi_file_result fsi_file_open(const fsi_root *root, const char *path, bool wait, fsi_os_file *file,
-                                          fsi_file_look *look)
+FSI_SELDOM fsi_file_result fsi_file_open(const fsi_root *root, const char *path, bool wait, fsi_os_file *file,
+                                         fsi_file_look *look)
 {
     *file = FSI_NO_FILE;
     memset(look, 0, sizeof *look);
@@ -6601,7 +6610,7 @@ FSI_PRIVATE fsi_file_result fsi_file_look_at(const fsi_root *root, const char *p
     return FSI_FILE_OK;
 }
 
-FSI_PRIVATE int64_t fsi_file_read(fsi_os_file file, uint64_t at, void *to, size_t size, bool wait)
+FSI_SELDOM int64_t fsi_file_read(fsi_os_file file, uint64_t at, void *to, size_t size, bool wait)
 {
     OVERLAPPED from;
     DWORD got = 0;
@@ -6613,7 +6622,7 @@ FSI_PRIVATE int64_t fsi_file_read(fsi_os_file file, uint64_t at, void *to, size_
     return GetLastError() == ERROR_HANDLE_EOF ? 0 : FSI_FAILED;
 }
 
-FSI_PRIVATE void fsi_file_warm(fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM void fsi_file_warm(fsi_os_file file, uint64_t at, uint64_t len)
 {
     char part[16384];
     while (len) {
@@ -6625,8 +6634,8 @@ FSI_PRIVATE void fsi_file_warm(fsi_os_file file, uint64_t at, uint64_t len)
 }
 
 // A name of the folder `path`. False: `each` has had enough.
-FSI_PRIVATE bool fsi_list_name(const fsi_root *root, const char *path, const FILE_ID_BOTH_DIR_INFO *entry,
-                               fsi_list_each each, void *user)
+FSI_SELDOM bool fsi_list_name(const fsi_root *root, const char *path, const FILE_ID_BOTH_DIR_INFO *entry,
+                              fsi_list_each each, void *user)
 {
     char full[FSI_PATH_BYTES], *name;
     fsi_file_look look;
@@ -6648,7 +6657,7 @@ FSI_PRIVATE bool fsi_list_name(const fsi_root *root, const char *path, const FIL
     return each(name, &look, user);
 }
 
-FSI_PRIVATE fsi_file_result fsi_file_list(const fsi_root *root, const char *path, fsi_list_each each, void *user)
+FSI_SELDOM fsi_file_result fsi_file_list(const fsi_root *root, const char *path, fsi_list_each each, void *user)
 {
     FSI_ALIGNED8 char bytes[16384];
     fsi_file_look look;
@@ -6759,8 +6768,8 @@ FSI_PRIVATE void fsi_io_release(const fsi_io *io, void *memory, size_t size)
 #endif
 
 // Reads what is to be sent into io->part; as fsi_io_send_file, but for FSI_PENDING.
-FSI_PRIVATE int64_t fsi_io_read_part(fsi_io *io, fsi_os_file file, uint64_t at, uint64_t len, const fsi_file_look *look,
-                                     bool wait)
+FSI_SELDOM int64_t fsi_io_read_part(fsi_io *io, fsi_os_file file, uint64_t at, uint64_t len, const fsi_file_look *look,
+                                    bool wait)
 {
     if (!io->part) io->part = (char *)fsi_io_alloc(io, FSI_PART_OF_FILE);
     if (!io->part) return FSI_FAILED;
@@ -6770,7 +6779,7 @@ FSI_PRIVATE int64_t fsi_io_read_part(fsi_io *io, fsi_os_file file, uint64_t at, 
 }
 #endif
 
-FSI_PRIVATE void fsi_io_drop_part(fsi_io *io)
+FSI_SELDOM void fsi_io_drop_part(fsi_io *io)
 {
 #if FSI_FILES
     fsi_io_release(io, io->part, io->part ? FSI_PART_OF_FILE : 0);
@@ -6793,7 +6802,7 @@ FSI_PRIVATE void fsi_io_drop_part(fsi_io *io)
 #define FSI_IO_CAN_MOVE 1
 #define FSI_IO_ONE_ACCEPTOR 0
 
-FSI_PRIVATE void fsi_io_free(fsi_io *io)
+FSI_SELDOM void fsi_io_free(fsi_io *io)
 {
     if (io->wake.fd >= 0) close(io->wake.fd);
     if (io->fd >= 0) close(io->fd);
@@ -6811,7 +6820,7 @@ FSI_PRIVATE bool fsi_epoll_add(fsi_io *io, fsi_chan *chan, uint32_t events)
     return epoll_ctl(io->fd, EPOLL_CTL_ADD, chan->fd, &want) == 0;
 }
 
-FSI_PRIVATE bool fsi_io_init(fsi_io *io, fsi_loop *loop)
+FSI_SELDOM bool fsi_io_init(fsi_io *io, fsi_loop *loop)
 {
     memset(io, 0, sizeof *io);
     fsi_chan_init(&io->wake, FSI_CHAN_WAKE);
@@ -6894,12 +6903,12 @@ FSI_PRIVATE void fsi_io_wake(fsi_io *io)
     errno = before;
 }
 
-FSI_PRIVATE bool fsi_io_listen(fsi_io *io, fsi_chan *chan, bool shared)
+FSI_SELDOM bool fsi_io_listen(fsi_io *io, fsi_chan *chan, bool shared)
 {
     return fsi_epoll_add(io, chan, EPOLLIN | (shared ? (uint32_t)EPOLLEXCLUSIVE : 0));
 }
 
-FSI_PRIVATE void fsi_io_unlisten(fsi_chan *chan)
+FSI_SELDOM void fsi_io_unlisten(fsi_chan *chan)
 {
     (void)epoll_ctl(chan->io->fd, EPOLL_CTL_DEL, chan->fd, NULL);
 }
@@ -6918,7 +6927,7 @@ FSI_PRIVATE void fsi_io_detach(fsi_chan *chan)
 }
 
 #if FSI_CLIENT
-FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
+FSI_SELDOM uint32_t fsi_io_retransmits(const fsi_chan *chan)
 {
     struct tcp_info info;
     socklen_t size = sizeof info;
@@ -6941,7 +6950,7 @@ FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
 #define FSI_IO_CAN_MOVE 1
 #define FSI_IO_ONE_ACCEPTOR (!FSI_REUSEPORT_LB)
 
-FSI_PRIVATE void fsi_io_free(fsi_io *io)
+FSI_SELDOM void fsi_io_free(fsi_io *io)
 {
     if (io->wake.fd >= 0) {
         close(io->wake.fd);
@@ -6982,7 +6991,7 @@ FSI_PRIVATE bool fsi_kqueue_apply(fsi_io *io, fsi_chan *chan, uint16_t flags, bo
 }
 
 #if FSI_KQUEUE_USER
-FSI_PRIVATE bool fsi_kqueue_wake_init(fsi_io *io)
+FSI_SELDOM bool fsi_kqueue_wake_init(fsi_io *io)
 {
     struct kevent change = fsi_kqueue_change(0, EV_ADD | EV_CLEAR, &io->wake);
     change.filter = EVFILT_USER;
@@ -7004,7 +7013,7 @@ FSI_INLINE void fsi_kqueue_woken(fsi_io *io)
     (void)io; // EV_CLEAR has taken it back
 }
 #else
-FSI_PRIVATE bool fsi_kqueue_wake_init(fsi_io *io)
+FSI_SELDOM bool fsi_kqueue_wake_init(fsi_io *io)
 {
     int ends[2];
     struct kevent change;
@@ -7032,7 +7041,7 @@ FSI_PRIVATE void fsi_kqueue_woken(fsi_io *io)
 }
 #endif
 
-FSI_PRIVATE bool fsi_io_init(fsi_io *io, fsi_loop *loop)
+FSI_SELDOM bool fsi_io_init(fsi_io *io, fsi_loop *loop)
 {
     memset(io, 0, sizeof *io);
     fsi_chan_init(&io->wake, FSI_CHAN_WAKE);
@@ -7057,7 +7066,7 @@ FSI_PRIVATE uint32_t fsi_io_wait(fsi_io *io, uint64_t timeout_us)
 }
 
 // What an event means for its channel, as FSI_READY bits.
-FSI_PRIVATE uint32_t fsi_kqueue_hear(fsi_chan *chan, const struct kevent *event)
+FSI_SELDOM uint32_t fsi_kqueue_hear(fsi_chan *chan, const struct kevent *event)
 {
     uint32_t ready = event->filter == EVFILT_WRITE ? FSI_READY_WRITE : FSI_READY_READ;
     if (event->flags & (EV_EOF | EV_ERROR)) {
@@ -7090,14 +7099,14 @@ FSI_PRIVATE void fsi_io_dispatch(fsi_io *io)
     io->event_count = 0;
 }
 
-FSI_PRIVATE bool fsi_io_listen(fsi_io *io, fsi_chan *chan, bool shared)
+FSI_SELDOM bool fsi_io_listen(fsi_io *io, fsi_chan *chan, bool shared)
 {
     (void)shared; // the others are told as well, and find nothing
     chan->io = io;
     return fsi_kqueue_apply(io, chan, EV_ADD, false);
 }
 
-FSI_PRIVATE void fsi_io_unlisten(fsi_chan *chan)
+FSI_SELDOM void fsi_io_unlisten(fsi_chan *chan)
 {
     (void)fsi_kqueue_apply(chan->io, chan, EV_DELETE, false);
 }
@@ -7118,7 +7127,7 @@ FSI_PRIVATE void fsi_io_detach(fsi_chan *chan)
 
 #if FSI_CLIENT
 #if FSI_MACOS
-FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
+FSI_SELDOM uint32_t fsi_io_retransmits(const fsi_chan *chan)
 {
     struct tcp_connection_info info;
     socklen_t size = sizeof info;
@@ -7127,7 +7136,7 @@ FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
     return (uint32_t)info.tcpi_txretransmitpackets;
 }
 #elif FSI_FREEBSD
-FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
+FSI_SELDOM uint32_t fsi_io_retransmits(const fsi_chan *chan)
 {
     struct tcp_info info;
     socklen_t size = sizeof info;
@@ -7135,7 +7144,7 @@ FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
     return getsockopt(chan->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_snd_rexmitpack : 0;
 }
 #else
-FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
+FSI_SELDOM uint32_t fsi_io_retransmits(const fsi_chan *chan)
 {
     (void)chan;
     return 0;
@@ -7184,7 +7193,7 @@ FSI_INLINE int64_t fsi_io_read(fsi_chan *chan, void *to, size_t size)
     return errno == EINTR ? fsi_io_read(chan, to, size) : FSI_FAILED;
 }
 
-FSI_PRIVATE int64_t fsi_io_write_many(fsi_chan *chan, const fsi_buf *bufs, uint32_t count)
+FSI_SELDOM int64_t fsi_io_write_many(fsi_chan *chan, const fsi_buf *bufs, uint32_t count)
 {
     struct msghdr message;
     struct iovec parts[16];
@@ -7229,7 +7238,7 @@ FSI_PRIVATE void fsi_chan_bound(fsi_chan *chan)
 #endif
 
 // Without a copy. FSI_EMPTY: sendfile does not take these two.
-FSI_PRIVATE int64_t fsi_io_send_pages(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len, bool wait)
+FSI_SELDOM int64_t fsi_io_send_pages(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len, bool wait)
 {
     const fsi_loop *loop = chan->io->loop;
     int64_t sent;
@@ -7243,8 +7252,8 @@ FSI_PRIVATE int64_t fsi_io_send_pages(fsi_chan *chan, fsi_os_file file, uint64_t
     return FSI_PENDING;
 }
 
-FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len,
-                                     const fsi_file_look *look, bool wait)
+FSI_SELDOM int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len,
+                                    const fsi_file_look *look, bool wait)
 {
     fsi_buf buf;
     if (!chan->can_write) return FSI_PENDING;
@@ -7263,7 +7272,7 @@ FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t 
 }
 #endif
 
-FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
+FSI_SELDOM void fsi_io_shut(fsi_chan *chan)
 {
     (void)shutdown(chan->fd, SHUT_WR);
 }
@@ -7282,7 +7291,7 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
     if (chan->kind == FSI_CHAN_CONN) fsi_chan_closed(chan);
 }
 
-FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
+FSI_SELDOM int fsi_io_connected(const fsi_chan *chan)
 {
     int error = 0;
     socklen_t size = sizeof error;
@@ -7293,8 +7302,8 @@ FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
 #if FSI_CLIENT
 // Starts to connect; chan->kind is set by the caller. Registering reports what has happened by then, edges tell the
 // rest.
-FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, const fsi_sockaddr *from,
-                               int *os_error)
+FSI_SELDOM int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, const fsi_sockaddr *from,
+                              int *os_error)
 {
     int one = 1;
     chan->fd = fsi_sock_new(to->storage.ss_family);
@@ -7442,7 +7451,7 @@ FSI_PRIVATE bool fsi_iocp_tie(fsi_io *io, SOCKET s, bool *skips)
 }
 
 // Functions that only a socket's own provider can name.
-FSI_PRIVATE bool fsi_iocp_extension(SOCKET s, GUID id, void *function, size_t size)
+FSI_SELDOM bool fsi_iocp_extension(SOCKET s, GUID id, void *function, size_t size)
 {
     DWORD got = 0;
     return WSAIoctl(s, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, function, (DWORD)size, &got, NULL, NULL) ==
@@ -7450,7 +7459,7 @@ FSI_PRIVATE bool fsi_iocp_extension(SOCKET s, GUID id, void *function, size_t si
 }
 
 // The socket joins the io: its block, or NULL.
-FSI_PRIVATE fsi_ops *fsi_iocp_join(fsi_io *io, fsi_chan *chan)
+FSI_SELDOM fsi_ops *fsi_iocp_join(fsi_io *io, fsi_chan *chan)
 {
     fsi_ops *ops = fsi_ops_get(io, chan);
     if (!ops) return NULL;
@@ -7476,7 +7485,7 @@ FSI_PRIVATE bool fsi_io_open(fsi_io *io, fsi_chan *chan)
 
 // Leaves a read of no bytes with the system, unless there is something to read: can_read then stays. False: the system
 // takes none.
-FSI_PRIVATE bool fsi_iocp_probe(fsi_chan *chan)
+FSI_SELDOM bool fsi_iocp_probe(fsi_chan *chan)
 {
     fsi_ops *ops = chan->ops;
     DWORD got = 0, flags = 0;
@@ -7496,7 +7505,7 @@ FSI_PRIVATE bool fsi_iocp_probe(fsi_chan *chan)
     return true;
 }
 
-FSI_PRIVATE int fsi_io_connected(const fsi_chan *chan)
+FSI_SELDOM int fsi_io_connected(const fsi_chan *chan)
 {
     const fsi_ops *ops = chan->ops;
     int error = 0, size = sizeof error;
@@ -7572,7 +7581,7 @@ FSI_INLINE int64_t fsi_io_write(fsi_chan *chan, const fsi_buf *bufs, uint32_t co
     return FSI_PENDING;
 }
 
-FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
+FSI_SELDOM void fsi_io_shut(fsi_chan *chan)
 {
     (void)shutdown(fsi_sock_handle(chan->fd), SD_SEND);
 }
@@ -7585,7 +7594,7 @@ FSI_PRIVATE void fsi_io_shut(fsi_chan *chan)
 //               flight.
 // ---------------------------------------------------------------------------------------------------------
 
-FSI_PRIVATE bool fsi_iocp_is_server(void)
+FSI_SELDOM bool fsi_iocp_is_server(void)
 {
     OSVERSIONINFOEXW info;
     memset(&info, 0, sizeof info);
@@ -7595,7 +7604,7 @@ FSI_PRIVATE bool fsi_iocp_is_server(void)
 }
 
 #if FSI_FILES
-FSI_PRIVATE int64_t fsi_iocp_transmit(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len)
+FSI_SELDOM int64_t fsi_iocp_transmit(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len)
 {
     fsi_ops *ops = chan->ops;
     LARGE_INTEGER size;
@@ -7618,8 +7627,8 @@ FSI_PRIVATE int64_t fsi_iocp_transmit(fsi_chan *chan, fsi_os_file file, uint64_t
 }
 
 // One part; `first`: it may be left with the system.
-FSI_PRIVATE int64_t fsi_iocp_send_part(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len,
-                                       const fsi_file_look *look, bool first)
+FSI_SELDOM int64_t fsi_iocp_send_part(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len,
+                                      const fsi_file_look *look, bool first)
 {
     fsi_io *io = chan->io;
     fsi_ops *ops = chan->ops;
@@ -7637,8 +7646,8 @@ FSI_PRIVATE int64_t fsi_iocp_send_part(fsi_chan *chan, fsi_os_file file, uint64_
     return sent;
 }
 
-FSI_PRIVATE int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len,
-                                     const fsi_file_look *look, bool wait)
+FSI_SELDOM int64_t fsi_io_send_file(fsi_chan *chan, fsi_os_file file, uint64_t at, uint64_t len,
+                                    const fsi_file_look *look, bool wait)
 {
     GUID transmit_file = WSAID_TRANSMITFILE;
     fsi_ops *ops = chan->ops;
@@ -7735,7 +7744,7 @@ FSI_PRIVATE void fsi_accept_done(fsi_accept *slot)
 
 // Takes what the port reports of accepts by now, so that slots whose connections were taken before can be posted again;
 // the rest stays for the next batch. Not while one is gone through.
-FSI_PRIVATE void fsi_backlog_hear(fsi_io *io)
+FSI_SELDOM void fsi_backlog_hear(fsi_io *io)
 {
     uint32_t kept = io->event_count;
     ULONG n = 0;
@@ -7755,7 +7764,7 @@ FSI_PRIVATE void fsi_backlog_hear(fsi_io *io)
 }
 
 // Keeps accepts posted, as long as not enough connections wait here.
-FSI_PRIVATE void fsi_backlog_fill(fsi_io *io, fsi_backlog *log)
+FSI_SELDOM void fsi_backlog_fill(fsi_io *io, fsi_backlog *log)
 {
     uint32_t live = log->posted, room = 0;
     bool refused = false;
@@ -7775,7 +7784,7 @@ FSI_PRIVATE void fsi_backlog_fill(fsi_io *io, fsi_backlog *log)
 }
 
 // One that is over, or NULL. The port may report it later.
-FSI_PRIVATE fsi_accept *fsi_backlog_first(fsi_backlog *log)
+FSI_SELDOM fsi_accept *fsi_backlog_first(fsi_backlog *log)
 {
     for (uint32_t i = 0; i < 2 * FSI_ACCEPTS; i++) {
         fsi_accept *slot = &log->slots[i];
@@ -7786,7 +7795,7 @@ FSI_PRIVATE fsi_accept *fsi_backlog_first(fsi_backlog *log)
 }
 
 // The backlog of a socket that joins the io, NULL: refused.
-FSI_PRIVATE fsi_backlog *fsi_backlog_new(fsi_io *io, fsi_chan *chan)
+FSI_SELDOM fsi_backlog *fsi_backlog_new(fsi_io *io, fsi_chan *chan)
 {
     GUID accept_ex = WSAID_ACCEPTEX;
     fsi_sockaddr at;
@@ -7805,7 +7814,7 @@ FSI_PRIVATE fsi_backlog *fsi_backlog_new(fsi_io *io, fsi_chan *chan)
     return log;
 }
 
-FSI_PRIVATE bool fsi_io_listen(fsi_io *io, fsi_chan *chan, bool shared)
+FSI_SELDOM bool fsi_io_listen(fsi_io *io, fsi_chan *chan, bool shared)
 {
     fsi_backlog *log = chan->ops ? chan->ops->backlog : fsi_backlog_new(io, chan);
     (void)shared;
@@ -7815,7 +7824,7 @@ FSI_PRIVATE bool fsi_io_listen(fsi_io *io, fsi_chan *chan, bool shared)
     return true;
 }
 
-FSI_PRIVATE void fsi_io_unlisten(fsi_chan *chan)
+FSI_SELDOM void fsi_io_unlisten(fsi_chan *chan)
 {
     chan->ops->backlog->listening = false;
 }
@@ -7859,7 +7868,7 @@ FSI_PRIVATE int fsi_io_accept(const fsi_chan *chan)
 // Closes connections that nobody has taken, and the sockets that are posted: some may have been connected at this
 // moment, and nobody would look at the port again before the io ends. By now what is posted has been cancelled, so no
 // more can come.
-FSI_PRIVATE void fsi_backlog_close(fsi_backlog *log)
+FSI_SELDOM void fsi_backlog_close(fsi_backlog *log)
 {
     log->chan = NULL;
     log->listening = false;
@@ -7872,7 +7881,7 @@ FSI_PRIVATE void fsi_backlog_close(fsi_backlog *log)
     }
 }
 
-FSI_PRIVATE bool fsi_backlog_is_over(const fsi_backlog *log)
+FSI_SELDOM bool fsi_backlog_is_over(const fsi_backlog *log)
 {
     if (log->chan) return false;
     for (uint32_t i = 0; i < 2 * FSI_ACCEPTS; i++)
@@ -7913,7 +7922,7 @@ FSI_PRIVATE void fsi_io_close(fsi_chan *chan, bool reset)
     if (chan->kind == FSI_CHAN_CONN) fsi_chan_closed(chan);
 }
 
-FSI_PRIVATE bool fsi_io_init(fsi_io *io, fsi_loop *loop)
+FSI_SELDOM bool fsi_io_init(fsi_io *io, fsi_loop *loop)
 {
     memset(io, 0, sizeof *io);
     fsi_chan_init(&io->wake, FSI_CHAN_WAKE);
@@ -7957,7 +7966,7 @@ FSI_PRIVATE void fsi_iocp_tell(fsi_io *io, fsi_chan *chan, uint32_t ready)
 }
 
 // What an operation that failed says, in Winsock's own codes.
-FSI_PRIVATE void fsi_iocp_failed(fsi_ops *ops, fsi_op *op)
+FSI_SELDOM void fsi_iocp_failed(fsi_ops *ops, fsi_op *op)
 {
     DWORD n = 0, flags = 0;
     if (WSAGetOverlappedResult(fsi_sock_handle(ops->chan->fd), &op->os, &n, FALSE, &flags)) return;
@@ -7965,7 +7974,7 @@ FSI_PRIVATE void fsi_iocp_failed(fsi_ops *ops, fsi_op *op)
 }
 
 // Returns what the channel is to be told.
-FSI_PRIVATE uint32_t fsi_iocp_connected(fsi_ops *ops, bool failed)
+FSI_SELDOM uint32_t fsi_iocp_connected(fsi_ops *ops, bool failed)
 {
     fsi_chan *chan = ops->chan;
     ops->connecting = false;
@@ -8084,7 +8093,7 @@ FSI_PRIVATE void fsi_io_wake(fsi_io *io)
 
 // Ends what is in flight and waits until the port has reported it all: no memory goes away that the system still knows.
 // Channels that are still open lose their io; what is left of them is the socket.
-FSI_PRIVATE void fsi_io_free(fsi_io *io)
+FSI_SELDOM void fsi_io_free(fsi_io *io)
 {
     if (!io->port) return;
     for (fsi_ops *ops = io->all; ops; ops = ops->next) {
@@ -8117,7 +8126,7 @@ FSI_PRIVATE void fsi_io_free(fsi_io *io)
 
 #if FSI_CLIENT
 // An outgoing socket must be bound before; its port is chosen when both ends are known, where the system can (10).
-FSI_PRIVATE bool fsi_iocp_bind(SOCKET s, const fsi_sockaddr *to, const fsi_sockaddr *from)
+FSI_SELDOM bool fsi_iocp_bind(SOCKET s, const fsi_sockaddr *to, const fsi_sockaddr *from)
 {
     const int reuse_unicast_port = 0x3007; // SO_REUSE_UNICASTPORT
     fsi_sockaddr any;
@@ -8134,7 +8143,7 @@ FSI_PRIVATE bool fsi_iocp_bind(SOCKET s, const fsi_sockaddr *to, const fsi_socka
 }
 
 // Unix-domain sockets know no ConnectEx; theirs ends at once, so it blocks for nothing.
-FSI_PRIVATE bool fsi_iocp_connect(fsi_ops *ops, SOCKET s, const fsi_sockaddr *to)
+FSI_SELDOM bool fsi_iocp_connect(fsi_ops *ops, SOCKET s, const fsi_sockaddr *to)
 {
     const struct sockaddr *name = (const struct sockaddr *)(const void *)&to->storage;
     GUID connect_ex = WSAID_CONNECTEX;
@@ -8149,8 +8158,8 @@ FSI_PRIVATE bool fsi_iocp_connect(fsi_ops *ops, SOCKET s, const fsi_sockaddr *to
     return true;
 }
 
-FSI_PRIVATE int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, const fsi_sockaddr *from,
-                               int *os_error)
+FSI_SELDOM int fsi_io_connect(fsi_io *io, fsi_chan *chan, const fsi_sockaddr *to, const fsi_sockaddr *from,
+                              int *os_error)
 {
     SOCKET s = fsi_sock_new(to->storage.ss_family);
     fsi_ops *ops = NULL;
@@ -8179,7 +8188,7 @@ fail:
     return FSI_FAILED;
 }
 
-FSI_PRIVATE uint32_t fsi_io_retransmits(const fsi_chan *chan)
+FSI_SELDOM uint32_t fsi_io_retransmits(const fsi_chan *chan)
 {
     (void)chan;
     return 0;
@@ -8204,7 +8213,7 @@ FSI_PRIVATE const char *fsi_method_text(const fsv_server *server, uint32_t metho
 }
 
 // Index of a method that is none of RFC 9110's, if a route has it; FSI_METHOD_OTHER if not.
-FSI_PRIVATE uint8_t fsi_method_other(const fsv_server *server, const char *text, size_t len)
+FSI_SELDOM uint8_t fsi_method_other(const fsv_server *server, const char *text, size_t len)
 {
     for (uint32_t i = 0; i < server->other_method_count; i++)
         if (strlen(server->other_methods[i]) == len && memcmp(server->other_methods[i], text, len) == 0)
@@ -8214,7 +8223,7 @@ FSI_PRIVATE uint8_t fsi_method_other(const fsv_server *server, const char *text,
 
 // "GET, HEAD, OPTIONS" of method bits. out has room for all of them.
 #define FSI_ALLOW_BYTES 1024
-FSI_PRIVATE size_t fsi_allow_text(const fsv_server *server, uint32_t methods, char *out)
+FSI_SELDOM size_t fsi_allow_text(const fsv_server *server, uint32_t methods, char *out)
 {
     char *at = out;
     for (uint32_t i = 0; i < FSI_METHODS + server->other_method_count; i++) {
@@ -8238,7 +8247,7 @@ FSI_PRIVATE const char *fsi_node_text(const fsi_node *node)
     return (const char *)(node + 1);
 }
 
-FSI_PRIVATE fsi_node *fsi_node_new(const fsv_server *server, const char *text, size_t len)
+FSI_SELDOM fsi_node *fsi_node_new(const fsv_server *server, const char *text, size_t len)
 {
     fsi_node *node = (fsi_node *)fsi_alloc_zero(server, sizeof(fsi_node) + len + 1);
     if (!node) return NULL;
@@ -8249,7 +8258,7 @@ FSI_PRIVATE fsi_node *fsi_node_new(const fsv_server *server, const char *text, s
 }
 
 // The child for one segment of a pattern, made if it is not there yet. NULL: out of memory.
-FSI_PRIVATE fsi_node *fsi_node_child(const fsv_server *server, fsi_node *node, const char *segment, size_t len)
+FSI_SELDOM fsi_node *fsi_node_child(const fsv_server *server, fsi_node *node, const char *segment, size_t len)
 {
     fsi_node **at = len && segment[0] == ':' ? &node->param : len == 1 && segment[0] == '*' ? &node->rest : NULL;
     if (at) {
@@ -8261,7 +8270,7 @@ FSI_PRIVATE fsi_node *fsi_node_child(const fsv_server *server, fsi_node *node, c
     return *at = fsi_node_new(server, segment, len);
 }
 
-FSI_PRIVATE void fsi_node_free(const fsv_server *server, fsi_node *node)
+FSI_SELDOM void fsi_node_free(const fsv_server *server, fsi_node *node)
 {
     if (!node) return;
     for (fsi_node *child = node->literal, *next; child; child = next) {
@@ -8337,7 +8346,7 @@ FSI_PRIVATE const fsi_route *fsi_node_match(const fsi_node *node, fsi_match *mat
 
 // What counts as one address: of IPv6 the first 64 bits, since a single customer has all of the rest; a link has them in
 // common, so there 48 bits of the other half. IPv4 stands among prefixes that nobody has. 0: not counted.
-FSI_PRIVATE uint64_t fsi_guest_key(const fsi_sockaddr *at)
+FSI_SELDOM uint64_t fsi_guest_key(const fsi_sockaddr *at)
 {
     const uint64_t v4 = (uint64_t)1 << 48;
     struct sockaddr_in in4;
@@ -8356,7 +8365,7 @@ FSI_PRIVATE uint64_t fsi_guest_key(const fsi_sockaddr *at)
     return half[0]; // of ::1 it is 0
 }
 
-FSI_PRIVATE uint64_t fsi_guest_hash(const fsv_server *server, uint64_t key)
+FSI_SELDOM uint64_t fsi_guest_hash(const fsv_server *server, uint64_t key)
 {
     key = (key ^ server->guests_seed) * UINT64_C(0x9e3779b97f4a7c15);
     key = (key ^ key >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -8364,7 +8373,7 @@ FSI_PRIVATE uint64_t fsi_guest_hash(const fsv_server *server, uint64_t key)
 }
 
 // Under the lock: where a key stands, or the free place where it would.
-FSI_PRIVATE uint32_t fsi_guest_find(const fsi_guests *guests, uint64_t key, uint64_t hash)
+FSI_SELDOM uint32_t fsi_guest_find(const fsi_guests *guests, uint64_t key, uint64_t hash)
 {
     uint32_t at = (uint32_t)hash & (guests->size - 1);
     while (guests->places[at].count && guests->places[at].key != key) at = (at + 1) & (guests->size - 1);
@@ -8372,7 +8381,7 @@ FSI_PRIVATE uint32_t fsi_guest_find(const fsi_guests *guests, uint64_t key, uint
 }
 
 // Under the lock. False: out of memory.
-FSI_PRIVATE bool fsi_guests_grow(const fsv_server *server, fsi_guests *guests)
+FSI_SELDOM bool fsi_guests_grow(const fsv_server *server, fsi_guests *guests)
 {
     fsi_guests more = *guests;
     more.size = guests->size ? guests->size * 2 : FSI_GUESTS_MIN;
@@ -8389,7 +8398,7 @@ FSI_PRIVATE bool fsi_guests_grow(const fsv_server *server, fsi_guests *guests)
 }
 
 // Any thread. One connection more of an address: returns how many it has now, 0: out of memory.
-FSI_PRIVATE uint32_t fsi_guest_enter(fsv_server *server, uint64_t key)
+FSI_SELDOM uint32_t fsi_guest_enter(fsv_server *server, uint64_t key)
 {
     uint64_t hash = fsi_guest_hash(server, key);
     fsi_guests *guests = &server->guests[hash >> 61];
@@ -8407,7 +8416,7 @@ FSI_PRIVATE uint32_t fsi_guest_enter(fsv_server *server, uint64_t key)
 }
 
 // Any thread. What stands behind a place that becomes free moves up, so that it is still found.
-FSI_PRIVATE void fsi_guest_leave(fsv_server *server, uint64_t key)
+FSI_SELDOM void fsi_guest_leave(fsv_server *server, uint64_t key)
 {
     uint64_t hash = fsi_guest_hash(server, key);
     fsi_guests *guests = &server->guests[hash >> 61];
@@ -8426,7 +8435,7 @@ FSI_PRIVATE void fsi_guest_leave(fsv_server *server, uint64_t key)
     fsi_lock_give(&guests->lock);
 }
 
-FSI_PRIVATE bool fsi_guests_init(fsv_server *server)
+FSI_SELDOM bool fsi_guests_init(fsv_server *server)
 {
     server->guests_seed = fsi_clock_ns() * UINT64_C(0xd6e8feb86659fd93) ^ (uint64_t)(uintptr_t)server << 16;
     for (int i = 0; i < FSI_GUEST_SHARDS; i++)
@@ -8434,7 +8443,7 @@ FSI_PRIVATE bool fsi_guests_init(fsv_server *server)
     return true;
 }
 
-FSI_PRIVATE void fsi_guests_free(fsv_server *server)
+FSI_SELDOM void fsi_guests_free(fsv_server *server)
 {
     for (int i = 0; i < FSI_GUEST_SHARDS; i++) {
         fsi_release(server, server->guests[i].places, sizeof(fsi_guest) * (size_t)server->guests[i].size);
@@ -8471,7 +8480,7 @@ static void fsi_want_end(fsv_request *request);
 
 // Takes the first of the queue off. Owned memory goes back to its owner; `ptr` moved while it was sent, `end` says
 // how far.
-FSI_PRIVATE void fsi_out_drop(fsi_conn *conn)
+FSI_SELDOM void fsi_out_drop(fsi_conn *conn)
 {
     fsi_out *out = conn->out;
     conn->out = out->next;
@@ -8481,13 +8490,13 @@ FSI_PRIVATE void fsi_out_drop(fsi_conn *conn)
     fsi_block_put(conn->loop, out, out->bytes);
 }
 
-FSI_PRIVATE void fsi_conn_count_queued(fsi_conn *conn, size_t more)
+FSI_SELDOM void fsi_conn_count_queued(fsi_conn *conn, size_t more)
 {
     fsi_store32(&conn->out_queued,
                 more > UINT32_MAX - conn->out_queued ? UINT32_MAX : conn->out_queued + (uint32_t)more);
 }
 
-FSI_PRIVATE fsi_out *fsi_out_append(fsi_conn *conn, size_t room)
+FSI_SELDOM fsi_out *fsi_out_append(fsi_conn *conn, size_t room)
 {
     size_t got;
     fsi_out *out = (fsi_out *)fsi_block_get(conn->loop, sizeof(fsi_out) + room, &got);
@@ -8503,7 +8512,7 @@ FSI_PRIVATE fsi_out *fsi_out_append(fsi_conn *conn, size_t room)
 }
 
 // Queues a copy. False: out of memory, the connection is broken.
-FSI_PRIVATE bool fsi_conn_queue_copy(fsi_conn *conn, const char *ptr, size_t len)
+FSI_SELDOM bool fsi_conn_queue_copy(fsi_conn *conn, const char *ptr, size_t len)
 {
     fsi_out *last = conn->out_last;
     if (len == 0) return true;
@@ -8533,8 +8542,8 @@ static void fsi_release_nothing(void *memory, void *user)
 
 // Queues memory of which `sent` bytes have left already; released when the rest has, or at once if the queue cannot
 // take it.
-FSI_PRIVATE void fsi_conn_queue_owned(fsi_conn *conn, const char *ptr, size_t len, size_t sent,
-                                      fsv_release_handler release, void *user)
+FSI_SELDOM void fsi_conn_queue_owned(fsi_conn *conn, const char *ptr, size_t len, size_t sent,
+                                     fsv_release_handler release, void *user)
 {
     fsi_out *out = sent < len && !conn->broken ? fsi_out_append(conn, 0) : NULL;
     if (!out) {
@@ -8551,7 +8560,7 @@ FSI_PRIVATE void fsi_conn_queue_owned(fsi_conn *conn, const char *ptr, size_t le
 }
 
 // Bytes begin to wait for the peer.
-FSI_PRIVATE void fsi_conn_waits(fsi_conn *conn)
+FSI_SELDOM void fsi_conn_waits(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     conn->given = fsi_sock_unsent(conn->chan.fd);
@@ -8559,7 +8568,7 @@ FSI_PRIVATE void fsi_conn_waits(fsi_conn *conn)
 }
 
 // Queues a part of a file, which the caller holds for it.
-FSI_PRIVATE void fsi_conn_queue_file(fsi_conn *conn, fsi_asset *asset, uint64_t at, uint64_t len)
+FSI_SELDOM void fsi_conn_queue_file(fsi_conn *conn, fsi_asset *asset, uint64_t at, uint64_t len)
 {
     bool was_empty = conn->out == NULL;
     fsi_out *out = conn->broken ? NULL : fsi_out_append(conn, 0);
@@ -8594,7 +8603,7 @@ FSI_PRIVATE bool fsi_conn_was_read(fsi_conn *conn)
 }
 
 // Sends from the queue until it is empty or the socket has enough. True: it stopped because others have their turn.
-FSI_PRIVATE bool fsi_conn_send_queue(fsi_conn *conn)
+FSI_SELDOM bool fsi_conn_send_queue(fsi_conn *conn)
 {
     while (conn->out && !conn->broken) {
         fsi_buf bufs[8];
@@ -8755,7 +8764,7 @@ FSI_RARE void fsi_count_status(fsi_loop *loop, uint32_t status)
 
 // On the connection's thread. The system is asked for the address once, since an access log wants it for each answer;
 // of one that the peer has reset it knows nothing any more. False: not known.
-FSI_PRIVATE bool fsi_conn_peer(fsi_conn *conn, fsi_sockaddr *at)
+FSI_SELDOM bool fsi_conn_peer(fsi_conn *conn, fsi_sockaddr *at)
 {
     if (conn->peer_known) {
         memset(at, 0, sizeof *at);
@@ -8856,7 +8865,7 @@ FSI_PRIVATE void fsi_conn_end_request(fsi_conn *conn, fsv_request *request)
 }
 
 // Under the lock: takes the token back from its holder, who learns it when he tries.
-FSI_PRIVATE bool fsi_job_reclaim(fsi_job *job)
+FSI_SELDOM bool fsi_job_reclaim(fsi_job *job)
 {
     fsi_token *token = job->token;
     if (!token || job->answered || job->reclaimed) return false;
@@ -8875,7 +8884,7 @@ FSI_PRIVATE bool fsi_job_is_mine(fsi_job *job)
 }
 
 // The connection ends while its request is away. Either that ends here too, or when it comes home.
-FSI_PRIVATE void fsi_job_cancel(fsi_conn *conn, fsi_job *job)
+FSI_SELDOM void fsi_job_cancel(fsi_conn *conn, fsi_job *job)
 {
     fsi_lock *lock = &conn->loop->server->token_lock;
     fsi_store32(&job->cancelled, 1);
@@ -8936,7 +8945,7 @@ static void fsi_chan_closed(fsi_chan *chan)
 // ---- answering
 
 // Tells a client that waits for it to send its body, unless some of it has come already.
-FSI_PRIVATE void fsi_conn_say_continue(fsi_conn *conn)
+FSI_SELDOM void fsi_conn_say_continue(fsi_conn *conn)
 {
     if (!conn->want_100) return;
     conn->want_100 = false;
@@ -8947,7 +8956,7 @@ FSI_PRIVATE void fsi_conn_say_continue(fsi_conn *conn)
 }
 
 // Somebody waits for the thread that serves this connection.
-FSI_PRIVATE bool fsi_model_crowded(const fsi_loop *loop)
+FSI_SELDOM bool fsi_model_crowded(const fsi_loop *loop)
 {
     const fsv_server *server = loop->server;
     if (server->desc.model == FSV_MODEL_POOL_CONN) return fsi_queue_count(&server->pool.lanes[0].queue) != 0;
@@ -9022,7 +9031,7 @@ FSI_PRIVATE void fsi_request_unblock(const fsv_request *request, void *block, si
 }
 
 // Adds a field to the answer to come.
-FSI_PRIVATE fsv_result fsi_answer_field(fsv_request *request, const char *name, const char *value)
+FSI_SELDOM fsv_result fsi_answer_field(fsv_request *request, const char *name, const char *value)
 {
     if (request->deferred || request->want.folder || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
     size_t name_len = strlen(name), value_len = strlen(value), need = name_len + value_len + 4, got;
@@ -9070,7 +9079,7 @@ FSI_PRIVATE fsv_result fsi_answer_check(const fsv_request *request, uint32_t sta
 }
 
 // Of a body that fsi_job_reply or fsi_token_reply has copied.
-FSI_PRIVATE void fsi_release_chunk(void *memory, void *user)
+FSI_SELDOM void fsi_release_chunk(void *memory, void *user)
 {
     fsi_chunk_free((const fsv_server *)user, (fsi_chunk *)memory - 1);
 }
@@ -9392,7 +9401,7 @@ FSI_PRIVATE void fsi_conn_leave(fsi_conn *conn)
 }
 
 // It goes no further. If its handler was not called, neither is on_close; for a file that is wanted it was.
-FSI_PRIVATE void fsi_request_uncalled(fsv_request *request)
+FSI_SELDOM void fsi_request_uncalled(fsv_request *request)
 {
     if (!request->want.folder) request->route = NULL;
     request->want.folder = NULL;
@@ -9813,7 +9822,7 @@ FSI_PRIVATE bool fsi_conn_step_send(fsi_conn *conn)
 }
 
 // -> CLOSE
-FSI_PRIVATE bool fsi_conn_step_linger(fsi_conn *conn)
+FSI_SELDOM bool fsi_conn_step_linger(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     loop->in_at = loop->in_len = 0;
@@ -9874,7 +9883,7 @@ FSI_PRIVATE fsi_chunk *fsi_job_chunk(fsi_job *job, bool *ended)
 
 // Writes what the holder of the token has handed over, as long as the peer takes it. A handler on a worker may still be
 // running: then the request stays, and says that it is deferred. True: it moved.
-FSI_PRIVATE bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
+FSI_SELDOM bool fsi_conn_stream_away(fsi_conn *conn, fsv_request *request)
 {
     fsi_loop *loop = conn->loop;
     fsi_job *job = request->job;
@@ -9953,7 +9962,7 @@ FSI_INLINE void fsi_conn_load(fsi_conn *conn)
 }
 
 // Bytes that are not used yet go into a block of the connection's.
-FSI_PRIVATE bool fsi_conn_store(fsi_conn *conn)
+FSI_SELDOM bool fsi_conn_store(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     size_t n = loop->in_len - loop->in_at, got;
@@ -10120,7 +10129,7 @@ FSI_PRIVATE void fsi_conn_hear(fsi_job *job, bool home)
 }
 
 // A token was not answered in time; a handler that is running may take as long as it does.
-FSI_PRIVATE void fsi_conn_away_timeout(fsi_conn *conn)
+FSI_SELDOM void fsi_conn_away_timeout(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     fsi_job *job = conn->request->job;
@@ -10147,7 +10156,7 @@ FSI_PRIVATE void fsi_conn_away_timeout(fsi_conn *conn)
     fsi_conn_run(conn);
 }
 
-FSI_PRIVATE void fsi_conn_count_timeout(fsi_conn *conn)
+FSI_SELDOM void fsi_conn_count_timeout(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     bool reading = conn->state == FSI_CONN_BODY || conn->state == FSI_CONN_EXCHANGE;
@@ -10277,7 +10286,7 @@ FSI_PRIVATE uint64_t fsi_mix64(uint64_t a, uint64_t b)
 }
 
 // An entity tag of what the file is, which does not tell its inode number.
-FSI_PRIVATE size_t fsi_tag_write(char *at, size_t size, const fsi_file_id *id, bool settled)
+FSI_SELDOM size_t fsi_tag_write(char *at, size_t size, const fsi_file_id *id, bool settled)
 {
     uint64_t mix = fsi_mix64(id->volume, id->index);
     mix = fsi_mix64(fsi_mix64(mix, (uint64_t)id->modified_ns), (uint64_t)id->changed_ns);
@@ -10288,7 +10297,7 @@ FSI_PRIVATE size_t fsi_tag_write(char *at, size_t size, const fsi_file_id *id, b
 #define FSI_SECOND_NS ((int64_t)1000000000)
 
 // Is it worth to look for a packed file beside one of this type?
-FSI_PRIVATE bool fsi_type_packs(const char *type)
+FSI_SELDOM bool fsi_type_packs(const char *type)
 {
     static const char *const parts[] = {"json",     "javascript",   "xml",  "wasm", "svg",     "font/ttf",
                                         "font/otf", "octet-stream", "icon", "bmp",  "manifest"};
@@ -10299,7 +10308,7 @@ FSI_PRIVATE bool fsi_type_packs(const char *type)
 }
 
 // The lines that follow from the file, those of a 304 first. out has FSI_LINES_BYTES.
-FSI_PRIVATE void fsi_asset_write_lines(fsi_asset *asset, char *out)
+FSI_SELDOM void fsi_asset_write_lines(fsi_asset *asset, char *out)
 {
     const fsv_folder_desc *desc = &asset->folder->desc;
     int64_t modified_s = asset->look.id.modified_ns / FSI_SECOND_NS, now_s = (int64_t)(fsi_wall_ns() / 1000000000);
@@ -10329,7 +10338,7 @@ FSI_PRIVATE void fsi_asset_write_lines(fsi_asset *asset, char *out)
 }
 
 // Reads the whole of a file that is `size` bytes long.
-FSI_PRIVATE fsi_found fsi_file_fetch(fsi_os_file file, char *to, size_t size, bool wait)
+FSI_SELDOM fsi_found fsi_file_fetch(fsi_os_file file, char *to, size_t size, bool wait)
 {
     for (size_t have = 0; have < size;) {
         int64_t got = fsi_file_read(file, have, to + have, size - have, wait);
@@ -10342,7 +10351,7 @@ FSI_PRIVATE fsi_found fsi_file_fetch(fsi_os_file file, char *to, size_t size, bo
 }
 
 // By its own table, else by everybody's.
-FSI_PRIVATE const char *fsi_folder_type(const fsv_folder *folder, const char *name)
+FSI_SELDOM const char *fsi_folder_type(const fsv_folder *folder, const char *name)
 {
     const char *type = fsi_type_of(folder->desc.types, name, strlen(name));
     if (!type) type = fsi_type_of(fsi_types, name, strlen(name));
@@ -10350,8 +10359,8 @@ FSI_PRIVATE const char *fsi_folder_type(const fsv_folder *folder, const char *na
 }
 
 // type: NULL: by the path. Takes the open file over, in any case. *out: held once, for the caller; set only with FSI_FOUND.
-FSI_PRIVATE fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const char *type, uint8_t coding,
-                                     fsi_os_file file, const fsi_file_look *look, bool wait, fsi_asset **out)
+FSI_SELDOM fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const char *type, uint8_t coding,
+                                    fsi_os_file file, const fsi_file_look *look, bool wait, fsi_asset **out)
 {
     char lines[FSI_LINES_BYTES];
     fsi_asset asset, *made;
@@ -10395,7 +10404,7 @@ FSI_PRIVATE fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const
     return FSI_FOUND;
 }
 
-FSI_PRIVATE fsi_found fsi_found_of(fsi_file_result result)
+FSI_SELDOM fsi_found fsi_found_of(fsi_file_result result)
 {
     switch (result) {
     case FSI_FILE_OK: return FSI_FOUND;
@@ -10410,7 +10419,7 @@ FSI_PRIVATE fsi_found fsi_found_of(fsi_file_result result)
 
 // ---- the shelf
 
-FSI_PRIVATE void fsi_shelf_unlink(fsi_shelf *shelf, fsi_asset *asset)
+FSI_SELDOM void fsi_shelf_unlink(fsi_shelf *shelf, fsi_asset *asset)
 {
     if (asset->newer)
         asset->newer->older = asset->older;
@@ -10423,7 +10432,7 @@ FSI_PRIVATE void fsi_shelf_unlink(fsi_shelf *shelf, fsi_asset *asset)
     asset->newer = asset->older = NULL;
 }
 
-FSI_PRIVATE void fsi_shelf_push(fsi_shelf *shelf, fsi_asset *asset)
+FSI_SELDOM void fsi_shelf_push(fsi_shelf *shelf, fsi_asset *asset)
 {
     asset->newer = NULL;
     asset->older = shelf->newest;
@@ -10434,7 +10443,7 @@ FSI_PRIVATE void fsi_shelf_push(fsi_shelf *shelf, fsi_asset *asset)
     shelf->newest = asset;
 }
 
-FSI_PRIVATE void fsi_shelf_take_off(fsi_shelf *shelf, fsi_asset *asset)
+FSI_SELDOM void fsi_shelf_take_off(fsi_shelf *shelf, fsi_asset *asset)
 {
     fsi_asset **at = &shelf->chains[asset->hash % FSI_SHELF_CHAINS];
     while (*at != asset) at = &(*at)->next;
@@ -10471,7 +10480,7 @@ FSI_PRIVATE fsi_asset *fsi_shelf_find(const fsi_shelf *shelf, const fsv_folder *
 }
 
 // Puts it on the shelf, if it may stand there; the oldest make room.
-FSI_PRIVATE void fsi_shelf_add(fsi_loop *loop, fsi_asset *asset)
+FSI_SELDOM void fsi_shelf_add(fsi_loop *loop, fsi_asset *asset)
 {
     fsi_shelf *shelf = &loop->shelf;
     const fsv_server *server = loop->server;
@@ -10500,7 +10509,7 @@ FSI_PRIVATE void fsi_shelf_add(fsi_loop *loop, fsi_asset *asset)
     asset->shelved = true;
 }
 
-FSI_PRIVATE void fsi_shelf_free(fsi_loop *loop)
+FSI_SELDOM void fsi_shelf_free(fsi_loop *loop)
 {
     fsi_shelf *shelf = &loop->shelf;
     while (shelf->oldest) fsi_shelf_take_off(shelf, shelf->oldest);
@@ -10569,8 +10578,8 @@ FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const ch
 }
 
 // Instead of *asset one that is packed, if the client takes it and it is not older. False: FSI_FOUND_BUSY.
-FSI_PRIVATE bool fsi_asset_pack(fsi_loop *loop, fsv_folder *folder, char *path, fsv_str accepted, bool wait,
-                                fsi_asset **asset)
+FSI_SELDOM bool fsi_asset_pack(fsi_loop *loop, fsv_folder *folder, char *path, fsv_str accepted, bool wait,
+                               fsi_asset **asset)
 {
     uint8_t codings[3];
     uint32_t count = fsi_codings_read(accepted.ptr, accepted.len, codings);
@@ -10703,7 +10712,7 @@ FSI_PRIVATE bool fsi_want_set(fsv_request *request, fsv_folder *folder, const ch
 }
 
 // What is not there: asks on_missing. False: nobody has answered.
-FSI_PRIVATE bool fsi_want_ask(fsv_request *request, fsi_found found)
+FSI_SELDOM bool fsi_want_ask(fsv_request *request, fsi_found found)
 {
     fsi_want *want = &request->want;
     fsv_folder *folder = want->folder;
@@ -10719,7 +10728,7 @@ FSI_PRIVATE bool fsi_want_ask(fsv_request *request, fsi_found found)
     return want->folder != NULL || request->resp != FSI_RESP_NONE || request->deferred;
 }
 
-FSI_PRIVATE void fsi_folder_renew(fsv_folder *folder)
+FSI_SELDOM void fsi_folder_renew(fsv_folder *folder)
 {
     uint64_t now_ms = fsi_clock_ns() / 1000000;
     if (now_ms < fsi_load64(&folder->renewed_ms) + FSI_RENEW_MS) return;
@@ -10729,7 +10738,7 @@ FSI_PRIVATE void fsi_folder_renew(fsv_folder *folder)
 
 // Finds it, and asks for what is not there. It may wait: on a worker, or where a model gave a connection its thread.
 // Leaves want->found for fsi_files_answer, or want->folder NULL: answered.
-FSI_PRIVATE void fsi_files_look(fsi_loop *loop, fsv_request *request)
+FSI_SELDOM void fsi_files_look(fsi_loop *loop, fsv_request *request)
 {
     fsi_want *want = &request->want;
     fsi_asked asked;
@@ -10753,7 +10762,7 @@ FSI_PRIVATE void fsi_files_look(fsi_loop *loop, fsv_request *request)
 }
 
 // On a worker.
-FSI_PRIVATE void fsi_files_work(fsv_request *request)
+FSI_SELDOM void fsi_files_work(fsv_request *request)
 {
     fsi_files_look(NULL, request);
 }
@@ -10800,15 +10809,15 @@ FSI_PRIVATE void fsi_asset_whole(fsi_conn *conn, fsv_request *request, fsi_asset
     if (size && !request->no_body) fsi_asset_put(conn, asset, 0, size);
 }
 
-FSI_PRIVATE size_t fsi_range_line(char *out, size_t size, const fsi_range *range, uint64_t whole)
+FSI_SELDOM size_t fsi_range_line(char *out, size_t size, const fsi_range *range, uint64_t whole)
 {
     return (size_t)snprintf(out, size, "Content-Range: bytes %llu-%llu/%llu\r\n", (unsigned long long)range->at,
                             (unsigned long long)(range->at + range->len - 1), (unsigned long long)whole);
 }
 
 // The head of one part (RFC 9110 14.6).
-FSI_PRIVATE size_t fsi_part_head(char *out, size_t size, const fsi_asset *asset, const fsi_range *range,
-                                 const char *boundary)
+FSI_SELDOM size_t fsi_part_head(char *out, size_t size, const fsi_asset *asset, const fsi_range *range,
+                                const char *boundary)
 {
     int n = snprintf(out, size, "\r\n--%s\r\nContent-Type: %s\r\n", boundary, asset->type);
     n += (int)fsi_range_line(out + n, size - (size_t)n, range, asset->look.id.size);
@@ -10818,8 +10827,8 @@ FSI_PRIVATE size_t fsi_part_head(char *out, size_t size, const fsi_asset *asset,
 #define FSI_PART_BYTES (FSI_TYPE_BYTES_MAX + 256u)
 
 // Several ranges: multipart/byteranges. The boundary is not to be guessed by who writes the file.
-FSI_PRIVATE void fsi_asset_parts(fsi_conn *conn, fsv_request *request, fsi_asset *asset, const fsi_range *ranges,
-                                 uint32_t count)
+FSI_SELDOM void fsi_asset_parts(fsi_conn *conn, fsv_request *request, fsi_asset *asset, const fsi_range *ranges,
+                                uint32_t count)
 {
     char boundary[40], type[100], head[FSI_PART_BYTES], end[48];
     uint64_t length = 0, mix = fsi_mix64((uint64_t)(uintptr_t)conn, fsi_clock_ns());
@@ -10888,7 +10897,7 @@ FSI_PRIVATE void fsi_asset_answer(fsi_conn *conn, fsv_request *request, fsi_asse
 }
 
 // To the same path with its slash. Relative, so that "//host/x" cannot lead elsewhere; the query goes along.
-FSI_PRIVATE void fsi_want_redirect(fsv_request *request, const fsi_want *want)
+FSI_SELDOM void fsi_want_redirect(fsv_request *request, const fsi_want *want)
 {
     const char *name = strrchr(want->path, '/');
     name = name ? name + 1 : want->path;
@@ -10973,7 +10982,7 @@ static void fsi_files_begin(fsi_conn *conn, fsv_request *request)
 #define FSI_WARM_AGAIN_MS 8u               // where no worker could take it
 
 // Lets a worker bring the next part of the file that is first in the queue into memory. False: not now.
-FSI_PRIVATE bool fsi_files_warm(fsi_conn *conn)
+FSI_SELDOM bool fsi_files_warm(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     fsi_out *out = conn->out;
@@ -11048,19 +11057,19 @@ static void fsi_files_stay_cold(fsi_conn *conn)
 }
 
 // On a worker.
-FSI_PRIVATE void fsi_files_renew(fsv_folder *folder)
+FSI_SELDOM void fsi_files_renew(fsv_folder *folder)
 {
     fsi_root_renew(&folder->root);
 }
 
 // On a worker.
-FSI_PRIVATE void fsi_files_read_ahead(const fsi_warm *warm)
+FSI_SELDOM void fsi_files_read_ahead(const fsi_warm *warm)
 {
     fsi_file_warm(warm->asset->file, warm->at, warm->len);
 }
 
 // It has come home.
-FSI_PRIVATE void fsi_files_warmed(fsi_warm *warm)
+FSI_SELDOM void fsi_files_warmed(fsi_warm *warm)
 {
     fsi_conn *conn = warm->conn;
     uint64_t to = warm->at + warm->len;
@@ -11091,7 +11100,7 @@ static void fsi_folder_handler(fsv_request *request, void *user)
         fsi_answer_plain(request, 503);
 }
 
-FSI_PRIVATE void fsi_folders_free(fsv_server *server)
+FSI_SELDOM void fsi_folders_free(fsv_server *server)
 {
     while (server->folders) {
         fsv_folder *folder = server->folders;
@@ -11134,32 +11143,32 @@ static void fsi_want_end(fsv_request *request)
     (void)request;
 }
 
-FSI_PRIVATE void fsi_files_work(fsv_request *request)
+FSI_SELDOM void fsi_files_work(fsv_request *request)
 {
     (void)request;
 }
 
-FSI_PRIVATE void fsi_files_read_ahead(const fsi_warm *warm)
+FSI_SELDOM void fsi_files_read_ahead(const fsi_warm *warm)
 {
     (void)warm;
 }
 
-FSI_PRIVATE void fsi_files_renew(fsv_folder *folder)
+FSI_SELDOM void fsi_files_renew(fsv_folder *folder)
 {
     (void)folder;
 }
 
-FSI_PRIVATE void fsi_files_warmed(fsi_warm *warm)
+FSI_SELDOM void fsi_files_warmed(fsi_warm *warm)
 {
     (void)warm;
 }
 
-FSI_PRIVATE void fsi_shelf_free(fsi_loop *loop)
+FSI_SELDOM void fsi_shelf_free(fsi_loop *loop)
 {
     (void)loop;
 }
 
-FSI_PRIVATE void fsi_folders_free(fsv_server *server)
+FSI_SELDOM void fsi_folders_free(fsv_server *server)
 {
     (void)server;
 }
@@ -11187,7 +11196,7 @@ FSI_INLINE fsv_tcp fsi_tcp_handle(const fsi_conn *conn)
 }
 
 // Makes a connection raw; it is the caller's alone. home: index of its loop.
-FSI_PRIVATE void fsi_tcp_begin(fsi_conn *conn, const fsi_tcp *tcp, uint32_t home)
+FSI_SELDOM void fsi_tcp_begin(fsi_conn *conn, const fsi_tcp *tcp, uint32_t home)
 {
     uint32_t units = (tcp->desc.out_bytes_max + FSI_HOME_UNIT - 1) / FSI_HOME_UNIT;
     conn->state = FSI_CONN_TCP;
@@ -11226,7 +11235,7 @@ FSI_INLINE bool fsi_tcp_awaits_posts(fsi_conn *conn)
 }
 
 // Until a connect has ended, and then on_open. True: it moved.
-FSI_PRIVATE bool fsi_tcp_open(fsi_conn *conn)
+FSI_SELDOM bool fsi_tcp_open(fsi_conn *conn)
 {
     if (FSI_CLIENT && conn->raw.connecting) {
         if (conn->raw.closing && !conn->out && !fsi_tcp_awaits_posts(conn)) {
@@ -11257,7 +11266,7 @@ FSI_PRIVATE void fsi_tcp_push(fsi_conn *conn)
 }
 
 // Everything has left, and someone was told FSV_ERR_FULL before. True: it moved.
-FSI_PRIVATE bool fsi_tcp_drained(fsi_conn *conn)
+FSI_SELDOM bool fsi_tcp_drained(fsi_conn *conn)
 {
     const fsi_tcp *tcp = conn->tcp;
     fsi_conn_flush(conn);
@@ -11269,7 +11278,7 @@ FSI_PRIVATE bool fsi_tcp_drained(fsi_conn *conn)
 }
 
 // Ends our direction or the connection, when all that was sent has left. True: the connection has another state.
-FSI_PRIVATE bool fsi_tcp_end(fsi_conn *conn)
+FSI_SELDOM bool fsi_tcp_end(fsi_conn *conn)
 {
     fsi_loop *loop = conn->loop;
     bool both = conn->raw.shutting && conn->raw.ended;
@@ -11292,7 +11301,7 @@ FSI_PRIVATE bool fsi_tcp_end(fsi_conn *conn)
 }
 
 // The peer has ended its direction; what can still come is that it cuts the other one. True: it has.
-FSI_PRIVATE bool fsi_tcp_cut(fsi_conn *conn)
+FSI_SELDOM bool fsi_tcp_cut(fsi_conn *conn)
 {
     if (!conn->chan.can_read) return false;
     conn->chan.can_read = false; // until the system tells of something; a read would only ever say that it is the end
@@ -11420,7 +11429,7 @@ FSI_PRIVATE fsv_result fsi_tcp_send(fsi_conn *conn, const char *data, size_t len
 // the connection may be another loop's: nothing of it is looked at but its generation.
 
 // Drops a block that found no queue.
-FSI_PRIVATE void fsi_tcp_drop(fsi_loop *loop, fsi_out *out)
+FSI_SELDOM void fsi_tcp_drop(fsi_loop *loop, fsi_out *out)
 {
     if (out->release) out->release((void *)(uintptr_t)out->ptr, out->release_user);
     fsi_block_put(loop, out, out->bytes);
@@ -11461,7 +11470,7 @@ typedef struct fsi_tcp_to {
 
 #if FSI_CLIENT
 // Takes a connection over that is to connect. Failed at once or not, on_open or on_closed follows.
-FSI_PRIVATE void fsi_tcp_dial(fsi_loop *loop, fsi_conn *conn)
+FSI_SELDOM void fsi_tcp_dial(fsi_loop *loop, fsi_conn *conn)
 {
     const fsi_tcp_to *at = (const fsi_tcp_to *)(const void *)conn->tcp;
     int error = 0;
@@ -11479,7 +11488,7 @@ FSI_PRIVATE void fsi_tcp_dial(fsi_loop *loop, fsi_conn *conn)
     fsi_chan_closed(&conn->chan); // there is no socket to close
 }
 #else
-FSI_PRIVATE void fsi_tcp_dial(fsi_loop *loop, fsi_conn *conn)
+FSI_SELDOM void fsi_tcp_dial(fsi_loop *loop, fsi_conn *conn)
 {
     (void)loop;
     (void)conn;
@@ -11520,7 +11529,7 @@ FSI_PRIVATE void fsi_heap_fix(fsi_loop *loop, uint32_t at)
 }
 
 // Doubles the table. False: out of memory, or 2^30 timers.
-FSI_PRIVATE bool fsi_tasks_grow(fsi_loop *loop)
+FSI_SELDOM bool fsi_tasks_grow(fsi_loop *loop)
 {
     uint32_t old = loop->task_cap, cap = old ? old * 2 : 16;
     fsi_task *tasks = old < 1u << 30 ? (fsi_task *)fsi_alloc_zero(loop->server, FSI_TASK_BYTES * cap) : NULL;
@@ -11727,7 +11736,7 @@ FSI_PRIVATE void fsi_loop_dismiss(fsi_loop *loop, fsi_conn *conn)
 }
 
 // raw: also those of raw connections, which need no room in the model.
-FSI_PRIVATE void fsi_loop_unlisten(fsi_loop *loop, bool raw)
+FSI_SELDOM void fsi_loop_unlisten(fsi_loop *loop, bool raw)
 {
     for (uint32_t i = 0; i < loop->server->address_count; i++) {
         if (loop->listeners[i].tcp && !raw) continue;
@@ -11752,7 +11761,7 @@ FSI_RARE void fsi_loop_accept_pause(fsi_loop *loop)
     loop->accept_again_ms = loop->now_ms + 100;
 }
 
-FSI_PRIVATE void fsi_loop_listen(fsi_loop *loop)
+FSI_SELDOM void fsi_loop_listen(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
     bool accepts = !FSI_IO_ONE_ACCEPTOR || loop->index == 0; // as in fsi_loop_begin_stop
@@ -11800,7 +11809,7 @@ FSI_PRIVATE void fsi_loop_welcome(fsi_loop *loop, int fd, const fsi_tcp *tcp)
 }
 
 // Connections that it has, and those that are on their way to it. Only who gives them can say.
-FSI_PRIVATE uint64_t fsi_loop_open(const fsi_loop *loop)
+FSI_SELDOM uint64_t fsi_loop_open(const fsi_loop *loop)
 {
     uint64_t gone = fsi_peek64(&FSI_COUNTER(loop, conns_closed)), under_way = loop->given - fsi_peek64(&loop->arrived);
     uint64_t came = fsi_peek64(&FSI_COUNTER(loop, conns_accepted)) + fsi_peek64(&FSI_COUNTER(loop, conns_begun));
@@ -11811,7 +11820,7 @@ FSI_PRIVATE uint64_t fsi_loop_open(const fsi_loop *loop)
 // have as few. False: that is this one, or the other takes nothing now: its inbox is full, or it has ended. Only to
 // loops that run, since nobody may ever look into the inbox of one whose thread is still to be made; and not while this
 // one stops, when the last loop to do so accepts as well.
-FSI_PRIVATE bool fsi_loop_give_away(fsi_loop *loop, int fd, const fsi_tcp *tcp)
+FSI_SELDOM bool fsi_loop_give_away(fsi_loop *loop, int fd, const fsi_tcp *tcp)
 {
     fsv_server *server = loop->server;
     fsi_loop *best = NULL;
@@ -11908,7 +11917,7 @@ FSI_PRIVATE void fsi_loop_run_list(fsi_loop *loop)
 
 // A connection has come to a loop that has begun to stop: others have given it away before they knew. Its time is that
 // of fresh ones, and none when the drain is over; without this nothing would end it before its timeout.
-FSI_PRIVATE void fsi_loop_late(fsi_loop *loop)
+FSI_SELDOM void fsi_loop_late(fsi_loop *loop)
 {
     if (!loop->stopping) return;
     loop->fresh_due_ms = loop->now_ms + FSI_DRAIN_FRESH_MS;
@@ -11916,7 +11925,7 @@ FSI_PRIVATE void fsi_loop_late(fsi_loop *loop)
 }
 
 // Takes over a connection that another loop has given away.
-FSI_PRIVATE void fsi_loop_take(fsi_loop *loop, fsi_conn *conn)
+FSI_SELDOM void fsi_loop_take(fsi_loop *loop, fsi_conn *conn)
 {
     conn->loop = loop;
     loop->conns++;
@@ -12015,7 +12024,7 @@ FSI_PRIVATE void fsi_loop_bury(fsi_loop *loop)
 
 // Closes connections of this loop: all of them, or those between requests (fresh ones only with `fresh`) and raw ones
 // with nothing to send.
-FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
+FSI_SELDOM void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
 {
     for (int level = 0; level < FSI_WHEEL_LEVELS; level++)
         for (int slot = 0; slot < FSI_WHEEL_SLOTS; slot++) {
@@ -12033,13 +12042,13 @@ FSI_PRIVATE void fsi_loop_close_conns(fsi_loop *loop, bool all, bool fresh)
 }
 
 // Workers that there are. Any thread.
-FSI_PRIVATE uint32_t fsi_pool_size(const fsv_server *server)
+FSI_SELDOM uint32_t fsi_pool_size(const fsv_server *server)
 {
     return fsi_load32(&server->pool.ready) ? server->pool.worker_count : 0;
 }
 
 // Every loop, those of workers and threads included: 0 .. until NULL. Any thread; async-signal-safe.
-FSI_PRIVATE fsi_loop *fsi_server_loop(fsv_server *server, uint32_t i)
+FSI_SELDOM fsi_loop *fsi_server_loop(fsv_server *server, uint32_t i)
 {
     if (i < server->loop_count) return &server->loops[i];
     i -= server->loop_count;
@@ -12049,7 +12058,7 @@ FSI_PRIVATE fsi_loop *fsi_server_loop(fsv_server *server, uint32_t i)
 }
 
 // Async-signal-safe.
-FSI_PRIVATE void fsi_server_wake_all(fsv_server *server)
+FSI_SELDOM void fsi_server_wake_all(fsv_server *server)
 {
     fsi_loop *loop;
     for (uint32_t i = 0; (loop = fsi_server_loop(server, i)) != NULL; i++) {
@@ -12060,7 +12069,7 @@ FSI_PRIVATE void fsi_server_wake_all(fsv_server *server)
 
 // Closes one address on every loop. A socket file goes first: once the socket is closed a successor may have put its
 // own there.
-FSI_PRIVATE void fsi_server_close_address(fsv_server *server, uint32_t index)
+FSI_SELDOM void fsi_server_close_address(fsv_server *server, uint32_t index)
 {
     fsi_address *address = &server->addresses[index];
     if (address->unlink) fsi_unix_remove(address->text + 5);
@@ -12072,14 +12081,14 @@ FSI_PRIVATE void fsi_server_close_address(fsv_server *server, uint32_t index)
     }
 }
 
-FSI_PRIVATE void fsi_server_close_listeners(fsv_server *server)
+FSI_SELDOM void fsi_server_close_listeners(fsv_server *server)
 {
     for (uint32_t i = 0; i < server->address_count; i++) fsi_server_close_address(server, i);
 }
 
 // First look at a stop: accepts what waits, and the last loop to do so closes every listener; they close together,
 // since closing one member of a group alone resets its clients and renumbers the others.
-FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
+FSI_SELDOM void fsi_loop_begin_stop(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
     uint64_t drain = fsi_load64(&server->stop_drain_ms);
@@ -12106,7 +12115,7 @@ FSI_PRIVATE void fsi_loop_begin_stop(fsi_loop *loop)
 
 // Takes what is in the inbox and lets nothing more in. False: not yet, someone is in the middle of a post, or one
 // has brought work.
-FSI_PRIVATE bool fsi_loop_end(fsi_loop *loop)
+FSI_SELDOM bool fsi_loop_end(fsi_loop *loop)
 {
     if (!loop->ending) (void)fsi_add32(&loop->posters, FSI_LOOP_ENDED);
     loop->ending = true;
@@ -12118,7 +12127,7 @@ FSI_PRIVATE bool fsi_loop_end(fsi_loop *loop)
 }
 
 // True: the loop has ended.
-FSI_PRIVATE bool fsi_loop_stop(fsi_loop *loop)
+FSI_SELDOM bool fsi_loop_stop(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
     if (!loop->stopping) {
@@ -12196,13 +12205,13 @@ FSI_INLINE bool fsi_loop_turn_works(fsi_loop *loop)
 }
 
 // One turn. False: stopped, drained, nothing left.
-FSI_PRIVATE bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
+FSI_HOT bool fsi_loop_turn(fsi_loop *loop, uint64_t timeout_us)
 {
     (void)fsi_io_wait(&loop->io, fsi_loop_turn_rests(loop, timeout_us));
     return fsi_loop_turn_works(loop);
 }
 
-FSI_PRIVATE bool fsi_loop_init(fsi_loop *loop, fsv_server *server, uint32_t index)
+FSI_SELDOM bool fsi_loop_init(fsi_loop *loop, fsv_server *server, uint32_t index)
 {
     const fsv_server_desc *desc = &server->desc;
     loop->server = server;
@@ -12230,7 +12239,7 @@ FSI_PRIVATE bool fsi_loop_init(fsi_loop *loop, fsv_server *server, uint32_t inde
 }
 
 // Closes what the loop still has and returns its memory. Safe on a half-built one.
-FSI_PRIVATE void fsi_loop_free(fsi_loop *loop)
+FSI_SELDOM void fsi_loop_free(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
     if (!server) return;
@@ -12289,13 +12298,13 @@ FSI_PRIVATE uint32_t fsi_balance_loop_of(const fsv_server *server, int cpu)
     return server->loop_count;
 }
 
-FSI_PRIVATE bool fsi_balance_may_move(const fsi_conn *conn)
+FSI_SELDOM bool fsi_balance_may_move(const fsi_conn *conn)
 {
     return conn->state == FSI_CONN_HEAD && !conn->carry && !conn->out && !conn->listed && !conn->broken &&
            !conn->chan.eof;
 }
 
-FSI_PRIVATE void fsi_balance_mark(fsi_conn *conn, uint32_t to)
+FSI_SELDOM void fsi_balance_mark(fsi_conn *conn, uint32_t to)
 {
     fsi_loop *loop = conn->loop;
     conn->move_to = (uint16_t)to;
@@ -12306,7 +12315,7 @@ FSI_PRIVATE void fsi_balance_mark(fsi_conn *conn, uint32_t to)
 }
 
 // How busy a loop's CPU is, with whatever else runs there; the loop's own share where the system does not tell.
-FSI_PRIVATE uint64_t fsi_balance_load(const fsi_loop *loop, uint64_t now_us)
+FSI_SELDOM uint64_t fsi_balance_load(const fsi_loop *loop, uint64_t now_us)
 {
     fsv_server *server = loop->server;
     if (server->cpu_count) {
@@ -12435,7 +12444,7 @@ static void fsi_balance_turn_begins(fsi_loop *loop)
 }
 
 // Decides what of the new connections of each CPU goes to another's loop. True: something has changed.
-FSI_PRIVATE bool fsi_balance_shares(fsi_cpu *cpus, uint32_t count)
+FSI_SELDOM bool fsi_balance_shares(fsi_cpu *cpus, uint32_t count)
 {
     bool changed = false;
     for (uint32_t i = 0; i < count; i++) {
@@ -12462,7 +12471,7 @@ FSI_PRIVATE bool fsi_balance_shares(fsi_cpu *cpus, uint32_t count)
 }
 
 // By the loop's own listeners, which nobody else closes meanwhile.
-FSI_PRIVATE void fsi_balance_steer(fsi_loop *loop)
+FSI_SELDOM void fsi_balance_steer(fsi_loop *loop)
 {
     fsv_server *server = loop->server;
     uint32_t count = server->cpu_count < server->loop_count ? server->cpu_count : server->loop_count;
@@ -12475,7 +12484,7 @@ FSI_PRIVATE void fsi_balance_steer(fsi_loop *loop)
 }
 
 // One loop looks at the CPUs for all, once in a window.
-FSI_PRIVATE void fsi_balance_look(fsi_loop *loop, uint64_t now_us)
+FSI_SELDOM void fsi_balance_look(fsi_loop *loop, uint64_t now_us)
 {
     fsv_server *server = loop->server;
     uint64_t last = fsi_load64(&server->looked_us);
@@ -12491,7 +12500,7 @@ FSI_PRIVATE void fsi_balance_look(fsi_loop *loop, uint64_t now_us)
 }
 
 // A window has ended: is this loop's CPU full, and is there another that could help?
-FSI_PRIVATE void fsi_balance_window(fsi_loop *loop, uint64_t now_us)
+FSI_SELDOM void fsi_balance_window(fsi_loop *loop, uint64_t now_us)
 {
     fsv_server *server = loop->server;
     uint64_t length = now_us - loop->window_began_us, least = FSI_IDLES, to = server->loop_count;
@@ -12618,7 +12627,7 @@ static bool fsi_pool_push(fsi_loop *loop, fsi_msg msg)
 }
 
 // A worker that takes a job wakes this loop from now on.
-FSI_PRIVATE void fsi_pool_be_hungry(fsi_loop *loop)
+FSI_SELDOM void fsi_pool_be_hungry(fsi_loop *loop)
 {
     if (!fsi_swap32(&loop->hungry, 1)) (void)fsi_add32(&loop->server->pool.hungry, 1);
     fsi_fence();
@@ -12666,7 +12675,7 @@ static bool fsi_pool_submit(fsi_loop *loop, fsi_job *job)
 }
 
 // Under the lock: says what there is to say, once. Pieces may go while the handler runs, everything else waits for it.
-FSI_PRIVATE void fsi_job_tell(fsi_job *job)
+FSI_SELDOM void fsi_job_tell(fsi_job *job)
 {
     bool over = !job->running && (job->answered || job->reclaimed);
     if (job->told) return;
@@ -12709,7 +12718,7 @@ FSI_PRIVATE void fsi_worker_run(fsi_worker *worker, fsi_job *job)
     fsi_lock_give(&server->token_lock);
 }
 
-FSI_PRIVATE void fsi_worker_warm(fsi_warm *warm)
+FSI_SELDOM void fsi_worker_warm(fsi_warm *warm)
 {
     fsi_loop *loop = warm->loop;
     fsi_files_read_ahead(warm);
@@ -12764,7 +12773,7 @@ FSI_PRIVATE void fsi_worker_sleeps(fsi_worker *worker)
 }
 
 // Begins to serve one connection, on a loop that has no other. Takes the socket over.
-FSI_PRIVATE void fsi_loop_serves(fsi_loop *loop, int fd)
+FSI_SELDOM void fsi_loop_serves(fsi_loop *loop, int fd)
 {
     fsi_loop_clock(loop);
     fsi_conn *conn = fsi_loop_adopt(loop, fd);
@@ -12803,7 +12812,7 @@ FSI_PRIVATE bool fsi_worker_step(fsi_worker *worker)
 }
 
 // Body of a worker's thread.
-FSI_PRIVATE void fsi_worker_main(void *arg)
+FSI_HOT void fsi_worker_main(void *arg)
 {
     fsi_worker *worker = (fsi_worker *)arg;
     fsi_store64(&worker->thread_self, fsi_thread_self());
@@ -12818,7 +12827,7 @@ FSI_PRIVATE void fsi_worker_main(void *arg)
 }
 
 // Lets the workers end when the queues are empty, and waits for them. The lanes stay until fsi_pool_free.
-FSI_PRIVATE void fsi_pool_stop(fsv_server *server)
+FSI_SELDOM void fsi_pool_stop(fsv_server *server)
 {
     fsi_pool *pool = &server->pool;
     fsi_store32(&pool->stop, 1);
@@ -12827,7 +12836,7 @@ FSI_PRIVATE void fsi_pool_stop(fsv_server *server)
     while (pool->started > 0) fsi_thread_join(&pool->workers[--pool->started].thread);
 }
 
-FSI_PRIVATE void fsi_pool_free(fsv_server *server)
+FSI_SELDOM void fsi_pool_free(fsv_server *server)
 {
     fsi_pool *pool = &server->pool;
     for (uint32_t i = 0; pool->workers && i < pool->worker_count; i++) {
@@ -12856,7 +12865,7 @@ FSI_PRIVATE fsv_result fsi_worker_loop(fsi_worker *worker, uint32_t index)
     return fsi_io_init(&loop->io, loop) ? FSV_OK : FSV_ERR_SYSTEM;
 }
 
-FSI_PRIVATE fsv_result fsi_pool_build(fsv_server *server)
+FSI_SELDOM fsv_result fsi_pool_build(fsv_server *server)
 {
     const fsv_server_desc *desc = &server->desc;
     fsi_pool *pool = &server->pool;
@@ -12881,7 +12890,7 @@ FSI_PRIVATE fsv_result fsi_pool_build(fsv_server *server)
 }
 
 // Starts the workers, if some handler needs them. FSV_ERR_MEMORY, FSV_ERR_SYSTEM: none of them runs.
-FSI_PRIVATE fsv_result fsi_pool_start(fsv_server *server)
+FSI_SELDOM fsv_result fsi_pool_start(fsv_server *server)
 {
     fsi_pool *pool = &server->pool;
     if (!server->has_blocking || pool->lanes) return FSV_OK;
@@ -12922,7 +12931,7 @@ FSI_PRIVATE bool fsi_model_push(fsi_loop *loop, int fd)
 }
 
 // The last of a connection's thread: then it can be joined.
-FSI_PRIVATE void fsi_crew_leave(fsi_server_thread *mine)
+FSI_SELDOM void fsi_crew_leave(fsi_server_thread *mine)
 {
     fsv_server *server = mine->loop.server;
     fsi_store64(&mine->loop.thread, 0);
@@ -12934,7 +12943,7 @@ FSI_PRIVATE void fsi_crew_leave(fsi_server_thread *mine)
 }
 
 // Body of a connection's thread.
-FSI_PRIVATE void fsi_crew_main(void *arg)
+FSI_HOT void fsi_crew_main(void *arg)
 {
     fsi_server_thread *mine = (fsi_server_thread *)arg;
     fsi_store64(&mine->loop.thread, fsi_thread_self());
@@ -12944,7 +12953,7 @@ FSI_PRIVATE void fsi_crew_main(void *arg)
 }
 
 // A record that is free, or a new one. NULL: memory, or the system.
-FSI_PRIVATE fsi_server_thread *fsi_crew_get(fsv_server *server)
+FSI_SELDOM fsi_server_thread *fsi_crew_get(fsv_server *server)
 {
     fsi_crew *crew = &server->crew;
     fsi_server_thread *record = crew->free;
@@ -12969,7 +12978,7 @@ FSI_PRIVATE fsi_server_thread *fsi_crew_get(fsv_server *server)
     return NULL;
 }
 
-FSI_PRIVATE bool fsi_crew_serve(fsv_server *server, int fd)
+FSI_SELDOM bool fsi_crew_serve(fsv_server *server, int fd)
 {
     char name[16];
     fsi_server_thread *record = fsi_crew_get(server);
@@ -12987,7 +12996,7 @@ FSI_PRIVATE bool fsi_crew_serve(fsv_server *server, int fd)
 // Takes over what has ended, before anything is made anew: else short connections would leave threads_max records,
 // threads to be joined and descriptors behind, however few are open at a time. True: one more connection can have a
 // thread.
-FSI_PRIVATE bool fsi_crew_has_room(fsv_server *server)
+FSI_SELDOM bool fsi_crew_has_room(fsv_server *server)
 {
     fsi_crew *crew = &server->crew;
     if (crew->free) return true;
@@ -12998,7 +13007,7 @@ FSI_PRIVATE bool fsi_crew_has_room(fsv_server *server)
     return crew->free || crew->count < server->desc.threads_max;
 }
 
-FSI_PRIVATE void fsi_crew_join(fsv_server *server)
+FSI_SELDOM void fsi_crew_join(fsv_server *server)
 {
     for (uint32_t i = 0; i < server->crew.count; i++) {
         fsi_server_thread *record = server->crew.all[i];
@@ -13007,7 +13016,7 @@ FSI_PRIVATE void fsi_crew_join(fsv_server *server)
     }
 }
 
-FSI_PRIVATE void fsi_crew_free(fsv_server *server)
+FSI_SELDOM void fsi_crew_free(fsv_server *server)
 {
     fsi_crew *crew = &server->crew;
     for (uint32_t i = 0; i < crew->count; i++) {
@@ -13052,7 +13061,7 @@ static bool fsi_model_place(fsi_loop *loop, int fd)
 // ---- tokens
 
 // Under the lock: one slab more for the free list. False: the limit, or memory.
-FSI_PRIVATE bool fsi_tokens_grow(fsv_server *server)
+FSI_SELDOM bool fsi_tokens_grow(fsv_server *server)
 {
     if (server->token_slab_count == server->token_slab_max) return false;
     fsi_token *slab = (fsi_token *)fsi_alloc_zero(server, sizeof(fsi_token) * (size_t)FSI_SLAB_TOKENS);
@@ -13076,7 +13085,7 @@ FSI_PRIVATE fsi_token *fsi_token_find(fsv_token token)
 }
 
 // Under the lock: the holder has ended it.
-FSI_PRIVATE void fsi_token_free(fsv_server *server, fsi_token *token)
+FSI_SELDOM void fsi_token_free(fsv_server *server, fsi_token *token)
 {
     token->generation++;
     token->state = FSI_TOKEN_FREE;
@@ -13087,7 +13096,7 @@ FSI_PRIVATE void fsi_token_free(fsv_server *server, fsi_token *token)
 }
 
 // Gives out a token for a job. FSV_ERR_CLOSED: its connection has gone.
-FSI_PRIVATE fsv_result fsi_token_open(fsi_job *job, fsv_token *out)
+FSI_SELDOM fsv_result fsi_token_open(fsi_job *job, fsv_token *out)
 {
     fsv_server *server = job->loop->server;
     fsv_result result = FSV_OK;
@@ -13128,7 +13137,7 @@ FSI_PRIVATE fsi_job *fsi_token_take(fsv_token token, bool ends)
 }
 
 // Under the lock, which it gives: the holder has answered.
-FSI_PRIVATE void fsi_token_answered(fsv_token token, fsi_job *job)
+FSI_SELDOM void fsi_token_answered(fsv_token token, fsi_job *job)
 {
     fsi_token *record = job->token;
     job->answered = true;
@@ -13206,7 +13215,7 @@ FSI_PRIVATE fsi_conn *fsi_tcp_find_here(fsv_tcp tcp, fsv_result *result)
     return *result == FSV_OK ? conn : NULL;
 }
 
-FSI_PRIVATE fsv_result fsi_tcp_ask(fsv_tcp tcp, fsi_tcp_op op)
+FSI_SELDOM fsv_result fsi_tcp_ask(fsv_tcp tcp, fsi_tcp_op op)
 {
     fsi_loop *loop;
     fsi_conn *conn = fsi_tcp_find(tcp, &loop);
@@ -13222,7 +13231,7 @@ FSI_PRIVATE fsv_result fsi_tcp_ask(fsv_tcp tcp, fsi_tcp_op op)
 }
 
 // Counts bytes that are to be posted. False: they do not fit, and on_drained will follow.
-FSI_PRIVATE bool fsi_tcp_claim(fsi_conn *conn, uint32_t len, size_t max)
+FSI_SELDOM bool fsi_tcp_claim(fsi_conn *conn, uint32_t len, size_t max)
 {
     for (;;) {
         size_t before = fsi_add32(&conn->posted, len);
@@ -13236,8 +13245,8 @@ FSI_PRIVATE bool fsi_tcp_claim(fsi_conn *conn, uint32_t len, size_t max)
 }
 
 // A block for the queue, as fsi_out_append makes it, but of memory that any thread may take. NULL: out of memory.
-FSI_PRIVATE fsi_out *fsi_tcp_block(const fsv_server *server, const char *data, size_t len, bool keep_ptr,
-                                   fsv_release_handler release, void *user)
+FSI_SELDOM fsi_out *fsi_tcp_block(const fsv_server *server, const char *data, size_t len, bool keep_ptr,
+                                  fsv_release_handler release, void *user)
 {
     size_t bytes = sizeof(fsi_out) + (keep_ptr ? 0 : len);
     uint32_t k = fsi_block_class(bytes);
@@ -13260,8 +13269,8 @@ FSI_PRIVATE fsi_out *fsi_tcp_block(const fsv_server *server, const char *data, s
 }
 
 // Sends from another thread. Unless it says FSV_OK, the caller still has what it gave.
-FSI_PRIVATE fsv_result fsi_tcp_post(fsi_loop *loop, fsi_conn *conn, uint32_t generation, const char *data, size_t len,
-                                    bool keep_ptr, fsv_release_handler release, void *user)
+FSI_SELDOM fsv_result fsi_tcp_post(fsi_loop *loop, fsi_conn *conn, uint32_t generation, const char *data, size_t len,
+                                   bool keep_ptr, fsv_release_handler release, void *user)
 {
     size_t max = fsi_tcp_out_max(conn);
     if (len > max) return FSV_ERR_LIMIT;
@@ -13299,7 +13308,7 @@ FSI_PRIVATE fsv_result fsi_tcp_send_any(fsv_tcp tcp, const char *data, size_t le
     return result;
 }
 
-FSI_PRIVATE void fsi_tcp_desc_complete(fsv_tcp_desc *desc, const fsv_server *server)
+FSI_SELDOM void fsi_tcp_desc_complete(fsv_tcp_desc *desc, const fsv_server *server)
 {
     if (desc->out_bytes_max == 0) desc->out_bytes_max = server->desc.out_bytes_max;
     if (desc->out_bytes_max > FSI_TCP_OUT_MAX) desc->out_bytes_max = FSI_TCP_OUT_MAX;
@@ -13307,7 +13316,7 @@ FSI_PRIVATE void fsi_tcp_desc_complete(fsv_tcp_desc *desc, const fsv_server *ser
     if (desc->connect_timeout_ms == 0) desc->connect_timeout_ms = 10000;
 }
 
-FSI_PRIVATE fsi_tcp *fsi_tcp_new(const fsv_server *server, const fsv_tcp_desc *desc, size_t bytes)
+FSI_SELDOM fsi_tcp *fsi_tcp_new(const fsv_server *server, const fsv_tcp_desc *desc, size_t bytes)
 {
     fsi_tcp *tcp = (fsi_tcp *)fsi_alloc_zero(server, bytes);
     if (!tcp) return NULL;
@@ -13319,7 +13328,7 @@ FSI_PRIVATE fsi_tcp *fsi_tcp_new(const fsv_server *server, const fsv_tcp_desc *d
 
 #if FSI_CLIENT
 // "1.2.3.4:80", "[::1]:80", "localhost:80" (127.0.0.1), "unix:/path".
-FSI_PRIVATE bool fsi_tcp_address(const char *text, fsi_sockaddr *at)
+FSI_SELDOM bool fsi_tcp_address(const char *text, fsi_sockaddr *at)
 {
     uint32_t port = 0;
     if (strncmp(text, "unix:", 5) == 0) return fsi_sockaddr_unix(at, text + 5);
@@ -13332,7 +13341,7 @@ FSI_PRIVATE bool fsi_tcp_address(const char *text, fsi_sockaddr *at)
 }
 
 // Gives a new connection to the loop. conns_open counts it already; if this fails, the caller undoes that.
-FSI_PRIVATE fsv_result fsi_tcp_connect(fsi_loop *loop, const fsi_sockaddr *to, const fsv_tcp_desc *desc, fsv_tcp *out)
+FSI_SELDOM fsv_result fsi_tcp_connect(fsi_loop *loop, const fsi_sockaddr *to, const fsv_tcp_desc *desc, fsv_tcp *out)
 {
     fsv_server *server = loop->server;
     fsi_conn *conn = fsi_dialer_get(server);
@@ -13371,13 +13380,13 @@ FSI_PRIVATE bool fsi_loop_is_mine(fsi_loop *loop)
 // >>server   Completing the desc, listeners, threads, the end.
 // ---------------------------------------------------------------------------------------------------------
 
-FSI_PRIVATE fsv_result fsi_desc_bad(const fsv_server *server, const char *field, const char *rule)
+FSI_SELDOM fsv_result fsi_desc_bad(const fsv_server *server, const char *field, const char *rule)
 {
     fsi_log(server, 0, "desc", 0, "fsv_server_desc.%s %s", field, rule);
     return FSV_ERR_ARGUMENT;
 }
 
-FSI_PRIVATE void fsi_desc_complete(fsv_server_desc *desc)
+FSI_SELDOM void fsi_desc_complete(fsv_server_desc *desc)
 {
     // clang-format off
 #define FSI_DEFAULT(field, value) if (desc->field == 0) desc->field = value
@@ -13410,19 +13419,19 @@ FSI_PRIVATE void fsi_desc_complete(fsv_server_desc *desc)
 }
 
 // What follows from conns_max and is not said.
-FSI_PRIVATE void fsi_server_share_conns(fsv_server *server)
+FSI_SELDOM void fsi_server_share_conns(fsv_server *server)
 {
     if (server->guests_asked) return;
     uint32_t half = server->desc.conns_max / 2;
     server->desc.conns_per_address_max = half ? half : 1;
 }
 
-FSI_PRIVATE bool fsi_is_queue_size(uint32_t n)
+FSI_SELDOM bool fsi_is_queue_size(uint32_t n)
 {
     return n >= 2 && n <= 1u << 20 && (n & (n - 1)) == 0;
 }
 
-FSI_PRIVATE fsv_result fsi_desc_check(const fsv_server *server)
+FSI_SELDOM fsv_result fsi_desc_check(const fsv_server *server)
 {
     const fsv_server_desc *desc = &server->desc;
     if (desc->loops > 1024 && desc->loops != FSV_LOOPS_PER_CPU)
@@ -13454,7 +13463,7 @@ FSI_PRIVATE fsv_result fsi_desc_check(const fsv_server *server)
 }
 
 // conns_max cannot exceed what the descriptor limit leaves; folders have a part of that for their open files.
-FSI_PRIVATE void fsi_server_clamp_conns(fsv_server *server)
+FSI_SELDOM void fsi_server_clamp_conns(fsv_server *server)
 {
     uint64_t reserve = 32 + FSI_SPARE_CONNS, room, limit = fsi_sock_limit();
     if (limit == UINT64_MAX) return;
@@ -13473,7 +13482,7 @@ FSI_PRIVATE void fsi_server_clamp_conns(fsv_server *server)
 }
 
 // A server that was polled may end with requests away: their connections close, handlers that run are waited for.
-FSI_PRIVATE void fsi_server_bring_home(fsv_server *server)
+FSI_SELDOM void fsi_server_bring_home(fsv_server *server)
 {
     for (uint32_t i = 0; i < server->loop_count; i++) {
         fsi_loop *loop = &server->loops[i];
@@ -13490,7 +13499,7 @@ FSI_PRIVATE void fsi_server_bring_home(fsv_server *server)
     fsi_pool_free(server);
 }
 
-FSI_PRIVATE void fsi_server_release(fsv_server *server)
+FSI_SELDOM void fsi_server_release(fsv_server *server)
 {
     if (server->loops) {
         fsi_server_close_listeners(server);
@@ -13525,7 +13534,7 @@ FSI_PRIVATE void fsi_server_release(fsv_server *server)
         free(server);
 }
 
-FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
+FSI_SELDOM fsv_result fsi_server_build(fsv_server *server)
 {
     fsv_server_desc *desc = &server->desc;
     server->loop_count = desc->loops == FSV_LOOPS_PER_CPU ? fsi_cpu_usable() : desc->loops;
@@ -13579,8 +13588,8 @@ FSI_PRIVATE fsv_result fsi_server_build(fsv_server *server)
 
 // Opens one address for every loop. want: port 0 is filled in by the system. Returns FSV_OK or an error; nothing
 // stays open then.
-FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *want, const char *path, bool v6_only,
-                                            bool with_others)
+FSI_SELDOM fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *want, const char *path, bool v6_only,
+                                           bool with_others)
 {
     uint32_t index = server->address_count, opened = 0;
     fsi_address *address = &server->addresses[index];
@@ -13633,7 +13642,7 @@ FSI_PRIVATE fsv_result fsi_server_listen_at(fsv_server *server, fsi_sockaddr *wa
 
 // 127.0.0.1 and [::1] on one port. Without IPv6, or with the port taken there by a system's choice for v4, it tries
 // again or goes without.
-FSI_PRIVATE fsv_result fsi_server_listen_localhost(fsv_server *server, uint32_t port, bool with_others)
+FSI_SELDOM fsv_result fsi_server_listen_localhost(fsv_server *server, uint32_t port, bool with_others)
 {
     fsv_result result = FSV_ERR_IN_USE;
     for (int tries = 0; tries < 16; tries++) {
@@ -13655,7 +13664,7 @@ FSI_PRIVATE fsv_result fsi_server_listen_localhost(fsv_server *server, uint32_t 
 }
 
 #if FSI_UNIX
-FSI_PRIVATE fsv_result fsi_server_listen_unix(fsv_server *server, const char *path)
+FSI_SELDOM fsv_result fsi_server_listen_unix(fsv_server *server, const char *path)
 {
     fsi_sockaddr at;
     if (!fsi_sockaddr_unix(&at, path)) return FSV_ERR_ADDRESS;
@@ -13663,7 +13672,7 @@ FSI_PRIVATE fsv_result fsi_server_listen_unix(fsv_server *server, const char *pa
     return fsi_server_listen_at(server, &at, path, false, false);
 }
 #else
-FSI_PRIVATE fsv_result fsi_server_listen_unix(fsv_server *server, const char *path)
+FSI_SELDOM fsv_result fsi_server_listen_unix(fsv_server *server, const char *path)
 {
     (void)server;
     (void)path;
@@ -13671,7 +13680,7 @@ FSI_PRIVATE fsv_result fsi_server_listen_unix(fsv_server *server, const char *pa
 }
 #endif
 
-FSI_PRIVATE fsv_result fsi_server_listen_text(fsv_server *server, const char *text, bool with_others)
+FSI_SELDOM fsv_result fsi_server_listen_text(fsv_server *server, const char *text, bool with_others)
 {
     fsi_sockaddr at;
     struct in6_addr any;
@@ -13708,7 +13717,7 @@ FSI_PRIVATE void fsi_loop_main(void *arg)
 }
 
 // Waits for the loops, and then for the workers: no job is left then.
-FSI_PRIVATE void fsi_server_join(fsv_server *server)
+FSI_SELDOM void fsi_server_join(fsv_server *server)
 {
     while (server->thread_count > 0) fsi_thread_join(&server->threads[--server->thread_count]);
     fsi_pool_stop(server);
@@ -13716,7 +13725,7 @@ FSI_PRIVATE void fsi_server_join(fsv_server *server)
 }
 
 // Asks every loop to stop; async-signal-safe.
-FSI_PRIVATE void fsi_server_stop(fsv_server *server, uint32_t drain_ms)
+FSI_SELDOM void fsi_server_stop(fsv_server *server, uint32_t drain_ms)
 {
     uint64_t seen = fsi_load64(&server->stop_drain_ms);
     while (drain_ms < seen && !fsi_cas64(&server->stop_drain_ms, &seen, drain_ms)) continue;
@@ -13738,7 +13747,7 @@ FSI_RARE void fsi_loop_never_runs(fsi_loop *loop)
 }
 
 // Starts the workers, and threads for loops first .. loop_count-1. False: none of them runs.
-FSI_PRIVATE bool fsi_server_spawn(fsv_server *server, uint32_t first)
+FSI_SELDOM bool fsi_server_spawn(fsv_server *server, uint32_t first)
 {
     if (fsi_pool_start(server) != FSV_OK) return false;
     for (uint32_t i = first; i < server->loop_count; i++) {
@@ -13784,7 +13793,7 @@ FSI_PRIVATE bool fsi_server_enter(fsv_server *server, fsi_life life)
 // >>public   Thin: check, then call.
 // ---------------------------------------------------------------------------------------------------------
 
-FSV_API const char *fsv_result_text(fsv_result result)
+FSV_API FSI_SMALL const char *fsv_result_text(fsv_result result)
 {
     switch (result) {
 #define FSV_X(name, value, text) \
@@ -13795,17 +13804,17 @@ FSV_API const char *fsv_result_text(fsv_result result)
     }
 }
 
-FSV_API const char *fsv_version(void)
+FSV_API FSI_SMALL const char *fsv_version(void)
 {
     return FSV_VERSION;
 }
 
-FSV_API uint32_t fsv_cpu_count(void)
+FSV_API FSI_SMALL uint32_t fsv_cpu_count(void)
 {
     return fsi_cpu_usable();
 }
 
-FSV_API fsv_result fsv_server_create(fsv_server **server, const fsv_server_desc *desc)
+FSV_API FSI_SMALL fsv_result fsv_server_create(fsv_server **server, const fsv_server_desc *desc)
 {
     fsv_server_desc full;
     if (!server) return FSV_ERR_ARGUMENT;
@@ -13832,7 +13841,7 @@ FSV_API fsv_result fsv_server_create(fsv_server **server, const fsv_server_desc 
     return FSV_OK;
 }
 
-FSV_API fsv_result fsv_server_free(fsv_server *server)
+FSV_API FSI_SMALL fsv_result fsv_server_free(fsv_server *server)
 {
     if (!server) return FSV_OK;
     if (fsi_server_is_mine(server) || fsi_load32(&server->inside)) return FSV_ERR_STATE;
@@ -13848,14 +13857,14 @@ FSV_API fsv_result fsv_server_free(fsv_server *server)
     return FSV_OK;
 }
 
-FSI_PRIVATE fsv_result fsi_listen_bad(const fsv_server *server, const char *address, fsv_result result, int64_t error,
-                                      const char *why)
+FSI_SELDOM fsv_result fsi_listen_bad(const fsv_server *server, const char *address, fsv_result result, int64_t error,
+                                     const char *why)
 {
     fsi_log(server, 0, "listen", error, "cannot listen on %s: %s", address, why);
     return result;
 }
 
-FSI_PRIVATE fsv_result fsi_server_listen_checked(fsv_server *server, const char *address, bool with_others)
+FSI_SELDOM fsv_result fsi_server_listen_checked(fsv_server *server, const char *address, bool with_others)
 {
     if (!server || !address) return FSV_ERR_ARGUMENT;
     if (fsi_load32(&server->life) != FSI_LIFE_NEW) return FSV_ERR_STATE;
@@ -13866,28 +13875,28 @@ FSI_PRIVATE fsv_result fsi_server_listen_checked(fsv_server *server, const char 
                : fsi_listen_bad(server, address, result, system ? fsi_os_error() : 0, fsv_result_text(result));
 }
 
-FSV_API fsv_result fsv_server_listen(fsv_server *server, const char *address)
+FSV_API FSI_SMALL fsv_result fsv_server_listen(fsv_server *server, const char *address)
 {
     return fsi_server_listen_checked(server, address, false);
 }
 
-FSV_API fsv_result fsv_server_listen_shared(fsv_server *server, const char *address)
+FSV_API FSI_SMALL fsv_result fsv_server_listen_shared(fsv_server *server, const char *address)
 {
     return fsi_server_listen_checked(server, address, true);
 }
 
-FSV_API uint32_t fsv_server_listeners(const fsv_server *server)
+FSV_API FSI_SMALL uint32_t fsv_server_listeners(const fsv_server *server)
 {
     return server ? fsi_load32(&server->address_count) : 0;
 }
 
-FSV_API uint32_t fsv_server_port(const fsv_server *server, uint32_t listener)
+FSV_API FSI_SMALL uint32_t fsv_server_port(const fsv_server *server, uint32_t listener)
 {
     return listener < fsv_server_listeners(server) ? server->addresses[listener].port : 0;
 }
 
 // Copies a text out, terminated. Its length, or FSV_ERR_LIMIT.
-FSI_PRIVATE int64_t fsi_copy_out(char *out, size_t size, const char *text, size_t len)
+FSI_SELDOM int64_t fsi_copy_out(char *out, size_t size, const char *text, size_t len)
 {
     if (!out || size <= len) return FSV_ERR_LIMIT;
     memcpy(out, text, len);
@@ -13895,14 +13904,14 @@ FSI_PRIVATE int64_t fsi_copy_out(char *out, size_t size, const char *text, size_
     return (int64_t)len;
 }
 
-FSV_API int64_t fsv_server_address(const fsv_server *server, uint32_t listener, char *out, size_t size)
+FSV_API FSI_SMALL int64_t fsv_server_address(const fsv_server *server, uint32_t listener, char *out, size_t size)
 {
     if (listener >= fsv_server_listeners(server)) return FSV_ERR_NOT_FOUND;
     const char *text = server->addresses[listener].text;
     return fsi_copy_out(out, size, text, strlen(text));
 }
 
-FSV_API fsv_result fsv_server_run(fsv_server *server)
+FSV_API FSI_SMALL fsv_result fsv_server_run(fsv_server *server)
 {
     if (!server) return FSV_ERR_ARGUMENT;
     if (!fsi_server_enter(server, FSI_LIFE_RUN)) return FSV_ERR_STATE;
@@ -13921,7 +13930,7 @@ FSV_API fsv_result fsv_server_run(fsv_server *server)
     return spawned ? FSV_OK : FSV_ERR_SYSTEM;
 }
 
-FSV_API fsv_result fsv_server_start(fsv_server *server)
+FSV_API FSI_SMALL fsv_result fsv_server_start(fsv_server *server)
 {
     if (!server) return FSV_ERR_ARGUMENT;
     if (!fsi_server_enter(server, FSI_LIFE_START)) return FSV_ERR_STATE;
@@ -13930,7 +13939,7 @@ FSV_API fsv_result fsv_server_start(fsv_server *server)
     return FSV_ERR_SYSTEM;
 }
 
-FSV_API fsv_result fsv_server_wait(fsv_server *server)
+FSV_API FSI_SMALL fsv_result fsv_server_wait(fsv_server *server)
 {
     if (!server) return FSV_ERR_ARGUMENT;
     if (fsi_load32(&server->life) != FSI_LIFE_START || fsi_server_is_mine(server)) return FSV_ERR_STATE;
@@ -13972,7 +13981,7 @@ FSV_API fsv_result fsv_server_poll(fsv_server *server, uint32_t timeout_ms)
     return lives ? FSV_OK : FSV_ERR_CLOSED;
 }
 
-FSV_API int64_t fsv_server_descriptor(const fsv_server *server)
+FSV_API FSI_SMALL int64_t fsv_server_descriptor(const fsv_server *server)
 {
     if (!server) return FSV_ERR_ARGUMENT;
     return server->loops[0].io.fd >= 0 ? (int64_t)server->loops[0].io.fd : (int64_t)FSV_ERR_UNSUPPORTED;
@@ -13992,12 +14001,12 @@ FSV_API uint32_t fsv_server_poll_wait_ms(const fsv_server *server)
     return wait < UINT32_MAX - 1 ? (uint32_t)wait : UINT32_MAX - 1;
 }
 
-FSV_API void fsv_server_stop(fsv_server *server, uint32_t drain_ms)
+FSV_API FSI_SMALL void fsv_server_stop(fsv_server *server, uint32_t drain_ms)
 {
     if (server) fsi_server_stop(server, drain_ms);
 }
 
-FSV_API uint32_t fsv_server_loops(const fsv_server *server)
+FSV_API FSI_SMALL uint32_t fsv_server_loops(const fsv_server *server)
 {
     if (!server) return 0;
     return server->loop_count + (server->desc.model == FSV_MODEL_POOL_CONN ? server->desc.workers
@@ -14005,7 +14014,7 @@ FSV_API uint32_t fsv_server_loops(const fsv_server *server)
                                                                            : 0);
 }
 
-FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv_stats *stats)
+FSV_API FSI_SMALL fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv_stats *stats)
 {
     uint64_t sum[sizeof(fsv_stats) / sizeof(uint64_t)];
     FSI_STATIC_ASSERT(sizeof sum == sizeof(fsv_stats), "fsv_stats is counters only");
@@ -14026,7 +14035,7 @@ FSV_API fsv_result fsv_server_stats(const fsv_server *server, uint32_t loop, fsv
     return FSV_OK;
 }
 
-FSV_API fsv_result fsv_server_pool_stats(const fsv_server *server, fsv_pool_stats *stats)
+FSV_API FSI_SMALL fsv_result fsv_server_pool_stats(const fsv_server *server, fsv_pool_stats *stats)
 {
     if (!server || !stats) return FSV_ERR_ARGUMENT;
     memset(stats, 0, sizeof *stats);
@@ -14041,7 +14050,7 @@ FSV_API fsv_result fsv_server_pool_stats(const fsv_server *server, fsv_pool_stat
 
 // ---- routes
 
-FSI_PRIVATE fsv_result fsi_route_bad(const fsv_server *server, const fsv_route_desc *desc, const char *why)
+FSI_SELDOM fsv_result fsi_route_bad(const fsv_server *server, const fsv_route_desc *desc, const char *why)
 {
     fsi_log(server, 0, "route", 0, "route %s %s: %s", desc->method ? desc->method : "?",
             desc->pattern ? desc->pattern : "?", why);
@@ -14049,7 +14058,7 @@ FSI_PRIVATE fsv_result fsi_route_bad(const fsv_server *server, const fsv_route_d
 }
 
 // Index of the route's method, made for one that is not known yet. False: malformed, or too many.
-FSI_PRIVATE bool fsi_route_method(fsv_server *server, const char *text, uint8_t *method)
+FSI_SELDOM bool fsi_route_method(fsv_server *server, const char *text, uint8_t *method)
 {
     size_t len = strlen(text);
     if (len == 1 && *text == '*') {
@@ -14067,7 +14076,7 @@ FSI_PRIVATE bool fsi_route_method(fsv_server *server, const char *text, uint8_t 
     return true;
 }
 
-FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc *desc)
+FSV_API FSI_SMALL fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc *desc)
 {
     const char *segment, *slash;
     uint8_t method;
@@ -14136,8 +14145,8 @@ FSV_API fsv_result fsv_server_route_add(fsv_server *server, const fsv_route_desc
     return FSV_OK;
 }
 
-FSV_API fsv_result fsv_server_route(fsv_server *server, const char *method, const char *pattern, fsv_handler handler,
-                                    void *user)
+FSV_API FSI_SMALL fsv_result fsv_server_route(fsv_server *server, const char *method, const char *pattern,
+                                              fsv_handler handler, void *user)
 {
     fsv_route_desc desc;
     memset(&desc, 0, sizeof desc);
@@ -14262,7 +14271,7 @@ FSV_API int64_t fsv_request_query_value(const fsv_request *request, const char *
     return FSV_ERR_NOT_FOUND;
 }
 
-FSI_PRIVATE int64_t fsi_peer_out(bool known, const fsi_sockaddr *at, char *out, size_t size)
+FSI_SELDOM int64_t fsi_peer_out(bool known, const fsi_sockaddr *at, char *out, size_t size)
 {
     char text[80];
     if (!known) return FSV_ERR_CLOSED;
@@ -14270,7 +14279,7 @@ FSI_PRIVATE int64_t fsi_peer_out(bool known, const fsi_sockaddr *at, char *out, 
     return fsi_copy_out(out, size, text, len);
 }
 
-FSV_API int64_t fsv_request_peer(const fsv_request *request, char *out, size_t size)
+FSV_API FSI_SMALL int64_t fsv_request_peer(const fsv_request *request, char *out, size_t size)
 {
     fsi_sockaddr at;
     fsi_conn *conn = request->conn;
@@ -14282,7 +14291,7 @@ FSV_API int64_t fsv_request_peer(const fsv_request *request, char *out, size_t s
     return fsi_peer_out(known, &at, out, size);
 }
 
-FSV_API int64_t fsv_answer_peer(const fsv_answer *answer, char *out, size_t size)
+FSV_API FSI_SMALL int64_t fsv_answer_peer(const fsv_answer *answer, char *out, size_t size)
 {
     fsi_sockaddr at;
     return fsi_peer_out(fsi_conn_peer((fsi_conn *)(uintptr_t)answer->conn, &at), &at, out, size);
@@ -14305,7 +14314,7 @@ FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, co
     return request && name && value ? fsi_answer_field(request, name, value) : FSV_ERR_ARGUMENT;
 }
 
-FSV_API fsv_result fsv_response_close(fsv_request *request)
+FSV_API FSI_SMALL fsv_result fsv_response_close(fsv_request *request)
 {
     if (!request) return FSV_ERR_ARGUMENT;
     if (request->deferred || request->resp != FSI_RESP_NONE) return FSV_ERR_STATE;
@@ -14364,7 +14373,7 @@ FSV_API fsv_result fsv_stream_end(fsv_request *request)
     return request->deferred ? FSV_ERR_STATE : fsi_stream_end(request);
 }
 
-FSV_API void fsv_stream_abort(fsv_request *request)
+FSV_API FSI_SMALL void fsv_stream_abort(fsv_request *request)
 {
     if (!request || request->deferred || request->resp != FSI_RESP_STREAM) return;
     fsi_conn_flush(request->conn); // what was written before is the peer's
@@ -14374,7 +14383,7 @@ FSV_API void fsv_stream_abort(fsv_request *request)
 // ---- files
 
 #if FSI_FILES
-FSI_PRIVATE fsv_result fsi_folder_bad(const fsv_server *server, const fsv_folder_desc *desc, const char *why)
+FSI_SELDOM fsv_result fsi_folder_bad(const fsv_server *server, const fsv_folder_desc *desc, const char *why)
 {
     fsi_log(server, 0, "folder", 0, "the folder %s at %s: %s", desc->path ? desc->path : "(null)",
             desc->pattern ? desc->pattern : "(null)", why);
@@ -14382,7 +14391,7 @@ FSI_PRIVATE fsv_result fsi_folder_bad(const fsv_server *server, const fsv_folder
 }
 
 // "ext=type" lines become "ext", "type", ..., each with its end, and one more. to has len + 2 bytes. False: malformed.
-FSI_PRIVATE bool fsi_folder_types(char *to, const char *lines)
+FSI_SELDOM bool fsi_folder_types(char *to, const char *lines)
 {
     for (const char *at = lines; *at;) {
         size_t len = strcspn(at, "\n");
@@ -14401,7 +14410,7 @@ FSI_PRIVATE bool fsi_folder_types(char *to, const char *lines)
     return true;
 }
 
-FSI_PRIVATE fsv_result fsi_folder_check(const fsv_server *server, const fsv_folder_desc *desc)
+FSI_SELDOM fsv_result fsi_folder_check(const fsv_server *server, const fsv_folder_desc *desc)
 {
     size_t len = desc->pattern ? strlen(desc->pattern) : 0;
     const char *value = desc->cache_control;
@@ -14419,7 +14428,7 @@ FSI_PRIVATE fsv_result fsi_folder_check(const fsv_server *server, const fsv_fold
 }
 
 // A copy of the desc, with its strings behind it. NULL: out of memory, or, with *bad, malformed types.
-FSI_PRIVATE fsv_folder *fsi_folder_new(fsv_server *server, const fsv_folder_desc *desc, bool *bad)
+FSI_SELDOM fsv_folder *fsi_folder_new(fsv_server *server, const fsv_folder_desc *desc, bool *bad)
 {
     const char *index = desc->index ? desc->index : "index.html", *types = desc->types ? desc->types : "";
     size_t index_len = strlen(index) + 1, cache_len = desc->cache_control ? strlen(desc->cache_control) + 1 : 0;
@@ -14441,7 +14450,7 @@ FSI_PRIVATE fsv_folder *fsi_folder_new(fsv_server *server, const fsv_folder_desc
     return NULL;
 }
 
-FSI_PRIVATE fsv_result fsi_folder_result(const fsv_server *server, const char *path, fsi_file_result result)
+FSI_SELDOM fsv_result fsi_folder_result(const fsv_server *server, const char *path, fsi_file_result result)
 {
     int64_t error = fsi_os_error();
     switch (result) {
@@ -14461,7 +14470,7 @@ FSI_PRIVATE fsv_result fsi_folder_result(const fsv_server *server, const char *p
 }
 
 // Adds its route, which is never a blocking one by itself.
-FSI_PRIVATE fsv_result fsi_folder_mount(fsv_server *server, const char *pattern, fsv_folder *folder)
+FSI_SELDOM fsv_result fsi_folder_mount(fsv_server *server, const char *pattern, fsv_folder *folder)
 {
     uint32_t blocking = server->desc.blocking;
     server->desc.blocking = 0;
@@ -14470,7 +14479,7 @@ FSI_PRIVATE fsv_result fsi_folder_mount(fsv_server *server, const char *pattern,
     return result;
 }
 
-FSV_API fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *desc, fsv_folder **folder)
+FSV_API FSI_SMALL fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *desc, fsv_folder **folder)
 {
     bool bad = false;
     if (!server || !desc) return FSV_ERR_ARGUMENT;
@@ -14500,7 +14509,8 @@ FSV_API fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *
     return FSV_OK;
 }
 
-FSV_API fsv_result fsv_respond_file(fsv_request *request, fsv_folder *folder, const char *path, uint32_t status)
+FSV_API FSI_SMALL fsv_result fsv_respond_file(fsv_request *request, fsv_folder *folder, const char *path,
+                                              uint32_t status)
 {
     if (!request || !folder || !path || folder->server != request->loop->server) return FSV_ERR_ARGUMENT;
     if (status < 200 || status > 599 || status == 204 || status == 205 || status == 206 || status == 304)
@@ -14533,7 +14543,8 @@ static bool fsi_folder_each(const char *name, const fsi_file_look *look, void *u
     return listing->each(&entry, listing->user);
 }
 
-FSV_API fsv_result fsv_folder_list(const fsv_folder *folder, const char *path, fsv_entry_handler each, void *user)
+FSV_API FSI_SMALL fsv_result fsv_folder_list(const fsv_folder *folder, const char *path, fsv_entry_handler each,
+                                             void *user)
 {
     if (!folder || !path || !each) return FSV_ERR_ARGUMENT;
     size_t len = strlen(path);
@@ -14563,19 +14574,21 @@ FSV_API const char *fsv_folder_type(const fsv_folder *folder, const char *name)
 }
 
 #else
-FSV_API fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *desc, fsv_folder **folder)
+FSV_API FSI_SMALL fsv_result fsv_server_folder(fsv_server *server, const fsv_folder_desc *desc, fsv_folder **folder)
 {
     (void)folder;
     return server && desc ? FSV_ERR_UNSUPPORTED : FSV_ERR_ARGUMENT;
 }
 
-FSV_API fsv_result fsv_respond_file(fsv_request *request, fsv_folder *folder, const char *path, uint32_t status)
+FSV_API FSI_SMALL fsv_result fsv_respond_file(fsv_request *request, fsv_folder *folder, const char *path,
+                                              uint32_t status)
 {
     (void)request, (void)folder, (void)path, (void)status;
     return FSV_ERR_ARGUMENT; // there is no folder
 }
 
-FSV_API fsv_result fsv_folder_list(const fsv_folder *folder, const char *path, fsv_entry_handler each, void *user)
+FSV_API FSI_SMALL fsv_result fsv_folder_list(const fsv_folder *folder, const char *path, fsv_entry_handler each,
+                                             void *user)
 {
     (void)folder, (void)path, (void)each, (void)user;
     return FSV_ERR_ARGUMENT;
@@ -14591,7 +14604,7 @@ FSV_API const char *fsv_folder_type(const fsv_folder *folder, const char *name)
 // ---- deferred answers
 
 // On a loop: the request gets a block of its own, and a job. Nothing has changed if that fails.
-FSI_PRIVATE fsv_result fsi_defer_here(fsv_request *request, fsv_token *token)
+FSI_SELDOM fsv_result fsi_defer_here(fsv_request *request, fsv_token *token)
 {
     fsi_loop *loop = request->loop;
     fsi_conn *conn = request->conn;
@@ -14615,7 +14628,7 @@ FSI_PRIVATE fsv_result fsi_defer_here(fsv_request *request, fsv_token *token)
     return FSV_OK;
 }
 
-FSV_API fsv_result fsv_request_defer(fsv_request *request, fsv_token *token)
+FSV_API FSI_SMALL fsv_result fsv_request_defer(fsv_request *request, fsv_token *token)
 {
     if (!request || !token) return FSV_ERR_ARGUMENT;
     memset(token, 0, sizeof *token);
@@ -14645,7 +14658,8 @@ FSV_API fsv_result fsv_token_respond_owned(fsv_token token, uint32_t status, con
     return fsi_token_reply(token, status, content_type, (const char *)body, len, true, release, release_user);
 }
 
-FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char *content_type, uint64_t length)
+FSV_API FSI_SMALL fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char *content_type,
+                                              uint64_t length)
 {
     size_t type_len = 0;
     if (!token.server) return FSV_ERR_ARGUMENT;
@@ -14667,7 +14681,7 @@ FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char
 }
 
 // The job of a stream that takes so many bytes, with the lock taken. NULL: *result says why not, and the lock is free.
-FSI_PRIVATE fsi_job *fsi_token_take_room(fsv_token token, size_t len, fsv_result *result)
+FSI_SELDOM fsi_job *fsi_token_take_room(fsv_token token, size_t len, fsv_result *result)
 {
     fsi_job *job = fsi_token_take(token, false);
     *result = !job || job->bare                                             ? FSV_ERR_CLOSED
@@ -14702,7 +14716,7 @@ FSV_API fsv_result fsv_token_write(fsv_token token, const void *data, size_t len
     return FSV_OK;
 }
 
-FSV_API fsv_result fsv_token_wait(fsv_token token, uint32_t timeout_ms)
+FSV_API FSI_SMALL fsv_result fsv_token_wait(fsv_token token, uint32_t timeout_ms)
 {
     fsv_result result = FSV_ERR_FULL;
     if (!token.server) return FSV_ERR_ARGUMENT;
@@ -14730,7 +14744,7 @@ FSV_API fsv_result fsv_token_wait(fsv_token token, uint32_t timeout_ms)
 }
 
 // Ends a stream, or what never began.
-FSI_PRIVATE fsv_result fsi_token_finish(fsv_token token, bool drop)
+FSI_SELDOM fsv_result fsi_token_finish(fsv_token token, bool drop)
 {
     fsi_job *job = fsi_token_take(token, true);
     if (!job) return FSV_ERR_CLOSED;
@@ -14744,19 +14758,19 @@ FSI_PRIVATE fsv_result fsi_token_finish(fsv_token token, bool drop)
     return short_of && !drop ? FSV_ERR_CLOSED : FSV_OK;
 }
 
-FSV_API fsv_result fsv_token_end(fsv_token token)
+FSV_API FSI_SMALL fsv_result fsv_token_end(fsv_token token)
 {
     return token.server ? fsi_token_finish(token, false) : FSV_ERR_ARGUMENT;
 }
 
-FSV_API void fsv_token_drop(fsv_token token)
+FSV_API FSI_SMALL void fsv_token_drop(fsv_token token)
 {
     if (token.server) (void)fsi_token_finish(token, true);
 }
 
 // ---- raw TCP
 
-FSV_API fsv_result fsv_server_listen_tcp(fsv_server *server, const char *address, const fsv_tcp_desc *desc)
+FSV_API FSI_SMALL fsv_result fsv_server_listen_tcp(fsv_server *server, const char *address, const fsv_tcp_desc *desc)
 {
     if (!server || !address) return FSV_ERR_ARGUMENT;
     if (fsi_load32(&server->life) != FSI_LIFE_NEW) return FSV_ERR_STATE;
@@ -14777,8 +14791,8 @@ FSV_API fsv_result fsv_server_listen_tcp(fsv_server *server, const char *address
 }
 
 #if FSI_CLIENT
-FSI_PRIVATE fsv_result fsi_tcp_connect_text(fsv_server *server, uint32_t loop, const char *address,
-                                            const fsv_tcp_desc *desc, fsv_tcp *out)
+FSI_SELDOM fsv_result fsi_tcp_connect_text(fsv_server *server, uint32_t loop, const char *address,
+                                           const fsv_tcp_desc *desc, fsv_tcp *out)
 {
     fsi_sockaddr to;
     if (!fsi_tcp_address(address, &to)) return FSV_ERR_ADDRESS;
@@ -14791,16 +14805,16 @@ FSI_PRIVATE fsv_result fsi_tcp_connect_text(fsv_server *server, uint32_t loop, c
     return result == FSV_ERR_CLOSED ? FSV_ERR_STOPPED : result; // the loop has ended since
 }
 #else
-FSI_PRIVATE fsv_result fsi_tcp_connect_text(fsv_server *server, uint32_t loop, const char *address,
-                                            const fsv_tcp_desc *desc, fsv_tcp *out)
+FSI_SELDOM fsv_result fsi_tcp_connect_text(fsv_server *server, uint32_t loop, const char *address,
+                                           const fsv_tcp_desc *desc, fsv_tcp *out)
 {
     (void)server, (void)loop, (void)address, (void)desc, (void)out;
     return FSV_ERR_UNSUPPORTED;
 }
 #endif
 
-FSV_API fsv_result fsv_tcp_connect(fsv_server *server, uint32_t loop, const char *address, const fsv_tcp_desc *desc,
-                                   fsv_tcp *out)
+FSV_API FSI_SMALL fsv_result fsv_tcp_connect(fsv_server *server, uint32_t loop, const char *address,
+                                             const fsv_tcp_desc *desc, fsv_tcp *out)
 {
     if (!server || loop >= server->loop_count || !address || !desc || !desc->on_data || !out) return FSV_ERR_ARGUMENT;
     memset(out, 0, sizeof *out);
@@ -14823,32 +14837,32 @@ FSV_API fsv_result fsv_tcp_send_owned(fsv_tcp tcp, const void *data, size_t len,
     return fsi_tcp_send_any(tcp, (const char *)data, len, true, release, release_user);
 }
 
-FSV_API fsv_result fsv_tcp_shut(fsv_tcp tcp)
+FSV_API FSI_SMALL fsv_result fsv_tcp_shut(fsv_tcp tcp)
 {
     return fsi_tcp_ask(tcp, FSI_TCP_SHUT);
 }
 
-FSV_API fsv_result fsv_tcp_close(fsv_tcp tcp)
+FSV_API FSI_SMALL fsv_result fsv_tcp_close(fsv_tcp tcp)
 {
     return fsi_tcp_ask(tcp, FSI_TCP_CLOSE);
 }
 
-FSV_API fsv_result fsv_tcp_abort(fsv_tcp tcp)
+FSV_API FSI_SMALL fsv_result fsv_tcp_abort(fsv_tcp tcp)
 {
     return fsi_tcp_ask(tcp, FSI_TCP_ABORT);
 }
 
-FSV_API fsv_result fsv_tcp_pause(fsv_tcp tcp)
+FSV_API FSI_SMALL fsv_result fsv_tcp_pause(fsv_tcp tcp)
 {
     return fsi_tcp_ask(tcp, FSI_TCP_PAUSE);
 }
 
-FSV_API fsv_result fsv_tcp_resume(fsv_tcp tcp)
+FSV_API FSI_SMALL fsv_result fsv_tcp_resume(fsv_tcp tcp)
 {
     return fsi_tcp_ask(tcp, FSI_TCP_RESUME);
 }
 
-FSV_API fsv_result fsv_tcp_set_user(fsv_tcp tcp, void *user)
+FSV_API FSI_SMALL fsv_result fsv_tcp_set_user(fsv_tcp tcp, void *user)
 {
     fsv_result result;
     fsi_conn *conn = fsi_tcp_find_here(tcp, &result);
@@ -14863,7 +14877,7 @@ FSV_API void *fsv_tcp_user(fsv_tcp tcp)
     return conn ? conn->raw.user : NULL;
 }
 
-FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size)
+FSV_API FSI_SMALL int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size)
 {
     fsi_sockaddr at;
     fsv_result result;
@@ -14874,7 +14888,7 @@ FSV_API int64_t fsv_tcp_peer(fsv_tcp tcp, char *out, size_t size)
 
 // ---- posts and timers
 
-FSV_API uint32_t fsv_loop_current(const fsv_server *server)
+FSV_API FSI_SMALL uint32_t fsv_loop_current(const fsv_server *server)
 {
     for (uint32_t i = 0; server && i < server->loop_count; i++)
         if (fsi_loop_is_here(&server->loops[i])) return i;
@@ -14889,8 +14903,8 @@ FSV_API fsv_result fsv_loop_post(fsv_server *server, uint32_t loop, fsv_task_han
     return fsi_loop_post(&server->loops[loop], msg);
 }
 
-FSV_API fsv_result fsv_timer_start(fsv_server *server, uint32_t loop, uint32_t first_ms, uint32_t every_ms,
-                                   fsv_timer_handler handler, void *user, fsv_timer *timer)
+FSV_API FSI_SMALL fsv_result fsv_timer_start(fsv_server *server, uint32_t loop, uint32_t first_ms, uint32_t every_ms,
+                                             fsv_timer_handler handler, void *user, fsv_timer *timer)
 {
     if (!server || loop >= server->loop_count || !handler) return FSV_ERR_ARGUMENT;
     fsi_loop *at = &server->loops[loop];
@@ -14907,7 +14921,7 @@ FSV_API fsv_result fsv_timer_start(fsv_server *server, uint32_t loop, uint32_t f
     return FSV_OK;
 }
 
-FSV_API fsv_result fsv_timer_stop(fsv_timer timer)
+FSV_API FSI_SMALL fsv_result fsv_timer_stop(fsv_timer timer)
 {
     if (!timer.server) return FSV_ERR_ARGUMENT;
     if (timer.loop >= timer.server->loop_count) return FSV_ERR_NOT_FOUND;
