@@ -403,7 +403,7 @@ help:
 	@echo '    make beside        figures beside the floor servers; see tests/beside, BESIDE= its options'
 	@echo '    make compare       beside nginx, h2o, Go, Node ... as five published logs did; LOGS=1,3 PEERS=nginx,h2o ROUNDS=5 FULL=1'
 	@echo '    make compare-static  files beside nginx and h2o; COMPARE= more options of tests/compare.py'
-	@echo '    make selftest      bench against built-in targets with known latencies, 25 s; selftest-windows under Wine'
+	@echo '    make selftest      bench against built-in targets with known latencies, 25 s; selftest-windows under Wine, 100 s'
 	@echo '    make truth         load generators against known latencies; see tests/truth, TRUTH= its options'
 	@echo '    make queue-bench   the queue beside a mutex and condition variables, 10 s'
 	@echo
