@@ -57,6 +57,9 @@ typedef struct os_child {
 #include <unistd.h>
 #ifdef __OpenBSD__
 #include <pthread_np.h>
+#define OS_NAME_OF_THREAD(out, size) (pthread_get_name_np(pthread_self(), out, size), 0)
+#else
+#define OS_NAME_OF_THREAD(out, size) pthread_getname_np(pthread_self(), out, size)
 #endif
 
 #define OS_NULL_FILE "/dev/null"
@@ -352,11 +355,7 @@ static inline void os_cond_wait(os_cond *signal, os_mutex *lock) { (void)pthread
 // Of the thread that calls; "" where nobody keeps it.
 static inline void os_thread_name(char *out, size_t size)
 {
-#ifdef __OpenBSD__
-    pthread_get_name_np(pthread_self(), out, size);
-#else
-    if (pthread_getname_np(pthread_self(), out, size) != 0) out[0] = 0;
-#endif
+    if (OS_NAME_OF_THREAD(out, size) != 0) out[0] = 0;
 }
 
 // False: the C library's calendar does not go so far.
