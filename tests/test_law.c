@@ -753,7 +753,8 @@ TEST(selftest_is_slower_where_threads_wake_late)
             double seconds = (double)options->duration_ns / 1e9;
             CHECK(seconds >= trial->seconds && seconds <= 4 * trial->seconds);
             if (trial->rate) // enough requests for every draw, and connections for all that wait
-                CHECK(options->rate * seconds >= 2 * BENCH_DRAWS && options->connections >= options->rate * most_s);
+                CHECK(options->rate * seconds >= 2 * BENCH_DRAWS &&
+                      (double)options->connections >= options->rate * most_s);
             else
                 CHECK(options->rate <= 0 && (double)options->connections * seconds >= 2 * BENCH_DRAWS / 10 * most_s);
             bench_options_free(options);
