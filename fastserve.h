@@ -547,7 +547,7 @@ FSV_API fsv_result fsv_response_field(fsv_request *request, const char *name, co
 // Closes the connection after this answer and says so in it. Before the answer. FSV_ERR_STATE.
 FSV_API fsv_result fsv_response_close(fsv_request *request);
 
-// Answers with a body that is copied: the caller's memory is free when this returns. 204 and 304 take no body.
+// Answers with a body that is copied: the caller's memory is free when this returns. 204, 205 and 304 take no body.
 FSV_API fsv_result fsv_respond(fsv_request *request, uint32_t status, const char *content_type, const void *body,
                                size_t len);
 
@@ -611,11 +611,12 @@ typedef void (*fsv_missing_handler)(fsv_request *request, fsv_folder *folder, fs
 typedef struct fsv_folder_desc {
     const char *pattern;        // of a route that ends with "*": "/*", "/assets/*"; literals only         (required)
     const char *path;           // of the folder, UTF-8. Another folder that is put in its place while the server runs
-                                // is seen within 2 s, or when a worker is free; while nothing stands there, the old
-                                // one is served                                                           (required)
+                                // is seen within 2 s, or when a worker is free; while nothing stands there, or a folder
+                                // of another owner, or a link where there was none, the old one is served (required)
     const char *index;          // file that answers for its folder, a name of at most 255 bytes; "" for none
                                 //                                                              (default "index.html")
-    const char *cache_control;  // value of the field in every 200, 206, 301 and 304, at most 512 bytes (default NULL: none)
+    const char *cache_control;  // value of the field in every 200, 206, 301 and 304, at most 512 bytes; where it is not NULL
+                                // files that answer with another status say no-cache        (default NULL: none)
     const char *types;          // more types by extension, or other ones: "ext=type" or "ext ext=type" lines, LF
                                 // between                                                                (default NULL)
     uint64_t cache_bytes;       // added to the memory in which the server's folders keep files of up to 128 KiB, over all
@@ -628,7 +629,7 @@ typedef struct fsv_folder_desc {
                                 // get new bytes, or zeroes, under the old length. Replacing by a rename is fine.
                                 // 0: what was read is sent only if the file is still the same after that   (default 0)
     uint32_t precompressed;     // 1: NAME.br, NAME.zst or NAME.gz instead of NAME for who accepts it, if it
-                                // is not older; answers then say Vary                                     (default 0)
+                                // is not older; answers then say Vary. A new one is seen within 2 s       (default 0)
     fsv_missing_handler on_missing; // what is not there                                            (default NULL: 404)
     void *user;                 // handed to on_missing
 } fsv_folder_desc;
@@ -670,7 +671,8 @@ FSV_API const char *fsv_folder_type(const fsv_folder *folder, const char *name);
 // ---- deferred answers -----------------------------------------------------------------------------------
 // A handler that cannot answer yet takes a token and returns. Whoever has the token answers, from any thread, once:
 // fsv_token_respond, _respond_owned, _end or _drop ends it, with FSV_OK or FSV_ERR_CLOSED; after any other result it is
-// still held. fsv_token_stream, _write and _wait never end it. Each token must be ended, also after the client has gone
+// still held. A client has gone when its connection was reset or has failed. One that has only ended its side, as one that
+// simply closes does at first, may still read: its answer is made and sent. fsv_token_stream, _write and _wait never end it. Each token must be ended, also after the client has gone
 // or was told 504: until then the server cannot be freed. A token that has ended is harmless: FSV_ERR_CLOSED. While a
 // handler on a worker runs, the 504 waits for its end. In a stream defer_timeout_ms is the longest pause between two
 // pieces; then the connection is cut.
@@ -710,7 +712,8 @@ FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char
 FSV_API fsv_result fsv_token_write(fsv_token token, const void *data, size_t len);
 
 // Waits until fsv_token_write has room again, at most timeout_ms (UINT32_MAX: no limit). FSV_OK; FSV_ERR_FULL: time is
-// up; FSV_ERR_CLOSED; FSV_ERR_STATE: no stream, or on a loop's thread, which would wait for itself.
+// up; FSV_ERR_CLOSED; FSV_ERR_STATE: no stream, or on a thread that would wait for itself: a loop's, one that a model gave
+// the connection, or the one that polls the server.
 FSV_API fsv_result fsv_token_wait(fsv_token token, uint32_t timeout_ms);
 
 // Ends the body, and the token. FSV_ERR_CLOSED: the client has gone, or fewer bytes were written than stated and the
@@ -1070,17 +1073,32 @@ typedef char fsi_page_note;
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
-// How a function is compiled. A compiler holds what is called by seldom functions alone for seldom as well: FSI_HOT says
-// where the way of requests begins. Which is which was counted: what one in four requests of some kind does not pass is
-// seldom, but for what looks at each byte. Measured (make cost): no slower, a sixth smaller, a fifth less time to compile.
-#define FSI_SMALL __attribute__((cold)) // for size; and where it is called is the less likely way
+// How a function is compiled. make cost shows what the wrong one costs.
+//
+//   FSI_PRIVATE   the rule: what requests of a common kind pass. Plain `static`, declared earlier: likewise
+//   FSI_INLINE    the same, of a line or two
+//   FSI_WOVEN     what each request passes several times: always within its callers. Wrong: a larger program
+//   FSI_SELDOM    for size: what fewer than one in four requests of each kind (hello, a kept file, a 304, a range, a body, a
+//                 job, ...) passes, and which does not look at each byte. Wrong on a request's way: slower, by up to 5 %, and
+//                 callers too, since a compiler takes what always calls such a function for one itself
+//   FSI_RARE      the same, and never within its caller: what formats messages
+//   FSI_SMALL     the same for public functions that set up: a program's handler that begins with one would be seldom too
+//   FSI_HOT       the loop, a worker, a thread: where the ways of requests begin. Without it, they are called by seldom
+//                 functions alone and would be held for that
+//
+// Measured: no slower than all of them FSI_PRIVATE, a sixth smaller, a fifth less time to compile.
+#ifdef __OPTIMIZE_SIZE__ // all of it is for size then; clang's programs become larger by the attribute
+#define FSI_SMALL
+#else
+#define FSI_SMALL __attribute__((cold))
+#endif
 #define FSI_PRIVATE __attribute__((unused)) static
 #define FSI_SELDOM __attribute__((unused)) FSI_SMALL static
-#define FSI_RARE __attribute__((unused, noinline)) FSI_SMALL static // never within what calls it
+#define FSI_RARE __attribute__((unused, noinline)) FSI_SMALL static
 #define FSI_HOT __attribute__((unused, hot)) static
 #define FSI_INLINE __attribute__((unused)) static inline
-#define FSI_WOVEN __attribute__((unused, always_inline)) static inline // what each request passes, always within it
-#ifdef __MINGW_PRINTF_FORMAT                                           // which of two families of printf this is
+#define FSI_WOVEN __attribute__((unused, always_inline)) static inline
+#ifdef __MINGW_PRINTF_FORMAT // which of two families of printf this is
 #define FSI_PRINTF(at, first) __attribute__((format(__MINGW_PRINTF_FORMAT, at, first)))
 #else
 #define FSI_PRINTF(at, first) __attribute__((format(printf, at, first)))
@@ -1387,6 +1405,8 @@ typedef struct fsi_buf {
     size_t len;
 } fsi_buf;
 
+#define FSI_PARTS_MAX 16 // that one call writes
+
 // ---- >>file's
 
 #define FSI_FILE_TURN ((uint64_t)131072) // of a file that one call sends
@@ -1402,7 +1422,8 @@ typedef enum fsi_file_kind { FSI_FILE_OTHER, FSI_FILE_PLAIN, FSI_FILE_FOLDER } f
 
 typedef struct fsi_file_look {
     fsi_file_id id;
-    uint8_t kind; // fsi_file_kind
+    uint32_t owner; // 0 where the system has no numbers for that
+    uint8_t kind;   // fsi_file_kind
 } fsi_file_look;
 
 typedef enum fsi_file_result {
@@ -1424,8 +1445,9 @@ typedef struct fsi_root {
     bool remote; // another machine is asked, or a program: that takes as long as it takes, even a look
 #if FSI_POSIX
     int fd;
-    char *path; // absolute
+    char *path; // absolute, without a slash at its end
     size_t path_bytes;
+    fsi_file_look first, entry; // when it was opened: the folder, and what stood at its path, perhaps a link to it
 #else
     WCHAR *path; // as the system has it, with \\?\ before it, without a slash at its end
     uint32_t path_len;
@@ -1616,8 +1638,8 @@ typedef struct fsi_reply {
 
 // Bytes that were copied for an answer which is away from its loop.
 typedef struct fsi_chunk {
-    struct fsi_chunk *next;
-    size_t len; // of the bytes that follow this struct
+    struct fsi_chunk *next; // first: what points to it points to the chunk
+    size_t len, cap;        // of the bytes that follow this struct
 } fsi_chunk;
 
 #define FSI_JOB_BYTES 2048 // of a job's block: itself, the longest content type, and most small bodies
@@ -1671,6 +1693,14 @@ struct fsi_token {
 
 // ---- >>files's
 
+typedef enum fsi_coding {
+    FSI_CODING_NONE, // identity
+    FSI_CODING_BR,   // in the order in which we like them
+    FSI_CODING_ZSTD,
+    FSI_CODING_GZIP,
+    FSI_CODINGS
+} fsi_coding;
+
 // What answers for one path of a folder, in one coding. Made by whoever has opened the file, from then on its loop's.
 // Behind it in memory: the path, terminated, the lines of the head, and the content.
 typedef struct fsi_asset {
@@ -1681,20 +1711,22 @@ typedef struct fsi_asset {
     const char *content; // the whole file; NULL: it is open
     fsi_os_file file;
     fsi_file_look look;
-    size_t bytes;        // of this allocation
-    uint64_t checked_ms; // when its path was last opened; in between it is only looked at
+    size_t bytes;                   // of this allocation
+    uint64_t checked_ms;            // when its path was last opened; in between it is only looked at
+    uint64_t alone_ms[FSI_CODINGS]; // when nothing of this coding was found beside it; 0: not looked for
     uint32_t hash, path_len;
-    uint32_t holders;              // the shelf, who answers with it, and each part that waits in a queue
-    uint32_t brief_len, lines_len; // lines of a 304, which come first; all of them
-    uint32_t tag_at, tag_len;      // the value of ETag, in the lines
-    uint8_t coding;                // fsi_coding, of a file that stands for another one
-    bool settled;                  // older than what time stamps can tell apart
+    uint32_t holders;                 // the shelf, who answers with it, and each part that waits in a queue
+    uint32_t brief_len, lines_len;    // lines of a 304, which come first; all of them
+    uint32_t tag_at, tag_len;         // the value of ETag, in the lines
+    uint32_t control_at, control_len; // that of Cache-Control
+    uint8_t coding;                   // fsi_coding, of a file that stands for another one
+    bool settled;                     // older than what time stamps can tell apart
     bool shelved;
 } fsi_asset;
 
 #define FSI_SHELF_CHAINS 1024u
 #define FSI_SHELF_ASSETS 4096u // on each loop's
-#define FSI_SHELF_FILES 64u    // of them open, likewise
+#define FSI_SHELF_FILES 64u    // of them open, likewise, at most
 
 // What a loop keeps of the files that it has sent.
 typedef struct fsi_shelf {
@@ -1725,7 +1757,7 @@ typedef struct fsi_want {
     uint8_t found;
     bool slash;   // the path ended with one, or was empty: a folder is wanted
     bool refused; // the path is not one that a file can have
-    bool asked;   // on_missing was
+    bool missed;  // on_missing was asked
     bool visited; // by the path of the request itself: a folder that lacks its slash is redirected
 } fsi_want;
 
@@ -1743,6 +1775,7 @@ struct fsv_folder {
     fsv_server *server;
     fsi_root root;
     fsi_word64 renewed_ms; // by the loops' clock: when a worker last looked what stands at its path
+    uint32_t kept;         // another folder stands there and may not be served: was said
     fsv_folder_desc desc;  // its strings stand behind this struct
     size_t bytes;          // of this allocation
 };
@@ -1832,6 +1865,7 @@ struct fsi_conn {
     bool broken;       // the socket has failed, or memory: nothing more can be sent
     bool warming;      // a worker reads for it: the struct waits for the fsi_warm to come home, even closed
     bool balanced;     // came here because its loop drowned: does not follow its packets back into the flood
+    bool given_away;   // it is to move because this loop drowns, else to follow its packets
     uint16_t move_to;  // index of the loop to move to
     bool peer_known;
     bool guest;                             // counts as one of its address
@@ -2082,9 +2116,11 @@ struct fsv_server {
     fsi_conn *dialers; // spare structs for connections that are yet to be given to a loop, under lock
     fsi_tcp *tcps;     // of listeners
     fsv_folder *folders;
-    uint64_t shelf_bytes; // of each loop's shelf
-    fsi_lock lock;        // of slabs, depot and dialers, never on the way of a request
-    uint64_t guests_seed; // nobody outside knows it
+    uint64_t shelf_bytes;            // of each loop's shelf
+    uint32_t shelf_files, files_max; // large files that are open: of each loop's shelf, of all
+    uint32_t files_open;             // now; atomic
+    fsi_lock lock;                   // of slabs, depot and dialers, never on the way of a request
+    uint64_t guests_seed;            // nobody outside knows it
     fsi_guests guests[FSI_GUEST_SHARDS];
     fsi_pool pool;
     fsi_crew crew;
@@ -2243,10 +2279,22 @@ FSI_PRIVATE void fsi_signal_wait(fsi_signal *signal, fsi_lock *lock, uint64_t du
 #endif // >>thread-posix
 
 // ---------------------------------------------------------------------------------------------------------
-// >>thread-linux   Affinity, the cgroup's quota, /proc.
+// >>thread-linux   Affinity, the cgroup's quota, /proc; random bytes.
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_LINUX
+#ifdef SYS_getrandom
+#define FSI_SYS_GETRANDOM SYS_getrandom
+#else
+#define FSI_SYS_GETRANDOM (-1)
+#endif
+#define FSI_GRND_NONBLOCK 1
+
+FSI_SELDOM bool fsi_random(void *to, size_t size)
+{
+    return syscall(FSI_SYS_GETRANDOM, to, size, FSI_GRND_NONBLOCK) == (long)size;
+}
+
 static void fsi_thread_name(const char *name)
 {
     (void)pthread_setname_np(pthread_self(), name);
@@ -2377,6 +2425,12 @@ FSI_SELDOM uint32_t fsi_cpu_usable(void)
 // ---------------------------------------------------------------------------------------------------------
 
 #if FSI_MACOS || FSI_BSD
+FSI_SELDOM bool fsi_random(void *to, size_t size)
+{
+    arc4random_buf(to, size);
+    return true;
+}
+
 #if FSI_MACOS
 static void fsi_thread_name(const char *name)
 {
@@ -2476,6 +2530,19 @@ FSI_SELDOM void fsi_thread_name(const char *name)
     for (; name[n] && n < 15; n++) wide[n] = (WCHAR)(unsigned char)name[n];
     wide[n] = 0;
     (void)set(GetCurrentThread(), wide);
+}
+
+// RtlGenRandom, by the only name that it is exported under.
+FSI_SELDOM bool fsi_random(void *to, size_t size)
+{
+    typedef BOOLEAN(WINAPI * generate)(void *, ULONG);
+    generate call = NULL;
+    HMODULE module = LoadLibraryExW(L"advapi32.dll", NULL, LOAD_LIBRARY_SEARCH_SYSTEM32);
+    FARPROC found = module ? GetProcAddress(module, "SystemFunction036") : NULL;
+    if (found) memcpy(&call, &found, sizeof call);
+    bool fine = found && call(to, (ULONG)size);
+    if (module) (void)FreeLibrary(module);
+    return fine;
 }
 
 FSI_SELDOM unsigned __stdcall fsi_thread_main(void *arg)
@@ -4368,15 +4435,15 @@ FSI_PRIVATE bool fsi_field_is_ours(const char *name, size_t len)
 #if FSI_FILES
 #define FSI_NO_TIME INT64_MIN
 
-// Two names of the three letters each, in a row of them: the number of the one that text begins with, or -1.
-FSI_SELDOM int64_t fsi_name3(const char *text, const char *names)
+// names: of three letters each, in a row. The number of the one that text begins with, or -1.
+FSI_PRIVATE int64_t fsi_name3(const char *text, const char *names)
 {
     for (int64_t i = 0; names[3 * i]; i++)
         if (memcmp(text, names + 3 * i, 3) == 0) return i;
     return -1;
 }
 
-FSI_SELDOM int64_t fsi_digits_read(const char *text, size_t digits)
+FSI_PRIVATE int64_t fsi_digits_read(const char *text, size_t digits)
 {
     int64_t value = 0;
     for (size_t i = 0; i < digits; i++) {
@@ -4388,7 +4455,7 @@ FSI_SELDOM int64_t fsi_digits_read(const char *text, size_t digits)
 
 // Reads by a form: w weekday, d day, e day with a space for its first digit, b month, y year, c its last two digits,
 // h m s; anything else stands for itself. The case counts (5.6.7).
-FSI_SELDOM bool fsi_date_scan(const char *text, size_t len, const char *form, fsi_date *date)
+FSI_PRIVATE bool fsi_date_scan(const char *text, size_t len, const char *form, fsi_date *date)
 {
     size_t n = 0;
     for (; *form; form++, text += n, len -= n) {
@@ -4413,7 +4480,7 @@ FSI_SELDOM bool fsi_date_scan(const char *text, size_t len, const char *form, fs
 }
 
 // A leap second is the last one of any day; which days have one is not for us to know.
-FSI_SELDOM bool fsi_date_exists(const fsi_date *date)
+FSI_PRIVATE bool fsi_date_exists(const fsi_date *date)
 {
     static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool leap = date->year % 4 == 0 && (date->year % 100 != 0 || date->year % 400 == 0);
@@ -4434,7 +4501,7 @@ FSI_SELDOM void fsi_date_century(fsi_date *date, int64_t now_s)
 
 // Reads an HTTP-date of any of its three forms (5.6.7) as seconds since 1970; FSI_NO_TIME: it is none. The weekday must
 // be one, but not the right one. A leap second is the first one of the next day.
-FSI_SELDOM int64_t fsi_date_read(const char *text, size_t len, int64_t now_s)
+FSI_PRIVATE int64_t fsi_date_read(const char *text, size_t len, int64_t now_s)
 {
     fsi_date date;
     const char *comma = (const char *)memchr(text, ',', len);
@@ -4631,14 +4698,6 @@ FSI_SELDOM bool fsi_if_range_holds(fsv_str value, const char *tag, size_t tag_le
 }
 
 // ---- codings (12.5.3)
-
-typedef enum fsi_coding {
-    FSI_CODING_NONE, // identity
-    FSI_CODING_BR,   // in the order in which we like them
-    FSI_CODING_ZSTD,
-    FSI_CODING_GZIP,
-    FSI_CODINGS
-} fsi_coding;
 
 // A weight (12.4.2), ";" in front of it, as thousandths; none is 1000. -1: it is malformed.
 FSI_SELDOM int32_t fsi_weight_read(const char *at, const char *end)
@@ -5635,7 +5694,8 @@ FSI_SELDOM void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
 //
 //   fsi_root_open(server, root, path, follow)  the folder at `path` (UTF-8), open for what follows; FSI_FILE_NONE: no folder.
 //                                         follow: symbolic links may lead outside. fsi_root_close is safe on zeroes
-//   fsi_root_renew(root)                  if another folder stands at its path by now, that one is it from here on. Waits
+//   fsi_root_renew(root)                  if another folder of the same owner stands at its path by now, that one is it from
+//                                         here on; FSI_FILE_DENIED: another one, which may not be it. Waits
 //   fsi_file_open(root, path, wait, file, look)  `path` has '/' between its segments, none of which is empty, "." or "..", and
 //                                         no backslash; "" is the root itself. FSI_FILE_BUSY, only without `wait`: a disk would
 //                                         have to be waited for. Only a plain file stays open; of a folder or anything else
@@ -5864,6 +5924,7 @@ FSI_SELDOM int fsi_file_stat_old(int at, const char *path, int flags, fsi_file_l
     look->id.size = (uint64_t)info.st_size;
     look->id.modified_ns = fsi_file_ns(info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
     look->id.changed_ns = fsi_file_ns(info.st_ctim.tv_sec, info.st_ctim.tv_nsec);
+    look->owner = (uint32_t)info.st_uid;
     look->kind = fsi_file_kind_of(info.st_mode);
     return 0;
 }
@@ -5880,6 +5941,7 @@ FSI_PRIVATE int fsi_file_stat(int at, const char *path, int flags, fsi_file_look
     look->id.size = info.size;
     look->id.modified_ns = fsi_file_ns(info.modified.s, info.modified.ns);
     look->id.changed_ns = fsi_file_ns(info.changed.s, info.changed.ns);
+    look->owner = info.user;
     look->kind = fsi_file_kind_of(info.mode);
     return 0;
 }
@@ -6077,6 +6139,7 @@ FSI_PRIVATE int fsi_file_stat(int at, const char *path, int flags, fsi_file_look
     look->id.size = (uint64_t)info.st_size;
     look->id.modified_ns = fsi_file_ns(info.FSI_STAT_MODIFIED.tv_sec, info.FSI_STAT_MODIFIED.tv_nsec);
     look->id.changed_ns = fsi_file_ns(info.FSI_STAT_CHANGED.tv_sec, info.FSI_STAT_CHANGED.tv_nsec);
+    look->owner = (uint32_t)info.st_uid;
     look->kind = fsi_file_kind_of(info.st_mode);
     return 0;
 }
@@ -6295,18 +6358,22 @@ FSI_SELDOM fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *roo
     char here[FSI_PATH_BYTES];
     memset(root, 0, sizeof *root);
     if (*path == '/' || !getcwd(here, sizeof here)) here[0] = 0;
-    size_t before = strlen(here), len = strlen(path) + 1;
+    size_t before = strlen(here), len = strlen(path);
+    while (len > 1 && path[len - 1] == '/') len--;
     int fd = open(path, FSI_STEP_FLAGS);
     if (fd < 0) return fsi_file_refusal(errno);
-    root->path = (char *)fsi_alloc(server, before + 1 + len);
+    root->path_bytes = before + len + 2;
+    root->path = (char *)fsi_alloc(server, root->path_bytes);
     if (!root->path) {
         close(fd);
         return FSI_FILE_FULL;
     }
-    root->path_bytes = before + 1 + len;
     char *at = fsi_put(root->path, here, before);
     if (before) *at++ = '/';
-    (void)fsi_put(at, path, len);
+    *fsi_put(at, path, len) = 0;
+    if (fsi_file_stat(fd, "", 0, &root->first) != 0 ||
+        fsi_file_stat(AT_FDCWD, root->path, AT_SYMLINK_NOFOLLOW, &root->entry) != 0)
+        memset(&root->entry, 0xff, sizeof root->entry); // nothing is like it: never renewed
     root->fd = fd;
     root->open = true;
     root->follow = follow;
@@ -6314,20 +6381,38 @@ FSI_SELDOM fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *roo
     return FSI_FILE_OK;
 }
 
+// Whether what stands at the root's path now may take the root's place: it belongs to whom the first one belonged to, and
+// came there as that did, as a folder or by a link of the same owner. Else who may write beside a folder that was removed
+// could have anything served. And it can be read, if the one before can: a sandbox may know that one only.
+FSI_SELDOM bool fsi_root_may_be(const fsi_root *root, int fd)
+{
+    fsi_file_look is, entry;
+    if (fsi_file_stat(fd, "", 0, &is) != 0 || is.owner != root->first.owner) return false;
+    if (fsi_file_stat(AT_FDCWD, root->path, AT_SYMLINK_NOFOLLOW, &entry) != 0) return false;
+    if (entry.kind != root->entry.kind || entry.owner != root->entry.owner) return false;
+    int now = openat(fd, ".", FSI_FILE_FLAGS | O_DIRECTORY);
+    int before = now < 0 ? openat(root->fd, ".", FSI_FILE_FLAGS | O_DIRECTORY) : -1;
+    if (now >= 0) close(now);
+    if (before >= 0) close(before);
+    return before < 0;
+}
+
 // The new one takes over the number of the old one, so that whoever uses it meanwhile has either.
-FSI_SELDOM void fsi_root_renew(const fsi_root *root)
+FSI_SELDOM fsi_file_result fsi_root_renew(const fsi_root *root)
 {
     fsi_file_look was, is;
-    if (fsi_file_stat(root->fd, "", 0, &was) != 0 || fsi_file_stat(AT_FDCWD, root->path, 0, &is) != 0) return;
-    if (is.kind != FSI_FILE_FOLDER || (is.id.volume == was.id.volume && is.id.index == was.id.index)) return;
+    fsi_file_result result = FSI_FILE_OK;
+    if (fsi_file_stat(root->fd, "", 0, &was) != 0 || fsi_file_stat(AT_FDCWD, root->path, 0, &is) != 0) return result;
+    if (is.kind != FSI_FILE_FOLDER || (is.id.volume == was.id.volume && is.id.index == was.id.index)) return result;
     int fd = open(root->path, FSI_STEP_FLAGS);
-    if (fd < 0) return;
+    if (fd < 0 || !fsi_root_may_be(root, fd)) result = FSI_FILE_DENIED;
 #if FSI_MACOS
-    if (dup2(fd, root->fd) >= 0) (void)fcntl(root->fd, F_SETFD, FD_CLOEXEC);
+    if (result == FSI_FILE_OK && dup2(fd, root->fd) >= 0) (void)fcntl(root->fd, F_SETFD, FD_CLOEXEC);
 #else
-    (void)dup3(fd, root->fd, O_CLOEXEC);
+    if (result == FSI_FILE_OK) (void)dup3(fd, root->fd, O_CLOEXEC);
 #endif
-    close(fd);
+    if (fd >= 0) close(fd);
+    return result;
 }
 
 FSI_SELDOM fsi_file_result fsi_file_look_open(fsi_os_file file, fsi_file_look *look)
@@ -6345,11 +6430,25 @@ FSI_PRIVATE fsi_file_result fsi_file_look_at(const fsi_root *root, const char *p
     return fsi_file_stat(root->fd, path, 0, look) == 0 ? FSI_FILE_OK : fsi_file_refusal(errno);
 }
 
+// Neither a plain file nor a folder. To open those does something: the writer of a FIFO goes on, a tape is wound.
+FSI_SELDOM bool fsi_file_is_other(const fsi_root *root, const char *path, bool wait)
+{
+    fsi_file_look look;
+    if (!wait && root->walk) return false; // nor will it be opened
+    if (root->walk) // a link that leads outside to such a thing counts as one, too
+        return fsi_file_look_at(root, path, &look) == FSI_FILE_OK && look.kind == FSI_FILE_OTHER;
+    int fd = fsi_root_get(root, path, FSI_PEEK_FLAGS, wait);
+    bool other = fd >= 0 && fsi_file_stat(fd, "", 0, &look) == 0 && look.kind == FSI_FILE_OTHER;
+    if (fd >= 0) close(fd);
+    return other;
+}
+
 FSI_SELDOM fsi_file_result fsi_file_open(const fsi_root *root, const char *path, bool wait, fsi_os_file *file,
                                          fsi_file_look *look)
 {
     memset(look, 0, sizeof *look); // FSI_FILE_OTHER
     *file = FSI_NO_FILE;
+    if (fsi_file_is_other(root, path, wait)) return FSI_FILE_OK;
     int fd = fsi_root_get(root, path, FSI_FILE_FLAGS, wait);
     if (fd < 0 && errno == EAGAIN) return wait ? FSI_FILE_FAILED : FSI_FILE_BUSY;
     if (fd < 0 && (errno == ENXIO || errno == ENODEV || errno == EOPNOTSUPP)) return FSI_FILE_OK; // a socket, a device
@@ -6528,9 +6627,10 @@ FSI_SELDOM fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *roo
 }
 
 // It is its path.
-FSI_SELDOM void fsi_root_renew(const fsi_root *root)
+FSI_SELDOM fsi_file_result fsi_root_renew(const fsi_root *root)
 {
     (void)root;
+    return FSI_FILE_OK;
 }
 
 // The whole path, with room for FSI_PATH_BYTES. Returns its length; 0: it cannot be one. A colon would name another stream
@@ -7196,9 +7296,9 @@ FSI_INLINE int64_t fsi_io_read(fsi_chan *chan, void *to, size_t size)
 FSI_SELDOM int64_t fsi_io_write_many(fsi_chan *chan, const fsi_buf *bufs, uint32_t count)
 {
     struct msghdr message;
-    struct iovec parts[16];
+    struct iovec parts[FSI_PARTS_MAX];
     memset(&message, 0, sizeof message);
-    if (count > 16) count = 16;
+    if (count > FSI_PARTS_MAX) count = FSI_PARTS_MAX;
     for (uint32_t i = 0; i < count; i++) {
         parts[i].iov_base = (void *)(uintptr_t)bufs[i].ptr;
         parts[i].iov_len = bufs[i].len;
@@ -7541,9 +7641,9 @@ FSI_INLINE int64_t fsi_io_read(fsi_chan *chan, void *to, size_t size)
 FSI_PRIVATE int fsi_iocp_send(fsi_chan *chan, const fsi_buf *bufs, uint32_t count, size_t room, OVERLAPPED *os,
                               DWORD *sent)
 {
-    WSABUF parts[16];
+    WSABUF parts[FSI_PARTS_MAX];
     uint32_t n = 0;
-    for (; n < count && n < 16 && room; n++) {
+    for (; n < count && n < FSI_PARTS_MAX && room; n++) {
         size_t len = bufs[n].len < room ? bufs[n].len : room;
         parts[n].buf = (char *)(uintptr_t)bufs[n].ptr;
         parts[n].len = (ULONG)len;
@@ -8511,17 +8611,22 @@ FSI_SELDOM fsi_out *fsi_out_append(fsi_conn *conn, size_t room)
     return out;
 }
 
+// Adds a copy to the last of the queue, if that has room. last: NULL: there is none.
+FSI_SELDOM bool fsi_out_add(fsi_out *last, const char *ptr, size_t len)
+{
+    if (!last || last->release || last->asset || last->bytes - sizeof(fsi_out) - last->end < len) return false;
+    memcpy((char *)(last + 1) + last->end, ptr, len);
+    last->end += len;
+    last->len += len;
+    return true;
+}
+
 // Queues a copy. False: out of memory, the connection is broken.
 FSI_SELDOM bool fsi_conn_queue_copy(fsi_conn *conn, const char *ptr, size_t len)
 {
-    fsi_out *last = conn->out_last;
     if (len == 0) return true;
-    if (last && !last->release && !last->asset && last->bytes - sizeof(fsi_out) - last->end >= len) {
-        memcpy((char *)(last + 1) + last->end, ptr, len);
-        last->end += len;
-        last->len += len;
-    } else {
-        last = fsi_out_append(conn, len);
+    if (!fsi_out_add(conn->out_last, ptr, len)) {
+        fsi_out *last = fsi_out_append(conn, len);
         if (!last) {
             conn->broken = true;
             return false;
@@ -8606,14 +8711,14 @@ FSI_PRIVATE bool fsi_conn_was_read(fsi_conn *conn)
 FSI_SELDOM bool fsi_conn_send_queue(fsi_conn *conn)
 {
     while (conn->out && !conn->broken) {
-        fsi_buf bufs[8];
+        fsi_buf bufs[FSI_PARTS_MAX];
         uint32_t count = 0;
         if (FSI_UNLIKELY(conn->out->asset != NULL)) {
             bool again = fsi_files_send(conn);
             if (conn->out && conn->out->asset) return again;
             continue;
         }
-        for (fsi_out *out = conn->out; out && count < 8 && !out->asset; out = out->next, count++) {
+        for (fsi_out *out = conn->out; out && count < FSI_PARTS_MAX && !out->asset; out = out->next, count++) {
             bufs[count].ptr = out->ptr;
             bufs[count].len = out->len;
         }
@@ -8799,20 +8904,21 @@ FSI_RARE void fsi_tell_answer(fsi_conn *conn, const fsv_request *request, uint32
     loop->server->desc.on_answer(&answer, loop->server->desc.user);
 }
 
-// Any thread. NULL: out of memory.
-FSI_PRIVATE fsi_chunk *fsi_chunk_new(const fsv_server *server, const void *data, size_t len)
+// Any thread. cap: room for len bytes and those that may be added. NULL: out of memory.
+FSI_PRIVATE fsi_chunk *fsi_chunk_new(const fsv_server *server, const void *data, size_t len, size_t cap)
 {
-    fsi_chunk *chunk = (fsi_chunk *)fsi_alloc(server, sizeof *chunk + len);
+    fsi_chunk *chunk = (fsi_chunk *)fsi_alloc(server, sizeof *chunk + cap);
     if (!chunk) return NULL;
     chunk->next = NULL;
     chunk->len = len;
+    chunk->cap = cap;
     memcpy(chunk + 1, data, len);
     return chunk;
 }
 
 FSI_PRIVATE void fsi_chunk_free(const fsv_server *server, fsi_chunk *chunk)
 {
-    fsi_release(server, chunk, sizeof *chunk + chunk->len);
+    fsi_release(server, chunk, sizeof *chunk + chunk->cap);
 }
 
 // Gives a job's memory back, and what it still holds.
@@ -9063,7 +9169,7 @@ FSI_SELDOM fsv_result fsi_answer_field(fsv_request *request, const char *name, c
 FSI_PRIVATE fsv_result fsi_answer_rules(uint32_t status, const char *type, size_t *type_len, uint64_t len)
 {
     if (status < 200 || status > 599) return FSV_ERR_ARGUMENT;
-    if ((status == 204 || status == 304) && len) return FSV_ERR_ARGUMENT;
+    if ((status == 204 || status == 205 || status == 304) && len) return FSV_ERR_ARGUMENT;
     *type_len = type ? strlen(type) : 0;
     if (*type_len > FSI_TYPE_BYTES_MAX) return FSV_ERR_LIMIT;
     if (*type_len && !fsi_value_is_clean(type, *type_len)) return FSV_ERR_FIELD;
@@ -9093,7 +9199,7 @@ FSI_PRIVATE bool fsi_job_reply(fsi_job *job, uint32_t status, const char *type, 
     char *room = (char *)(job + 1), *copy = room + type_len; // a block has room for the longest type
     FSI_STATIC_ASSERT(sizeof(fsi_job) + FSI_TYPE_BYTES_MAX + FSI_JOB_SMALL <= FSI_JOB_BYTES, "a job fits its block");
     if (!keep_ptr && len > job->bytes - sizeof *job - type_len) {
-        fsi_chunk *chunk = fsi_chunk_new(job->loop->server, body, len);
+        fsi_chunk *chunk = fsi_chunk_new(job->loop->server, body, len, len);
         if (!chunk) return false;
         body = (const char *)(chunk + 1);
         release = fsi_release_chunk;
@@ -9511,7 +9617,7 @@ FSI_INLINE void fsi_conn_take_head(fsi_conn *conn, fsv_request *request)
     request->job = NULL;
     request->want.folder = NULL;
     request->want.path = NULL;
-    request->want.asked = false;
+    request->want.missed = false;
     request->resp = FSI_RESP_NONE;
     request->closing = request->off_loop = request->deferred = false;
     request->no_body = head->method == FSI_HEAD;
@@ -10249,12 +10355,20 @@ typedef struct fsi_asked {
 
 // ---- assets
 
+// Its content is not in memory: while anybody sends it, it has a descriptor.
+FSI_PRIVATE bool fsi_asset_stays_open(const fsi_file_look *look)
+{
+    return look->id.size > FSI_KEEP_BYTES;
+}
+
 // Loop's own, but for one that is not on a loop yet.
 static void fsi_asset_drop(fsi_asset *asset)
 {
+    fsv_server *server = asset->folder->server;
     if (--asset->holders) return;
     fsi_file_close(asset->file);
-    fsi_release(asset->folder->server, asset, asset->bytes);
+    if (fsi_asset_stays_open(&asset->look)) (void)fsi_add32(&server->files_open, (uint32_t)-1);
+    fsi_release(server, asset, asset->bytes);
 }
 
 static void fsi_asset_release(void *content, void *user)
@@ -10285,10 +10399,10 @@ FSI_PRIVATE uint64_t fsi_mix64(uint64_t a, uint64_t b)
     return x ^ x >> 33;
 }
 
-// An entity tag of what the file is, which does not tell its inode number.
+// An entity tag of what the file is. Of its inode number it tells 16 bits at most: whoever knows the times can undo the rest.
 FSI_SELDOM size_t fsi_tag_write(char *at, size_t size, const fsi_file_id *id, bool settled)
 {
-    uint64_t mix = fsi_mix64(id->volume, id->index);
+    uint64_t mix = fsi_mix64(id->volume, id->index) & 0xffff;
     mix = fsi_mix64(fsi_mix64(mix, (uint64_t)id->modified_ns), (uint64_t)id->changed_ns);
     return (size_t)snprintf(at, size, "%s\"%llx-%llx\"", settled ? "" : "W/", (unsigned long long)id->size,
                             (unsigned long long)mix);
@@ -10296,14 +10410,32 @@ FSI_SELDOM size_t fsi_tag_write(char *at, size_t size, const fsi_file_id *id, bo
 
 #define FSI_SECOND_NS ((int64_t)1000000000)
 
-// Is it worth to look for a packed file beside one of this type?
+// Is it worth to look for a packed file beside one of this type? By its subtype, or what stands behind the last '+' in it.
 FSI_SELDOM bool fsi_type_packs(const char *type)
 {
-    static const char *const parts[] = {"json",     "javascript",   "xml",  "wasm", "svg",     "font/ttf",
-                                        "font/otf", "octet-stream", "icon", "bmp",  "manifest"};
+    static const char packs[] = "bmp\0"
+                                "javascript\0"
+                                "json\0"
+                                "octet-stream\0"
+                                "otf\0"
+                                "sql\0"
+                                "toml\0"
+                                "ttf\0"
+                                "vnd.microsoft.icon\0"
+                                "wasm\0"
+                                "x-icon\0"
+                                "x-javascript\0"
+                                "x-ndjson\0"
+                                "xml\0"
+                                "yaml\0";
     if (strncmp(type, "text/", 5) == 0) return true;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (strstr(type, parts[i])) return true;
+    const char *sub = strchr(type, '/');
+    if (!sub++) return false;
+    size_t len = strcspn(sub, "; ");
+    for (size_t i = 0; i < len; i++)
+        if (sub[i] == '+') sub += i + 1, len -= i + 1, i = (size_t)-1;
+    for (const char *at = packs; *at; at += strlen(at) + 1)
+        if (strlen(at) == len && memcmp(at, sub, len) == 0) return true;
     return false;
 }
 
@@ -10323,7 +10455,9 @@ FSI_SELDOM void fsi_asset_write_lines(fsi_asset *asset, char *out)
     at = FSI_PUT(at + 29, "\r\n");
     if (desc->cache_control) {
         at = FSI_PUT(at, "Cache-Control: ");
-        at = fsi_put(at, desc->cache_control, strlen(desc->cache_control));
+        asset->control_at = (uint32_t)(at - out);
+        asset->control_len = (uint32_t)strlen(desc->cache_control);
+        at = fsi_put(at, desc->cache_control, asset->control_len);
         at = FSI_PUT(at, "\r\n");
     }
     if (desc->precompressed && fsi_type_packs(asset->type)) at = FSI_PUT(at, "Vary: Accept-Encoding\r\n");
@@ -10364,6 +10498,7 @@ FSI_SELDOM fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const 
 {
     char lines[FSI_LINES_BYTES];
     fsi_asset asset, *made;
+    fsv_server *server = folder->server;
     memset(&asset, 0, sizeof asset);
     asset.folder = folder;
     asset.type = type ? type : fsi_folder_type(folder, path);
@@ -10374,10 +10509,13 @@ FSI_SELDOM fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const 
     asset.file = FSI_NO_FILE;
     asset.holders = 1;
     fsi_asset_write_lines(&asset, lines);
-    size_t kept = look->id.size <= FSI_KEEP_BYTES ? (size_t)look->id.size : 0;
+    bool open = fsi_asset_stays_open(look);
+    size_t kept = open ? 0 : (size_t)look->id.size;
     asset.bytes = sizeof asset + asset.path_len + 1 + asset.lines_len + kept;
-    made = (fsi_asset *)fsi_alloc(folder->server, asset.bytes);
+    bool room = !open || fsi_add32(&server->files_open, 1) < server->files_max;
+    made = room ? (fsi_asset *)fsi_alloc(server, asset.bytes) : NULL;
     if (!made) {
+        if (open) (void)fsi_add32(&server->files_open, (uint32_t)-1);
         fsi_file_close(file);
         return FSI_FOUND_FULL;
     }
@@ -10385,7 +10523,7 @@ FSI_SELDOM fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const 
     char *at = fsi_put((char *)(made + 1), path, asset.path_len + 1);
     at = fsi_put(at, lines, asset.lines_len);
     made->file = file; // the asset's from here on
-    if (look->id.size > FSI_KEEP_BYTES) {
+    if (open) {
         *out = made;
         return FSI_FOUND;
     }
@@ -10484,8 +10622,9 @@ FSI_SELDOM void fsi_shelf_add(fsi_loop *loop, fsi_asset *asset)
 {
     fsi_shelf *shelf = &loop->shelf;
     const fsv_server *server = loop->server;
-    if (!asset->settled || asset->folder->root.remote || asset->folder->desc.cache_bytes == 1 ||
-        asset->bytes > server->shelf_bytes / 4 || server->desc.model != FSV_MODEL_EVENT)
+    if (!asset->settled || asset->folder->root.remote || (!asset->content && !server->shelf_files) ||
+        asset->folder->desc.cache_bytes == 1 || asset->bytes > server->shelf_bytes / 4 ||
+        server->desc.model != FSV_MODEL_EVENT)
         return;
     if (!shelf->chains) {
         shelf->chains = (fsi_asset **)fsi_alloc_zero(server, sizeof(fsi_asset *) * FSI_SHELF_CHAINS);
@@ -10496,7 +10635,7 @@ FSI_SELDOM void fsi_shelf_add(fsi_loop *loop, fsi_asset *asset)
     fsi_asset *before = fsi_shelf_find(shelf, asset->folder, path, asset->path_len, asset->coding, asset->hash);
     if (before) fsi_shelf_take_off(shelf, before);
     while (shelf->oldest && (shelf->bytes + asset->bytes > server->shelf_bytes || shelf->count >= FSI_SHELF_ASSETS ||
-                             (!asset->content && shelf->files >= FSI_SHELF_FILES)))
+                             (!asset->content && shelf->files >= server->shelf_files)))
         fsi_shelf_take_off(shelf, shelf->oldest);
     asset->next = shelf->chains[asset->hash % FSI_SHELF_CHAINS];
     shelf->chains[asset->hash % FSI_SHELF_CHAINS] = asset;
@@ -10577,19 +10716,24 @@ FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const ch
     }
 }
 
-// Instead of *asset one that is packed, if the client takes it and it is not older. False: FSI_FOUND_BUSY.
+// Instead of *asset one that is packed, if the client takes it and it is not older. That there is none is remembered for a
+// while: most files have none, and browsers ask for three. False: FSI_FOUND_BUSY.
 FSI_SELDOM bool fsi_asset_pack(fsi_loop *loop, fsv_folder *folder, char *path, fsv_str accepted, bool wait,
                                fsi_asset **asset)
 {
     uint8_t codings[3];
     uint32_t count = fsi_codings_read(accepted.ptr, accepted.len, codings);
     size_t len = strlen(path);
+    uint64_t now_ms = loop ? loop->now_ms : fsi_clock_ns() / 1000000;
     for (uint32_t i = 0; i < count; i++) {
         fsi_asset *packed = NULL;
+        uint64_t *alone_ms = &(*asset)->alone_ms[codings[i]];
+        if (*alone_ms && now_ms - *alone_ms < FSI_RECHECK_MS) continue;
         memcpy(path + len, fsi_coding_endings[codings[i]], strlen(fsi_coding_endings[codings[i]]) + 1);
         fsi_found found = fsi_asset_get(loop, folder, path, (*asset)->type, codings[i], wait, &packed);
         path[len] = 0;
         if (found == FSI_FOUND_BUSY) return false;
+        *alone_ms = found == FSI_FOUND_NONE ? now_ms : 0;
         if (found != FSI_FOUND) continue;
         if (packed->look.id.modified_ns >= (*asset)->look.id.modified_ns) {
             fsi_asset_drop(*asset);
@@ -10693,11 +10837,11 @@ FSI_PRIVATE bool fsi_want_set(fsv_request *request, fsv_folder *folder, const ch
 {
     fsi_want *want = &request->want;
     size_t room = len + strlen(folder->desc.index) + FSI_PATH_ROOM, got;
-    bool asked = want->asked, slash = false;
+    bool missed = want->missed, slash = false;
     char *to = (char *)fsi_request_block(request, room, &got);
     if (!to) return false;
     memset(want, 0, sizeof *want);
-    want->asked = asked;
+    want->missed = missed;
     want->folder = folder;
     want->status = status;
     want->path = to;
@@ -10721,19 +10865,31 @@ FSI_SELDOM bool fsi_want_ask(fsv_request *request, fsi_found found)
     if (found == FSI_FOUND_INDEX && len) path[len++] = '/';
     path[len] = 0;
     memset(want, 0, sizeof *want);
-    want->asked = true;
+    want->missed = true;
     folder->desc.on_missing(request, folder, found == FSI_FOUND_INDEX ? FSV_MISSING_INDEX : FSV_MISSING_FILE,
                             fsi_view(path, len), folder->desc.user);
     fsi_request_unblock(request, path, cap);
     return want->folder != NULL || request->resp != FSI_RESP_NONE || request->deferred;
 }
 
+// Looks whether another folder stands at its path by now. On a worker, or where it may wait.
+FSI_SELDOM void fsi_files_renew(fsv_folder *folder)
+{
+    bool kept = fsi_root_renew(&folder->root) == FSI_FILE_DENIED;
+    if (kept && !fsi_swap32(&folder->kept, 1))
+        fsi_log(
+            folder->server, 1, "folder_kept", 0,
+            "another folder stands where one is served, and is not: of another owner, by a link, or not to be read");
+    if (!kept) fsi_store32(&folder->kept, 0);
+}
+
+// The same, where nobody has for a while.
 FSI_SELDOM void fsi_folder_renew(fsv_folder *folder)
 {
     uint64_t now_ms = fsi_clock_ns() / 1000000;
     if (now_ms < fsi_load64(&folder->renewed_ms) + FSI_RENEW_MS) return;
     fsi_store64(&folder->renewed_ms, now_ms);
-    fsi_root_renew(&folder->root);
+    fsi_files_renew(folder);
 }
 
 // Finds it, and asks for what is not there. It may wait: on a worker, or where a model gave a connection its thread.
@@ -10748,7 +10904,7 @@ FSI_SELDOM void fsi_files_look(fsi_loop *loop, fsv_request *request)
         fsi_folder_renew(folder);
         fsi_found found = fsi_want_find(loop, want, &asked, true);
         bool missing = found == FSI_FOUND_NONE || found == FSI_FOUND_INDEX;
-        if (!missing || !folder->desc.on_missing || want->asked) {
+        if (!missing || !folder->desc.on_missing || want->missed) {
             want->found = (uint8_t)found;
             return;
         }
@@ -10792,7 +10948,13 @@ FSI_PRIVATE void fsi_asset_head(fsi_conn *conn, fsv_request *request, const fsi_
 {
     char lines[FSI_LINES_BYTES + 128];
     fsv_str all = fsi_view(fsi_asset_lines(asset), status == 304 ? asset->brief_len : asset->lines_len);
-    if (extra_len) {
+    if (asset->control_len && status != 200 && status != 206 && status != 304) { // a 404.html: not for a week
+        size_t behind = asset->control_at + asset->control_len;
+        char *at = fsi_put(lines, all.ptr, asset->control_at);
+        at = FSI_PUT(at, "no-cache");
+        at = fsi_put(at, all.ptr + behind, all.len - behind);
+        all = fsi_view(lines, (size_t)(at - lines));
+    } else if (extra_len) {
         char *at = fsi_put(lines, all.ptr, all.len);
         at = fsi_put(at, extra, extra_len);
         all = fsi_view(lines, (size_t)(at - lines));
@@ -10826,14 +10988,19 @@ FSI_SELDOM size_t fsi_part_head(char *out, size_t size, const fsi_asset *asset, 
 
 #define FSI_PART_BYTES (FSI_TYPE_BYTES_MAX + 256u)
 
-// Several ranges: multipart/byteranges. The boundary is not to be guessed by who writes the file.
+// Several ranges: multipart/byteranges. Who writes the file must not guess the boundary, nor who reads it learn from it: it
+// is random, and where the system has nothing random, all of the file is the answer (RFC 9110 14.2).
 FSI_SELDOM void fsi_asset_parts(fsi_conn *conn, fsv_request *request, fsi_asset *asset, const fsi_range *ranges,
                                 uint32_t count)
 {
     char boundary[40], type[100], head[FSI_PART_BYTES], end[48];
-    uint64_t length = 0, mix = fsi_mix64((uint64_t)(uintptr_t)conn, fsi_clock_ns());
-    (void)snprintf(boundary, sizeof boundary, "%016llx%016llx", (unsigned long long)mix,
-                   (unsigned long long)fsi_mix64(mix, conn->loop->now_us));
+    uint64_t length = 0, random[2];
+    if (!fsi_random(random, sizeof random)) {
+        fsi_asset_whole(conn, request, asset, 200);
+        return;
+    }
+    (void)snprintf(boundary, sizeof boundary, "%016llx%016llx", (unsigned long long)random[0],
+                   (unsigned long long)random[1]);
     (void)snprintf(type, sizeof type, "multipart/byteranges; boundary=%s", boundary);
     size_t end_len = (size_t)snprintf(end, sizeof end, "\r\n--%s--\r\n", boundary);
     for (uint32_t i = 0; i < count; i++)
@@ -10848,15 +11015,16 @@ FSI_SELDOM void fsi_asset_parts(fsi_conn *conn, fsv_request *request, fsi_asset 
 }
 
 // The ranges that count, or 0 for the whole, or FSI_RANGES_OUTSIDE.
-FSI_PRIVATE int32_t fsi_asset_ranges(const fsv_request *request, const fsi_asset *asset, const fsi_conditions *asked,
-                                     int64_t now_s, fsi_range *ranges)
+FSI_PRIVATE int32_t fsi_asset_ranges(const fsv_request *request, const fsi_asset *asset,
+                                     const fsi_conditions *conditions, int64_t now_s, fsi_range *ranges)
 {
     const char *tag = fsi_asset_lines(asset) + asset->tag_at;
-    if (!asked->range.ptr || request->head.method != FSI_GET) return 0; // RFC 9110 14.2
-    if (asked->if_range.ptr && !fsi_if_range_holds(asked->if_range, tag, asset->tag_len,
-                                                   asset->look.id.modified_ns / FSI_SECOND_NS, now_s, asset->settled))
+    if (!conditions->range.ptr || request->head.method != FSI_GET) return 0; // RFC 9110 14.2
+    if (conditions->if_range.ptr &&
+        !fsi_if_range_holds(conditions->if_range, tag, asset->tag_len, asset->look.id.modified_ns / FSI_SECOND_NS,
+                            now_s, asset->settled))
         return 0;
-    return fsi_ranges_read(asked->range.ptr, asked->range.len, asset->look.id.size, ranges, FSI_RANGES_MAX);
+    return fsi_ranges_read(conditions->range.ptr, conditions->range.len, asset->look.id.size, ranges, FSI_RANGES_MAX);
 }
 
 FSI_PRIVATE void fsi_asset_answer(fsi_conn *conn, fsv_request *request, fsi_asset *asset, uint32_t status)
@@ -10966,7 +11134,7 @@ static void fsi_files_begin(fsi_conn *conn, fsv_request *request)
     }
     fsi_files_asked(request, &asked);
     fsi_found found = fsi_want_find(conn->loop, want, &asked, false);
-    bool missing = found == FSI_FOUND_NONE && want->folder->desc.on_missing && !want->asked;
+    bool missing = found == FSI_FOUND_NONE && want->folder->desc.on_missing && !want->missed;
     if (found == FSI_FOUND_BUSY || missing) {
         FSI_COUNT(conn->loop, files_cold, found == FSI_FOUND_BUSY);
         fsi_conn_send_away(conn, request);
@@ -11054,12 +11222,6 @@ static void fsi_files_stay_cold(fsi_conn *conn)
     conn->out->cold = false;
     fsi_conn_waits(conn);
     fsi_conn_run(conn);
-}
-
-// On a worker.
-FSI_SELDOM void fsi_files_renew(fsv_folder *folder)
-{
-    fsi_root_renew(&folder->root);
 }
 
 // On a worker.
@@ -11442,6 +11604,9 @@ FSI_PRIVATE void fsi_tcp_take(fsi_loop *loop, fsi_out *out, uint32_t generation)
     out->next = NULL;
     if (fsi_load32(&conn->generation) != generation || !fsi_tcp_takes(conn)) {
         fsi_tcp_drop(loop, out);
+    } else if (!out->release && fsi_out_add(conn->out_last, out->ptr, len)) { // many small ones share a block
+        fsi_conn_count_queued(conn, len);
+        fsi_release(loop->server, out, out->bytes); // where it came from: no loop would use it again
     } else {
         if (!conn->out) conn->raw.waiting = true;
         if (conn->out_last)
@@ -12304,12 +12469,12 @@ FSI_SELDOM bool fsi_balance_may_move(const fsi_conn *conn)
            !conn->chan.eof;
 }
 
-FSI_SELDOM void fsi_balance_mark(fsi_conn *conn, uint32_t to)
+FSI_SELDOM void fsi_balance_mark(fsi_conn *conn, uint32_t to, bool given_away)
 {
     fsi_loop *loop = conn->loop;
     conn->move_to = (uint16_t)to;
+    conn->given_away = given_away;
     conn->listed = true;
-    conn->moved_s = (uint32_t)(loop->now_ms / 1000);
     conn->next = loop->move_list;
     loop->move_list = conn;
 }
@@ -12338,9 +12503,7 @@ static void fsi_balance_answered(fsi_conn *conn)
     if (conn->moved_s == (uint32_t)(loop->now_ms / 1000)) return;
     if (loop->give_count) {
         loop->give_count--;
-        conn->balanced = true;
-        fsi_balance_mark(conn, loop->give_to);
-        FSI_COUNT(loop, conns_balanced, 1);
+        fsi_balance_mark(conn, loop->give_to, true);
         return;
     }
     if (!look) return;
@@ -12349,9 +12512,7 @@ static void fsi_balance_answered(fsi_conn *conn)
     uint32_t to = fsi_balance_loop_of(server, cpu);
     if (to == server->loop_count || to == loop->index) return;
     if (conn->balanced && fsi_balance_load(&server->loops[to], loop->now_us) > FSI_IDLES) return;
-    conn->balanced = false;
-    fsi_balance_mark(conn, to);
-    FSI_COUNT(loop, conns_followed, 1);
+    fsi_balance_mark(conn, to, false);
 }
 
 // Hands the marked connections over. A full inbox keeps them here.
@@ -12373,6 +12534,10 @@ static void fsi_balance_moves(fsi_loop *loop)
         fsi_timer_remove(&conn->timer);
         conn->loop = NULL;
         loop->conns--;
+        conn->moved_s = (uint32_t)(loop->now_ms / 1000);
+        conn->balanced = conn->given_away;
+        FSI_COUNT(loop, conns_balanced, conn->balanced);
+        FSI_COUNT(loop, conns_followed, !conn->balanced);
         fsi_loop_send(to, FSI_MSG_CONN, conn, 0); // from here on it is the other loop's
     }
 }
@@ -13154,7 +13319,7 @@ FSI_PRIVATE fsv_result fsi_token_reply(fsv_token token, uint32_t status, const c
     size_t type_len = 0;
     fsv_result result = fsi_answer_rules(status, type, &type_len, len);
     if (result == FSV_OK && !keep_ptr && len > FSI_JOB_SMALL) { // copied before the lock is taken
-        fsi_chunk *chunk = fsi_chunk_new(server, body, len);
+        fsi_chunk *chunk = fsi_chunk_new(server, body, len, len);
         if (!chunk) return FSV_ERR_MEMORY;
         body = (const char *)(chunk + 1);
         release = fsi_release_chunk;
@@ -13244,6 +13409,8 @@ FSI_SELDOM bool fsi_tcp_claim(fsi_conn *conn, uint32_t len, size_t max)
     }
 }
 
+#define FSI_TCP_SMALL (256 - sizeof(fsi_out)) // owned memory of so many bytes is copied: the block is there anyway
+
 // A block for the queue, as fsi_out_append makes it, but of memory that any thread may take. NULL: out of memory.
 FSI_SELDOM fsi_out *fsi_tcp_block(const fsv_server *server, const char *data, size_t len, bool keep_ptr,
                                   fsv_release_handler release, void *user)
@@ -13303,8 +13470,9 @@ FSI_PRIVATE fsv_result fsi_tcp_send_any(fsv_tcp tcp, const char *data, size_t le
             return fsi_tcp_send(conn, data, len, keep_ptr, release, user);
     }
     fsv_result result = !conn ? fsi_tcp_gone(tcp) : !len ? FSV_OK : FSV_ERR_FULL;
-    if (conn && len) result = fsi_tcp_post(loop, conn, tcp.generation, data, len, keep_ptr, release, user);
-    if ((result != FSV_OK || !len) && release) release((void *)(uintptr_t)data, user);
+    bool keep = keep_ptr && len > FSI_TCP_SMALL;
+    if (conn && len) result = fsi_tcp_post(loop, conn, tcp.generation, data, len, keep, keep ? release : NULL, user);
+    if ((result != FSV_OK || !keep) && release) release((void *)(uintptr_t)data, user);
     return result;
 }
 
@@ -13462,23 +13630,36 @@ FSI_SELDOM fsv_result fsi_desc_check(const fsv_server *server)
     return FSV_OK;
 }
 
-// conns_max cannot exceed what the descriptor limit leaves; folders have a part of that for their open files.
+// Of folders, how many large files are open at a time, and how many of those the loops keep: at most half.
+FSI_SELDOM void fsi_server_share_files(fsv_server *server, uint64_t most)
+{
+    uint64_t each = most / 2 / fsv_server_loops(server);
+    server->files_max = most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+    server->shelf_files = each < FSI_SHELF_FILES ? (uint32_t)each : FSI_SHELF_FILES;
+}
+
+// conns_max cannot exceed what the descriptor limit leaves. Folders have a quarter of that for large files: each that is
+// being sent is open, and without a bound of their own slow readers of many files would leave none for connections.
 FSI_SELDOM void fsi_server_clamp_conns(fsv_server *server)
 {
     uint64_t reserve = 32 + FSI_SPARE_CONNS, room, limit = fsi_sock_limit();
+    fsi_server_share_files(server, limit);
     if (limit == UINT64_MAX) return;
-    uint64_t files = server->folders ? (uint64_t)fsv_server_loops(server) * FSI_SHELF_FILES + server->desc.workers : 0;
-    reserve += files < limit / 4 ? files : limit / 4;
+    uint64_t files = server->folders ? limit / 4 : 0, workers = server->folders ? server->desc.workers : 0;
+    reserve += workers < limit / 8 ? workers : limit / 8;
     uint64_t threads = limit > 256 ? (limit - 128) / 4 : 32; // each has two of its own, and a connection
     if (server->desc.model == FSV_MODEL_THREAD && server->desc.threads_max > threads)
         server->desc.threads_max = (uint32_t)threads;
     reserve += (uint64_t)fsv_server_loops(server) * (server->desc.model ? 3 : 8);
-    room = limit > reserve + 1 ? limit - reserve : 1;
-    if (server->desc.conns_max <= room) return;
-    fsi_log(server, server->conns_asked ? 1 : 2, "conns_clamped", 0,
-            "conns_max is %u instead of %u: the descriptor limit is %llu", (uint32_t)room, server->desc.conns_max,
-            (unsigned long long)limit);
-    server->desc.conns_max = (uint32_t)room;
+    room = limit > reserve + files + 1 ? limit - reserve - files : 1;
+    if (server->desc.conns_max > room) {
+        fsi_log(server, server->conns_asked ? 1 : 2, "conns_clamped", 0,
+                "conns_max is %u instead of %u: the descriptor limit is %llu", (uint32_t)room, server->desc.conns_max,
+                (unsigned long long)limit);
+        server->desc.conns_max = (uint32_t)room;
+    }
+    reserve += server->desc.conns_max;
+    fsi_server_share_files(server, limit > reserve ? limit - reserve : 1);
 }
 
 // A server that was polled may end with requests away: their connections close, handlers that run are waited for.
@@ -14693,25 +14874,39 @@ FSI_SELDOM fsi_job *fsi_token_take_room(fsv_token token, size_t len, fsv_result 
     return *result == FSV_OK ? job : NULL;
 }
 
+#define FSI_CHUNK_SMALL 232 // pieces below that share a chunk, so that what waits takes at most twice its bytes
+
+// Adds a small piece to the last one that waits, if there is room. Under token_lock.
+FSI_PRIVATE bool fsi_job_append(fsi_job *job, const void *data, size_t len)
+{
+    fsi_chunk *last = job->first ? (fsi_chunk *)(void *)job->last : NULL;
+    if (!last || len > last->cap - last->len) return false;
+    memcpy((char *)(last + 1) + last->len, data, len);
+    last->len += len;
+    return true;
+}
+
 FSV_API fsv_result fsv_token_write(fsv_token token, const void *data, size_t len)
 {
     fsv_result result;
     if (!token.server || (len && !data)) return FSV_ERR_ARGUMENT;
-    if (!fsi_token_take_room(token, len, &result)) return result;
-    fsi_lock_give(&token.server->token_lock); // nothing is copied under it
-    if (len == 0) return FSV_OK;
-    fsi_chunk *chunk = fsi_chunk_new(token.server, data, len);
-    if (!chunk) return FSV_ERR_MEMORY;
-    fsi_job *job = fsi_token_take_room(token, len, &result); // its client may have gone since
-    if (!job) {
-        fsi_chunk_free(token.server, chunk);
-        return result;
+    fsi_job *job = fsi_token_take_room(token, len, &result);
+    if (!job) return result;
+    if (len && !fsi_job_append(job, data, len)) {
+        fsi_lock_give(&token.server->token_lock); // nothing large is copied under it
+        fsi_chunk *chunk = fsi_chunk_new(token.server, data, len, len > FSI_CHUNK_SMALL ? len : FSI_CHUNK_SMALL);
+        if (!chunk) return FSV_ERR_MEMORY;
+        job = fsi_token_take_room(token, len, &result); // its client may have gone since
+        if (!job) {
+            fsi_chunk_free(token.server, chunk);
+            return result;
+        }
+        *job->last = chunk;
+        job->last = &chunk->next;
     }
     if (job->length != FSV_LENGTH_UNKNOWN) job->length_left -= len;
     job->queued += len;
-    *job->last = chunk;
-    job->last = &chunk->next;
-    fsi_job_tell(job);
+    if (len) fsi_job_tell(job);
     fsi_lock_give(&token.server->token_lock);
     return FSV_OK;
 }
@@ -14733,6 +14928,9 @@ FSV_API FSI_SMALL fsv_result fsv_token_wait(fsv_token token, uint32_t timeout_ms
             result = FSV_ERR_STATE;
         else if (found->job->queued < server->desc.out_bytes_max)
             result = FSV_OK;
+        else if (fsi_loop_is_here(found->job->loop) ||
+                 (fsi_load32(&server->life) == FSI_LIFE_POLL && fsi_load64(&server->poller) == fsi_thread_self()))
+            result = FSV_ERR_STATE; // nobody else would make room
         else if (due != UINT64_MAX && fsi_clock_ns() >= due)
             break;
         else

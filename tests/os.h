@@ -55,6 +55,9 @@ typedef struct os_child {
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/inotify.h>
+#endif
 #ifdef __OpenBSD__
 #include <pthread_np.h>
 #define OS_NAME_OF_THREAD(out, size) (pthread_get_name_np(pthread_self(), out, size), 0)
@@ -487,6 +490,31 @@ static inline bool os_socket_file(const char *path)
 static inline bool os_rename(const char *from, const char *to)
 {
     return rename(from, to) == 0;
+}
+
+// Watches who opens it. -1: not here.
+static inline int os_opens_watch(const char *path)
+{
+#ifdef __linux__
+    int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (watch < 0 || inotify_add_watch(watch, path, IN_OPEN) >= 0) return watch;
+    close(watch);
+#endif
+    (void)path;
+    return -1;
+}
+
+// Whether somebody has since it was asked before.
+static inline bool os_opens_seen(int watch)
+{
+    char events[4096];
+    return read(watch, events, sizeof events) > 0;
+}
+
+// Gives it to another user. False: only root can.
+static inline bool os_owner(const char *path, unsigned user)
+{
+    return chown(path, user, (gid_t)-1) == 0;
 }
 
 // Takes everyone's permission to read. False: whoever runs this may read it all the same, or there is no such thing.
@@ -1026,6 +1054,24 @@ static inline bool os_readable(const char *path)
 {
     (void)path;
     return true;
+}
+
+static inline int os_opens_watch(const char *path)
+{
+    (void)path;
+    return -1;
+}
+
+static inline bool os_opens_seen(int watch)
+{
+    (void)watch;
+    return false;
+}
+
+static inline bool os_owner(const char *path, unsigned user)
+{
+    (void)path, (void)user;
+    return false;
 }
 
 static inline bool os_unreadable(const char *path)

@@ -1430,6 +1430,55 @@ TEST(type_table)
     CHECK_STR(fsi_type_of("x y\0a/b\0", "a.y", 3), "a/b");
 }
 
+// Goal: packed files are looked for beside types that packing makes smaller, by the subtype and not by a part of its name.
+TEST(types_that_pack)
+{
+    static const struct {
+        const char *type;
+        bool packs;
+    } rows[] = {{"text/html; charset=utf-8", true},
+                {"text/x", true},
+                {"application/json", true},
+                {"application/json; a=b", true},
+                {"application/ld+json", true},
+                {"image/svg+xml", true},
+                {"application/a+b+xml", true},
+                {"application/wasm", true},
+                {"application/octet-stream", true},
+                {"image/vnd.microsoft.icon", true},
+                {"image/png", false},
+                {"application/zip", false},
+                {"application/vnd.openxmlformats-officedocument.wordprocessingml.document", false},
+                {"application/xmlx", false},
+                {"application/x+xm", false},
+                {"application/xml+zip", false},
+                {"xml", false},
+                {"application/", false}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        ROW("%s", rows[i].type);
+        CHECK_EQ(fsi_type_packs(rows[i].type), rows[i].packs);
+    }
+}
+
+// Goal: of two files that differ in their inode numbers alone some have the same tag: it does not tell them.
+TEST(tag_keeps_the_inode)
+{
+    static uint32_t seen[4096][2];
+    uint32_t same = 0;
+    for (uint32_t i = 0; i < 200000 && same == 0; i++) {
+        fsi_file_id id = {1, 1000 + i, 5, 6, 7};
+        char tag[64];
+        size_t len = fsi_tag_write(tag, sizeof tag, &id, true);
+        uint32_t hash = 2166136261u, other = 7;
+        for (size_t k = 0; k < len; k++)
+            hash = (hash ^ (uint8_t)tag[k]) * 16777619u, other = other * 31 + (uint8_t)tag[k];
+        same += seen[hash % 4096][0] == hash && seen[hash % 4096][1] == other;
+        seen[hash % 4096][0] = hash;
+        seen[hash % 4096][1] = other;
+    }
+    CHECK(same > 0);
+}
+
 // Goal: each extension of the table stands there once, and its type is a value that may stand in a head; text says its
 // charset.
 TEST(type_rows)
@@ -1487,4 +1536,5 @@ TEST_MAIN(CASE(date_read_table), CASE(date_round_trip), CASE(date_calendar), CAS
           CASE(tag_every_byte), CASE(conditions_truth_table), CASE(conditions_leave_ranges_alone),
           CASE(conditions_odd_times), CASE(if_range_table), CASE(codings_table), CASE(weights_all), CASE(path_table),
           CASE(path_by_rules), CASE(path_hostile), CASE(path_by_second_reader), CASE(path_every_byte), CASE(utf8_all),
-          CASE(escape_every_byte), CASE(escape_round_trip), CASE(type_table), CASE(type_rows))
+          CASE(escape_every_byte), CASE(escape_round_trip), CASE(type_table), CASE(types_that_pack),
+          CASE(tag_keeps_the_inode), CASE(type_rows))

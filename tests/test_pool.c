@@ -538,6 +538,7 @@ static void on_rules(fsv_request *request, void *user)
     type[1025] = 0;
     host_says(h, fsv_respond(request, 99, NULL, NULL, 0));
     host_says(h, fsv_respond(request, 204, NULL, "x", 1));
+    host_says(h, fsv_respond(request, 205, NULL, "x", 1));
     host_says(h, fsv_respond(request, 200, "a\r\nb", NULL, 0));
     host_says(h, fsv_respond(request, 200, type, NULL, 0));
     host_says(h, fsv_respond_owned(request, 700, NULL, malloc(1), 1, on_release, user));
@@ -562,7 +563,7 @@ TEST(worker_rules)
     REQUIRE(fsv_server_start(h1.server) == FSV_OK && dial(&c1, h1.port));
     CHECK_EQ(ask(&c1, GET("/silent")), 500);
     CHECK_EQ(ask(&c1, GET("/rules")), 200);
-    CHECK_STR(said_by(&h1), "-1 -1 -9 -8 -1 -7 -7 -7 0 -7 -7 -7 -7 -7 ");
+    CHECK_STR(said_by(&h1), "-1 -1 -1 -9 -8 -1 -7 -7 -7 0 -7 -7 -7 -7 -7 ");
     REQUIRE(field_of(&c1, "Content-Type") != NULL);
     CHECK_EQ(strlen(field_of(&c1, "Content-Type")), 1024);
     CHECK_EQ(c1.body_len, 300);
@@ -1121,6 +1122,76 @@ TEST(lost_token_has_own_answer)
     CHECK(say(&c2, GET("/wait")));
     CHECK(was_cut(&c2));
     hang_up(&c1), hang_up(&c2);
+    host_end(&h1);
+}
+
+// Fills a stream on the thread that would have to empty it.
+static void on_wait_for_myself(fsv_request *request, void *user)
+{
+    static char piece[8192];
+    fsv_token token;
+    fsv_result result;
+    begin(request, user);
+    CHECK_EQ(fsv_request_defer(request, &token), FSV_OK);
+    CHECK_EQ(fsv_token_stream(token, 200, NULL, FSV_LENGTH_UNKNOWN), FSV_OK);
+    do result = fsv_token_write(token, piece, sizeof piece);
+    while (result == FSV_OK);
+    CHECK_EQ(result, FSV_ERR_FULL);
+    CHECK_EQ(fsv_token_wait(token, UINT32_MAX), FSV_ERR_STATE);
+    CHECK_EQ(fsv_token_end(token), FSV_OK);
+}
+
+// Goal: in no model does a handler wait for its own thread to make room.
+TEST(token_wait_on_its_own_thread)
+{
+    for (uint32_t model = 0; model <= FSV_MODEL_SYNC; model++) {
+        fsv_server_desc desc;
+        ROW("model %u", model);
+        memset(&desc, 0, sizeof desc);
+        desc.model = model;
+        desc.out_bytes_max = 65536;
+        REQUIRE(host_make(&h1, &desc));
+        host_route(&h1, "/wait", on_wait_for_myself, 0);
+        REQUIRE(fsv_server_start(h1.server) == FSV_OK && dial(&c1, h1.port));
+        CHECK_EQ(ask(&c1, GET("/wait")), 200);
+        CHECK_EQ(c1.body_len, 65536);
+        hang_up(&c1);
+        host_end(&h1);
+    }
+}
+
+// Goal: nor does the thread that polls a server, between two polls. What waits meanwhile takes little more memory than its
+// bytes, however small the pieces are, and arrives in order.
+TEST(token_wait_between_polls)
+{
+    fsv_server_desc desc;
+    fsv_result result;
+    size_t n = 0;
+    char byte;
+    memset(&desc, 0, sizeof desc);
+    desc.out_bytes_max = 65536;
+    REQUIRE(host_make(&h1, &desc));
+    REQUIRE(dial(&c1, h1.port) && say(&c1, GET("/defer/1")));
+    while (STAT(&h1, deferred) == 0) CHECK_EQ(fsv_server_poll(h1.server, 10), FSV_OK);
+    fsv_token token = mail_token(&h1);
+    CHECK_EQ(fsv_token_stream(token, 200, NULL, FSV_LENGTH_UNKNOWN), FSV_OK);
+    size_t before = heap_bytes(&h1.heap, false);
+    for (;; n++) {
+        fill(&byte, 1, n);
+        result = fsv_token_write(token, &byte, 1);
+        if (result != FSV_OK) break;
+    }
+    CHECK_EQ(result, FSV_ERR_FULL);
+    CHECK_EQ(n, 65536);
+    CHECK(heap_bytes(&h1.heap, false) - before < 2 * n);
+    CHECK_EQ(fsv_token_wait(token, UINT32_MAX), FSV_ERR_STATE);
+    CHECK_EQ(fsv_token_end(token), FSV_OK);
+    while (STAT(&h1, bytes_sent) < n) CHECK_EQ(fsv_server_poll(h1.server, 10), FSV_OK);
+    for (int i = 0; i < 10; i++) CHECK_EQ(fsv_server_poll(h1.server, 0), FSV_OK); // the last chunk
+    CHECK_EQ(hear(&c1), 200);
+    CHECK_EQ(c1.body_len, n);
+    CHECK(is_filled(c1.buf + c1.body_at, c1.body_len, 0));
+    hang_up(&c1);
     host_end(&h1);
 }
 
@@ -2037,9 +2108,10 @@ TEST_MAIN(CASE(loop_serves_while_workers_are_held), CASE(worker_sees_the_request
           CASE(pipelined_in_order), CASE(pipelined_without_end), CASE(half_closed_while_away),
           CASE(client_gone_while_away), CASE(queue_full_is_503), CASE(inbox_full), CASE(jobs_wait_answers_all),
           CASE(workers_wake), CASE(jobs_wait_gone), CASE(token_answers), CASE(token_rules), CASE(token_inside_handler),
-          CASE(token_by_other_handler), CASE(lost_token_has_own_answer), CASE(token_timeout), CASE(token_client_gone),
-          CASE(token_too_late), CASE(tokens_max), CASE(token_from_on_body), CASE(free_waits_for_tokens),
-          CASE(deferred_crowd), CASE(stream_forms), CASE(stream_empty), CASE(stream_rules), CASE(stream_slow_reader),
-          CASE(stream_wait_ends), CASE(stream_timeout), CASE(stream_large), CASE(stream_outlives_handler),
-          CASE(drain_answers_all), CASE(drain_over), CASE(free_under_load), CASE(polled), CASE(out_of_memory),
-          CASE(pool_conn_drains), CASE(inbox_has_room_for_posts), CASE(threads_fit_the_descriptors))
+          CASE(token_by_other_handler), CASE(lost_token_has_own_answer), CASE(token_wait_on_its_own_thread),
+          CASE(token_wait_between_polls), CASE(token_timeout), CASE(token_client_gone), CASE(token_too_late),
+          CASE(tokens_max), CASE(token_from_on_body), CASE(free_waits_for_tokens), CASE(deferred_crowd),
+          CASE(stream_forms), CASE(stream_empty), CASE(stream_rules), CASE(stream_slow_reader), CASE(stream_wait_ends),
+          CASE(stream_timeout), CASE(stream_large), CASE(stream_outlives_handler), CASE(drain_answers_all),
+          CASE(drain_over), CASE(free_under_load), CASE(polled), CASE(out_of_memory), CASE(pool_conn_drains),
+          CASE(inbox_has_room_for_posts), CASE(threads_fit_the_descriptors))

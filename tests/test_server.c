@@ -1597,7 +1597,7 @@ TEST(log_conns_clamped)
     host_end(&h2);
 }
 
-// Goal: a folder takes its part of the descriptors from conns_max, a quarter of them at most, once.
+// Goal: folders take a quarter of the descriptors from conns_max, once, and what workers open.
 TEST(conns_clamped_for_folders)
 {
     uint64_t before = os_descriptors_max();
@@ -1618,7 +1618,8 @@ TEST(conns_clamped_for_folders)
     CHECK_EQ(fsv_server_folder(h1.server, &files, NULL), FSV_OK);
     again = h1.server->desc.conns_max;
     REQUIRE(os_descriptors_limit(before));
-    CHECK_EQ(alone - with, FSI_SHELF_FILES + 16); // one loop's files, and one for each worker
+    CHECK_EQ(alone - with, 400 / 4 + 16); // large files, and one for each worker
+    CHECK(h1.server->files_max >= 400 / 4 && h1.server->shelf_files == h1.server->files_max / 2);
     CHECK_EQ(again, with);
     CHECK_EQ(h1.server->desc.conns_per_address_max, with / 2);
     host_end(&h1);

@@ -400,16 +400,20 @@ TEST(range_parts)
     file_bytes("large.txt", large, LARGE);
     host_new(&h1);
     REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    char boundary[80] = "";
     for (int f = 0; f < 2; f++) {
         size_t size = f ? LARGE : 5000, n = 0, last = f ? 2000000 : 2000;
         static char want[LARGE + 4096];
-        char boundary[80], fields[128];
+        char fields[128], before[17];
+        memcpy(before, boundary, 16);
+        before[16] = 0;
         ROW("%s", f ? "large" : "small");
         (void)snprintf(fields, sizeof fields, "Range: bytes=1-3, 1000-%llu, -2\r\n", (unsigned long long)last);
         CHECK_EQ(get_with(f ? "/large.txt" : "/small.txt", fields), 206);
         const char *type = field("Content-Type");
         REQUIRE(strncmp(type, "multipart/byteranges; boundary=", 31) == 0);
         (void)snprintf(boundary, sizeof boundary, "%s", type + 31);
+        CHECK(strlen(boundary) == 32 && (!*before || !strstr(boundary, before))); // nor is a half of it the same
         size_t at[3] = {1, 1000, 0}, len[3] = {3, 0, 2};
         at[2] = size - 2;
         len[1] = last - 999;
@@ -525,6 +529,42 @@ TEST(folder_put_in_its_place)
     CHECK_STR(body_of(&c1), "new");
     hang_up(&c1);
     host_end(&h1);
+    tree_end();
+}
+
+// Goal: what takes a folder's place without being one like it is not served: a link where there was none, a folder of
+// another owner. What was there is.
+TEST(folder_kept)
+{
+    char site[512], gone[512];
+    if (FSI_WINDOWS) SKIP("a folder is its path here");
+    REQUIRE(tree_begin());
+    folder("site");
+    folder("other");
+    file_text("site/a.txt", "ours");
+    file_text("other/a.txt", "theirs");
+    (void)snprintf(site, sizeof site, "%s", in_tree("site"));
+    (void)snprintf(gone, sizeof gone, "%s", in_tree("gone"));
+    for (int how = 0; how < 2; how++) {
+        ROW("%s", how ? "another owner" : "a link");
+        if (how && !os_owner(in_tree("other"), 1)) break; // only root can
+        host_new(&h1);
+        h1.files.path = site;
+        REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+        REQUIRE(os_rename(site, gone));
+        REQUIRE(how ? os_rename(in_tree("other"), site) : os_link(in_tree("other"), site));
+        renew_ms = 0;
+        for (int i = 0; i < 3; i++) {
+            CHECK_EQ(get("/a.txt"), 200);
+            CHECK_STR(body_of(&c1), "ours");
+        }
+        CHECK_EQ(fsi_load32(&h1.folder->kept), 1);
+        renew_ms = 1u << 30;
+        hang_up(&c1);
+        host_end(&h1);
+        REQUIRE(how ? os_rename(site, in_tree("other")) : remove(site) == 0);
+        REQUIRE(os_rename(gone, site));
+    }
     tree_end();
 }
 
@@ -753,6 +793,37 @@ TEST(slow_and_gone)
     tree_end();
 }
 
+// Goal: as many large files are open as may be, so that slow readers leave descriptors to others; a further one is a 503
+// until one of them has been read. Small files do not count.
+TEST(large_files_that_are_open)
+{
+    REQUIRE(tree_begin());
+    large_fill();
+    file_bytes("one.bin", large, LARGE);
+    file_bytes("two.bin", large, LARGE);
+    file_text("a.txt", "hello");
+    host_new(&h1);
+    REQUIRE(host_begin(&h1) && dial(&c2, h1.port) && dial(&c1, h1.port));
+    h1.server->files_max = 1;
+    h1.server->shelf_files = 0;
+    REQUIRE(say(&c2, "GET /one.bin HTTP/1.1\r\nHost: t\r\n\r\n"));
+    CHECK_EQ(hear_head(&c2), 200);
+    if (fsi_load32(&h1.server->files_open)) { // the sockets have not taken all of it
+        CHECK_EQ(get("/two.bin"), 503);
+        CHECK_STR(field("Retry-After"), "1");
+    }
+    CHECK_EQ(get("/a.txt"), 200);
+    CHECK_EQ(hear_body(&c2), 200);
+    CHECK(body_is(&c2, large, LARGE));
+    UNTIL(fsi_load32(&h1.server->files_open) == 0);
+    CHECK_EQ(get("/two.bin"), 200);
+    CHECK(body_is(&c1, large, LARGE));
+    hang_up(&c1);
+    hang_up(&c2);
+    host_end(&h1);
+    tree_end();
+}
+
 // Goal: the length was promised: where the file breaks, so does the connection, and what came is right.
 TEST(cut_while_it_is_sent)
 {
@@ -868,6 +939,34 @@ TEST(precompressed)
     tree_end();
 }
 
+// Goal: that nothing packed stands beside a file is remembered for a while, and no longer.
+TEST(packed_comes_later)
+{
+    REQUIRE(tree_begin());
+    file_text("a.txt", "plain text");
+    settled_ns = -(1LL << 60); // it is kept
+    recheck_ms = 1u << 30;
+    host_new(&h1);
+    h1.files.precompressed = 1;
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    for (int i = 0; i < 2; i++) { // on a worker, perhaps, and from the shelf
+        CHECK_EQ(get_with("/a.txt", "Accept-Encoding: gzip, br\r\n"), 200);
+        CHECK_STR(body_of(&c1), "plain text");
+    }
+    uint64_t cold = STAT(&h1, files_cold);
+    file_text("a.txt.gz", "GZ");
+    CHECK_EQ(get_with("/a.txt", "Accept-Encoding: gzip, br\r\n"), 200);
+    CHECK_STR(body_of(&c1), "plain text");
+    CHECK_EQ(STAT(&h1, files_cold), cold);
+    recheck_ms = 0;
+    CHECK_EQ(get_with("/a.txt", "Accept-Encoding: gzip, br\r\n"), 200);
+    CHECK_STR(body_of(&c1), "GZ");
+    recheck_ms = 2000;
+    hang_up(&c1);
+    host_end(&h1);
+    tree_end();
+}
+
 // ---- what is missing
 
 static bool list_one(const fsv_entry *entry, void *user)
@@ -917,6 +1016,7 @@ TEST(missing)
         host_new(&h1);
         h1.desc.model = model;
         h1.files.on_missing = on_missing;
+        h1.files.cache_control = "max-age=604800";
         REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             ROW("%s model %u", rows[i].target, model);
@@ -924,6 +1024,12 @@ TEST(missing)
             CHECK_STR(body_of(&c1), rows[i].body);
             CHECK_STR(h1.seen, rows[i].seen);
         }
+        ROW("nor is it kept for as long as a file");
+        CHECK_STR(field("Cache-Control"), "no-cache");
+        CHECK_EQ(get("/index.html"), 200);
+        CHECK_STR(field("Cache-Control"), "max-age=604800");
+        CHECK_EQ(get("/spa"), 200);
+        CHECK_STR(field("Cache-Control"), "max-age=604800");
         ROW("ranges do not count for a page that stands for another");
         CHECK_EQ(get_with("/none", "Range: bytes=0-1\r\nIf-None-Match: *\r\n"), 404);
         CHECK_STR(body_of(&c1), "<h1>none");
@@ -1137,9 +1243,9 @@ TEST(bad_folders)
 }
 
 TEST_MAIN(CASE(plain_files), CASE(not_found), CASE(redirects), CASE(conditions), CASE(ranges), CASE(range_parts),
-          CASE(if_range), CASE(new_files_are_weak), CASE(opened_anew), CASE(folder_put_in_its_place),
+          CASE(if_range), CASE(new_files_are_weak), CASE(opened_anew), CASE(folder_put_in_its_place), CASE(folder_kept),
           CASE(kept_while_workers_are_busy), CASE(cold_while_workers_are_busy), CASE(remote_folder),
-          CASE(save_and_reload), CASE(large_files), CASE(slow_and_gone), CASE(cut_while_it_is_sent), CASE(cold_disk),
-          CASE(precompressed), CASE(missing), CASE(asked_first), CASE(folders_are_no_answers),
-          CASE(shorter_than_it_says), CASE(dates_of_this_second), CASE(shelf_is_bounded), CASE(out_of_memory),
-          CASE(bad_folders))
+          CASE(save_and_reload), CASE(large_files), CASE(slow_and_gone), CASE(large_files_that_are_open),
+          CASE(cut_while_it_is_sent), CASE(cold_disk), CASE(precompressed), CASE(packed_comes_later), CASE(missing),
+          CASE(asked_first), CASE(folders_are_no_answers), CASE(shorter_than_it_says), CASE(dates_of_this_second),
+          CASE(shelf_is_bounded), CASE(out_of_memory), CASE(bad_folders))

@@ -688,6 +688,66 @@ TEST(senders_on_other_threads)
     host_end();
 }
 
+static void on_byte_release(void *memory, void *user)
+{
+    CHECK(memory != NULL && user == &h);
+    fsi_add32(&h.released, 1);
+}
+
+// Sends one byte from this thread, and again while the inbox is full. How often it asked, or 0: never taken.
+static uint32_t send_byte(char byte, bool owned)
+{
+    static char bytes[256];
+    fsv_result result = FSV_ERR_FULL;
+    uint32_t asked = 0;
+    bytes[(uint8_t)byte] = byte;
+    for (; result == FSV_ERR_FULL && asked < GUARD_S * 1000; asked++) {
+        if (asked) nap(1);
+        result = owned ? fsv_tcp_send_owned(h.last, bytes + (uint8_t)byte, 1, on_byte_release, &h)
+                       : fsv_tcp_send(h.last, &byte, 1);
+    }
+    return result == FSV_OK ? asked : 0;
+}
+
+// Goal: small messages of another thread, copied or owned, which wait because the peer does not read, take little more memory
+// than their bytes; they arrive, in order.
+TEST(small_messages_take_little_memory)
+{
+    enum { MESSAGES = 50000 };
+    static char large[10000], got[MESSAGES];
+    for (int owned = 0; owned < 2; owned++) {
+        fsi_loop *loop;
+        uint64_t before = 0;
+        ROW("%s", owned ? "owned" : "copied");
+        fsv_tcp_desc tcp = tcp_desc(on_count);
+        tcp.out_bytes_max = 1 << 20;
+        REQUIRE(host_start(NULL, &tcp));
+        int fd = sock_dial(h.port);
+        UNTIL(fsi_load32(&h.opened) == 1);
+        fsi_conn *conn = fsi_tcp_find(h.last, &loop);
+        REQUIRE(conn != NULL);
+        for (; fsi_load32(&conn->out_queued) < sizeof large; before += sizeof large) { // until the sockets are full
+            CHECK_EQ(fsv_tcp_send(h.last, large, sizeof large), FSV_OK);
+            UNTIL(fsi_load32(&conn->posted) == 0);
+        }
+        size_t bytes = heap_bytes(&h.heap, false);
+        uint32_t asked = 0;
+        for (int i = 0; i < MESSAGES; i++) {
+            uint32_t more = send_byte((char)(i % 251), owned);
+            REQUIRE(more > 0);
+            asked += more;
+        }
+        UNTIL(fsi_load32(&conn->posted) == 0);
+        CHECK(heap_bytes(&h.heap, false) < bytes + 4 * MESSAGES);
+        CHECK_EQ(drink(fd, before), before);
+        REQUIRE(sock_hear(fd, got, sizeof got));
+        for (int i = 0; i < MESSAGES; i++) REQUIRE(got[i] == (char)(i % 251));
+        UNTIL(fsi_load32(&h.released) == (owned ? asked : 0));
+        os_close(fd);
+        host_end();
+    }
+}
+
 static uint32_t gate_closed, gate_reached;
 
 static void on_gate(void *user)
@@ -1174,7 +1234,8 @@ TEST(new_work_at_the_end)
 
 TEST_MAIN(CASE(callbacks_in_order), CASE(arguments_are_checked), CASE(echo_of_all_sizes), CASE(half_close_by_us),
           CASE(three_ways_to_end), CASE(full_and_drained), CASE(pause_and_resume), CASE(rest_is_kept),
-          CASE(owned_memory_returns), CASE(senders_on_other_threads), CASE(inbox_that_is_full), CASE(idle_timeout),
-          CASE(connect_refused), CASE(connect_to_itself), CASE(connect_on_the_loop), CASE(unix_domain_and_http_beside),
-          CASE(posts_once_and_in_order), CASE(posts_until_the_end), CASE(freed_with_work_waiting),
-          CASE(timers_fire_and_stop), CASE(many_timers), CASE(stop_drains), CASE(new_work_at_the_end))
+          CASE(owned_memory_returns), CASE(senders_on_other_threads), CASE(small_messages_take_little_memory),
+          CASE(inbox_that_is_full), CASE(idle_timeout), CASE(connect_refused), CASE(connect_to_itself),
+          CASE(connect_on_the_loop), CASE(unix_domain_and_http_beside), CASE(posts_once_and_in_order),
+          CASE(posts_until_the_end), CASE(freed_with_work_waiting), CASE(timers_fire_and_stop), CASE(many_timers),
+          CASE(stop_drains), CASE(new_work_at_the_end))
