@@ -2469,6 +2469,35 @@ TEST(move_keeps_bytes)
     world_end();
 }
 
+// Goal: packets that come by another CPU each time do not toss a connection to and fro: it moves once in a second.
+TEST(move_once_a_second)
+{
+    if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
+    fsv_stats stats;
+    two_loops(0);
+    fake_sock *sock = join();
+    CHECK_EQ(fake.now_ns % 1000000000, 0);
+    for (uint32_t moves = 1; moves <= 5; moves++) {
+        fsi_loop *there = &server->loops[moves % 2], *back = &server->loops[1 - moves % 2];
+        ROW("%u moves", (unsigned)moves);
+        sock->cpu = (int)there->index;
+        for (int i = 0; i < 64; i++) say(sock, GET);
+        CHECK(conn_of(sock)->loop == there);
+        sock->cpu = (int)back->index;
+        for (int i = 0; i < 64; i++) say(sock, GET);
+        fake.now_ns += 999 * 1000000;
+        for (int i = 0; i < 64; i++) say(sock, GET);
+        CHECK(conn_of(sock)->loop == there);
+        CHECK_EQ(fsv_server_stats(server, UINT32_MAX, &stats), FSV_OK);
+        CHECK_EQ(stats.conns_followed, moves);
+        fake.now_ns += 1000000; // the next second: it follows
+    }
+    fake_eof(sock);
+    settle();
+    CHECK(sock->closed);
+    world_end();
+}
+
 // Goal: a turn of many requests, also one that turn_requests_max cuts, is counted: the connection follows its packets.
 TEST(move_after_many_at_once)
 {
@@ -2567,6 +2596,27 @@ TEST(full_cpu_gives_away)
         }
         world_end();
     }
+}
+
+// Goal: a loop that has given connections away waits until that shows in the load of both CPUs, which is four windows,
+// before it gives again: else it would give all of them, window by window.
+TEST(gift_shows_before_the_next)
+{
+    if (!FSI_LOCALITY) SKIP("connections do not move between loops here");
+    static const uint32_t want[] = {4, 4, 4, 6, 6, 6, 6, 7}; // after each window; half of what is left at a time
+    fake_sock *socks[MOVERS];
+    CHECK_EQ(given_away(1000, 1000, 0, socks), 4);
+    for (size_t window = 0; window < sizeof want / sizeof *want; window++) {
+        ROW("window %d", (int)window + 1);
+        app.spends_ms = 100;
+        say(socks[MOVERS - 1], GET); // fills a window, and ends it
+        app.spends_ms = 0;
+        for (int i = 0; i < MOVERS; i++) say(socks[i], GET);
+        CHECK_EQ(server->loops[1].conns, want[window]);
+    }
+    for (int i = 0; i < MOVERS; i++) fake_eof(socks[i]);
+    settle();
+    world_end();
 }
 
 // Goal: a connection that was given away does not follow its packets back while that CPU is busy, and does when it
@@ -3099,8 +3149,9 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(body_outlives_its_turn), CASE(dripping_head), CASE(head_of_endless_stream), CASE(head_with_body),
           CASE(body_limit_before_on_body), CASE(no_answer_in_on_close), CASE(stalled_answer_is_cut), CASE(conns_max),
           CASE(conns_max_flood), CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog),
-          CASE(move_keeps_bytes), CASE(move_after_many_at_once), CASE(full_cpu_gives_away),
-          CASE(load_overrides_locality), CASE(new_connections_leave_a_full_cpu), CASE(move_into_full_inbox),
-          CASE(move_that_fails), CASE(move_only_between_requests), CASE(turn_budget_of_deferred),
-          CASE(queue_leaves_while_body_is_awaited), CASE(away_leaves_room_for_posts), CASE(home_after_close),
-          CASE(token_timeout_meets_piece), CASE(token_time_begins_with_it), CASE(away_in_every_order))
+          CASE(move_keeps_bytes), CASE(move_once_a_second), CASE(move_after_many_at_once),
+          CASE(gift_shows_before_the_next), CASE(full_cpu_gives_away), CASE(load_overrides_locality),
+          CASE(new_connections_leave_a_full_cpu), CASE(move_into_full_inbox), CASE(move_that_fails),
+          CASE(move_only_between_requests), CASE(turn_budget_of_deferred), CASE(queue_leaves_while_body_is_awaited),
+          CASE(away_leaves_room_for_posts), CASE(home_after_close), CASE(token_timeout_meets_piece),
+          CASE(token_time_begins_with_it), CASE(away_in_every_order))
