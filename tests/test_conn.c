@@ -5,6 +5,7 @@
 #include "test.h"
 #include "../fastserve.h"
 #include "counted.h"
+#include "os.h"
 
 #define DATE "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 #define PLAIN "Content-Type: text/plain; charset=utf-8\r\n"
@@ -2930,6 +2931,86 @@ TEST(token_time_begins_with_it)
     world_end();
 }
 
+// ---- large files
+
+#define LARGE ((size_t)300000) // more than is kept in memory
+
+// MSan does not see what statx writes, which is called by its number.
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#define FILES_BLIND true
+#endif
+#endif
+#ifndef FILES_BLIND
+#define FILES_BLIND false
+#endif
+
+// Goal: where no worker can take the next part of a file that is not in memory, since the pool's queue is full or there is
+// no place for its way home, the loop asks again every FSI_WARM_AGAIN_MS; what has been sent stays right, and no time-out
+// takes the pool's delay for the reader's.
+TEST(cold_while_no_worker_can_take_it)
+{
+    if (FILES_BLIND) SKIP("MSan does not know what the system writes of a file");
+    static char large[LARGE];
+    char path[512], file[600];
+    for (size_t i = 0; i < LARGE; i++) large[i] = (char)('a' + (i * 7 + i / 26) % 26);
+    REQUIRE(os_folder_make(path, sizeof path));
+    (void)snprintf(file, sizeof file, "%s/large", path);
+    REQUIRE(os_file_put(file, 0, large, LARGE));
+    for (int full = 0; full < 2; full++) {
+        fsv_server_desc limits;
+        fsv_folder_desc files;
+        fsi_msg msg;
+        uint32_t reserved = 0;
+        ROW("%s", full ? "no place in the inbox" : "the pool's queue is full");
+        memset(&limits, 0, sizeof limits);
+        limits.workers = 1;
+        limits.jobs_max = 2;
+        limits.inbox_max = 4;
+        limits.send_timeout_ms = 6 * FSI_WARM_AGAIN_MS;
+        world_with(&limits);
+        memset(&files, 0, sizeof files);
+        files.pattern = "/files/*";
+        files.path = path;
+        CHECK_EQ(fsv_server_folder(server, &files, NULL), FSV_OK);
+        REQUIRE(fsi_pool_build(server) == FSV_OK);
+        fake_sock *sock = join();
+        sock->room = 1000;
+        say(sock, "GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n");
+        while (job_run()) settle(); // some systems let no loop open a file
+        CHECK_EQ(sock->out_len, 1000);
+        fake.cold = true;
+        memset(&msg, 0, sizeof msg);
+        while (!full && fsi_queue_push(&server->pool.lanes[0].queue, msg)) continue;
+        while (full && fsi_loop_reserve(loop, true)) reserved++;
+        fake_room(sock, SIZE_MAX);
+        settle();
+        CHECK_EQ(fake.cold_told, 1);
+        for (uint64_t told = 2; told <= 20; told++) {
+            pass_ms(FSI_WARM_AGAIN_MS);
+            CHECK_EQ(fake.cold_told, told);
+        }
+        CHECK_EQ(sock->out_len, 1000);
+        REQUIRE(conn_of(sock) && !conn_of(sock)->warming);
+        while (!full && fsi_queue_pop(&server->pool.lanes[0].queue, &msg)) CHECK_EQ(msg.kind, FSI_MSG_NONE);
+        while (reserved > 0) fsi_loop_unreserve(loop), reserved--;
+        pass_ms(FSI_WARM_AGAIN_MS);
+        REQUIRE(fsi_queue_pop(&server->pool.lanes[0].queue, &msg) && msg.kind == FSI_MSG_WARM);
+        pass_ms(2 * limits.send_timeout_ms); // the worker takes its time
+        CHECK_EQ(sock->out_len, 1000);
+        fsi_worker_warm((fsi_warm *)msg.ptr);
+        settle();
+        CHECK_EQ(fake.cold_told, 21);
+        REQUIRE(sock->out_len > LARGE && out_begins(sock, "HTTP/1.1 200 OK\r\n"));
+        CHECK(memcmp(sock->out + sock->out_len - LARGE, large, LARGE) == 0);
+        fake_eof(sock);
+        settle();
+        CHECK(sock->closed);
+        world_end();
+    }
+    os_tree_remove(path);
+}
+
 // ---- the same in every order: the test plays the workers and the holders of tokens, step by step, on one thread
 
 #define WALK_SOCKS 3
@@ -3154,4 +3235,4 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(new_connections_leave_a_full_cpu), CASE(move_into_full_inbox), CASE(move_that_fails),
           CASE(move_only_between_requests), CASE(turn_budget_of_deferred), CASE(queue_leaves_while_body_is_awaited),
           CASE(away_leaves_room_for_posts), CASE(home_after_close), CASE(token_timeout_meets_piece),
-          CASE(token_time_begins_with_it), CASE(away_in_every_order))
+          CASE(token_time_begins_with_it), CASE(cold_while_no_worker_can_take_it), CASE(away_in_every_order))
