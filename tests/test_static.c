@@ -1173,6 +1173,75 @@ TEST(shelf_is_bounded)
     tree_end();
 }
 
+#define SHELF_FOLDERS 66
+#define SHELF_SMALL 63
+
+// One of the files of the tree by one of the folders, each of which is another path. It was kept, or it was not.
+static void check_kept(int of, const char *name, bool kept)
+{
+    char target[32];
+    uint64_t before = STAT(&h1, files_kept);
+    ROW("/%d/%s", of, name);
+    (void)snprintf(target, sizeof target, "/%d/%s", of, name);
+    CHECK_EQ(get_with(target, "Range: bytes=0-0\r\n"), 206);
+    CHECK_EQ(STAT(&h1, files_kept) - before, kept);
+}
+
+// Goal: a loop keeps no more files open, and no more files, than its shelf has places for. The oldest falls, also of those
+// that are open; what is in memory does not make it fall.
+TEST(shelf_has_so_many_places)
+{
+    REQUIRE(tree_begin());
+    large_fill();
+    file_bytes("open", large, (size_t)FSI_KEEP_BYTES + 1);
+    for (int i = 0; i < SHELF_SMALL; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "%d", i);
+        file_text(name, name);
+    }
+    CHECK(SHELF_FOLDERS > FSI_SHELF_FILES && SHELF_FOLDERS * SHELF_SMALL > FSI_SHELF_ASSETS);
+    recheck_ms = 1u << 30; // what is kept is not opened, however long this takes
+    host_new(&h1);
+    REQUIRE(heap_begin(&h1.heap, &h1.desc) && fsv_server_create(&h1.server, &h1.desc) == FSV_OK);
+    for (int i = 0; i < SHELF_FOLDERS; i++) {
+        char pattern[16];
+        (void)snprintf(pattern, sizeof pattern, "/%d/*", i);
+        h1.files.pattern = pattern;
+        REQUIRE(fsv_server_folder(h1.server, &h1.files, NULL) == FSV_OK);
+    }
+    REQUIRE(fsv_server_listen(h1.server, "127.0.0.1:0") == FSV_OK);
+    h1.port = fsv_server_port(h1.server, 0);
+    REQUIRE(driver_begin(&h1.driver, h1.server, DRIVE_START) && dial(&c1, h1.port));
+    const fsi_shelf *shelf = &h1.server->loops[0].shelf;
+    check_kept(0, "0", false);
+    for (int i = 0; i < SHELF_FOLDERS; i++) {
+        check_kept(i, "open", false);
+        CHECK_EQ(shelf->files, i < (int)FSI_SHELF_FILES ? i + 1 : (int)FSI_SHELF_FILES);
+    }
+    check_kept(SHELF_FOLDERS - (int)FSI_SHELF_FILES, "open", true);
+    check_kept(SHELF_FOLDERS - 1, "open", true);
+    check_kept(1, "0", false);
+    CHECK_EQ(shelf->files, FSI_SHELF_FILES);
+    check_kept(SHELF_FOLDERS - (int)FSI_SHELF_FILES - 1, "open", false);
+    CHECK_EQ(shelf->files, FSI_SHELF_FILES);
+    for (int i = 0; i < SHELF_FOLDERS; i++) {
+        uint64_t before = STAT(&h1, files_kept);
+        ROW("all of folder %d", i);
+        for (int k = 0; k < SHELF_SMALL; k++) REQUIRE(sayf(&c1, "GET /%d/%d HTTP/1.1\r\nHost: t\r\n\r\n", i, k));
+        for (int k = 0; k < SHELF_SMALL; k++) CHECK_EQ(hear(&c1), 200);
+        CHECK_EQ(STAT(&h1, files_kept) - before, i == 1); // its first
+    }
+    CHECK_EQ(shelf->count, FSI_SHELF_ASSETS);
+    CHECK_EQ(shelf->files, 0); // they were asked for before all of these
+    check_kept(SHELF_FOLDERS - 1, "62", true);
+    check_kept(0, "1", false);
+    CHECK_EQ(shelf->count, FSI_SHELF_ASSETS);
+    hang_up(&c1);
+    host_end(&h1);
+    recheck_ms = 2000;
+    tree_end();
+}
+
 // Goal: without memory a request fails or succeeds, and nothing is lost.
 TEST(out_of_memory)
 {
@@ -1248,4 +1317,4 @@ TEST_MAIN(CASE(plain_files), CASE(not_found), CASE(redirects), CASE(conditions),
           CASE(save_and_reload), CASE(large_files), CASE(slow_and_gone), CASE(large_files_that_are_open),
           CASE(cut_while_it_is_sent), CASE(cold_disk), CASE(precompressed), CASE(packed_comes_later), CASE(missing),
           CASE(asked_first), CASE(folders_are_no_answers), CASE(shorter_than_it_says), CASE(dates_of_this_second),
-          CASE(shelf_is_bounded), CASE(out_of_memory), CASE(bad_folders))
+          CASE(shelf_is_bounded), CASE(shelf_has_so_many_places), CASE(out_of_memory), CASE(bad_folders))
