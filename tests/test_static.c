@@ -147,24 +147,32 @@ TEST(plain_files)
 {
     static const struct {
         const char *target, *body, *type;
-    } rows[] = {
-        {"/a.txt", "hello", "text/plain; charset=utf-8"},    {"/a.txt?x=/b", "hello", "text/plain; charset=utf-8"},
-        {"/%61.txt", "hello", "text/plain; charset=utf-8"},  {"//a.txt", "hello", "text/plain; charset=utf-8"},
-        {"/sub//b.html", "<p>", "text/html; charset=utf-8"}, {"/empty.css", "", "text/css; charset=utf-8"},
-        {"/with%20space", "s", "application/octet-stream"},  {"/sub/c.foo", "foo", "x-test/foo"},
-        {"/sub/", "index", "text/html; charset=utf-8"},      {"/", "root", "text/html; charset=utf-8"}};
+    } rows[] = {{"/a.txt", "hello", "text/plain; charset=utf-8"},
+                {"/a.txt?x=/b", "hello", "text/plain; charset=utf-8"},
+                {"/%61.txt", "hello", "text/plain; charset=utf-8"},
+                {"//a.txt", "hello", "text/plain; charset=utf-8"},
+                {"/sub//b.html", "<p>", "text/html; charset=utf-8"},
+                {"/empty.css", "", "text/css; charset=utf-8"},
+                {"/with%20space", "s", "application/octet-stream"},
+                {"/sub/c.foo", "foo", "x-test/foo"},
+                {"/sub/", "index", "text/html; charset=utf-8"},
+                {"/", "root", "text/html; charset=utf-8"},
+                {"/d.pdf", "%PDF", "x-test/own"},
+                {"/sub/d.PDF", "%PDF", "x-test/own"}};
     REQUIRE(tree_begin());
     folder("sub");
     file_text("a.txt", "hello");
     file_text("sub/b.html", "<p>");
     file_text("empty.css", "");
+    file_text("d.pdf", "%PDF");
+    file_text("sub/d.PDF", "%PDF");
     file_text("with space", "s");
     file_text("sub/c.foo", "foo");
     file_text("sub/index.html", "index");
     file_text("index.html", "root");
     for (int kept = 0; kept < 2; kept++) {
         host_new(&h1);
-        h1.files.types = "foo=x-test/foo\nBAR=x-test/bar";
+        h1.files.types = "foo=x-test/foo\nBAR=x-test/bar\npdf=x-test/own"; // which has a type without that
         h1.files.cache_control = "max-age=60";
         h1.files.cache_bytes = kept ? 0 : 1;
         REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
@@ -186,6 +194,7 @@ TEST(plain_files)
         }
         CHECK(!!h1.server->loops[0].shelf.count == !!kept);
         CHECK_STR(fsv_folder_type(h1.folder, "x/y.bar"), "x-test/bar");
+        CHECK_STR(fsv_folder_type(h1.folder, "x/y.pdf"), "x-test/own");
         CHECK_STR(fsv_folder_type(h1.folder, "png"), "application/octet-stream");
         hang_up(&c1);
         host_end(&h1);
