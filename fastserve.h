@@ -6435,7 +6435,7 @@ FSI_SELDOM bool fsi_file_is_other(const fsi_root *root, const char *path, bool w
 {
     fsi_file_look look;
     if (!wait && root->walk) return false; // nor will it be opened
-    if (root->walk) // a link that leads outside to such a thing counts as one, too
+    if (root->walk)                        // a link that leads outside to such a thing counts as one, too
         return fsi_file_look_at(root, path, &look) == FSI_FILE_OK && look.kind == FSI_FILE_OTHER;
     int fd = fsi_root_get(root, path, FSI_PEEK_FLAGS, wait);
     bool other = fd >= 0 && fsi_file_stat(fd, "", 0, &look) == 0 && look.kind == FSI_FILE_OTHER;
@@ -12733,7 +12733,8 @@ static void fsi_balance_turn_ends(fsi_loop *loop)
 //            jobs are short, who pushes wakes one only if one sleeps and none is on its way, and who was woken wakes the
 //            next, if there is more, before it begins. Where jobs take longer than FSI_SLOW_US on average, who pushes
 //            wakes one for each that waits. No wake is lost, because each side says what it does before it looks at the
-//            other: push, fence, look for sleepers; lie down, fence, look at the queue.
+//            other: push, fence, look for sleepers; lie down, fence, look at the queue. That the client of a request which
+//            is away has gone is seen in >>conn (fsi_conn_watch), and told to who has the token there (fsi_job_cancel).
 // ---------------------------------------------------------------------------------------------------------
 
 // The one that slept for the shortest time, off the idle list. NULL: none sleeps.

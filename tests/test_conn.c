@@ -2534,6 +2534,9 @@ TEST(move_into_full_inbox)
     fake_send(sock, GET, strlen(GET));
     (void)fsi_loop_turn(loop, 0);
     CHECK(conn_of(sock) && conn_of(sock)->loop == loop);
+    fsv_stats stats;
+    CHECK_EQ(fsv_server_stats(server, UINT32_MAX, &stats), FSV_OK);
+    CHECK_EQ(stats.conns_followed, 0); // it has not moved
     say(sock, GET);
     CHECK_EQ(sock->out_len, 65 * strlen(HELLO));
     fake_eof(sock);
