@@ -5696,6 +5696,7 @@ FSI_SELDOM void fsi_unix_clear(const fsi_sockaddr *at, const char *path)
 //                                         follow: symbolic links may lead outside. fsi_root_close is safe on zeroes
 //   fsi_root_renew(root)                  if another folder of the same owner stands at its path by now, that one is it from
 //                                         here on; FSI_FILE_DENIED: another one, which may not be it. Waits
+//   fsi_root_name(root)                   the root's path, for messages
 //   fsi_file_open(root, path, wait, file, look)  `path` has '/' between its segments, none of which is empty, "." or "..", and
 //                                         no backslash; "" is the root itself. FSI_FILE_BUSY, only without `wait`: a disk would
 //                                         have to be waited for. Only a plain file stays open; of a folder or anything else
@@ -6415,6 +6416,11 @@ FSI_SELDOM fsi_file_result fsi_root_renew(const fsi_root *root)
     return result;
 }
 
+FSI_SELDOM const char *fsi_root_name(const fsi_root *root)
+{
+    return root->path;
+}
+
 FSI_SELDOM fsi_file_result fsi_file_look_open(fsi_os_file file, fsi_file_look *look)
 {
     return fsi_file_stat(file, "", 0, look) == 0 ? FSI_FILE_OK : FSI_FILE_FAILED;
@@ -6631,6 +6637,13 @@ FSI_SELDOM fsi_file_result fsi_root_renew(const fsi_root *root)
 {
     (void)root;
     return FSI_FILE_OK;
+}
+
+// For what fsi_root_renew says: nothing here.
+FSI_SELDOM const char *fsi_root_name(const fsi_root *root)
+{
+    (void)root;
+    return "";
 }
 
 // The whole path, with room for FSI_PATH_BYTES. Returns its length; 0: it cannot be one. A colon would name another stream
@@ -10879,7 +10892,8 @@ FSI_SELDOM void fsi_files_renew(fsv_folder *folder)
     if (kept && !fsi_swap32(&folder->kept, 1))
         fsi_log(
             folder->server, 1, "folder_kept", 0,
-            "another folder stands where one is served, and is not: of another owner, by a link, or not to be read");
+            "%s is another folder now and not served until a restart: of another owner, by a link, or not to be read",
+            fsi_root_name(&folder->root));
     if (!kept) fsi_store32(&folder->kept, 0);
 }
 
