@@ -446,8 +446,9 @@ typedef struct fsv_stats {
     uint64_t conns_begun;    // by fsv_tcp_connect; when they end, conns_closed counts them too
     uint64_t files_kept;     // files that were found in a loop's cache, still the same
     uint64_t
-        files_cold; // times that a worker had to find or to read a file: a disk might have been waited for, or it was
-                    // time to look at the folder again
+        files_cold; // times that a worker had to find or to read one, since a disk might have been waited for, or it
+                    // was time to look at the folder again
+    uint64_t files_refused; // 503: all descriptors that are meant for large files were in use, or memory ran out
 } fsv_stats;
 
 // Any thread. loop: an index, or UINT32_MAX for the sum over all loops. FSV_ERR_NOT_FOUND: no such loop.
@@ -1743,7 +1744,7 @@ typedef enum fsi_found {
     FSI_FOUND_NONE,
     FSI_FOUND_BUSY, // a worker has to look
     FSI_FOUND_DENIED,
-    FSI_FOUND_FULL,
+    FSI_FOUND_FULL, // no descriptor or no memory is left for it
     FSI_FOUND_FAILED
 } fsi_found;
 
@@ -11119,6 +11120,7 @@ static void fsi_files_answer(fsi_conn *conn, fsv_request *request)
     case FSI_FOUND_DENIED: fsi_answer_plain(request, 403); break;
     case FSI_FOUND_BUSY:
     case FSI_FOUND_FULL:
+        FSI_COUNT(conn->loop, files_refused, 1);
         (void)fsi_answer_field(request, "Retry-After", "1");
         fsi_answer_plain(request, 503);
         break;

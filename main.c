@@ -167,7 +167,7 @@ static void demo_stream_close(fsv_request *request, void *user)
     X(deferred, "answers that were deferred") X(defer_timeouts, "deferred answers that did not come in time") \
     X(conns_begun, "connections begun to other servers") \
     X(files_kept, "files found in a cache, still the same") \
-    X(files_cold, "times a worker had to find or read a file")
+    X(files_cold, "times a worker had to find or read a file") X(files_refused, "files answered 503")
 // clang-format on
 
 static void demo_stats(fsv_request *request, void *user)

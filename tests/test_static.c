@@ -820,6 +820,7 @@ TEST(large_files_that_are_open)
     if (fsi_load32(&h1.server->files_open)) { // the sockets have not taken all of it
         CHECK_EQ(get("/two.bin"), 503);
         CHECK_STR(field("Retry-After"), "1");
+        CHECK_EQ(STAT(&h1, files_refused), 1);
     }
     CHECK_EQ(get("/a.txt"), 200);
     CHECK_EQ(hear_body(&c2), 200);
