@@ -621,60 +621,6 @@ static void serve_log_add(serve_log *log, uint32_t loop, const serve_entry *entr
     if (fsi_load32(&log->asleep) && fsi_swap32(&log->asleep, 0)) fsi_io_wake(&log->io);
 }
 
-static fsv_str serve_field(const fsv_request *request, const char *name)
-{
-    fsv_str value;
-    if (!fsv_request_field(request, name, &value)) value.ptr = NULL;
-    return value;
-}
-
-// "127.0.0.1" of "127.0.0.1:50000", "::1" of "[::1]:50000", "unix:".
-static fsv_str serve_peer(const fsv_answer *answer, char *out, size_t size)
-{
-    fsv_str peer = {NULL, 0};
-    if (fsv_answer_peer(answer, out, size) < 0) return peer;
-    char *end = strrchr(out, ':');
-    peer.ptr = out;
-    peer.len = strlen(out);
-    if (!end || !end[1]) return peer;
-    peer.len = (size_t)(end - out);
-    if (out[0] != '[' || peer.len < 2) return peer;
-    peer.ptr++;
-    peer.len -= 2;
-    return peer;
-}
-
-static const char *serve_user; // of --auth; NULL: there is no login
-
-static void serve_on_answer(const fsv_answer *answer, void *user)
-{
-    char peer[80];
-    serve_entry entry;
-    const fsv_request *request = answer->request;
-    (void)user;
-    memset(&entry, 0, sizeof entry);
-    entry.wall_ns = fsi_wall_ns();
-    entry.status = answer->status;
-    entry.body_bytes = answer->body_bytes;
-    entry.duration_us = answer->duration_us;
-    entry.peer = serve_peer(answer, peer, sizeof peer);
-    if (answer->refusal) entry.refusal = fsi_view(answer->refusal, strlen(answer->refusal));
-    bool refused = answer->status == 401 || answer->status == 421;
-    if (request && serve_user && !refused && serve_field(request, "Authorization").ptr)
-        entry.user = fsi_view(serve_user, strlen(serve_user));
-    if (request) {
-        entry.method = fsv_request_method(request);
-        entry.target = fsv_request_target(request);
-        entry.version = fsv_request_version(request);
-        if (serve_access.form == SERVE_JSON) entry.host = serve_field(request, "Host");
-        if (serve_access.form != SERVE_COMMON) {
-            entry.referer = serve_field(request, "Referer");
-            entry.agent = serve_field(request, "User-Agent");
-        }
-    }
-    serve_log_add(&serve_access, answer->loop, &entry);
-}
-
 // ---------------------------------------------------------------------------------------------------------
 // >>serve-log-writer   The thread's side.
 // ---------------------------------------------------------------------------------------------------------
@@ -2507,6 +2453,63 @@ static void serve_on_request(fsv_request *request, void *user)
     serve_every_request(request, &((const serve_options *)user)->site);
 }
 
+static fsv_str serve_field(const fsv_request *request, const char *name)
+{
+    fsv_str value;
+    if (!fsv_request_field(request, name, &value)) value.ptr = NULL;
+    return value;
+}
+
+// "127.0.0.1" of "127.0.0.1:50000", "::1" of "[::1]:50000", "unix:".
+static fsv_str serve_peer(const fsv_answer *answer, char *out, size_t size)
+{
+    fsv_str peer = {NULL, 0};
+    if (fsv_answer_peer(answer, out, size) < 0) return peer;
+    char *end = strrchr(out, ':');
+    peer.ptr = out;
+    peer.len = strlen(out);
+    if (!end || !end[1]) return peer;
+    peer.len = (size_t)(end - out);
+    if (out[0] != '[' || peer.len < 2) return peer;
+    peer.ptr++;
+    peer.len -= 2;
+    return peer;
+}
+
+// Whom the log names: who gave the right login. Some answers are given before anybody has looked at it.
+static fsv_str serve_user(const serve_site *site, const fsv_request *request)
+{
+    fsv_str login, nobody = {NULL, 0};
+    if (!site->login_len || !fsv_request_field(request, "Authorization", &login)) return nobody;
+    return serve_logged_in(site, login) ? fsi_view(site->user, strlen(site->user)) : nobody;
+}
+
+static void serve_on_answer(const fsv_answer *answer, void *user)
+{
+    char peer[80];
+    serve_entry entry;
+    const fsv_request *request = answer->request;
+    memset(&entry, 0, sizeof entry);
+    entry.wall_ns = fsi_wall_ns();
+    entry.status = answer->status;
+    entry.body_bytes = answer->body_bytes;
+    entry.duration_us = answer->duration_us;
+    entry.peer = serve_peer(answer, peer, sizeof peer);
+    if (answer->refusal) entry.refusal = fsi_view(answer->refusal, strlen(answer->refusal));
+    if (request) {
+        entry.user = serve_user(&((const serve_options *)user)->site, request);
+        entry.method = fsv_request_method(request);
+        entry.target = fsv_request_target(request);
+        entry.version = fsv_request_version(request);
+        if (serve_access.form == SERVE_JSON) entry.host = serve_field(request, "Host");
+        if (serve_access.form != SERVE_COMMON) {
+            entry.referer = serve_field(request, "Referer");
+            entry.agent = serve_field(request, "User-Agent");
+        }
+    }
+    serve_log_add(&serve_access, answer->loop, &entry);
+}
+
 static fsv_server *serve_server;   // with --law it only opens the listening sockets
 static bench_target *serve_target; // of --law; NULL: the demo
 
@@ -2994,7 +2997,6 @@ static void serve_complete(serve_options *o)
     o->desc.log = serve_on_log;
     o->desc.user = o;
     if (o->log) o->desc.on_answer = serve_on_answer;
-    if (site->login_len) serve_user = site->user;
     if (site->mount_count || site->fields_len || site->hosts_len || site->login_len || site->cors)
         o->desc.on_request = serve_on_request;
 }

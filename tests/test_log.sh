@@ -200,6 +200,16 @@ stop
 - -  /b 401
 - -  /c 401" ]
 check $? '--auth @FILE: the log names who has logged in' "$dir/log.login"
+# Answers that are given before anybody looks at the login name nobody who has not given it.
+begin -t 1 --log "$dir/log.nobody" --auth "@$dir/login" --cors
+for login in amFuZSBkOndyb25n amFuZSBkOnNlY3JldA==; do
+    ask "GET /%%zz HTTP/1.0\r\nAuthorization: Basic $login\r\n\r\n"
+    ask "POST / HTTP/1.0\r\nAuthorization: Basic $login\r\n\r\n"
+    ask "OPTIONS / HTTP/1.0\r\nOrigin: null\r\nAccess-Control-Request-Method: GET\r\nAuthorization: Basic $login\r\n\r\n"
+done
+stop
+[ "$(awk '{ print $3, $(NF - 1) }' "$dir/log.nobody" | tr '\n' ' ')" = '- 400 - 411 - 204 jane\x20d 400 jane\x20d 411 jane\x20d 204 ' ]
+check $? '--auth: the log names nobody by a login that is wrong, whatever the answer' "$dir/log.nobody"
 
 # What parses JSON here, and takes every line by itself.
 if python3 -c '' 2>/dev/null; then
