@@ -170,6 +170,14 @@ static void demo_stream_close(fsv_request *request, void *user)
     X(files_cold, "times a worker had to find or read a file") X(files_refused, "files answered 503")
 // clang-format on
 
+// All of them, each once.
+typedef struct demo_counters {
+#define X(name, help) uint64_t name;
+    DEMO_STATS(X)
+#undef X
+} demo_counters;
+FSI_STATIC_ASSERT(sizeof(demo_counters) == sizeof(fsv_stats), "DEMO_STATS has a row for each counter of fsv_stats");
+
 static void demo_stats(fsv_request *request, void *user)
 {
     char text[4096];
