@@ -1902,6 +1902,8 @@ static void serve_on_missing(fsv_request *request, fsv_folder *folder, fsv_missi
     size_t name = path.len;
     while (name && path.ptr[name - 1] != '/') name--;
     (void)fsv_request_field(request, "Accept", &accept);
+    if (site->spa)
+        (void)fsv_response_field(request, "Vary", "Accept, Sec-Fetch-Dest"); // beside the Accept-Encoding of a file
     if (why == FSV_MISSING_INDEX && !site->no_listing && !site->spa)
         serve_listing(request, site, mount, folder, path.ptr);
     else if (site->spa && page_is_wanted(accept, fsv_folder_type(folder, path.ptr + name),

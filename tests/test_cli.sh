@@ -592,10 +592,10 @@ for path in / /some/where /sub/ /deep/route.x; do
     check $? "--spa: $path is the application" "$dir/reply"
 done
 get /some/where
-is 200 && last 'the application'
+is 200 'Vary: Accept, Sec-Fetch-Dest' 'Vary: Accept-Encoding' && last 'the application'
 check $? '--spa: and for a client that takes anything' "$dir/reply"
 get /hello.txt 'Accept: text/html'
-is 200 && last 'the text'
+is 200 && last 'the text' && ! grep -qi '^Vary: Accept, ' "$dir/reply"
 check $? '--spa: a file that is there is itself' "$dir/reply"
 for fields in 'Accept: */*' 'Accept: text/html'; do
     get /missing.js "$fields"
@@ -603,7 +603,7 @@ for fields in 'Accept: */*' 'Accept: text/html'; do
     check $? "--spa: a script that is missing is 404, $fields" "$dir/reply"
 done
 get /data 'Accept: application/json'
-is 404
+is 404 'Vary: Accept, Sec-Fetch-Dest'
 check $? '--spa: what is not to be HTML is 404' "$dir/reply"
 get /data 'Accept: */*' 'Sec-Fetch-Dest: empty'
 is 404
