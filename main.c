@@ -1930,9 +1930,13 @@ static void serve_slash(fsv_request *request, void *user)
     page_puts(&to, query.len ? "/?" : "/");
     page_put(&to, query.ptr, query.len);
     page_put(&to, "", 1);
-    (void)fsv_response_field(request, "Cache-Control", serve_cache(mount->site)); // else browsers keep it
-    if (!to.failed && fsv_response_field(request, "Location", to.ptr) == FSV_OK)
+    fsv_result result = to.failed ? FSV_ERR_MEMORY : fsv_response_field(request, "Location", to.ptr);
+    if (result == FSV_OK) {
+        (void)fsv_response_field(request, "Cache-Control", serve_cache(mount->site)); // else browsers keep it
         fsv_respond_text(request, 301, "301 Moved Permanently\n");
+    } else if (result == FSV_ERR_LIMIT) {
+        fsv_respond_text(request, 414, "414 URI Too Long\n");
+    }
     free(to.ptr); // without an answer the library gives one, a 500
 }
 

@@ -509,7 +509,7 @@ stop "$term"
 check "$status" "serve DIR: SIG$term ends it with status 0" "$dir/serve.err"
 
 serve "$site" --mount "/docs=$site/sub" --mount "/a/b=$dir/outside" --demo --hidden --no-listing --index page.html --cache 1h \
-    --mime .js=text/x-script --header 'X-One: 1' --header X-Two:2 --cors --no-precompressed -p 0
+    --mime .js=text/x-script --header 'X-One: 1' --header X-Two:2 --cors --no-precompressed -p 0 --max-target 40k --max-head 60k
 [ "$(grep -c "serving $dir/.* at http" "$dir/serve.out")" -eq 3 ] && grep -qE 'serving the demo at http://[0-9.:]*/stats$' "$dir/serve.out"
 check $? '--mount, --demo: a line for each' "$dir/serve.out"
 grep -qE "serving $dir/outside at http://[0-9.:]*/a/b/$" "$dir/serve.out"
@@ -541,8 +541,11 @@ get /docs/deep/file
 is 200 && last deeper
 check $? '--mount: a folder below a path' "$dir/reply"
 get /a/b?x
-is 301 'Location: b/?x'
+is 301 'Location: b/?x' 'Cache-Control: max-age=3600'
 check $? '--mount: its slash is added' "$dir/reply"
+get "/a/b?$(printf '%020000d' 0)"
+is 414 && ! grep -qi '^Cache-Control' "$dir/reply"
+check $? '--mount: 414 where no answer has room for the way to its slash' "$dir/reply"
 get /stats
 is 200 'Content-Type: application/json' 'X-One: 1' && grep -q '"requests":' "$dir/reply"
 check $? '--demo: its routes stand beside the folders' "$dir/reply"
