@@ -2699,8 +2699,9 @@ static int serve_law(fsv_server *server, const bench_law *law)
 // ---------------------------------------------------------------------------------------------------------
 // >>serve-sandbox   What the process can do no more once it listens, whoever gets hold of it. Landlock keeps it from
 //                   files but the folders that it serves, and from TCP of its own; a filter of system calls from
-//                   starting programs, from looking into other processes and from new sockets; and no program that it
-//                   may start all the same gains rights. Threads inherit all of it, so it comes before they are made.
+//                   starting programs, from looking into other processes, from new sockets, and from changing what is
+//                   said of a file; and no program that it may start all the same gains rights. Threads inherit all of
+//                   it, so it comes before they are made.
 // ---------------------------------------------------------------------------------------------------------
 
 // Beneath a folder, or of one file.
@@ -2800,6 +2801,9 @@ static bool serve_landlock_enter(int version, const serve_grant *grants, uint32_
 #define SERVE_ARCH 0u
 #endif
 
+// The same everywhere, and newer than some headers.
+enum { SERVE_FCHMODAT2 = 452, SERVE_SETXATTRAT = 463, SERVE_REMOVEXATTRAT = 466, SERVE_FILE_SETATTR = 469 };
+
 // No server needs them after its start.
 static const uint16_t serve_forbidden[] = {
     // programs, other processes
@@ -2842,6 +2846,33 @@ static const uint16_t serve_forbidden[] = {
 #endif
 #ifdef SYS_mount_setattr
     SYS_mount_setattr,
+#endif
+    // what is said of files, and their length by a path: Landlock knows nothing of the first, and of the second not always
+    SYS_fchmod,
+    SYS_fchmodat,
+    SERVE_FCHMODAT2,
+    SYS_fchown,
+    SYS_fchownat,
+    SYS_utimensat,
+    SYS_setxattr,
+    SYS_lsetxattr,
+    SYS_fsetxattr,
+    SERVE_SETXATTRAT,
+    SYS_removexattr,
+    SYS_lremovexattr,
+    SYS_fremovexattr,
+    SERVE_REMOVEXATTRAT,
+    SERVE_FILE_SETATTR,
+    SYS_truncate,
+#ifdef SYS_chmod
+    SYS_chmod,
+    SYS_chown,
+    SYS_lchown,
+    SYS_utimes,
+    SYS_futimesat,
+#endif
+#ifdef SYS_utime
+    SYS_utime,
 #endif
     // the kernel itself, and its larger doors
     SYS_init_module,
