@@ -1583,23 +1583,52 @@ static const char *serve_set_cache(serve_site *site, const char *value)
     return NULL;
 }
 
-// --mime EXT=TYPE
+// Of "md .markdown", len bytes, to out: "md markdown", terminated. Returns what is wrong.
+static const char *serve_put_extensions(char *out, const char *names, size_t len)
+{
+    char *end = out;
+    for (size_t at = 0, n; at < len; at += n) {
+        n = 1;
+        if (names[at] == ' ') continue;
+        at += names[at] == '.';
+        for (n = 0; at + n < len && names[at + n] != ' '; n++) {
+            uint8_t c = (uint8_t)names[at + n];
+            if (c < 32 || c == 127) return "an extension has no control bytes";
+            if (c == '.') return "an extension has no dot in it";
+            if (strchr(",;*/\\", c))
+                return "an extension has no comma, semicolon, star or slash; several have spaces between";
+        }
+        if (n == 0) return "a dot alone is no extension";
+        if (end > out) *end++ = ' ';
+        end = fsi_put(end, names + at, n);
+    }
+    *end = 0;
+    return end > out ? NULL : "wants EXT=TYPE, as in md=text/plain";
+}
+
+// --mime 'EXT ...=TYPE'. What is given last stands first, since the first one counts.
 static const char *serve_add_type(serve_site *site, const char *line)
 {
-    const char *equals = strchr(line, '='), *slash = equals ? strchr(equals, '/') : NULL;
-    if (line[0] == '.') line++;
-    if (!equals || equals == line || !slash || slash == equals + 1 || !slash[1] || strlen(slash) > 200)
-        return "wants EXT=TYPE, as in md=text/plain";
-    for (const char *c = line; c < equals; c++)
-        if ((uint8_t)*c <= ' ' || strchr("./\\", *c)) return "wants an extension without a dot in it";
-    if (!fsi_field_is_clean("t", 1, equals + 1, strlen(equals + 1))) return "the type has a control byte";
     char full[512];
-    bool text = strncmp(equals + 1, "text/", 5) == 0 && !strchr(equals, ';');
-    if (strlen(line) > 400) return "is too long";
-    (void)snprintf(full, sizeof full, "%s%s", line, text ? "; charset=utf-8" : "");
-    if (site->types_len) site->types[site->types_len - 1] = '\n'; // one text, of lines
-    return serve_keep(site->types, sizeof site->types, &site->types_len, full, strlen(full)) ? NULL
-                                                                                             : "there are too many";
+    const char *equals = strchr(line, '=');
+    if (!equals || equals == line || !equals[1]) return "wants EXT=TYPE, as in md=text/plain";
+    const char *type = equals + 1, *slash = strchr(type, '/');
+    size_t type_len = strlen(type), len;
+    if (equals - line > 200 || type_len > 200) return "is too long";
+    const char *wrong = serve_put_extensions(full, line, (size_t)(equals - line));
+    if (wrong) return wrong;
+    if (!fsi_field_is_clean("t", 1, type, type_len)) return "the type has a control byte";
+    if (!slash) return "a type has a slash, as in text/plain";
+    if (slash == type || !slash[1]) return "a type has something on both sides of its slash, as in text/plain";
+    bool text = strncmp(type, "text/", 5) == 0 && !strchr(type, ';');
+    len = strlen(full);
+    len += (size_t)snprintf(full + len, sizeof full - len, "=%s%s", type, text ? "; charset=utf-8" : "");
+    if (len >= sizeof site->types - site->types_len) return "there are too many";
+    if (site->types_len) full[len++] = '\n'; // one text, of lines
+    memmove(site->types + len, site->types, site->types_len);
+    memcpy(site->types, full, len);
+    site->types_len += site->types_len ? len : len + 1;
+    return NULL;
 }
 
 // --host NAME
@@ -2058,7 +2087,7 @@ static const char serve_help_more[] =
     "there, with status 404. Listings: ?sort=name|size|time&order=asc|desc; as JSON\n"
     "with Accept: application/json or ?format=json.\n"
     "      --index NAME     instead of index.html; '' for none\n"
-    "      --mime EXT=TYPE  as in md=text/plain; may be repeated\n"
+    "      --mime EXT=TYPE  md=text/plain, 'md mdx=text/plain'; the last one counts\n"
     "      --follow-symlinks   symbolic links that leave the folder, too\n"
     "      --sendfile          for less CPU time where no file is written to in place\n"
     "      --no-precompressed  never NAME.br, NAME.zst or NAME.gz in place of NAME\n"
@@ -2155,10 +2184,29 @@ static bool serve_time_ms(const char *text, uint64_t max, uint64_t *out)
     return serve_scaled(text, units, factors, (double)max, out) && *out > 0;
 }
 
+// Whether --help says something of an option, rather than --help-all alone: it stands there behind a space.
+static bool serve_helps(const char *option)
+{
+    size_t len = strlen(option);
+    for (const char *at = serve_help; (at = strstr(at, option)) != NULL; at += len)
+        if (at > serve_help && at[-1] == ' ' && strchr(" ,;", at[len])) return true;
+    return option[0] != '-';
+}
+
+// value: what was given, in one line; NULL: not to be shown.
+static int serve_bad_value(const char *option, const char *value, const char *why)
+{
+    char shown[61] = "";
+    size_t len = value ? strlen(value) : 0, room = sizeof shown - 1;
+    for (size_t i = 0; i < len && i < room; i++) shown[i] = (uint8_t)value[i] < 32 || value[i] == 127 ? '?' : value[i];
+    fprintf(stderr, "fastserve serve: %s%s%s%s: %s (see fastserve serve --help%s)\n", option, value ? " " : "", shown,
+            len > room ? "..." : "", why, serve_helps(option) ? "" : "-all");
+    return 1;
+}
+
 static int serve_bad(const char *option, const char *why)
 {
-    fprintf(stderr, "fastserve serve: %s: %s (see fastserve serve --help)\n", option, why);
-    return 1;
+    return serve_bad_value(option, NULL, why);
 }
 
 // How requests are run. pool: on workers, all of them.
@@ -2182,19 +2230,21 @@ static bool serve_model(const char *name, fsv_server_desc *desc)
     return false;
 }
 
-// Options of the site that have a value.
+// Options of the site that have a value, which may be shown unless somebody may not see it.
 static const struct {
     const char *name;
     const char *(*take)(serve_site *site, const char *value);
-} serve_site_options[] = {{"--mount", serve_parse_mount}, {"--cache", serve_set_cache}, {"--mime", serve_add_type},
-                          {"--header", serve_add_field},  {"--auth", serve_set_login},  {"--host", serve_add_host}};
+    bool secret;
+} serve_site_options[] = {{"--mount", serve_parse_mount, false}, {"--cache", serve_set_cache, false},
+                          {"--mime", serve_add_type, false},     {"--header", serve_add_field, true},
+                          {"--auth", serve_set_login, true},     {"--host", serve_add_host, false}};
 
 static int serve_site_option(serve_site *site, const char *name, const char *value)
 {
     for (size_t i = 0; i < sizeof serve_site_options / sizeof serve_site_options[0]; i++) {
         if (strcmp(name, serve_site_options[i].name) != 0) continue;
         const char *wrong = serve_site_options[i].take(site, value);
-        if (wrong) return serve_bad(name, wrong);
+        if (wrong) return serve_bad_value(name, serve_site_options[i].secret ? NULL : value, wrong);
     }
     return -1;
 }

@@ -190,7 +190,7 @@ no-such-folder	no-such-folder: there is no such folder
 --mount /x=no-such-folder	no-such-folder: there is no such folder
 main.c	main.c: this is not a folder
 . tests	tests: only one folder
-. --mount /=tests	--mount: only one folder
+. --mount /=tests	--mount /=tests: only one folder
 --mount /a=. --mount /a/=.	another folder stands there
 --mount a=.	wants /NAME=DIR
 --mount /a	wants /NAME=DIR
@@ -214,14 +214,21 @@ main.c	main.c: this is not a folder
 --auth a:b --echo	--auth: means nothing with --echo
 . --index a/b	--index: wants a name
 . --index= --spa	--spa: wants an index
-. --cache 5y	--cache: wants seconds
-. --mime x	--mime: wants EXT=TYPE
+. --cache 5y	--cache 5y: wants seconds
+. --mime x	--mime x: wants EXT=TYPE
+. --mime md=text	--mime md=text: a type has a slash
+. --mime a,b=c/d	--mime a,b=c/d: an extension has no comma
+. --mime x	(see fastserve serve --help-all)
+--max-head x	(see fastserve serve --help-all)
+-t 0	(see fastserve serve --help-all)
+-p x	(see fastserve serve --help)
+. --cache 5y	(see fastserve serve --help)
 --header nonsense	--header: wants a name and a value
 --header Date:x	--header: the server writes this field itself
 --header Cache-Control:x	--header: this field is given with --cache
 --cors --header Access-Control-Allow-Origin:x	--cors: gives Access-Control-Allow-Origin
 --auth user	--auth: wants USER:PASS
---host a:80	--host: wants a name without a port'
+--host a:80	--host a:80: wants a name without a port'
 tab=$(printf '\t')
 while IFS="$tab" read -r mistake named; do
     run serve $mistake
@@ -509,7 +516,7 @@ stop "$term"
 check "$status" "serve DIR: SIG$term ends it with status 0" "$dir/serve.err"
 
 serve "$site" --mount "/docs=$site/sub" --mount "/a/b=$dir/outside" --demo --hidden --no-listing --index page.html --cache 1h \
-    --mime .js=text/x-script --header 'X-One: 1' --header X-Two:2 --cors --no-precompressed -p 0 --max-target 40k --max-head 60k
+    --mime .js=text/x-old --mime '.js mjs=text/x-script' --header 'X-One: 1' --header X-Two:2 --cors --no-precompressed -p 0 --max-target 40k --max-head 60k
 [ "$(grep -c "serving $dir/.* at http" "$dir/serve.out")" -eq 3 ] && grep -qE 'serving the demo at http://[0-9.:]*/stats$' "$dir/serve.out"
 check $? '--mount, --demo: a line for each' "$dir/serve.out"
 grep -qE "serving $dir/outside at http://[0-9.:]*/a/b/$" "$dir/serve.out"

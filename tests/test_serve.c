@@ -733,19 +733,77 @@ TEST(cache)
 TEST(types)
 {
     static serve_site site, full;
-    static const char *const wrong[] = {"",        "md",      "md=",     "=text/plain", "md=text", "md=/plain", "md=a/",
-                                        "a.b=c/d", "a/b=c/d", "a b=c/d", "a=b/c\n",     "a\n=b/c", ".=a/b"};
-    CHECK(!serve_add_type(&site, "md=text/plain; charset=utf-8"));
-    CHECK(!serve_add_type(&site, ".foo=application/x-foo"));
-    CHECK(!serve_add_type(&site, "nfo=text/plain"));
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        ROW("%s", wrong[i]);
-        CHECK(serve_add_type(&site, wrong[i]) != NULL);
+    static const struct {
+        const char *given, *why; // NULL: taken
+    } rows[] = {
+        {"md=text/plain; charset=utf-8", NULL},
+        {".foo=application/x-foo", NULL},
+        {"nfo=text/plain", NULL},
+        {" md  .markdown =text/html", NULL},
+        {"", "EXT=TYPE"},
+        {"md", "EXT=TYPE"},
+        {"md=", "EXT=TYPE"},
+        {"=text/plain", "EXT=TYPE"},
+        {"  =a/b", "EXT=TYPE"},
+        {"md=text", "has a slash"},
+        {"md=/plain", "both sides"},
+        {"md=a/", "both sides"},
+        {"a.b=c/d", "dot"},
+        {"a b.=c/d", "dot"},
+        {".=a/b", "dot"},
+        {"..a=a/b", "dot"},
+        {"a .=a/b", "dot"},
+        {"a/b=c/d", "slash"},
+        {"a\\b=c/d", "slash"},
+        {"a,b=c/d", "comma"},
+        {"a;b=c/d", "comma"},
+        {"*=c/d", "star"},
+        {"a=b/c\n", "control"},
+        {"a\n=b/c", "control"},
+        {"a\x7f=b/c", "control"},
+        {"a\tb=b/c", "control"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ROW("%s", rows[i].given);
+        const char *wrong = serve_add_type(&site, rows[i].given);
+        CHECK_EQ(wrong != NULL, rows[i].why != NULL);
+        if (wrong && rows[i].why) CHECK(strstr(wrong, rows[i].why) != NULL);
     }
-    CHECK_STR(site.types, "md=text/plain; charset=utf-8\nfoo=application/x-foo\nnfo=text/plain; charset=utf-8");
+    CHECK_STR(site.types, "md markdown=text/html; charset=utf-8\nnfo=text/plain; charset=utf-8\n"
+                          "foo=application/x-foo\nmd=text/plain; charset=utf-8");
+    CHECK_EQ(site.types_len, strlen(site.types) + 1);
     int taken = 0;
     while (taken < 9000 && !serve_add_type(&full, "abcd=text/abcd")) taken++;
     CHECK_EQ(taken, (int)(sizeof full.types / 30)); // with its charset
+    CHECK_EQ(full.types_len, (size_t)taken * 30);
+    CHECK_EQ(strlen(full.types), full.types_len - 1);
+    char line[600];
+    for (size_t len = 190; len < 210; len++) { // as long as each side may be
+        ROW("%zu bytes", len);
+        site.types_len = 0;
+        memset(line, 'x', sizeof line);
+        (void)snprintf(line + len, sizeof line - len, "=a/b");
+        CHECK_EQ(serve_add_type(&site, line) == NULL, len <= 200);
+        (void)snprintf(line, sizeof line, "x=text/%0*d", (int)len - 5, 0);
+        CHECK_EQ(serve_add_type(&site, line) == NULL, len <= 200);
+    }
+}
+
+// What to read is where an option stands.
+TEST(help_of_options)
+{
+    static const char *const first[] = {"-p",    "--port",       "-q",     "--spa", "--cache",
+                                        "--log", "--log-format", "--auth", "x"};
+    static const char *const all[] = {"--mime",     "-t",      "-w", "--unix", "--sandbox",
+                                      "--max-head", "--index", "-Z", "--lo",   "-"};
+    for (size_t i = 0; i < sizeof first / sizeof first[0]; i++) {
+        ROW("%s", first[i]);
+        CHECK(serve_helps(first[i]));
+    }
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        ROW("%s", all[i]);
+        CHECK(!serve_helps(all[i]));
+    }
 }
 
 TEST(host_names)
@@ -904,4 +962,4 @@ TEST_MAIN(CASE(sandbox), CASE(style_is_what_the_policy_allows), CASE(escaping), 
           CASE(accept_weights), CASE(json_or_html), CASE(spa_pages), CASE(natural_order), CASE(sorted),
           CASE(sorted_at_any_length), CASE(crumbs), CASE(page), CASE(json), CASE(a_folder_without_end_is_cut),
           CASE(mounts_are_listed), CASE(hosts), CASE(base64), CASE(logins), CASE(headers), CASE(cache), CASE(types),
-          CASE(host_names), CASE(mounts))
+          CASE(help_of_options), CASE(host_names), CASE(mounts))
