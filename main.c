@@ -3,6 +3,9 @@
 #define FASTSERVE_IMPLEMENTATION
 #define FASTSERVE_STATIC // so that functions that it does not call are not in it
 #include "fastserve.h"
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 // ---------------------------------------------------------------------------------------------------------
 // >>demo   Every test and suite uses these routes.
@@ -933,6 +936,86 @@ static void serve_log_close(serve_log *log)
 }
 
 // ---------------------------------------------------------------------------------------------------------
+// >>serve-share   Memory of listings, while they are made and until their clients have taken them. There are two shares:
+//                 one of the small ones, so that they come whatever else is made, and one of all others, of which one that
+//                 is alone may have as much as it needs. A listing asks before it grows, and ends with a 503 where there is
+//                 no more. It ends as well where its client has gone.
+// ---------------------------------------------------------------------------------------------------------
+
+#define PAGE_SMALL_KIB 1024u
+static const uint32_t page_shares_kib[2] = {64u << 10, 192u << 10};
+static uint32_t page_shares[2]; // atomic: what small ones have, and others, in KiB
+
+// Of one listing; who makes it has it.
+typedef struct page_share {
+    const fsv_request *request; // whose it is; NULL: nobody's who could go
+    uint64_t bytes;             // of its memory
+    uint32_t kib;               // for how much it counts
+    bool full, gone;            // why it was told to end: others have too much; nobody waits for it
+} page_share;
+
+// own: what the listing has of this share already.
+static bool page_share_add(uint32_t which, uint32_t kib, uint32_t own)
+{
+    uint32_t seen = fsi_load32(&page_shares[which]);
+    do {
+        bool alone = which && seen == own;
+        if (!alone && seen + (uint64_t)kib > page_shares_kib[which]) return false;
+    } while (!fsi_cas32(&page_shares[which], &seen, seen + kib));
+    return true;
+}
+
+static void page_share_sub(uint32_t which, uint32_t kib)
+{
+    (void)fsi_add32(&page_shares[which], 0u - kib);
+}
+
+// Changes for how much it counts, and in which share. False: as before; never of 0.
+static bool page_share_count(page_share *share, uint32_t kib)
+{
+    uint32_t was = share->kib;
+    bool from = was > PAGE_SMALL_KIB, to = kib > PAGE_SMALL_KIB;
+    if (from == to && kib <= was) {
+        page_share_sub(to, was - kib);
+    } else {
+        if (!page_share_add(to, from == to ? kib - was : kib, from == to ? was : 0)) return false;
+        if (from != to) page_share_sub(from, was);
+    }
+    share->kib = kib;
+    return true;
+}
+
+// Before its memory grows. False: it must not. Without a share there is no limit.
+static bool page_share_grow(page_share *share, size_t bytes)
+{
+    if (!share) return true;
+    uint64_t kib = (share->bytes + bytes + 1023) >> 10;
+    if (kib > UINT32_MAX / 4 || !page_share_count(share, (uint32_t)kib)) {
+        share->full = true;
+        return false;
+    }
+    share->bytes += bytes;
+    return true;
+}
+
+// When its memory has shrunk.
+static void page_share_shrink(page_share *share, size_t bytes)
+{
+    if (!share) return;
+    share->bytes -= bytes;
+    (void)page_share_count(share, (uint32_t)((share->bytes + 1023) >> 10));
+}
+
+// Asked now and then: it costs a system call. A client that has only ended its own direction is still there.
+static bool page_share_gone(page_share *share)
+{
+    char peer[64];
+    if (!share || !share->request) return false;
+    share->gone = share->gone || fsv_request_peer(share->request, peer, sizeof peer) == FSV_ERR_CLOSED;
+    return share->gone;
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // >>serve-text   Text that is put together in memory; HTML, JSON and paths in it.
 // ---------------------------------------------------------------------------------------------------------
 
@@ -940,6 +1023,7 @@ static void serve_log_close(serve_log *log)
 typedef struct page_text {
     char *ptr;
     size_t len, cap;
+    page_share *share; // NULL: it is small
     bool failed;
 } page_text;
 
@@ -949,8 +1033,10 @@ static char *page_room(page_text *text, size_t len)
     if (text->failed) return NULL;
     if (!text->ptr || len > text->cap - text->len) {
         size_t cap = text->cap + text->cap / 2 + len + 4096;
-        char *more = (char *)realloc(text->ptr, cap);
+        bool may = page_share_grow(text->share, cap - text->cap);
+        char *more = may ? (char *)realloc(text->ptr, cap) : NULL;
         if (!more) {
+            if (may) page_share_shrink(text->share, cap - text->cap);
             text->failed = true;
             return NULL;
         }
@@ -958,6 +1044,24 @@ static char *page_room(page_text *text, size_t len)
         text->cap = cap;
     }
     return text->ptr + text->len;
+}
+
+// Gives back the room behind it.
+static void page_trim(page_text *text)
+{
+    char *less = text->ptr && text->len ? (char *)realloc(text->ptr, text->len) : NULL;
+    if (!less) return;
+    page_share_shrink(text->share, text->cap - text->len);
+    text->ptr = less;
+    text->cap = text->len;
+}
+
+static void page_free(page_text *text)
+{
+    page_share_shrink(text->share, text->cap);
+    free(text->ptr);
+    text->ptr = NULL;
+    text->len = text->cap = 0;
 }
 
 static void page_put(page_text *text, const char *bytes, size_t len)
@@ -1129,6 +1233,7 @@ static bool page_is_wanted(fsv_str accept, const char *type, bool browser)
 // ---------------------------------------------------------------------------------------------------------
 
 #define PAGE_NAMES_MAX 500000 // names; about 200 bytes of memory each while the page is made
+#define PAGE_GLANCE 1024      // names, then it is seen whether the client is still there
 
 typedef struct page_item {
     size_t name, name_len; // where it stands in names
@@ -1153,8 +1258,11 @@ static bool page_list_add(page_list *list, fsv_str name, page_item item)
 {
     if (list->count == list->cap) {
         size_t cap = list->cap ? list->cap * 2 : 64;
-        page_item *more = (page_item *)realloc(list->items, cap * sizeof *more);
+        size_t bytes = (cap - list->cap) * sizeof *list->items;
+        bool may = page_share_grow(list->names.share, bytes);
+        page_item *more = may ? (page_item *)realloc(list->items, cap * sizeof *more) : NULL;
         if (more) list->items = more;
+        if (may && !more) page_share_shrink(list->names.share, bytes);
         list->failed = list->failed || !more;
         if (list->failed) return false;
         list->cap = cap;
@@ -1163,7 +1271,7 @@ static bool page_list_add(page_list *list, fsv_str name, page_item item)
     item.name_len = name.len;
     page_put(&list->names, name.ptr, name.len);
     page_put(&list->names, "", 1);
-    list->failed = list->names.failed;
+    list->failed = list->failed || list->names.failed;
     if (list->failed) return false;
     list->items[list->count++] = item;
     list->bytes += item.size;
@@ -1179,13 +1287,17 @@ static bool page_list_entry(const fsv_entry *entry, void *user)
     item.size = entry->is_folder ? 0 : entry->size;
     item.modified_s = entry->modified_s;
     list->cut = list->count == PAGE_NAMES_MAX;
-    return !list->cut && page_list_add(list, entry->name, item);
+    list->failed = list->failed || (list->count % PAGE_GLANCE == PAGE_GLANCE - 1 && page_share_gone(list->names.share));
+    return !list->cut && !list->failed && page_list_add(list, entry->name, item);
 }
 
 static void page_list_free(page_list *list)
 {
-    free(list->names.ptr);
+    page_share_shrink(list->names.share, list->cap * sizeof *list->items);
     free(list->items);
+    list->items = NULL;
+    list->count = list->cap = 0;
+    page_free(&list->names);
 }
 
 static const char *page_name(const page_list *list, const page_item *item)
@@ -1228,13 +1340,15 @@ static int page_compare(const page_list *list, const page_item *a, const page_it
     return list->down ? -by : by;
 }
 
-// A merge sort, since qsort promises no n log n and gives its comparison no list. False: out of memory.
+// A merge sort, since qsort promises no n log n and gives its comparison no list. False: out of memory, or its client has
+// gone.
 static bool page_sort(page_list *list)
 {
-    size_t n = list->count;
-    page_item *from = list->items, *to = (page_item *)malloc(n * sizeof *to + 1), *spare = to;
-    if (!to) return false;
-    for (size_t width = 1; width < n; width *= 2) {
+    size_t n = list->count, bytes = n * sizeof *list->items + 1;
+    page_share *share = list->names.share;
+    if (!page_share_grow(share, bytes)) return false;
+    page_item *from = list->items, *to = (page_item *)malloc(bytes), *spare = to;
+    for (size_t width = 1; to && width < n && !(n > PAGE_GLANCE && page_share_gone(share)); width *= 2) {
         for (size_t at = 0; at < n;) {
             size_t a = at, middle = n - at > width ? at + width : n, b = middle,
                    end = n - middle > width ? middle + width : n;
@@ -1247,9 +1361,10 @@ static bool page_sort(page_list *list)
         from = to;
         to = swap;
     }
-    if (n && from != list->items) memcpy(list->items, from, n * sizeof *from);
+    if (spare && n && from != list->items) memcpy(list->items, from, n * sizeof *from);
     free(spare);
-    return true;
+    page_share_shrink(share, bytes);
+    return spare && !(share && share->gone);
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1403,6 +1518,13 @@ static void page_put_foot(page_text *text, const page_list *list)
     page_puts(text, "</span><p><a href=\"?format=json\">JSON</a> fastserve " FSV_VERSION "</footer>\n");
 }
 
+// Whether the row is still wanted, and there is room for it.
+static bool page_goes_on(page_text *text, size_t row)
+{
+    text->failed = text->failed || (row % PAGE_GLANCE == PAGE_GLANCE - 1 && page_share_gone(text->share));
+    return !text->failed;
+}
+
 static void page_write_html(page_text *text, const page_list *list, const page_view *view)
 {
     page_puts(text, "<!DOCTYPE html>\n<html lang=en>\n<meta charset=utf-8>\n<title>");
@@ -1423,7 +1545,7 @@ static void page_write_html(page_text *text, const page_list *list, const page_v
         page_puts(text, "\">Parent folder</a><td><td>\n");
     }
     if (!list->count) page_puts(text, "<tr class=e><td colspan=3>This folder is empty.\n");
-    for (size_t i = 0; i < list->count; i++) page_put_row(text, list, &list->items[i]);
+    for (size_t i = 0; i < list->count && page_goes_on(text, i); i++) page_put_row(text, list, &list->items[i]);
     page_put_foot(text, list);
 }
 
@@ -1434,7 +1556,7 @@ static void page_write_json(page_text *text, const page_list *list, const page_v
     page_puts(text, "{\"path\": \"");
     page_put_text(text, view->path, page_json_byte);
     page_puts(text, list->cut ? "\", \"cut\": true, \"entries\": [" : "\", \"entries\": [");
-    for (size_t i = 0; i < list->count; i++) {
+    for (size_t i = 0; i < list->count && page_goes_on(text, i); i++) {
         const page_item *item = &list->items[i];
         fsv_str name = {page_name(list, item), item->name_len};
         page_puts(text, i ? ",\n {\"name\": \"" : "\n {\"name\": \"");
@@ -1807,24 +1929,19 @@ static void serve_every_request(fsv_request *request, const serve_site *site)
 // >>serve-listing   What is not a file.
 // ---------------------------------------------------------------------------------------------------------
 
-// Listings that clients have yet to take, in KiB: those who ask for large ones and do not read them share so much.
-#define SERVE_PAGES_KIB (256u << 10)
-static uint32_t serve_pages_kib; // atomic
-
-// user: how many KiB it counts for
+// user: for how many KiB it counts
 static void serve_release(void *memory, void *user)
 {
-    (void)fsi_add32(&serve_pages_kib, 0u - (uint32_t)(uintptr_t)user);
+    uint32_t kib = (uint32_t)(uintptr_t)user;
+    page_share_sub(kib > PAGE_SMALL_KIB, kib);
     free(memory);
 }
 
-// False: others have to take theirs first. One listing is never too much.
-static bool serve_reserve(uint32_t kib)
+// Others have to take theirs first; or there is no memory; or nobody is there any more to read this.
+static void serve_respond_later(fsv_request *request, const page_share *share)
 {
-    uint32_t before = fsi_add32(&serve_pages_kib, kib);
-    if (!before || before + (uint64_t)kib <= SERVE_PAGES_KIB) return true;
-    (void)fsi_add32(&serve_pages_kib, 0u - kib);
-    return false;
+    (void)fsv_response_field(request, "Retry-After", "1");
+    fsv_respond_text(request, 503, share->full ? "Too many listings at a time.\n" : "Out of memory.\n");
 }
 
 // Other folders of this server that stand below this path, with what stands in their way.
@@ -1860,12 +1977,15 @@ static void serve_list_order(page_list *list, const fsv_request *request)
     list->down = strcmp(order, "desc") == 0;
 }
 
-static void serve_respond_list(fsv_request *request, const page_list *list, const page_view *view)
+// The list is freed, before the page waits for its client.
+static void serve_respond_list(fsv_request *request, page_list *list, const page_view *view)
 {
+    page_share *share = list->names.share;
     page_text text;
     fsv_str accept = {NULL, 0};
     char format[8];
     memset(&text, 0, sizeof text);
+    text.share = share;
     if (fsv_request_query_value(request, "format", format, sizeof format) < 0) format[0] = 0;
     (void)fsv_request_field(request, "Accept", &accept);
     bool json = page_wants_json(accept, format);
@@ -1873,19 +1993,20 @@ static void serve_respond_list(fsv_request *request, const page_list *list, cons
         page_write_json(&text, list, view);
     else
         page_write_html(&text, list, view);
-    uint32_t kib = (uint32_t)(text.cap >> 10);
-    if (text.failed || !serve_reserve(kib)) {
-        free(text.ptr);
-        (void)fsv_response_field(request, "Retry-After", "1");
-        fsv_respond_text(request, 503, text.failed ? "Out of memory.\n" : "Too many listings at a time.\n");
+    page_list_free(list);
+    if (text.failed) {
+        page_free(&text);
+        serve_respond_later(request, share);
         return;
     }
+    page_trim(&text);
+    list->names.share = NULL; // serve_release's from here on
     (void)fsv_response_field(request, "Cache-Control", "no-cache");
     (void)fsv_response_field(request, "Vary", "Accept");
     (void)fsv_response_field(request, "X-Content-Type-Options", "nosniff");
     if (!json) (void)fsv_response_field(request, "Content-Security-Policy", PAGE_POLICY);
     fsv_respond_owned(request, 200, json ? "application/json" : "text/html; charset=utf-8", text.ptr, text.len,
-                      serve_release, (void *)(uintptr_t)kib);
+                      serve_release, (void *)(uintptr_t)share->kib);
 }
 
 // Answers with the names below path, which ends with a slash or is empty; without a folder, with the mounts alone.
@@ -1894,9 +2015,13 @@ static void serve_listing(fsv_request *request, const serve_site *site, const se
 {
     page_list list;
     page_text here;
+    page_share share;
     page_view view = {fsv_request_path(request), fsv_request_host(request), mount ? mount->prefix_len : 0};
     memset(&list, 0, sizeof list);
     memset(&here, 0, sizeof here);
+    memset(&share, 0, sizeof share);
+    share.request = request;
+    list.names.share = &share;
     serve_list_order(&list, request);
     fsv_result result = folder ? fsv_folder_list(folder, path, page_list_entry, &list) : FSV_OK;
     if (mount) page_put(&here, mount->prefix, mount->prefix_len);
@@ -1910,7 +2035,7 @@ static void serve_listing(fsv_request *request, const serve_site *site, const se
     else if (result != FSV_OK && result != FSV_ERR_MEMORY)
         fsv_respond_text(request, 500, "The system does not list this folder.\n");
     else if (result || list.failed || here.failed || !page_sort(&list))
-        fsv_respond_text(request, 503, "Out of memory.\n");
+        serve_respond_later(request, &share);
     else
         serve_respond_list(request, &list, &view);
     page_list_free(&list);
@@ -3119,6 +3244,9 @@ static int serve_prepare(serve_options *o)
 static int serve_main(int argc, char **argv)
 {
     serve_options o;
+#if defined(__GLIBC__)
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20); // else it grows, and each worker's arena keeps what large listings had
+#endif
     memset(&o, 0, sizeof o);
     o.port = 8080;
     o.desc.loops = FSV_LOOPS_PER_CPU;

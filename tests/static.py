@@ -1010,6 +1010,35 @@ def listings():
             check(got.status in (400, 404), f"{name}, which is refused:", got.head)
 
 @case
+def listings_share_memory():
+    """Large listings that nobody reads are refused beyond their share, and not made first; small ones come, files too."""
+    count, name = 12_000, "&" * 245 # 24 MB of HTML
+    put("x.txt", "x"), put("few/y.txt", "y"), os.makedirs(path("many"))
+    for i in range(count): os.close(os.open(path(b"many/%05d" % i + name.encode()), os.O_CREAT | os.O_WRONLY, 0o644))
+    with Server() as server:
+        c = Conn(server)
+        same("the listing", c.ask("/many/?format=json").body.count(b'"name"'), count)
+        for round in range(2):
+            slow = [Conn(server, 4096) for _ in range(16)]
+            for one in slow: one.send("/many/", {"Accept": "text/html"})
+            heads = []
+            for one in slow:
+                heads.append(one.head())
+                same("a small one beside them", c.ask("/few/").status, 200)
+                same("a file beside them", c.ask("/x.txt").body, b"x")
+            got = {a.status for a in heads}
+            check(503 in got and got <= {200, 503}, "what large ones get:", got)
+            same("Retry-After", {a["Retry-After"] for a in heads if a.status == 503}, {"1"})
+            for a in heads: check(a.status == 503 or int(a["Content-Length"]) > 20_000_000, "a large one:", a.head)
+            if os.path.exists(f"/proc/{server.process.pid}/status"):
+                most = next(int(x.split()[1]) for x in open(f"/proc/{server.process.pid}/status") if x.startswith("VmHWM"))
+                check(most < 262_144, "memory:", most, "kB")
+            for one in slow: one.close()
+            end, status = time.time() + 20, 503
+            while status == 503 and time.time() < end: status = c.ask("/many/?format=json").status
+            same("when they have gone", status, 200)
+
+@case
 def access_logs():
     """A line for each answer; nothing of a client's can end one or look like another."""
     put("x.txt", "12345"), put("index.html", "home")

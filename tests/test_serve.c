@@ -494,6 +494,125 @@ TEST(a_folder_without_end_is_cut)
     page_list_free(&list);
 }
 
+static page_share share_of(uint32_t kib, bool *fits)
+{
+    page_share share;
+    memset(&share, 0, sizeof share);
+    *fits = page_share_grow(&share, (size_t)kib << 10);
+    return share;
+}
+
+// Goal: small listings and large ones have each a share; a large one that is alone is never too large; what one gives back
+// another may take, and at the end nothing is missing.
+TEST(shares)
+{
+    enum { SMALL = 1024, SMALLS = 64 };
+    page_share small[SMALLS], large, other, last;
+    bool fits;
+    large = share_of(150 << 10, &fits);
+    CHECK(fits);
+    other = share_of(SMALL, &fits);
+    CHECK(fits);
+    CHECK_EQ(page_shares[0], SMALL);
+    CHECK(!page_share_grow(&other, 43u << 20)); // with large, that is beyond 192 MiB
+    CHECK(other.full && other.kib == SMALL);
+    CHECK_EQ(page_shares[0], SMALL);
+    CHECK_EQ(page_shares[1], 150u << 10);
+    other.full = false;
+    CHECK(page_share_grow(&other, 41u << 20)); // it leaves the share of small ones
+    CHECK_EQ(page_shares[0], 0);
+    CHECK_EQ(page_shares[1], 192u << 10);
+    CHECK(!page_share_grow(&large, 1));
+    page_share_shrink(&other, 42u << 20);
+    CHECK_EQ(page_shares[1], 150u << 10);
+    CHECK(page_share_grow(&large, (size_t)1 << 30)); // alone
+    for (size_t i = 0; i < SMALLS; i++) {
+        small[i] = share_of(SMALL, &fits);
+        CHECK(fits);
+    }
+    last = share_of(1, &fits);
+    CHECK(!fits && last.full && last.kib == 0);
+    page_share_shrink(&large, (size_t)large.bytes - 1024); // is small now, but no small one has room for it
+    CHECK(page_shares[1] > 0);
+    page_share_shrink(&large, 1024);
+    CHECK_EQ(page_shares[1], 0);
+    for (size_t i = 0; i < SMALLS; i++) page_share_shrink(&small[i], SMALL << 10);
+    CHECK_EQ(page_shares[0], 0);
+}
+
+// A list and its page take what they have, and give all of it back, also where there is no more.
+TEST(listings_count)
+{
+    for (int full = 0; full < 2; full++) {
+        page_share share;
+        page_list list;
+        page_text text;
+        page_view view = {str("/"), str("h"), 0};
+        fsv_entry entry;
+        ROW("%s", full ? "others have all" : "alone");
+        memset(&share, 0, sizeof share);
+        memset(&list, 0, sizeof list);
+        memset(&text, 0, sizeof text);
+        memset(&entry, 0, sizeof entry);
+        list.names.share = text.share = &share;
+        entry.name = str("a name");
+        if (full) page_shares[1] = page_shares_kib[1];
+        size_t taken = 0;
+        while (taken < 30000 && page_list_entry(&entry, &list)) taken++;
+        CHECK_EQ(taken < 30000, full);
+        CHECK_EQ(list.failed, full);
+        CHECK_EQ(share.full, full);
+        CHECK_EQ(share.bytes, list.cap * sizeof *list.items + list.names.cap);
+        CHECK_EQ(page_sort(&list), !full);
+        CHECK_EQ(share.bytes, list.cap * sizeof *list.items + list.names.cap);
+        page_write_html(&text, &list, &view);
+        CHECK_EQ(share.bytes, list.cap * sizeof *list.items + list.names.cap + text.cap);
+        CHECK_EQ(page_shares[!full], share.kib);
+        page_list_free(&list);
+        page_trim(&text);
+        CHECK_EQ(share.bytes, text.len);
+        page_free(&text);
+        CHECK_EQ(share.kib, 0);
+        CHECK_EQ(page_shares[0], 0);
+        CHECK_EQ(page_shares[1], full ? page_shares_kib[1] : 0);
+        page_shares[1] = 0;
+    }
+}
+
+// Goal: nobody goes on with a listing for a client that has gone.
+TEST(listings_end_with_their_client)
+{
+    static fsv_request request; // without a connection
+    page_share share;
+    page_list list;
+    page_text text;
+    page_view view = {str("/"), str("h"), 0};
+    fsv_entry entry;
+    memset(&share, 0, sizeof share);
+    memset(&list, 0, sizeof list);
+    memset(&text, 0, sizeof text);
+    memset(&entry, 0, sizeof entry);
+    list.names.share = text.share = &share;
+    entry.name = str("x");
+    for (int i = 0; i < 5000; i++) CHECK(page_list_entry(&entry, &list));
+    share.request = &request;
+    CHECK(!page_sort(&list));
+    page_write_html(&text, &list, &view);
+    CHECK(text.failed && count_of(text_of(&text), "<tr><td>") < PAGE_GLANCE);
+    page_free(&text);
+    text.failed = false;
+    page_write_json(&text, &list, &view);
+    CHECK(text.failed && count_of(text_of(&text), "\"name\"") < PAGE_GLANCE);
+    page_free(&text);
+    page_list_free(&list);
+    int taken = 0;
+    while (taken < 5000 && page_list_entry(&entry, &list)) taken++;
+    CHECK_EQ(taken, PAGE_GLANCE - 1);
+    CHECK(list.failed && share.gone);
+    page_list_free(&list);
+    CHECK_EQ(page_shares[0] + page_shares[1], 0);
+}
+
 // Folders of the server stand in the listing of what is above them; a name that is there as well is not what is served.
 TEST(mounts_are_listed)
 {
@@ -961,5 +1080,6 @@ TEST(sandbox)
 TEST_MAIN(CASE(sandbox), CASE(style_is_what_the_policy_allows), CASE(escaping), CASE(sizes_and_counts), CASE(times),
           CASE(accept_weights), CASE(json_or_html), CASE(spa_pages), CASE(natural_order), CASE(sorted),
           CASE(sorted_at_any_length), CASE(crumbs), CASE(page), CASE(json), CASE(a_folder_without_end_is_cut),
-          CASE(mounts_are_listed), CASE(hosts), CASE(base64), CASE(logins), CASE(headers), CASE(cache), CASE(types),
-          CASE(help_of_options), CASE(host_names), CASE(mounts))
+          CASE(shares), CASE(listings_count), CASE(listings_end_with_their_client), CASE(mounts_are_listed),
+          CASE(hosts), CASE(base64), CASE(logins), CASE(headers), CASE(cache), CASE(types), CASE(help_of_options),
+          CASE(host_names), CASE(mounts))
