@@ -864,7 +864,7 @@ for counter in conns_spent refused_target refused_fields timeouts_body turns_cut
     check $? "/stats: $counter" "$dir/reply"
 done
 get /metrics
-tail -n 1 "$dir/reply" | grep -q '^fastserve_files_cold_total [0-9]*$'
+tail -n 1 "$dir/reply" | grep -q '^fastserve_files_refused_total [0-9]*$'
 check $? '/metrics: to the last counter' "$dir/reply"
 exec 3>&-
 wait "$holder"
