@@ -291,6 +291,9 @@ typedef struct fsv_server_desc {
                                 // closed. Link-local ones count by host. Not counted are loopback and
                                 // Unix-domain, where a proxy or this machine's own users stand, and peers of
                                 // which the system does not say the address              (default half of conns_max)
+    uint32_t files_max;         // files above 128 KiB of folders that are open at a time, to be sent; for more a 503. A
+                                // quarter of the descriptors is kept for them, or so many if that is less; lowered to
+                                // what conns_max leaves                                             (default 65536)
     uint32_t conn_requests_max; // of one connection, which the last answer ends            (default 4294967295: no limit)
     uint32_t backlog;           // of each listener; the system may clamp it                         (default 4096)
     uint32_t head_bytes_max;    // request line + fields, 256 to 1 MiB; beyond it 431                (default 16384)
@@ -448,7 +451,7 @@ typedef struct fsv_stats {
     uint64_t
         files_cold; // times that a worker had to find or to read one, since a disk might have been waited for, or it
                     // was time to look at the folder again
-    uint64_t files_refused; // 503: all descriptors that are meant for large files were in use, or memory ran out
+    uint64_t files_refused; // 503: desc.files_max large files were open already, or memory ran out
 } fsv_stats;
 
 // Any thread. loop: an index, or UINT32_MAX for the sum over all loops. FSV_ERR_NOT_FOUND: no such loop.
@@ -13577,6 +13580,7 @@ FSI_SELDOM void fsi_desc_complete(fsv_server_desc *desc)
 #define FSI_DEFAULT(field, value) if (desc->field == 0) desc->field = value
     FSI_DEFAULT(loops, 1);
     FSI_DEFAULT(conns_max, 65536);
+    FSI_DEFAULT(files_max, 65536);
     FSI_DEFAULT(conn_requests_max, UINT32_MAX);
     FSI_DEFAULT(backlog, 4096);
     FSI_DEFAULT(head_bytes_max, 16384);
@@ -13650,19 +13654,22 @@ FSI_SELDOM fsv_result fsi_desc_check(const fsv_server *server)
 // Of folders, how many large files are open at a time, and how many of those the loops keep: at most half.
 FSI_SELDOM void fsi_server_share_files(fsv_server *server, uint64_t most)
 {
+    if (most > server->desc.files_max) most = server->desc.files_max;
     uint64_t each = most / 2 / fsv_server_loops(server);
-    server->files_max = most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+    server->files_max = (uint32_t)most;
     server->shelf_files = each < FSI_SHELF_FILES ? (uint32_t)each : FSI_SHELF_FILES;
 }
 
-// conns_max cannot exceed what the descriptor limit leaves. Folders have a quarter of that for large files: each that is
+// conns_max cannot exceed what the descriptor limit leaves. Folders have a part of that for large files: each that is
 // being sent is open, and without a bound of their own slow readers of many files would leave none for connections.
 FSI_SELDOM void fsi_server_clamp_conns(fsv_server *server)
 {
     uint64_t reserve = 32 + FSI_SPARE_CONNS, room, limit = fsi_sock_limit();
     fsi_server_share_files(server, limit);
     if (limit == UINT64_MAX) return;
-    uint64_t files = server->folders ? limit / 4 : 0, workers = server->folders ? server->desc.workers : 0;
+    uint64_t files = limit / 4 < server->desc.files_max ? limit / 4 : server->desc.files_max;
+    if (!server->folders) files = 0;
+    uint64_t workers = server->folders ? server->desc.workers : 0;
     reserve += workers < limit / 8 ? workers : limit / 8;
     uint64_t threads = limit > 256 ? (limit - 128) / 4 : 32; // each has two of its own, and a connection
     if (server->desc.model == FSV_MODEL_THREAD && server->desc.threads_max > threads)

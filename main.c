@@ -2249,6 +2249,7 @@ static const char serve_help_more[] =
     "      --max-per-address N  of them of one IPv4 address or one IPv6 /64, but\n"
     "                       for loopback                  (half of --max-conns)\n"
     "      --max-requests N of one connection                          (no limit)\n"
+    "      --max-files N    above 128 KiB being sent at a time   (1/4 descriptors)\n"
     "      --max-head, --max-target BYTES, --max-fields N    (16384, 8192, 100)\n"
     "      --max-body BYTES of a request    (1M; no limit for what comes in pieces)\n"
     "      --head-timeout, --idle-timeout T                            (10s, 60s)\n"
@@ -2384,6 +2385,7 @@ static const struct {
 } serve_limits[] = {
     // clang-format off
     {"--max-conns", serve_count, 1, 0x7fffffff, offsetof(fsv_server_desc, conns_max), "a number of connections, at least 1"},
+    {"--max-files", serve_count, 1, 0x7fffffff, offsetof(fsv_server_desc, files_max), "a number of files, at least 1"},
     {"--max-per-address", serve_count, 1, 0x7fffffff, offsetof(fsv_server_desc, conns_per_address_max), "a number of connections, at least 1"},
     {"--max-requests", serve_count, 1, UINT32_MAX, offsetof(fsv_server_desc, conn_requests_max), "a number of requests, at least 1"},
     {"--max-head", serve_bytes, 256, 1048576, offsetof(fsv_server_desc, head_bytes_max), "256 bytes to 1M"},
@@ -2469,8 +2471,8 @@ static int serve_option(serve_options *o, const char *name, const char *value)
 }
 
 static const char *const serve_folder_options[] = {
-    "--no-listing", "--hidden", "--spa", "--follow-symlinks", "--no-precompressed", "--sendfile",
-    "--index",      "--cache",  "--mime"};
+    "--no-listing", "--hidden", "--spa",  "--follow-symlinks", "--no-precompressed", "--sendfile",
+    "--index",      "--cache",  "--mime", "--max-files"};
 
 // Keeps an option in mind that means nothing with --law, with --echo, or without a folder.
 static void serve_note(serve_options *o, const char *name)

@@ -134,7 +134,7 @@ for command in serve bench; do
 done
 for command in serve bench; do
     run "$command" --help-all
-    [ "$status" -eq 0 ] && fits "$dir/out" 74 && grep -qE -e '--conn-rate|--queue-per-worker' "$dir/out"
+    [ "$status" -eq 0 ] && fits "$dir/out" 75 && grep -qE -e '--conn-rate|--queue-per-worker' "$dir/out"
     check $? "$command --help-all is no wider than a screen" "$dir/out"
 done
 run --version
@@ -154,7 +154,7 @@ for command in serve bench; do
     done
 done
 for mistake in '-p 65536' '-p x' '-p' '-t 0' '-t 99999' '--max-conns 0' '--max-head 255' '--max-head 2M' \
-    '--max-fields 0' '--max-target 2M' '--max-requests 0' '--max-per-address 0' '--send-rate 0' '--body-timeout 1y' \
+    '--max-fields 0' '--max-target 2M' '--max-requests 0' '--max-files 0' '--max-per-address 0' '--send-rate 0' '--body-timeout 1y' \
     '--max-body -1' '--head-timeout 0' '--idle-timeout 5y' '--log /no/such/folder/log'; do
     run serve $mistake
     one_line "${mistake%% *}" || one_line "${mistake##* }"
@@ -208,6 +208,7 @@ main.c	main.c: this is not a folder
 --index x	--index: means nothing without a folder
 --cache 1h	--cache: means nothing without a folder
 --mime a=b/c	--mime: means nothing without a folder
+--max-files 5	--max-files: means nothing without a folder
 . --law exp:1ms	means nothing with --law
 --cors --law exp:1ms	--cors: means nothing with --law
 . --echo	means nothing with --echo

@@ -1623,6 +1623,19 @@ TEST(conns_clamped_for_folders)
     CHECK_EQ(again, with);
     CHECK_EQ(h1.server->desc.conns_per_address_max, with / 2);
     host_end(&h1);
+    ROW("as many files as were asked for");
+    fsv_server_desc few;
+    memset(&few, 0, sizeof few);
+    few.files_max = 10;
+    REQUIRE(os_descriptors_limit(400));
+    made = host_make(&h1, &few);
+    fsv_result result = made ? fsv_server_folder(h1.server, &files, NULL) : FSV_ERR_STATE;
+    REQUIRE(os_descriptors_limit(before) && made);
+    CHECK_EQ(result, FSV_OK);
+    CHECK_EQ(alone - h1.server->desc.conns_max, 10 + 16);
+    CHECK_EQ(h1.server->files_max, 10);
+    CHECK_EQ(h1.server->shelf_files, 5);
+    host_end(&h1);
     os_tree_remove(folder);
 }
 

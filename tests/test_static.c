@@ -812,9 +812,8 @@ TEST(large_files_that_are_open)
     file_bytes("two.bin", large, LARGE);
     file_text("a.txt", "hello");
     host_new(&h1);
+    h1.desc.files_max = 1;
     REQUIRE(host_begin(&h1) && dial(&c2, h1.port) && dial(&c1, h1.port));
-    h1.server->files_max = 1;
-    h1.server->shelf_files = 0;
     REQUIRE(say(&c2, "GET /one.bin HTTP/1.1\r\nHost: t\r\n\r\n"));
     CHECK_EQ(hear_head(&c2), 200);
     if (fsi_load32(&h1.server->files_open)) { // the sockets have not taken all of it
