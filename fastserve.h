@@ -10446,11 +10446,14 @@ FSI_SELDOM bool fsi_type_packs(const char *type)
                                 "xml\0"
                                 "yaml\0";
     if (strncmp(type, "text/", 5) == 0) return true;
-    const char *sub = strchr(type, '/');
-    if (!sub++) return false;
+    const char *slash = strchr(type, '/');
+    if (!slash) return false;
+    const char *sub = slash + 1;
     size_t len = strcspn(sub, "; ");
-    for (size_t i = 0; i < len; i++)
-        if (sub[i] == '+') sub += i + 1, len -= i + 1, i = (size_t)-1;
+    for (size_t plus = strcspn(sub, "+; "); plus < len; plus = strcspn(sub, "+; ")) {
+        sub += plus + 1;
+        len -= plus + 1;
+    }
     for (const char *at = packs; *at; at += strlen(at) + 1)
         if (strlen(at) == len && memcmp(at, sub, len) == 0) return true;
     return false;
