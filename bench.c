@@ -2406,14 +2406,14 @@ typedef struct bench_options {
     uint64_t size;      // of an echo
     uint64_t source_ips;
     uint64_t runs;
-    uint64_t workers;                              // of --compare-models; 0: not said
-    uint64_t pid;                                  // of the server, to be sampled; 0: not said
-    double max_errors;                             // share of the requests
-    const char *method;                            // NULL: not said
-    const char *body;                              // NULL: none
-    const char *body_file;                         // NULL: none
-    const char *url_file;                          // NULL: none
-    const char *expect_body;                       // NULL: any
+    uint64_t workers;        // of --compare-models; 0: not said
+    uint64_t pid;            // of the server, to be sampled; 0: not said
+    double max_errors;       // share of the requests; of --slo's errors it is 1 unless it was said
+    const char *method;      // NULL: not said
+    const char *body;        // NULL: none
+    const char *body_file;   // NULL: none
+    const char *url_file;    // NULL: none
+    const char *expect_body; // NULL: any
     const char *json_file, *hgrm_file, *html_file; // NULL: none
     const char *slo, *find_rate, *vs;              // NULL: none
     const char *models;                            // of --compare-models, "": all; NULL: not asked for
@@ -2422,6 +2422,7 @@ typedef struct bench_options {
     uint8_t expect[75];                            // a bit for each status that is expected; none: below 400
     bool expects;
     bool has_host, has_type; // among the fields
+    bool max_errors_said;
     bool close, rst, spin, echo, latency, service, histogram, quiet, help, help_all, version, selftest;
     bench_format format;
 } bench_options;
@@ -2576,7 +2577,8 @@ static const char bench_help_more[] =
     "Ways to load\n"
     "  -R, --rate N           a constant total rate; latency is from when it was due\n"
     "  -U, --u_latency        with -R: the service time too, from when it was sent\n"
-    "      --conn-rate N      open N connections a second, with --calls requests each\n"
+    "      --conn-rate N      N new connections a second, with --calls requests each,\n"
+    "                         -c of them at a time (what comes in --timeout + 100)\n"
     "      --calls M          requests on each connection (no limit; --conn-rate: 1)\n"
     "      --warmup T         load for so long before measuring\n"
     "      --ramp T           rise evenly over T from 0: connections, or the rate\n"
@@ -2589,9 +2591,11 @@ static const char bench_help_more[] =
     "What counts as good\n"
     "      --expect-status S  200, 2xx, 200,404 (below 400)\n"
     "      --expect-body TEXT the body must contain it\n"
-    "      --max-errors S     share that may fail before exit status 3 (0): 0.1%\n"
+    "      --max-errors S     share that may fail before exit status 3: 0.1% (0; none\n"
+    "                         where --slo has errors, whose status is 99)\n"
     "      --slo LIST         exit 99 when missed: 'p99<5ms,errors<0.1%,rate>10k'\n"
-    "      --find-rate LIST   search the highest rate that holds it\n"
+    "      --find-rate LIST   search the highest rate that holds it: at most 20 runs,\n"
+    "                         each -d (3s)\n"
     "Output\n"
     "      --format NAME      wrk (with -R as wrk2), ab, httperf\n"
     "      --json FILE        everything, versioned; - is standard output\n"
@@ -2601,7 +2605,8 @@ static const char bench_help_more[] =
     "      --pid N            also sample CPU and memory of that server\n"
     "Several runs\n"
     "      --runs N           repeat, print the ladder; files get the middle run\n"
-    "      --vs URL2          two targets in turn: faster, slower, or cannot tell\n"
+    "      --vs URL2          B, beside A, the URL: faster, slower, or cannot tell; 7\n"
+    "                         rounds of A, A, B, each -d (3s)\n"
     "      --selftest         measure a built-in target with a known law of latency\n"
     "      --compare-models   every way to run handlers, in turn (=event,pool: only\n"
     "                         these); -w, --workers N (10), -d per cell (500ms)\n"
@@ -2707,6 +2712,11 @@ static const char *bench_read_statuses(bench_options *options, const char *text)
     }
 }
 
+static bool bench_expected(const bench_options *options, int status)
+{
+    return options->expects ? options->expect[status / 8] >> (status % 8) & 1 : status >= 200 && status < 400;
+}
+
 static const char *bench_set_format(bench_options *options, const char *value)
 {
     static const char *const names[] = {"wrk", "ab", "httperf"};
@@ -2745,7 +2755,7 @@ static const char *bench_set_number(bench_options *options, bench_opt opt, const
     case BENCH_OPT_RUNS: return bench_read_count(value, 1000, &options->runs);
     case BENCH_OPT_PID: return bench_read_count(value, 4194304, &options->pid);
     case BENCH_OPT_WORKERS: return bench_read_count(value, 4096, &options->workers);
-    case BENCH_OPT_MAX_ERRORS: return bench_read_share(value, &options->max_errors);
+    case BENCH_OPT_MAX_ERRORS: options->max_errors_said = true; return bench_read_share(value, &options->max_errors);
     default: return "not a number's option";
     }
 }
@@ -2805,12 +2815,12 @@ static const bench_opt_def *bench_opt_find(char letter, const char *name, size_t
 static bool bench_apply(bench_options *options, const bench_opt_def *def, const char *shown, const char *glued,
                         int argc, char **argv, int *i, char *error, size_t size)
 {
-    if (!def) return bench_wrong(error, size, "%s: unknown option; see --help", shown);
+    if (!def) return bench_wrong(error, size, "%s: unknown option; see --help-all", shown);
     if (def->opt == BENCH_OPT_REFUSED) return bench_wrong(error, size, "%s: %s; see --help", shown, def->why);
     if (!def->value && glued && def->opt != BENCH_OPT_MODELS)
         return bench_wrong(error, size, "%s: takes no value", shown);
     if (def->value && !glued) {
-        if (*i + 1 >= argc) return bench_wrong(error, size, "%s: a value is missing", shown);
+        if (*i + 1 >= argc) return bench_wrong(error, size, "%s: a value is missing; see --help-all", shown);
         glued = argv[++*i];
     }
     const char *wrong = bench_set(options, (bench_opt)def->opt, glued);
@@ -4454,15 +4464,16 @@ static void bench_row(FILE *out, const char *name, const fsi_hist *hist, double 
     (void)fprintf(out, "%8.2f%%\n", 100 * fsi_hist_share(hist, mean - band, mean + band));
 }
 
-static void bench_print_head(FILE *out, uint64_t duration_ns, uint64_t requests, const char *url, uint32_t threads,
+static void bench_print_head(FILE *out, const bench_options *options, const char *url, uint32_t threads,
                              uint32_t connections)
 {
     char text[48];
-    if (duration_ns)
-        (void)fprintf(out, "Running %s test @ %s\n", bench_length_text(text, sizeof text, duration_ns), url);
+    if (options->duration_ns)
+        (void)fprintf(out, "Running %s test @ %s\n", bench_length_text(text, sizeof text, options->duration_ns), url);
     else
-        (void)fprintf(out, "Running %llu-request test @ %s\n", (unsigned long long)requests, url);
-    (void)fprintf(out, "  %u threads and %u connections\n", threads, connections);
+        (void)fprintf(out, "Running %llu-request test @ %s\n", (unsigned long long)options->requests, url);
+    (void)fprintf(out, "  %u threads and %u connections%s\n", threads, connections,
+                  options->conn_rate > 0 ? " at most" : "");
 }
 
 // wrk's four words for what went wrong.
@@ -6749,13 +6760,14 @@ FSI_PRIVATE void bench_print_histogram(FILE *out, const bench_result *result)
     static const char micro[] = "us";
     bench_bars bars;
     char low[32], high[32], label[80];
-    uint64_t cut = result->censored.count;
+    uint64_t cut = result->censored.count, failed = bench_endless(result);
     double all = (double)result->response.count + (double)cut;
     bench_bars_of(&bars, &result->response, 18);
-    if (all == 0) {
+    if (all == 0 && failed)
+        (void)fprintf(out, "  Response times: none, all requests failed\n");
+    else if (all == 0)
         (void)fprintf(out, "  Response times: none, no request ended\n");
-        return;
-    }
+    if (all == 0) return;
     (void)fprintf(out, "  %-52s %12s %7s\n", "Response time", "requests", "share");
     if (cut > bars.most) bars.most = cut;
     for (uint32_t i = 0; i < bars.count; i++) {
@@ -6765,6 +6777,7 @@ FSI_PRIVATE void bench_print_histogram(FILE *out, const bench_result *result)
         bench_histogram_row(out, label, bars.counts[i], bars.most, all);
     }
     if (cut) bench_histogram_row(out, "     not ended", cut, bars.most, all);
+    if (failed) (void)fprintf(out, "  %llu that failed are not drawn\n", (unsigned long long)failed);
 }
 
 static uint64_t bench_class(const bench_result *result, uint32_t hundred)
@@ -8237,7 +8250,7 @@ static void bench_audit_remarks(FILE *out, bool *blank, const bench_result *resu
 }
 
 // What went wrong, in words, behind the layout.
-static void bench_print_details(FILE *out, bool *blank, const bench_result *result)
+static void bench_print_details(FILE *out, bool *blank, const bench_options *options, const bench_result *result)
 {
     bench_words words = bench_words_of(result->events);
     if (words.connect)
@@ -8255,14 +8268,16 @@ static void bench_print_details(FILE *out, bool *blank, const bench_result *resu
     if (result->failed[BENCH_STATUS]) {
         int most = 0;
         for (int status = 1; status < 600; status++)
-            if (result->statuses[status] > result->statuses[most]) most = status;
-        bench_remark(out, blank, "Not the expected status: %llu answers (most of all answers: %d)",
+            if (!bench_expected(options, status) && result->statuses[status] > result->statuses[most]) most = status;
+        bench_remark(out, blank, "Not the expected status: %llu answers, most often %d",
                      (unsigned long long)result->failed[BENCH_STATUS], most);
     }
     if (result->failed[BENCH_BODY])
         bench_remark(out, blank, "Without the expected text: %llu answers",
                      (unsigned long long)result->failed[BENCH_BODY]);
     if (result->first_error[0]) bench_remark(out, blank, "The first error: %s", result->first_error);
+    if (!result->response.count && bench_errors(result))
+        bench_remark(out, blank, "No request succeeded: the latencies above are of none.");
 }
 
 static void bench_print_cpu(FILE *out, bool *blank, const bench_result *result)
@@ -8496,8 +8511,8 @@ static void bench_plan_options(bench_job *job)
     plan->duration_ns = options->duration_ns;
     plan->measure_ns = UINT64_MAX;
     plan->progress = !options->quiet && bench_os_is_terminal(stdout) && bench_os_is_terminal(stderr);
-    for (uint32_t status = 200; status < 400; status++) plan->good[status / 8] |= (uint8_t)(1u << (status % 8));
-    if (options->expects) memcpy(plan->good, options->expect, sizeof plan->good);
+    for (int status = 100; status < 600; status++)
+        if (bench_expected(options, status)) plan->good[status / 8] |= (uint8_t)(1u << (status % 8));
 }
 
 // Shares `all` out: the first all % parts get one more.
@@ -8920,9 +8935,7 @@ static bool bench_once(const bench_options *options, const char *const *urls, ui
     job->result = result;
     bench_signals(job);
     if (bench_prepare(job, urls, count)) {
-        if (head)
-            bench_print_head(stdout, options->duration_ns, options->requests, urls[0], job->plan.thread_count,
-                             job->plan.conn_count);
+        if (head) bench_print_head(stdout, options, urls[0], job->plan.thread_count, job->plan.conn_count);
         (void)fflush(stdout);
         result->began_unix = (int64_t)time(NULL);
         if (bench_measure(job)) {
@@ -9014,7 +9027,7 @@ static void bench_print_all(FILE *out, const bench_options *options, const bench
     if (options->rate > 0) middle = options->service ? bench_print_wrk2_both : bench_print_wrk2_one;
     bench_print_wrk(out, result, options->latency ? middle : NULL);
     if (options->echo) bench_print_speed(out, &blank, result);
-    bench_print_details(out, &blank, result);
+    bench_print_details(out, &blank, options, result);
     if (result->server_cpu_ns) bench_print_cpu(out, &blank, result);
     if (!options->quiet) bench_audit_remarks(out, &blank, result);
     if (!options->histogram) return;
@@ -9501,12 +9514,15 @@ static int bench_selftest(void)
     return fine ? BENCH_EXIT_OK : BENCH_EXIT_UNTRUSTED;
 }
 
-static bool bench_objectives_fine(const bench_options *options)
+static bool bench_objectives_fine(bench_options *options)
 {
     bench_slo slo;
     const char *wrong = options->slo ? bench_slo_parse(options->slo, &slo) : NULL;
     if (wrong) bench_say("--slo %s: %s", options->slo, wrong);
     if (wrong) return false;
+    for (uint32_t i = 0; options->slo && i < slo.count;
+         i++) // who says how many may fail, is told whether they did: by 99
+        if (slo.terms[i].figure == BENCH_FIGURE_ERRORS && !options->max_errors_said) options->max_errors = 1;
     wrong = options->find_rate ? bench_slo_parse(options->find_rate, &slo) : NULL;
     if (wrong) bench_say("--find-rate %s: %s", options->find_rate, wrong);
     return wrong == NULL;
@@ -9516,12 +9532,13 @@ static bool bench_objectives_fine(const bench_options *options)
 static bool bench_files_fine(const bench_options *options)
 {
     const char *paths[] = {options->json_file, options->hgrm_file, options->html_file};
+    static const char *const names[] = {"--json", "--hgrm", "--html"};
     char stat[64];
     bench_usage usage;
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         if (!paths[i] || strcmp(paths[i], "-") == 0) continue;
         FILE *file = bench_os_open(paths[i], "ab");
-        if (!file) bench_say("%s: %s", paths[i], strerror(errno));
+        if (!file) bench_say("%s %s: %s", names[i], paths[i], strerror(errno));
         if (!file) return false;
         (void)fclose(file);
     }
@@ -10345,8 +10362,8 @@ static void bench_models_head(const bench_models *models)
                 "  pool       every handler on a worker, one queue;  pool-each  one for each\n"
                 "  pool-conn  a worker serves a connection to its end, or until others wait\n"
                 "  thread     a thread for each connection;  sync  one connection at a time\n"
-                "log 2, log 5: settings of two benchmarks of other small servers, run here again;\n"
-                "what \"the log\" has are their figures.\n"
+                "log 2, log 5: settings of two benchmarks of other small servers, run here again\n"
+                "with their own -c and -w; what \"the log\" has are their figures.\n"
                 "req/s: good answers, least..most of the rounds. err: failed or not as expected,\n"
                 "all rounds. starv: connections that never got an answer, worst round.\n"
                 "CPU: of the server, us per answer. thr, MB: threads, and memory asked of the\n"

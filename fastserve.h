@@ -675,11 +675,11 @@ FSV_API const char *fsv_folder_type(const fsv_folder *folder, const char *name);
 // ---- deferred answers -----------------------------------------------------------------------------------
 // A handler that cannot answer yet takes a token and returns. Whoever has the token answers, from any thread, once:
 // fsv_token_respond, _respond_owned, _end or _drop ends it, with FSV_OK or FSV_ERR_CLOSED; after any other result it is
-// still held. A client has gone when its connection was reset or has failed. One that has only ended its side, as one that
-// simply closes does at first, may still read: its answer is made and sent. fsv_token_stream, _write and _wait never end it. Each token must be ended, also after the client has gone
-// or was told 504: until then the server cannot be freed. A token that has ended is harmless: FSV_ERR_CLOSED. While a
-// handler on a worker runs, the 504 waits for its end. In a stream defer_timeout_ms is the longest pause between two
-// pieces; then the connection is cut.
+// still held; fsv_token_stream, _write and _wait never end it. A client has gone when its connection was reset or has
+// failed. One that has only ended its side, as one that simply closes does at first, may still read: its answer is made
+// and sent. Each token must be ended, also after the client has gone or was told 504: until then the server cannot be
+// freed. A token that has ended is harmless: FSV_ERR_CLOSED. While a handler on a worker runs, the 504 waits for its
+// end. In a stream defer_timeout_ms is the longest pause between two pieces; then the connection is cut.
 
 // A value, copy it freely, to any thread. {0} is none: FSV_ERR_ARGUMENT. Not to be used after fsv_server_free.
 typedef struct fsv_token {
@@ -13681,8 +13681,8 @@ FSI_SELDOM void fsi_server_clamp_conns(fsv_server *server)
     room = limit > reserve + files + 1 ? limit - reserve - files : 1;
     if (server->desc.conns_max > room) {
         fsi_log(server, server->conns_asked ? 1 : 2, "conns_clamped", 0,
-                "conns_max is %u instead of %u: the descriptor limit is %llu", (uint32_t)room, server->desc.conns_max,
-                (unsigned long long)limit);
+                "conns_max is %u instead of %u: the descriptor limit is %llu%s", (uint32_t)room,
+                server->desc.conns_max, (unsigned long long)limit, files ? ", and files_max keeps a part of it" : "");
         server->desc.conns_max = (uint32_t)room;
     }
     reserve += server->desc.conns_max;

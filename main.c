@@ -1606,6 +1606,7 @@ struct serve_site {
     size_t hosts_len;
     char types[4096]; // lines of "ext=type"
     size_t types_len;
+    char why[128]; // what is wrong with an option
 };
 
 static void serve_base64(char *out, const char *bytes, size_t len)
@@ -1635,16 +1636,27 @@ static bool serve_keep(char *list, size_t size, size_t *len, const char *string,
 
 // The parsers below return NULL, or what is wrong.
 
+// The first line of the file that --auth @FILE names.
+static const char *serve_read_login(serve_site *site, const char *path, char *line, int size)
+{
+    errno = 0;
+    FILE *file = bench_os_open(path, "rb");
+    bool read = file && fgets(line, size, file), failed = !file || ferror(file);
+    int error = errno;
+    if (file) (void)fclose(file);
+    if (failed && error) (void)snprintf(site->why, sizeof site->why, "cannot be read: %s", strerror(error));
+    if (failed) return error ? site->why : "cannot be read";
+    if (read) line[strcspn(line, "\r\n")] = 0;
+    return read && line[0] ? NULL : "its first line is empty; there it wants USER:PASS";
+}
+
 // --auth USER:PASS, or @FILE: the first line of a file, which other users of the machine need not see
 static const char *serve_set_login(serve_site *site, const char *login)
 {
     char line[SERVE_LOGIN_MAX];
     if (login[0] == '@') {
-        FILE *file = fopen(login + 1, "rb");
-        bool read = file && fgets(line, sizeof line, file);
-        if (file) (void)fclose(file);
-        if (!read) return "the file cannot be read";
-        line[strcspn(line, "\r\n")] = 0;
+        const char *wrong = serve_read_login(site, login + 1, line, sizeof line);
+        if (wrong) return wrong;
         login = line;
     }
     size_t len = strlen(login);
@@ -2314,9 +2326,10 @@ static bool serve_time_ms(const char *text, uint64_t max, uint64_t *out)
 static bool serve_helps(const char *option)
 {
     size_t len = strlen(option);
+    if (option[0] != '-') return true; // a folder
     for (const char *at = serve_help; (at = strstr(at, option)) != NULL; at += len)
         if (at > serve_help && at[-1] == ' ' && strchr(" ,;", at[len])) return true;
-    return option[0] != '-';
+    return false;
 }
 
 // value: what was given, in one line; NULL: not to be shown.
@@ -2325,8 +2338,8 @@ static int serve_bad_value(const char *option, const char *value, const char *wh
     char shown[61] = "";
     size_t len = value ? strlen(value) : 0, room = sizeof shown - 1;
     for (size_t i = 0; i < len && i < room; i++) shown[i] = (uint8_t)value[i] < 32 || value[i] == 127 ? '?' : value[i];
-    fprintf(stderr, "fastserve serve: %s%s%s%s: %s (see fastserve serve --help%s)\n", option, value ? " " : "", shown,
-            len > room ? "..." : "", why, serve_helps(option) ? "" : "-all");
+    fprintf(stderr, "fastserve serve: %s%s%s%s: %s (see fastserve serve --help%s)\n", *option ? option : "''",
+            value ? " " : "", shown, len > room ? "..." : "", why, serve_helps(option) ? "" : "-all");
     return 1;
 }
 
@@ -2370,7 +2383,8 @@ static int serve_site_option(serve_site *site, const char *name, const char *val
     for (size_t i = 0; i < sizeof serve_site_options / sizeof serve_site_options[0]; i++) {
         if (strcmp(name, serve_site_options[i].name) != 0) continue;
         const char *wrong = serve_site_options[i].take(site, value);
-        if (wrong) return serve_bad_value(name, serve_site_options[i].secret ? NULL : value, wrong);
+        bool secret = serve_site_options[i].secret && value[0] != '@'; // behind that is a file's name
+        if (wrong) return serve_bad_value(name, secret ? NULL : value, wrong);
     }
     return -1;
 }
@@ -2411,7 +2425,7 @@ static int serve_limit(fsv_server_desc *desc, const char *name, const char *valu
         if (strcmp(name, serve_limits[i].name) != 0) continue;
         (void)snprintf(why, sizeof why, "wants %s", serve_limits[i].wants);
         if (!serve_limits[i].parse(value, serve_limits[i].max, &n) || n < serve_limits[i].min)
-            return serve_bad(name, why);
+            return serve_bad_value(name, value, why);
         uint32_t value32 = (uint32_t)n;
         memcpy((char *)desc + serve_limits[i].field, &value32, sizeof value32);
         return -1;
@@ -2426,44 +2440,50 @@ static int serve_option(serve_options *o, const char *name, const char *value)
     int limit = serve_limit(&o->desc, name, value);
     if (limit) return limit;
     if (!strcmp(name, "-b") || !strcmp(name, "--bind") || !strcmp(name, "-l") || !strcmp(name, "--listen")) {
-        if (o->bind_count == 16) return serve_bad(name, "at most 16 addresses");
-        if (!*value) return serve_bad(name, "wants an address; 0.0.0.0 or :: opens it to the network");
+        if (o->bind_count == 16) return serve_bad_value(name, value, "at most 16 addresses");
+        if (!*value) return serve_bad_value(name, value, "wants an address; 0.0.0.0 or :: opens it to the network");
         o->binds[o->bind_count++] = value;
     } else if (!strcmp(name, "-p") || !strcmp(name, "--port")) {
-        if (!fsi_number(value, strlen(value), &n) || n > 65535) return serve_bad(name, "wants a port, 0 to 65535");
+        if (!fsi_number(value, strlen(value), &n) || n > 65535)
+            return serve_bad_value(name, value, "wants a port, 0 to 65535");
         o->port = (uint32_t)n;
         o->port_given = true;
     } else if (!strcmp(name, "--unix")) {
         o->unix_path = value;
     } else if (!strcmp(name, "-t") || !strcmp(name, "--threads")) {
-        if (!serve_count(value, 1024, &n) || n == 0) return serve_bad(name, "wants a number of loops, 1 to 1024");
+        if (!serve_count(value, 1024, &n) || n == 0)
+            return serve_bad_value(name, value, "wants a number of loops, 1 to 1024");
         o->desc.loops = (uint32_t)n;
     } else if (!strcmp(name, "-w") || !strcmp(name, "--workers")) {
-        if (!serve_count(value, 4096, &n) || n == 0) return serve_bad(name, "wants a number of workers, 1 to 4096");
+        if (!serve_count(value, 4096, &n) || n == 0)
+            return serve_bad_value(name, value, "wants a number of workers, 1 to 4096");
         o->desc.workers = (uint32_t)n;
     } else if (!strcmp(name, "--threads-max")) {
-        if (!serve_count(value, 65536, &n) || n == 0) return serve_bad(name, "wants a number of threads, 1 to 65536");
+        if (!serve_count(value, 65536, &n) || n == 0)
+            return serve_bad_value(name, value, "wants a number of threads, 1 to 65536");
         o->desc.threads_max = (uint32_t)n;
     } else if (!strcmp(name, "--model")) {
-        if (!serve_model(value, &o->desc)) return serve_bad(name, "wants event, pool, pool-conn, thread or sync");
+        if (!serve_model(value, &o->desc))
+            return serve_bad_value(name, value, "wants event, pool, pool-conn, thread or sync");
         o->model = value;
     } else if (!strcmp(name, "--max-body")) {
-        if (!serve_bytes(value, 9e15, &n) || n == 0) return serve_bad(name, "wants a number of bytes, at least 1");
+        if (!serve_bytes(value, 9e15, &n) || n == 0)
+            return serve_bad_value(name, value, "wants a number of bytes, at least 1");
         serve_body_max = n;
         o->desc.body_bytes_max = n < SIZE_MAX / 4 ? n : SIZE_MAX / 4;
     } else if (!strcmp(name, "--log")) {
         o->log = value;
     } else if (!strcmp(name, "--index")) {
-        if (strpbrk(value, "/\\")) return serve_bad(name, "wants a name without a slash, or '' for none");
+        if (strpbrk(value, "/\\")) return serve_bad_value(name, value, "wants a name without a slash, or '' for none");
         o->site.index = value;
     } else if (!strcmp(name, "--log-format")) {
         o->log_form = 0;
         for (uint32_t i = 0; i < sizeof serve_forms / sizeof serve_forms[0]; i++)
             if (!strcmp(value, serve_forms[i])) o->log_form = i + 1;
-        if (!o->log_form) return serve_bad(name, "wants common, combined or json");
+        if (!o->log_form) return serve_bad_value(name, value, "wants common, combined or json");
     } else if (!strcmp(name, "--law")) {
         const char *wrong = bench_law_parse(value, &o->law);
-        if (wrong) return serve_bad(name, wrong);
+        if (wrong) return serve_bad_value(name, value, wrong);
     } else {
         return serve_site_option(&o->site, name, value);
     }

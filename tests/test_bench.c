@@ -174,10 +174,10 @@ TEST(options_refused_in_one_line)
         const char *line, *error;
     } rows[] = {
         {"-c abc", "-c abc: not a number"},
-        {"-c", "-c: a value is missing"},
+        {"-c", "-c: a value is missing; see --help-all"},
         {"-c0", "-c 0: must be at least 1"},
-        {"--frob", "--frob: unknown option; see --help"},
-        {"--frob=7", "--frob: unknown option; see --help"},
+        {"--frob", "--frob: unknown option; see --help-all"},
+        {"--frob=7", "--frob: unknown option; see --help-all"},
         {"--latency=7", "--latency: takes no value"},
         {"-s x.lua", "-s: scripts are not supported; {i} and {rand:1-9} vary a request; see --help"},
         {"-t 9 -c 3", "-t 9: more threads than connections (-c 3)"},
@@ -335,6 +335,7 @@ TEST(shares_add_up)
 TEST(report_layout)
 {
     static bench_result result;
+    bench_options options;
     static const char want[] = "Running 10s test @ http://a/\n"
                                "  2 threads and 100 connections\n"
                                "  Thread Stats   Avg      Stdev     Max   +/- Stdev\n"
@@ -361,7 +362,9 @@ TEST(report_layout)
     result.bytes_in = 1 << 20, result.run_ns = 2000000000;
     result.events[BENCH_NO_PORTS] = 1, result.events[BENCH_CLOSED] = 1, result.events[BENCH_BAD] = 1;
     result.events[BENCH_WRITE] = 3, result.events[BENCH_TIMEOUT] = 4;
-    bench_print_head(file, 10000000000u, 0, "http://a/", 2, 100);
+    memset(&options, 0, sizeof options);
+    options.duration_ns = 10000000000u;
+    bench_print_head(file, &options, "http://a/", 2, 100);
     bench_print_wrk(file, &result, bench_print_percentiles);
     (void)os_stream_text(file, got, sizeof got);
     CHECK_STR(got, want);

@@ -176,6 +176,7 @@ run serve --law exp:1ms --max-head 1k
 one_line '--max-head: means nothing with --law'
 check $? 'an option that means nothing with --law is named' "$dir/err"
 # An option that means nothing beside others is refused, and why: what is typed, TAB, what that line must say.
+: >"$dir/empty"
 clashes='-w 3 --model sync	own thread
 --model thread -w 3	own thread
 --threads-max 3	wants --model thread
@@ -202,7 +203,6 @@ main.c	main.c: this is not a folder
 --follow-symlinks	--follow-symlinks: means nothing without a folder
 --bind=	wants an address
 --auth a: .	neither of them empty
---auth @/no/such/file .	the file cannot be read
 --sendfile	--sendfile: means nothing without a folder
 --no-precompressed --demo	--no-precompressed: means nothing without a folder
 --index x	--index: means nothing without a folder
@@ -213,7 +213,7 @@ main.c	main.c: this is not a folder
 --cors --law exp:1ms	--cors: means nothing with --law
 . --echo	means nothing with --echo
 --auth a:b --echo	--auth: means nothing with --echo
-. --index a/b	--index: wants a name
+. --index a/b	--index a/b: wants a name
 . --index= --spa	--spa: wants an index
 . --cache 5y	--cache 5y: wants seconds
 . --mime x	--mime x: wants EXT=TYPE
@@ -222,13 +222,16 @@ main.c	main.c: this is not a folder
 . --mime x	(see fastserve serve --help-all)
 --max-head x	(see fastserve serve --help-all)
 -t 0	(see fastserve serve --help-all)
--p x	(see fastserve serve --help)
+-p x	-p x: wants a port, 0 to 65535 (see fastserve serve --help)
 . --cache 5y	(see fastserve serve --help)
 --header nonsense	--header: wants a name and a value
 --header Date:x	--header: the server writes this field itself
 --header Cache-Control:x	--header: this field is given with --cache
 --cors --header Access-Control-Allow-Origin:x	--cors: gives Access-Control-Allow-Origin
 --auth user	--auth: wants USER:PASS
+--auth @/no/such/file	--auth @/no/such/file: cannot be read: 
+--auth @'"$dir"'	--auth @'"$dir"': cannot be read
+--auth @'"$dir"'/empty	--auth @'"$dir"'/empty: its first line is empty
 --host a:80	--host a:80: wants a name without a port'
 tab=$(printf '\t')
 while IFS="$tab" read -r mistake named; do
@@ -239,7 +242,6 @@ done <<EOT
 $clashes
 EOT
 # What is wrong in one line, TAB, and what that line must name.
-: >"$dir/empty"
 printf '# none\n\n' >"$dir/none"
 mistakes="http://no-such-host.invalid/	no-such-host.invalid
 127.0.0.1:1	cannot connect to 127.0.0.1:1
@@ -270,6 +272,9 @@ http://127.0.0.1:1 --echo	http://127.0.0.1:1: --echo wants
 127.0.0.1:1/{i} -H A:{rand:x-y}	-H
 --format nonsense	--format nonsense
 --max-errors 200% 127.0.0.1:1	--max-errors 200%
+--json /no/such/folder/x 127.0.0.1:1	--json /no/such/folder/x
+--html /no/such/folder/x 127.0.0.1:1	--html /no/such/folder/x
+-c	see --help-all
 --source-ips 251 127.0.0.1:1	--source-ips 251
 -w 3 127.0.0.1:1	-w
 --compare-models 127.0.0.1:1	--compare-models
@@ -289,6 +294,9 @@ while IFS="$tab" read -r mistake named; do
 done <<EOT
 $mistakes
 EOT
+run serve ''
+one_line 'names no folder'
+check $? "serve '': is a mistake in one line" "$dir/err"
 run serve -p 0 -b 203.0.113.9
 one_line 203.0.113.9
 check $? 'an address of another machine is named' "$dir/err"
@@ -360,6 +368,22 @@ check $? 'bench compare reads it' "$dir/err"
 run bench -q -c 2 -n 20 "$url/none"
 [ "$status" -eq 3 ] && grep -qE '^  Non-2xx or 3xx responses: 20$' "$dir/out"
 check $? 'bench: answers that are errors are status 3' "$dir/out"
+grep -q 'Not the expected status: 20 answers, most often 404' "$dir/out" && grep -q '^No request succeeded' "$dir/out"
+check $? 'bench: says which status it was, and of what no latency is' "$dir/out"
+run bench -q -c 2 -n 20 --expect-status 201,404 "$url/" "$url/none"
+grep -q 'Not the expected status: 10 answers, most often 200' "$dir/out"
+check $? 'bench: names the status that was not expected, though others came as often' "$dir/out"
+for row in '0 errors<=100%' '99 errors<1%' '3 p99<1h' '3 errors<=100% --max-errors 1%'; do
+    set -- $row
+    wanted=$1
+    shift
+    run bench -q -c 2 -n 20 --slo "$@" "$url/" "$url/none"
+    [ "$status" -eq "$wanted" ]
+    check $? "bench --slo $*: what fails is judged by its errors, else by --max-errors: status $status" "$dir/err"
+done
+run bench -q --conn-rate 50 -c 9 -d 200ms "$url/"
+grep -q ' and 9 connections at most$' "$dir/out"
+check $? 'bench --conn-rate: so many are open at most' "$dir/out"
 stop "$term"
 check "$status" "SIG$term: ends with status 0" "$dir/serve.err"
 run bench -q -n 1 "$url/"

@@ -427,6 +427,10 @@ TEST(histogram_layout)
     CHECK_STR(text_of(print_histogram), want);
     run_empty();
     CHECK_STR(text_of(print_histogram), "  Response times: none, no request ended\n");
+    run.failed[BENCH_STATUS] = 3;
+    CHECK_STR(text_of(print_histogram), "  Response times: none, all requests failed\n");
+    run_add(1000 * US, 1, 1, 2);
+    CHECK(strstr(text_of(print_histogram), "  3 that failed are not drawn\n"));
 }
 
 // How many times with a unit, or percentages, stand in a line: what TechEmpower's reader looks for after "Latency".

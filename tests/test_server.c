@@ -1620,6 +1620,7 @@ TEST(conns_clamped_for_folders)
     REQUIRE(os_descriptors_limit(before));
     CHECK_EQ(alone - with, 400 / 4 + 16); // large files, and one for each worker
     CHECK(h1.server->files_max >= 400 / 4 && h1.server->shelf_files == h1.server->files_max / 2);
+    CHECK(strstr(h1.log, "files_max keeps a part of it"));
     CHECK_EQ(again, with);
     CHECK_EQ(h1.server->desc.conns_per_address_max, with / 2);
     host_end(&h1);
