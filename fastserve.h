@@ -291,9 +291,10 @@ typedef struct fsv_server_desc {
                                 // closed. Link-local ones count by host. Not counted are loopback and
                                 // Unix-domain, where a proxy or this machine's own users stand, and peers of
                                 // which the system does not say the address              (default half of conns_max)
-    uint32_t files_max;         // files above 128 KiB of folders that are open at a time, to be sent; for more a 503. A
-                                // quarter of the descriptors is kept for them, or so many if that is less; lowered to
-                                // what conns_max leaves                                             (default 65536)
+    uint32_t files_max;         // files above 128 KiB of folders that are open at a time, to be sent: of a loop one for
+                                // all that it sends it to; bytes of more are a 503. A quarter of the descriptors is
+                                // kept for them, or so many if that is less; lowered to what conns_max leaves
+                                //                                                                   (default 65536)
     uint32_t conn_requests_max; // of one connection, which the last answer ends            (default 4294967295: no limit)
     uint32_t backlog;           // of each listener; the system may clamp it                         (default 4096)
     uint32_t head_bytes_max;    // request line + fields, 256 to 1 MiB; beyond it 431                (default 16384)
@@ -528,7 +529,8 @@ FSV_API fsv_str fsv_request_param(const fsv_request *request, const char *name);
 FSV_API int64_t fsv_request_query_value(const fsv_request *request, const char *name, char *out, size_t size);
 
 // The peer's address: "127.0.0.1:50000", "[::1]:50000" or "unix:"; terminated, returns its length. FSV_ERR_LIMIT,
-// FSV_ERR_CLOSED. 64 bytes are always enough.
+// FSV_ERR_CLOSED: it is not known, or, asked by a handler that may block (on a worker, or of another model), the client has
+// reset the connection by now; there each call is one of the system. 64 bytes are always enough.
 FSV_API int64_t fsv_request_peer(const fsv_request *request, char *out, size_t size);
 
 // The same of an answer, in on_answer; also of one without a request.
@@ -569,7 +571,7 @@ FSV_API fsv_result fsv_respond_stream(fsv_request *request, uint32_t status, con
 
 // Adds bytes, copied. All or nothing: FSV_ERR_FULL when desc.out_bytes_max bytes wait already (on_room comes when
 // they are gone; while there is any room a larger piece is taken whole), FSV_ERR_LIMIT beyond the stated length,
-// FSV_ERR_CLOSED (the peer has gone, memory ran out, or the answer has no body: HEAD, 204, 304), FSV_ERR_STATE.
+// FSV_ERR_CLOSED (the peer has gone, memory ran out, or the answer has no body: HEAD, 204, 205, 304), FSV_ERR_STATE.
 FSV_API fsv_result fsv_stream_write(fsv_request *request, const void *data, size_t len);
 
 // How many bytes still fit before fsv_stream_write says FSV_ERR_FULL.
@@ -712,7 +714,7 @@ FSV_API fsv_result fsv_token_stream(fsv_token token, uint32_t status, const char
 
 // Adds bytes, copied; all or nothing. FSV_ERR_FULL: desc.out_bytes_max bytes wait already for the loop (a client that
 // reads slowly). FSV_ERR_LIMIT: more than the stated length. FSV_ERR_CLOSED: also if the answer has no body (HEAD, 204,
-// 304). FSV_ERR_STATE (no stream), FSV_ERR_MEMORY.
+// 205, 304). FSV_ERR_STATE (no stream), FSV_ERR_MEMORY.
 FSV_API fsv_result fsv_token_write(fsv_token token, const void *data, size_t len);
 
 // Waits until fsv_token_write has room again, at most timeout_ms (UINT32_MAX: no limit). FSV_OK; FSV_ERR_FULL: time is
@@ -1674,7 +1676,7 @@ typedef struct fsi_job {
     bool reclaimed;    // by the loop
     bool cut;          // the holder's stream is not whole
     bool begun;        // the answer is streamed
-    bool bare;         // it has no body: HEAD, 204, 304
+    bool bare;         // it has no body: HEAD, 204, 205, 304
     fsi_chunk *first, **last;
     size_t queued;                // bytes in them
     uint64_t length, length_left; // stated, or FSV_LENGTH_UNKNOWN; of it, by what the holder has written
@@ -5734,6 +5736,13 @@ FSI_INLINE int64_t fsi_file_ns(int64_t s, int64_t ns)
     const int64_t last = 9000000000, first = -4000000000; // years 2255 and 1843
     return (s > last ? last : s < first ? first : s) * 1000000000 + ns;
 }
+
+// The same file, and not written to in between, as far as its times tell.
+FSI_PRIVATE bool fsi_look_same(const fsi_file_look *a, const fsi_file_look *b)
+{
+    return a->kind == b->kind && a->id.volume == b->id.volume && a->id.index == b->id.index &&
+           a->id.size == b->id.size && a->id.modified_ns == b->id.modified_ns && a->id.changed_ns == b->id.changed_ns;
+}
 #endif
 
 // ---------------------------------------------------------------------------------------------------------
@@ -6386,31 +6395,36 @@ FSI_SELDOM fsi_file_result fsi_root_open(const fsv_server *server, fsi_root *roo
     return FSI_FILE_OK;
 }
 
-// Whether what stands at the root's path now may take the root's place: it belongs to whom the first one belonged to, and
-// came there as that did, as a folder or by a link of the same owner. Else who may write beside a folder that was removed
-// could have anything served. And it can be read, if the one before can: a sandbox may know that one only.
-FSI_SELDOM bool fsi_root_may_be(const fsi_root *root, int fd)
+// Whether fd, which was opened at the root's path, may take the root's place: it belongs to whom the first one belonged to,
+// and came there as that did, as a folder (not by a link, then: fd was opened so) or by a link of the same owner, which was
+// there `before` it was opened and is still. Else who may write beside a folder could have anything served. And it can be
+// read, if the one before can: a sandbox may know that one only.
+FSI_SELDOM bool fsi_root_may_be(const fsi_root *root, int fd, const fsi_file_look *before)
 {
     fsi_file_look is, entry;
     if (fsi_file_stat(fd, "", 0, &is) != 0 || is.owner != root->first.owner) return false;
-    if (fsi_file_stat(AT_FDCWD, root->path, AT_SYMLINK_NOFOLLOW, &entry) != 0) return false;
-    if (entry.kind != root->entry.kind || entry.owner != root->entry.owner) return false;
+    if (root->entry.kind != FSI_FILE_FOLDER) {
+        if (before->kind != root->entry.kind || before->owner != root->entry.owner) return false;
+        if (fsi_file_stat(AT_FDCWD, root->path, AT_SYMLINK_NOFOLLOW, &entry) != 0) return false;
+        if (!fsi_look_same(before, &entry)) return false;
+    }
     int now = openat(fd, ".", FSI_FILE_FLAGS | O_DIRECTORY);
-    int before = now < 0 ? openat(root->fd, ".", FSI_FILE_FLAGS | O_DIRECTORY) : -1;
+    int old = now < 0 ? openat(root->fd, ".", FSI_FILE_FLAGS | O_DIRECTORY) : -1;
     if (now >= 0) close(now);
-    if (before >= 0) close(before);
-    return before < 0;
+    if (old >= 0) close(old);
+    return old < 0;
 }
 
 // The new one takes over the number of the old one, so that whoever uses it meanwhile has either.
 FSI_SELDOM fsi_file_result fsi_root_renew(const fsi_root *root)
 {
-    fsi_file_look was, is;
+    fsi_file_look was, is, entry;
     fsi_file_result result = FSI_FILE_OK;
     if (fsi_file_stat(root->fd, "", 0, &was) != 0 || fsi_file_stat(AT_FDCWD, root->path, 0, &is) != 0) return result;
     if (is.kind != FSI_FILE_FOLDER || (is.id.volume == was.id.volume && is.id.index == was.id.index)) return result;
-    int fd = open(root->path, FSI_STEP_FLAGS);
-    if (fd < 0 || !fsi_root_may_be(root, fd)) result = FSI_FILE_DENIED;
+    if (fsi_file_stat(AT_FDCWD, root->path, AT_SYMLINK_NOFOLLOW, &entry) != 0) return result;
+    int fd = open(root->path, FSI_STEP_FLAGS | (root->entry.kind == FSI_FILE_FOLDER ? O_NOFOLLOW : 0));
+    if (fd < 0 || !fsi_root_may_be(root, fd, &entry)) result = FSI_FILE_DENIED;
 #if FSI_MACOS
     if (result == FSI_FILE_OK && dup2(fd, root->fd) >= 0) (void)fcntl(root->fd, F_SETFD, FD_CLOEXEC);
 #else
@@ -6440,14 +6454,17 @@ FSI_PRIVATE fsi_file_result fsi_file_look_at(const fsi_root *root, const char *p
     return fsi_file_stat(root->fd, path, 0, look) == 0 ? FSI_FILE_OK : fsi_file_refusal(errno);
 }
 
-// Neither a plain file nor a folder. To open those does something: the writer of a FIFO goes on, a tape is wound.
-FSI_SELDOM bool fsi_file_is_other(const fsi_root *root, const char *path, bool wait)
+// Neither a plain file nor a folder. To open those does something: the writer of a FIFO goes on, a tape is wound. *again:
+// it is not known now, so it must not be opened.
+FSI_SELDOM bool fsi_file_is_other(const fsi_root *root, const char *path, bool wait, bool *again)
 {
     fsi_file_look look;
+    *again = false;
     if (!wait && root->walk) return false; // nor will it be opened
     if (root->walk)                        // a link that leads outside to such a thing counts as one, too
         return fsi_file_look_at(root, path, &look) == FSI_FILE_OK && look.kind == FSI_FILE_OTHER;
     int fd = fsi_root_get(root, path, FSI_PEEK_FLAGS, wait);
+    *again = fd < 0 && errno == EAGAIN;
     bool other = fd >= 0 && fsi_file_stat(fd, "", 0, &look) == 0 && look.kind == FSI_FILE_OTHER;
     if (fd >= 0) close(fd);
     return other;
@@ -6458,9 +6475,10 @@ FSI_SELDOM fsi_file_result fsi_file_open(const fsi_root *root, const char *path,
 {
     memset(look, 0, sizeof *look); // FSI_FILE_OTHER
     *file = FSI_NO_FILE;
-    if (fsi_file_is_other(root, path, wait)) return FSI_FILE_OK;
-    int fd = fsi_root_get(root, path, FSI_FILE_FLAGS, wait);
-    if (fd < 0 && errno == EAGAIN) return wait ? FSI_FILE_FAILED : FSI_FILE_BUSY;
+    bool again;
+    if (fsi_file_is_other(root, path, wait, &again)) return FSI_FILE_OK;
+    int fd = again ? -1 : fsi_root_get(root, path, FSI_FILE_FLAGS, wait);
+    if (fd < 0 && (again || errno == EAGAIN)) return wait ? FSI_FILE_FAILED : FSI_FILE_BUSY;
     if (fd < 0 && (errno == ENXIO || errno == ENODEV || errno == EOPNOTSUPP)) return FSI_FILE_OK; // a socket, a device
     if (fd < 0) return fsi_file_refusal(errno);
     fsi_file_result result = fsi_file_look_open(fd, look);
@@ -9277,7 +9295,8 @@ FSI_PRIVATE fsv_result fsi_answer(fsv_request *request, uint32_t status, const c
 FSI_PRIVATE void fsi_stream_head(fsv_request *request, uint32_t status, const char *type, size_t type_len,
                                  uint64_t length)
 {
-    bool bare = status == 204 || status == 304;
+    bool bare = status == 204 || status == 205 || status == 304;
+    if (status == 205) length = 0; // whose emptiness is said (RFC 9110 15.3.6)
     request->out_chunked = length == FSV_LENGTH_UNKNOWN && request->head.minor == 1 && !bare;
     request->out_counted = length != FSV_LENGTH_UNKNOWN;
     request->out_left = length;
@@ -10378,13 +10397,19 @@ FSI_PRIVATE bool fsi_asset_stays_open(const fsi_file_look *look)
     return look->id.size > FSI_KEEP_BYTES;
 }
 
+// There was no room for its file: HEAD and conditions are answered, its bytes are not.
+FSI_PRIVATE bool fsi_asset_is_shut(const fsi_asset *asset)
+{
+    return !asset->content && asset->file == FSI_NO_FILE && asset->look.id.size > FSI_KEEP_BYTES;
+}
+
 // Loop's own, but for one that is not on a loop yet.
 static void fsi_asset_drop(fsi_asset *asset)
 {
     fsv_server *server = asset->folder->server;
     if (--asset->holders) return;
     fsi_file_close(asset->file);
-    if (fsi_asset_stays_open(&asset->look)) (void)fsi_add32(&server->files_open, (uint32_t)-1);
+    if (asset->file != FSI_NO_FILE) (void)fsi_add32(&server->files_open, (uint32_t)-1);
     fsi_release(server, asset, asset->bytes);
 }
 
@@ -10402,12 +10427,6 @@ FSI_PRIVATE const char *fsi_asset_path(const fsi_asset *asset)
 FSI_PRIVATE const char *fsi_asset_lines(const fsi_asset *asset)
 {
     return fsi_asset_path(asset) + asset->path_len + 1;
-}
-
-FSI_PRIVATE bool fsi_look_same(const fsi_file_look *a, const fsi_file_look *b)
-{
-    return a->kind == b->kind && a->id.volume == b->id.volume && a->id.index == b->id.index &&
-           a->id.size == b->id.size && a->id.modified_ns == b->id.modified_ns && a->id.changed_ns == b->id.changed_ns;
 }
 
 FSI_PRIVATE uint64_t fsi_mix64(uint64_t a, uint64_t b)
@@ -10532,18 +10551,19 @@ FSI_SELDOM fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const 
     bool open = fsi_asset_stays_open(look);
     size_t kept = open ? 0 : (size_t)look->id.size;
     asset.bytes = sizeof asset + asset.path_len + 1 + asset.lines_len + kept;
-    bool room = !open || fsi_add32(&server->files_open, 1) < server->files_max;
-    made = room ? (fsi_asset *)fsi_alloc(server, asset.bytes) : NULL;
+    made = (fsi_asset *)fsi_alloc(server, asset.bytes);
     if (!made) {
-        if (open) (void)fsi_add32(&server->files_open, (uint32_t)-1);
         fsi_file_close(file);
         return FSI_FOUND_FULL;
     }
     *made = asset;
     char *at = fsi_put((char *)(made + 1), path, asset.path_len + 1);
     at = fsi_put(at, lines, asset.lines_len);
-    made->file = file; // the asset's from here on
-    if (open) {
+    if (open) { // without room it has no file: a loop may have an open one, or send no byte of it
+        bool room = fsi_add32(&server->files_open, 1) < server->files_max;
+        if (!room) (void)fsi_add32(&server->files_open, (uint32_t)-1);
+        if (!room) fsi_file_close(file);
+        if (room) made->file = file; // the asset's from here on
         *out = made;
         return FSI_FOUND;
     }
@@ -10551,13 +10571,12 @@ FSI_SELDOM fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const 
     fsi_found found = fsi_file_fetch(file, at, kept, wait);
     if (found == FSI_FOUND && (fsi_file_look_open(file, &after) != FSI_FILE_OK || !fsi_look_same(look, &after)))
         found = FSI_FOUND_BUSY; // somebody writes to it
+    fsi_file_close(file);
     if (found != FSI_FOUND) {
         fsi_asset_drop(made);
         return found;
     }
     made->content = at;
-    made->file = FSI_NO_FILE;
-    fsi_file_close(file);
     *out = made;
     return FSI_FOUND;
 }
@@ -10637,23 +10656,34 @@ FSI_PRIVATE fsi_asset *fsi_shelf_find(const fsi_shelf *shelf, const fsv_folder *
     return NULL;
 }
 
-// Puts it on the shelf, if it may stand there; the oldest make room.
-FSI_SELDOM void fsi_shelf_add(fsi_loop *loop, fsi_asset *asset)
+// Puts it on the shelf, if it may stand there; the oldest make room. Takes over that the caller holds it, and returns what
+// the caller holds from here on: one that stood there already and is the same, which has its file open once for all who
+// are sent it, or this one.
+FSI_SELDOM fsi_asset *fsi_shelf_add(fsi_loop *loop, fsi_asset *asset)
 {
     fsi_shelf *shelf = &loop->shelf;
     const fsv_server *server = loop->server;
     if (!asset->settled || asset->folder->root.remote || (!asset->content && !server->shelf_files) ||
         asset->folder->desc.cache_bytes == 1 || asset->bytes > server->shelf_bytes / 4 ||
         server->desc.model != FSV_MODEL_EVENT)
-        return;
+        return asset;
     if (!shelf->chains) {
         shelf->chains = (fsi_asset **)fsi_alloc_zero(server, sizeof(fsi_asset *) * FSI_SHELF_CHAINS);
-        if (!shelf->chains) return;
+        if (!shelf->chains) return asset;
     }
     const char *path = fsi_asset_path(asset);
     asset->hash = fsi_shelf_hash(asset->folder, path, asset->path_len, asset->coding);
     fsi_asset *before = fsi_shelf_find(shelf, asset->folder, path, asset->path_len, asset->coding, asset->hash);
+    if (before && fsi_look_same(&before->look, &asset->look)) {
+        before->checked_ms = loop->now_ms;
+        before->holders++;
+        for (uint32_t i = 0; i < FSI_CODINGS; i++)
+            if (asset->alone_ms[i]) before->alone_ms[i] = asset->alone_ms[i];
+        fsi_asset_drop(asset);
+        return before;
+    }
     if (before) fsi_shelf_take_off(shelf, before);
+    if (fsi_asset_is_shut(asset)) return asset;
     while (shelf->oldest && (shelf->bytes + asset->bytes > server->shelf_bytes || shelf->count >= FSI_SHELF_ASSETS ||
                              (!asset->content && shelf->files >= server->shelf_files)))
         fsi_shelf_take_off(shelf, shelf->oldest);
@@ -10666,6 +10696,7 @@ FSI_SELDOM void fsi_shelf_add(fsi_loop *loop, fsi_asset *asset)
     asset->checked_ms = loop->now_ms;
     asset->holders++;
     asset->shelved = true;
+    return asset;
 }
 
 FSI_SELDOM void fsi_shelf_free(fsi_loop *loop)
@@ -10727,7 +10758,7 @@ FSI_PRIVATE fsi_found fsi_asset_get(fsi_loop *loop, fsv_folder *folder, const ch
     if (look.kind != FSI_FILE_PLAIN) return FSI_FOUND_NONE;
     for (int tries = 0;; tries++) { // while somebody writes to it; on a loop only once
         fsi_found found = fsi_asset_make(folder, path, type, coding, file, &look, wait, out);
-        if (found == FSI_FOUND && loop) fsi_shelf_add(loop, *out);
+        if (found == FSI_FOUND && loop) *out = fsi_shelf_add(loop, *out);
         if (found != FSI_FOUND_BUSY || !wait) return found;
         if (tries == 8) return FSI_FOUND_FULL; // 503: try again
         result = fsi_file_open(&folder->root, path, wait, &file, &look);
@@ -10755,7 +10786,8 @@ FSI_SELDOM bool fsi_asset_pack(fsi_loop *loop, fsv_folder *folder, char *path, f
         if (found == FSI_FOUND_BUSY) return false;
         *alone_ms = found == FSI_FOUND_NONE ? now_ms : 0;
         if (found != FSI_FOUND) continue;
-        if (packed->look.id.modified_ns >= (*asset)->look.id.modified_ns) {
+        bool shut = fsi_asset_is_shut(packed) && !fsi_asset_is_shut(*asset);
+        if (packed->look.id.modified_ns >= (*asset)->look.id.modified_ns && !shut) {
             fsi_asset_drop(*asset);
             *asset = packed;
             return true;
@@ -11048,14 +11080,25 @@ FSI_PRIVATE int32_t fsi_asset_ranges(const fsv_request *request, const fsi_asset
     return fsi_ranges_read(conditions->range.ptr, conditions->range.len, asset->look.id.size, ranges, FSI_RANGES_MAX);
 }
 
+FSI_SELDOM void fsi_files_refuse(fsi_conn *conn, fsv_request *request)
+{
+    FSI_COUNT(conn->loop, files_refused, 1);
+    (void)fsi_answer_field(request, "Retry-After", "1");
+    fsi_answer_plain(request, 503);
+}
+
 FSI_PRIVATE void fsi_asset_answer(fsi_conn *conn, fsv_request *request, fsi_asset *asset, uint32_t status)
 {
     fsi_asked asked;
     fsi_range ranges[FSI_RANGES_MAX];
     char line[96];
     bool reads = request->head.method == FSI_GET || request->head.method == FSI_HEAD;
+    bool lacks = !request->no_body && fsi_asset_is_shut(asset);
     if (status != 200 || !reads) { // of what another method does, conditions were to be asked before (13.2.1)
-        fsi_asset_whole(conn, request, asset, status);
+        if (lacks)
+            fsi_files_refuse(conn, request);
+        else
+            fsi_asset_whole(conn, request, asset, status);
         return;
     }
     fsi_files_asked(request, &asked);
@@ -11074,6 +11117,8 @@ FSI_PRIVATE void fsi_asset_answer(fsi_conn *conn, fsv_request *request, fsi_asse
         (void)snprintf(line, sizeof line, "bytes */%llu", (unsigned long long)asset->look.id.size);
         (void)fsi_answer_field(request, "Content-Range", line);
         fsi_answer_plain(request, 416);
+    } else if (lacks) {
+        fsi_files_refuse(conn, request);
     } else if (count == 0) {
         fsi_asset_whole(conn, request, asset, 200);
     } else if (count == 1) {
@@ -11104,11 +11149,11 @@ FSI_SELDOM void fsi_want_redirect(fsv_request *request, const fsi_want *want)
     }
     *at = 0;
     const char *control = want->folder->desc.cache_control; // else browsers keep a redirect
-    if (control) (void)fsi_answer_field(request, "Cache-Control", control);
-    if (fsi_answer_field(request, "Location", to) == FSV_OK)
-        fsi_answer_plain(request, 301);
-    else
-        fsi_answer_plain(request, 414);
+    uint32_t before = request->more_len;
+    fsv_result result = fsi_answer_field(request, "Location", to);
+    if (result == FSV_OK && control) result = fsi_answer_field(request, "Cache-Control", control);
+    if (result != FSV_OK) request->more_len = before; // what was added is of the redirect alone
+    fsi_answer_plain(request, result == FSV_OK ? 301 : result == FSV_ERR_LIMIT ? 414 : 503);
     fsi_request_unblock(request, to, got);
 }
 
@@ -11117,7 +11162,7 @@ static void fsi_files_answer(fsi_conn *conn, fsv_request *request)
 {
     fsi_want want = request->want; // from here on the request may be answered
     memset(&request->want, 0, sizeof request->want);
-    if (want.asset && !want.asset->shelved) fsi_shelf_add(conn->loop, want.asset);
+    if (want.asset && !want.asset->shelved) want.asset = fsi_shelf_add(conn->loop, want.asset);
     switch ((fsi_found)want.found) {
     case FSI_FOUND: fsi_asset_answer(conn, request, want.asset, want.status); break;
     case FSI_FOUND_FOLDER: fsi_want_redirect(request, &want); break;
@@ -11125,11 +11170,7 @@ static void fsi_files_answer(fsi_conn *conn, fsv_request *request)
     case FSI_FOUND_INDEX: fsi_answer_plain(request, 404); break;
     case FSI_FOUND_DENIED: fsi_answer_plain(request, 403); break;
     case FSI_FOUND_BUSY:
-    case FSI_FOUND_FULL:
-        FSI_COUNT(conn->loop, files_refused, 1);
-        (void)fsi_answer_field(request, "Retry-After", "1");
-        fsi_answer_plain(request, 503);
-        break;
+    case FSI_FOUND_FULL: fsi_files_refuse(conn, request); break;
     case FSI_FOUND_FAILED:
         fsi_log(conn->loop->server, 0, "file_failed", 0, "a file cannot be read: %s", want.path);
         fsi_answer_plain(request, 500);
@@ -13681,8 +13722,8 @@ FSI_SELDOM void fsi_server_clamp_conns(fsv_server *server)
     room = limit > reserve + files + 1 ? limit - reserve - files : 1;
     if (server->desc.conns_max > room) {
         fsi_log(server, server->conns_asked ? 1 : 2, "conns_clamped", 0,
-                "conns_max is %u instead of %u: the descriptor limit is %llu%s", (uint32_t)room,
-                server->desc.conns_max, (unsigned long long)limit, files ? ", and files_max keeps a part of it" : "");
+                "conns_max is %u instead of %u: the descriptor limit is %llu%s", (uint32_t)room, server->desc.conns_max,
+                (unsigned long long)limit, files ? ", and files_max keeps a part of it" : "");
         server->desc.conns_max = (uint32_t)room;
     }
     reserve += server->desc.conns_max;
@@ -14491,7 +14532,12 @@ FSV_API FSI_SMALL int64_t fsv_request_peer(const fsv_request *request, char *out
 {
     fsi_sockaddr at;
     fsi_conn *conn = request->conn;
-    if (!request->off_loop) return fsi_peer_out(conn && fsi_conn_peer(conn, &at), &at, out, size);
+    if (!request->off_loop) {
+        // Who blocks the connection's own thread may ask whether somebody still waits for him.
+        bool now = conn && conn->loop->server->desc.model != FSV_MODEL_EVENT && request->resp == FSI_RESP_NONE;
+        bool known = now ? conn->chan.fd >= 0 && fsi_sock_peer(conn->chan.fd, &at) : conn && fsi_conn_peer(conn, &at);
+        return fsi_peer_out(known, &at, out, size);
+    }
     fsi_lock *lock = &request->loop->server->token_lock; // the loop may be closing it
     fsi_lock_take(lock);
     bool known = conn && conn->chan.fd >= 0 && fsi_sock_peer(conn->chan.fd, &at);
@@ -14882,7 +14928,8 @@ FSV_API FSI_SMALL fsv_result fsv_token_stream(fsv_token token, uint32_t status, 
     job->begun = true;
     if (result == FSV_OK) {
         job->length = job->length_left = length;
-        job->bare = status == 204 || status == 304 || job->request->no_body; // the loop writes that once it has begun
+        job->bare = status == 204 || status == 205 || status == 304 ||
+                    job->request->no_body; // the loop writes that once it has begun
     }
     fsi_lock_give(&token.server->token_lock);
     return result;

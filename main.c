@@ -978,7 +978,8 @@ static bool page_share_count(page_share *share, uint32_t kib)
     if (from == to && kib <= was) {
         page_share_sub(to, was - kib);
     } else {
-        if (!page_share_add(to, from == to ? kib - was : kib, from == to ? was : 0)) return false;
+        // One that has shrunk to a small one goes on to count for more, where the small ones have all of theirs.
+        if (!page_share_add(to, from == to ? kib - was : kib, from == to ? was : 0)) return from && !to;
         if (from != to) page_share_sub(from, was);
     }
     share->kib = kib;
@@ -3116,7 +3117,7 @@ static bool serve_filter_enter(void)
 {
     enum { COUNT = sizeof serve_forbidden / sizeof serve_forbidden[0] };
     const uint32_t die = 0x80000000u, deny = 0x00050000u | EPERM, allow = 0x7fff0000u;
-    serve_step steps[2 * COUNT + 8], *at = steps;
+    serve_step steps[2 * COUNT + 16], *at = steps;
     serve_filter filter;
 #define STEP(c, y, n, value) (at->code = (c), at->yes = (y), at->no = (n), at->k = (value), at++)
     STEP(0x20, 0, 0, 4); // load the architecture
@@ -3129,6 +3130,13 @@ static bool serve_filter_enter(void)
         STEP(0x15, 0, 1, serve_forbidden[i]);
         STEP(0x06, 0, 0, deny);
     }
+    STEP(0x15, 0, 6, SYS_ioctl); // of files it changes flags, too: only what asks is left
+    STEP(0x20, 0, 0, 24);        // load the request
+    STEP(0x15, 2, 0, TIOCOUTQ);
+    STEP(0x15, 1, 0, TCGETS);
+    STEP(0x15, 0, 1, TIOCGWINSZ);
+    STEP(0x06, 0, 0, allow);
+    STEP(0x06, 0, 0, deny);
     STEP(0x06, 0, 0, allow);
 #undef STEP
     filter.len = (uint16_t)(at - steps);

@@ -1630,6 +1630,38 @@ TEST(stream_ends_short)
     world_end();
 }
 
+// Streams with the status that stands in the path.
+static void bare_stream(fsv_request *request, void *user)
+{
+    (void)user;
+    app_begin(request);
+    fsv_str path = fsv_request_path(request);
+    uint32_t status = (uint32_t)(path.ptr[1] - '0') * 100 + (uint32_t)(path.ptr[3] - '0');
+    app.result[0] = fsv_respond_stream(request, status, NULL, FSV_LENGTH_UNKNOWN);
+    app.result[1] = fsv_stream_write(request, "x", 1);
+    app.result[2] = fsv_stream_end(request);
+}
+
+// Goal: statuses that have no content have none as a stream either (RFC 9110 15.3.5, 15.3.6, 15.4.5), and what follows on
+// the connection is read as what it is.
+TEST(stream_without_content)
+{
+    world();
+    route("GET", "/204", bare_stream, NULL, never);
+    route("GET", "/205", bare_stream, NULL, never);
+    route("GET", "/304", bare_stream, NULL, never);
+    fake_sock *sock = join();
+    say(sock, "GET /204 HTTP/1.1\r\nHost: a\r\n\r\nGET /304 HTTP/1.1\r\nHost: a\r\n\r\n"
+              "GET /205 HTTP/1.1\r\nHost: a\r\n\r\n");
+    check_out(sock, "HTTP/1.1 204 No Content\r\n" DATE "\r\n"
+                    "HTTP/1.1 304 Not Modified\r\n" DATE "\r\n"
+                    "HTTP/1.1 205 Reset Content\r\n" DATE "Content-Length: 0\r\n\r\n");
+    CHECK_EQ(app.result[0], FSV_OK);
+    CHECK_EQ(app.result[1], FSV_ERR_CLOSED);
+    CHECK_EQ(app.result[2], FSV_OK);
+    world_end();
+}
+
 static void abort_stream(fsv_request *request, void *user)
 {
     (void)user;
@@ -3229,13 +3261,14 @@ TEST_MAIN(CASE(reply_ignores_cuts), CASE(reply_ignores_cuts_completion), CASE(re
           CASE(guests_as_an_array), CASE(no_descriptors_for_a_minute), CASE(linger), CASE(drain), CASE(drain_ends),
           CASE(drain_of_answers_under_way), CASE(free_with_work_under_way), CASE(turn_budget), CASE(pipeline_order),
           CASE(back_pressure), CASE(body_larger_than_buffer), CASE(body_refused_for_a_while), CASE(body_answered_early),
-          CASE(handler_results), CASE(stream_ends_short), CASE(stream_abort), CASE(owned_released_once),
-          CASE(body_outlives_its_turn), CASE(dripping_head), CASE(head_of_endless_stream), CASE(head_with_body),
-          CASE(body_limit_before_on_body), CASE(no_answer_in_on_close), CASE(stalled_answer_is_cut), CASE(conns_max),
-          CASE(conns_max_flood), CASE(accept_pauses_and_resumes), CASE(accept_without_memory), CASE(drain_of_backlog),
-          CASE(move_keeps_bytes), CASE(move_once_a_second), CASE(move_after_many_at_once),
-          CASE(gift_shows_before_the_next), CASE(full_cpu_gives_away), CASE(load_overrides_locality),
-          CASE(new_connections_leave_a_full_cpu), CASE(move_into_full_inbox), CASE(move_that_fails),
-          CASE(move_only_between_requests), CASE(turn_budget_of_deferred), CASE(queue_leaves_while_body_is_awaited),
-          CASE(away_leaves_room_for_posts), CASE(home_after_close), CASE(token_timeout_meets_piece),
-          CASE(token_time_begins_with_it), CASE(cold_while_no_worker_can_take_it), CASE(away_in_every_order))
+          CASE(handler_results), CASE(stream_ends_short), CASE(stream_without_content), CASE(stream_abort),
+          CASE(owned_released_once), CASE(body_outlives_its_turn), CASE(dripping_head), CASE(head_of_endless_stream),
+          CASE(head_with_body), CASE(body_limit_before_on_body), CASE(no_answer_in_on_close),
+          CASE(stalled_answer_is_cut), CASE(conns_max), CASE(conns_max_flood), CASE(accept_pauses_and_resumes),
+          CASE(accept_without_memory), CASE(drain_of_backlog), CASE(move_keeps_bytes), CASE(move_once_a_second),
+          CASE(move_after_many_at_once), CASE(gift_shows_before_the_next), CASE(full_cpu_gives_away),
+          CASE(load_overrides_locality), CASE(new_connections_leave_a_full_cpu), CASE(move_into_full_inbox),
+          CASE(move_that_fails), CASE(move_only_between_requests), CASE(turn_budget_of_deferred),
+          CASE(queue_leaves_while_body_is_awaited), CASE(away_leaves_room_for_posts), CASE(home_after_close),
+          CASE(token_timeout_meets_piece), CASE(token_time_begins_with_it), CASE(cold_while_no_worker_can_take_it),
+          CASE(away_in_every_order))

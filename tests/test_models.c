@@ -329,6 +329,44 @@ TEST(sync_model_sleeps_while_others_wait)
     CHECK(fsv_server_free(server) == FSV_OK);
 }
 
-TEST_MAIN(CASE(models_refuses_what_it_cannot_mean), CASE(models_are_named), CASE(models_missing_in_a_log_are_named),
-          CASE(starved_connections_are_counted), CASE(models_measure_every_cell), CASE(models_middle_of_rounds),
-          CASE(thread_model_uses_its_threads_again), CASE(sync_model_sleeps_while_others_wait))
+// Blocks until nobody waits for the answer, or for GUARD_S.
+static void on_wait_for_reset(fsv_request *request, void *user)
+{
+    char peer[64];
+    uint32_t *seen = (uint32_t *)user;
+    if (fsv_request_peer(request, peer, sizeof peer) > 0) fsi_store32(seen, 1);
+    for (int i = 0; i < GUARD_S * 1000 && fsv_request_peer(request, peer, sizeof peer) != FSV_ERR_CLOSED; i++) nap(1);
+    if (fsv_request_peer(request, peer, sizeof peer) == FSV_ERR_CLOSED) fsi_store32(seen, 2);
+    fsv_respond_text(request, 200, "late");
+}
+
+// Goal: a handler that blocks can tell that its client has gone, whatever thread of whatever model it blocks.
+TEST(gone_clients_are_told_in_every_model)
+{
+    static const uint32_t models[] = {FSV_MODEL_EVENT, FSV_MODEL_POOL_CONN, FSV_MODEL_THREAD, FSV_MODEL_SYNC};
+    static const char request[] = "GET / HTTP/1.1\r\nHost: t\r\n\r\n";
+    if (!os_tells_resets()) SKIP("resets are not told here");
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        fsv_server *server;
+        fsv_server_desc desc;
+        uint32_t seen = 0;
+        ROW("model %u", models[i]);
+        memset(&desc, 0, sizeof desc);
+        desc.model = models[i];
+        desc.blocking = models[i] == FSV_MODEL_EVENT;
+        REQUIRE(fsv_server_create(&server, &desc) == FSV_OK &&
+                fsv_server_route(server, "GET", "/", on_wait_for_reset, &seen) == FSV_OK &&
+                fsv_server_listen(server, "127.0.0.1:0") == FSV_OK && fsv_server_start(server) == FSV_OK);
+        int peer = sock_dial(fsv_server_port(server, 0));
+        REQUIRE(peer >= 0 && sock_say(peer, request, sizeof request - 1));
+        UNTIL(fsi_load32(&seen) == 1);
+        sock_reset(peer);
+        UNTIL(fsi_load32(&seen) == 2);
+        CHECK(fsv_server_free(server) == FSV_OK);
+    }
+}
+
+TEST_MAIN(CASE(gone_clients_are_told_in_every_model), CASE(models_refuses_what_it_cannot_mean), CASE(models_are_named),
+          CASE(models_missing_in_a_log_are_named), CASE(starved_connections_are_counted),
+          CASE(models_measure_every_cell), CASE(models_middle_of_rounds), CASE(thread_model_uses_its_threads_again),
+          CASE(sync_model_sleeps_while_others_wait))

@@ -1498,7 +1498,7 @@ TEST(stream_forms)
     host_end(&h1);
 }
 
-// Goal: an empty stream, one that says 204, and one that ends before its first piece was looked at.
+// Goal: an empty stream, ones that say 204 and 205, and one that ends before its first piece was looked at.
 TEST(stream_empty)
 {
     REQUIRE(host_start(&h1, NULL));
@@ -1509,12 +1509,15 @@ TEST(stream_empty)
         CHECK_EQ(hear(&c1), 200);
         CHECK_EQ(c1.body_len, 0);
     }
-    CHECK(say(&c1, GET("/defer/1")));
-    fsv_token token = mail_token(&h1);
-    CHECK_EQ(fsv_token_stream(token, 204, NULL, FSV_LENGTH_UNKNOWN), FSV_OK);
-    CHECK_EQ(fsv_token_write(token, "x", 1), FSV_ERR_CLOSED); // nobody would get it
-    CHECK_EQ(fsv_token_end(token), FSV_OK);
-    CHECK_EQ(hear(&c1), 204);
+    for (uint32_t status = 204; status < 206; status++) {
+        CHECK(say(&c1, GET("/defer/1")));
+        fsv_token token = mail_token(&h1);
+        CHECK_EQ(fsv_token_stream(token, status, NULL, FSV_LENGTH_UNKNOWN), FSV_OK);
+        CHECK_EQ(fsv_token_write(token, "x", 1), FSV_ERR_CLOSED); // nobody would get it
+        CHECK_EQ(fsv_token_end(token), FSV_OK);
+        CHECK_EQ(hear(&c1), (int)status);
+        CHECK_EQ(c1.body_len, 0);
+    }
     CHECK_EQ(ask(&c1, GET("/slow/1")), 200);
     hang_up(&c1);
     host_end(&h1);

@@ -534,7 +534,9 @@ TEST(shares)
     CHECK(!fits && last.full && last.kib == 0);
     page_share_shrink(&large, (size_t)large.bytes - 1024); // is small now, but no small one has room for it
     CHECK(page_shares[1] > 0);
-    page_share_shrink(&large, 1024);
+    CHECK(page_share_grow(&large, 1000)); // it counts for more than that already
+    CHECK(page_shares[1] > 0 && page_shares[0] == SMALL * SMALLS);
+    page_share_shrink(&large, 2024);
     CHECK_EQ(page_shares[1], 0);
     for (size_t i = 0; i < SMALLS; i++) page_share_shrink(&small[i], SMALL << 10);
     CHECK_EQ(page_shares[0], 0);
@@ -998,7 +1000,7 @@ static bool box_refused(long result)
 // either most of them would not. The newest may be unknown to the system, but not to the filter.
 static bool box_changes(const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC), flags[8] = {0};
     bool refused = box_refused(truncate(path, 0)) && box_refused(chmod(path, 0666)) && box_refused(fchmod(fd, 0666)) &&
                    box_refused(fchmodat(AT_FDCWD, path, 0666, 0)) && box_refused(chown(path, getuid(), getgid())) &&
                    box_refused(lchown(path, getuid(), getgid())) && box_refused(fchown(fd, getuid(), getgid())) &&
@@ -1013,7 +1015,12 @@ static bool box_changes(const char *path)
                    box_refused(syscall(SERVE_FCHMODAT2, AT_FDCWD, path, 0666u, 0u)) &&
                    box_refused(syscall(SERVE_SETXATTRAT, AT_FDCWD, path, 0u, "user.x", NULL, (size_t)0)) &&
                    box_refused(syscall(SERVE_REMOVEXATTRAT, AT_FDCWD, path, 0u, "user.x")) &&
-                   box_refused(syscall(SERVE_FILE_SETATTR, AT_FDCWD, path, NULL, (size_t)0, 0u));
+                   box_refused(syscall(SERVE_FILE_SETATTR, AT_FDCWD, path, NULL, (size_t)0, 0u)) &&
+                   box_refused(ioctl(fd, 0x40086602, &flags)) &&
+                   box_refused(ioctl(fd, 0x401c5820, &flags)) && // the older way
+                   box_refused(ioctl(fd, FIONREAD, &flags));
+    int ends[2], queued = 1; // what the server asks of its sockets
+    refused = refused && pipe(ends) == 0 && ioctl(ends[0], TIOCOUTQ, &queued) == -1 && errno != EPERM;
 #ifdef SYS_chmod
     refused = refused && box_refused(syscall(SYS_chmod, path, 0666u)) &&
               box_refused(syscall(SYS_chown, path, getuid(), getgid())) &&

@@ -819,7 +819,17 @@ TEST(large_files_that_are_open)
     if (fsi_load32(&h1.server->files_open)) { // the sockets have not taken all of it
         CHECK_EQ(get("/two.bin"), 503);
         CHECK_STR(field("Retry-After"), "1");
-        CHECK_EQ(STAT(&h1, files_refused), 1);
+        CHECK_EQ(get_with("/two.bin", "Range: bytes=0-0\r\n"), 503);
+        CHECK_EQ(STAT(&h1, files_refused), 2);
+        // What has no bytes of it needs no room: caches go on asking whether it has changed.
+        REQUIRE(say(&c1, "HEAD /two.bin HTTP/1.1\r\nHost: t\r\n\r\n"));
+        CHECK_EQ(hear_to(&c1, true), 200);
+        CHECK_EQ(strtoul(field("Content-Length"), NULL, 10), LARGE);
+        CHECK_EQ(get_with("/two.bin", "If-None-Match: *\r\n"), 304);
+        CHECK_EQ(get_with("/two.bin", "If-Match: \"none\"\r\n"), 412);
+        CHECK_EQ(get_with("/two.bin", "Range: bytes=99999999-\r\n"), 416);
+        CHECK_EQ(STAT(&h1, files_refused), 2);
+        CHECK_EQ(fsi_load32(&h1.server->files_open), 1);
     }
     CHECK_EQ(get("/a.txt"), 200);
     CHECK_EQ(hear_body(&c2), 200);
@@ -829,6 +839,71 @@ TEST(large_files_that_are_open)
     CHECK(body_is(&c1, large, LARGE));
     hang_up(&c1);
     hang_up(&c2);
+    host_end(&h1);
+    tree_end();
+}
+
+// Goal: a loop has a large file open once for all whom it is sent, also when a worker has found it anew meanwhile; nor do
+// those who only ask need room while none is left.
+TEST(large_file_is_open_once)
+{
+    REQUIRE(tree_begin());
+    large_fill();
+    file_bytes("one.bin", large, LARGE);
+    settled_ns = -(1LL << 60);
+    host_new(&h1);
+    h1.desc.files_max = 2; // one on the shelf
+    REQUIRE(host_begin(&h1) && dial(&c2, h1.port) && dial(&c1, h1.port));
+    REQUIRE(say(&c2, "GET /one.bin HTTP/1.1\r\nHost: t\r\n\r\n"));
+    CHECK_EQ(hear_head(&c2), 200);
+    bool shelved = h1.server->loops[0].shelf.files == 1;
+    renew_ms = 1;
+    for (int i = 0; i < 5; i++) {
+        uint64_t cold = STAT(&h1, files_cold);
+        ROW("worker %d", i);
+        fsi_store64(&h1.folder->renewed_ms, 0);
+        CHECK_EQ(get_with("/one.bin", "Range: bytes=0-0\r\n"), 206);
+        CHECK(STAT(&h1, files_cold) > cold);
+        if (shelved) CHECK_EQ(fsi_load32(&h1.server->files_open), 1);
+    }
+    renew_ms = 1u << 30;
+    CHECK_EQ(STAT(&h1, files_refused), 0);
+    CHECK_EQ(hear_body(&c2), 200);
+    CHECK(body_is(&c2, large, LARGE));
+    hang_up(&c1);
+    hang_up(&c2);
+    host_end(&h1);
+    tree_end();
+}
+
+// Goal: a redirect that does not fit is an error that no cache keeps as long as a file.
+TEST(long_redirect)
+{
+    static char target[2000];
+    REQUIRE(tree_begin());
+    folder("sub");
+    host_new(&h1);
+    h1.files.cache_control = "max-age=60";
+    h1.desc.response_fields_bytes_max = 1000;
+    REQUIRE(host_begin(&h1) && dial(&c1, h1.port));
+    CHECK_EQ(get("/sub?x"), 301);
+    CHECK_STR(field("Location"), "sub/?x");
+    CHECK_STR(field("Cache-Control"), "max-age=60");
+    memset(target, 'a', sizeof target - 1);
+    REQUIRE(say(&c1, "GET /sub?") && say(&c1, target) && say(&c1, " HTTP/1.1\r\nHost: t\r\n\r\n"));
+    CHECK_EQ(hear(&c1), 414);
+    CHECK(!field_find(&c1, "Cache-Control") && !field_find(&c1, "Location"));
+    for (size_t len = 900; len < 1000; len++) { // the last of the two fields fits, or neither is there
+        target[len] = 0;
+        REQUIRE(say(&c1, "GET /sub?") && say(&c1, target) && say(&c1, " HTTP/1.1\r\nHost: t\r\n\r\n"));
+        int status = hear(&c1);
+        bool leads = status == 301;
+        CHECK(leads || status == 414);
+        CHECK_EQ(!!field_find(&c1, "Location"), leads);
+        CHECK_EQ(!!field_find(&c1, "Cache-Control"), leads);
+        target[len] = 'a';
+    }
+    hang_up(&c1);
     host_end(&h1);
     tree_end();
 }
@@ -1324,6 +1399,7 @@ TEST_MAIN(CASE(plain_files), CASE(not_found), CASE(redirects), CASE(conditions),
           CASE(if_range), CASE(new_files_are_weak), CASE(opened_anew), CASE(folder_put_in_its_place), CASE(folder_kept),
           CASE(kept_while_workers_are_busy), CASE(cold_while_workers_are_busy), CASE(remote_folder),
           CASE(save_and_reload), CASE(large_files), CASE(slow_and_gone), CASE(large_files_that_are_open),
-          CASE(cut_while_it_is_sent), CASE(cold_disk), CASE(precompressed), CASE(packed_comes_later), CASE(missing),
-          CASE(asked_first), CASE(folders_are_no_answers), CASE(shorter_than_it_says), CASE(dates_of_this_second),
-          CASE(shelf_is_bounded), CASE(shelf_has_so_many_places), CASE(out_of_memory), CASE(bad_folders))
+          CASE(large_file_is_open_once), CASE(long_redirect), CASE(cut_while_it_is_sent), CASE(cold_disk),
+          CASE(precompressed), CASE(packed_comes_later), CASE(missing), CASE(asked_first), CASE(folders_are_no_answers),
+          CASE(shorter_than_it_says), CASE(dates_of_this_second), CASE(shelf_is_bounded),
+          CASE(shelf_has_so_many_places), CASE(out_of_memory), CASE(bad_folders))
