@@ -1637,27 +1637,29 @@ static bool serve_keep(char *list, size_t size, size_t *len, const char *string,
 
 // The parsers below return NULL, or what is wrong.
 
-// The first line of the file that --auth @FILE names.
-static const char *serve_read_login(serve_site *site, const char *path, char *line, int size)
+// The first line of the file that --auth @FILE names. False: site->why says why not.
+static bool serve_read_login(serve_site *site, const char *path, char *line, int size)
 {
     errno = 0;
     FILE *file = bench_os_open(path, "rb");
     bool read = file && fgets(line, size, file), failed = !file || ferror(file);
     int error = errno;
     if (file) (void)fclose(file);
-    if (failed && error) (void)snprintf(site->why, sizeof site->why, "cannot be read: %s", strerror(error));
-    if (failed) return error ? site->why : "cannot be read";
+    if (failed)
+        (void)snprintf(site->why, sizeof site->why, "cannot be read: %s",
+                       error ? strerror(error) : "no reason is told");
+    else
+        (void)snprintf(site->why, sizeof site->why, "its first line is empty; there it wants USER:PASS");
     if (read) line[strcspn(line, "\r\n")] = 0;
-    return read && line[0] ? NULL : "its first line is empty; there it wants USER:PASS";
+    return !failed && read && line[0];
 }
 
 // --auth USER:PASS, or @FILE: the first line of a file, which other users of the machine need not see
 static const char *serve_set_login(serve_site *site, const char *login)
 {
-    char line[SERVE_LOGIN_MAX];
+    char line[SERVE_LOGIN_MAX] = "";
     if (login[0] == '@') {
-        const char *wrong = serve_read_login(site, login + 1, line, sizeof line);
-        if (wrong) return wrong;
+        if (!serve_read_login(site, login + 1, line, sizeof line)) return site->why;
         login = line;
     }
     size_t len = strlen(login);
