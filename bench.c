@@ -114,6 +114,7 @@ static void bench_say(const char *format, ...) FSI_PRINTF(1, 2);
 static void bench_say(const char *format, ...)
 {
     char line[1042] = "fastserve bench: ";
+    (void)fflush(stdout); // where both go into one file, they do so in order
     size_t begin = strlen(line);
     va_list args;
     va_start(args, format);
@@ -2570,7 +2571,7 @@ static const char bench_help[] = "Usage: fastserve bench [options] [URL ...]    
                                  "\n"
                                  "Exit status: 0 ok, or the first that applies: 130 cut short (Ctrl-C, SIGTERM),\n"
                                  "  1 usage, or cannot connect, 2 not trustworthy: the audit on stderr says why,\n"
-                                 "  3 errors of the target, 99 an objective of --slo was missed\n";
+                                 "  3 errors of the target, 99 an objective was missed (--slo, --find-rate)\n";
 
 static const char bench_help_more[] =
     "\n"
@@ -2962,6 +2963,8 @@ static const char *bench_url_host(bench_url *url, const char *text, size_t len)
         host_len = (size_t)(colon - text);
     }
     if (host_len == 0) return "the host is missing";
+    if (strspn(host, "0123456789") == host_len) // some resolvers take it for an IPv4 address, somewhere
+        return "a number names no host; a port of this machine is localhost:PORT";
     if (host_len >= sizeof url->host) return "the host is too long";
     if (colon == end && url->tcp) return "a tcp:// URL needs a port";
     if (colon < end && (!fsi_number(colon + 1, (size_t)(end - colon - 1), &port) || port == 0 || port > 65535))
@@ -5466,7 +5469,7 @@ static const char *bench_json_read(const char *path, bench_result *result)
 #define BENCH_KNEE_RUNS 20
 #define BENCH_KNEE_WIDTH 1.03    // found: the rate that holds and the one that does not are no farther apart
 #define BENCH_KNEE_ACHIEVED 0.99 // of the rate asked; below that it was not held, whatever the latencies
-#define BENCH_KNEE_LEAST 0.001   // no lower rate is tried
+#define BENCH_KNEE_LEAST 10      // requests of a run; no lower rate is tried
 
 typedef enum bench_figure {
     BENCH_FIGURE_QUANTILE,
@@ -5557,6 +5560,7 @@ static const char *bench_slo_term_parse(bench_slo_term *term, const char *text)
         return term->figure == BENCH_FIGURE_RATE ? "a rate has a lower limit; write rate>10k" : "write < or <=";
     term->equal = limit[1] == '=';
     limit += term->equal ? 2 : 1;
+    if (*limit && strpbrk(limit + 1, "<>")) return "two terms without a comma between them";
     (void)snprintf(term->asked, sizeof term->asked, "%c%s %.20s", term->figure == BENCH_FIGURE_RATE ? '>' : '<',
                    term->equal ? "=" : "", limit);
     return strlen(limit) > 20 ? "a limit that is too long" : bench_slo_limit(term, limit);
@@ -5637,7 +5641,9 @@ static bool bench_slo_term_holds(const bench_slo_term *term, const bench_result 
     held = term->figure == BENCH_FIGURE_RATE ? value > term->limit || (term->equal && value >= term->limit)
                                              : value < term->limit || (term->equal && value <= term->limit);
     double open = (double)bench_errors(result) + (double)result->in_flight + (double)result->unsent;
-    if (beyond)
+    if (beyond && !result->done)
+        (void)snprintf(line, size, "%s unknown (asked %s): missed, no request succeeded", term->name, term->asked);
+    else if (beyond)
         (void)snprintf(line, size, "%s more than %s (asked %s): missed%s, %.3g%% failed or did not end", term->name,
                        found, term->asked, held ? " because it cannot be decided" : "",
                        open * 100 / (double)result->due);
@@ -5684,6 +5690,7 @@ typedef struct bench_knee {
     uint32_t count;
     double found;  // the highest rate that held; 0: none
     double missed; // the lowest that did not; 0: none
+    double least;  // no lower one is tried
     bool settled;  // both were seen more than once, and are near each other
 } bench_knee;
 
@@ -5725,7 +5732,7 @@ static double bench_knee_next(bench_knee *knee, double first)
     (void)bench_knee_votes(knee, high, &high_runs);
     if (!(high > 0)) return low * 2;
     if (high_runs == 1 && (low > 0 ? high > low * 1.9 : knee->count == 1)) return high;
-    if (!(low > 0)) return high / 2 >= BENCH_KNEE_LEAST ? high / 2 : 0;
+    if (!(low > 0)) return high / 2 >= knee->least ? high / 2 : 0;
     if (high > low * BENCH_KNEE_WIDTH) return bench_sqrt(low * high);
     if (low_runs == 1) return low;
     if (high_runs == 1) return high;
@@ -5772,15 +5779,17 @@ static void bench_knee_add(bench_knee *knee, const bench_slo *latencies, double 
                        bench_time_text(lag, sizeof lag, (double)late / 1000));
 }
 
-// Searches from first_rate on. Terms on the rate are left out: the rate is what is looked for. True: found and
+// Searches from first_rate on, and not below `least`. Terms on the rate are left out: the rate is what is looked for. True: found and
 // confirmed, or no rate holds; false: run() said stop, the runs were used up, or there is no memory. What was found so
 // far stands in knee.
-static bool bench_find_rate(const bench_slo *slo, double first_rate, bench_rate_run *run, void *user, bench_knee *knee)
+static bool bench_find_rate(const bench_slo *slo, double first_rate, double least, bench_rate_run *run, void *user,
+                            bench_knee *knee)
 {
     bench_result *result = (bench_result *)malloc(sizeof *result);
     bench_slo latencies;
     bool running = result != NULL;
     memset(knee, 0, sizeof *knee);
+    knee->least = least;
     memset(&latencies, 0, sizeof latencies);
     for (uint32_t i = 0; i < slo->count; i++)
         if (slo->terms[i].figure != BENCH_FIGURE_RATE) latencies.terms[latencies.count++] = slo->terms[i];
@@ -6763,11 +6772,14 @@ FSI_PRIVATE void bench_print_histogram(FILE *out, const bench_result *result)
     uint64_t cut = result->censored.count, failed = bench_endless(result);
     double all = (double)result->response.count + (double)cut;
     bench_bars_of(&bars, &result->response, 18);
-    if (all == 0 && failed)
-        (void)fprintf(out, "  Response times: none, all requests failed\n");
-    else if (all == 0)
+    if (!result->response.count && failed) {
+        (void)fprintf(out, "  Response times: none, no request succeeded\n");
+        return;
+    }
+    if (all == 0) {
         (void)fprintf(out, "  Response times: none, no request ended\n");
-    if (all == 0) return;
+        return;
+    }
     (void)fprintf(out, "  %-52s %12s %7s\n", "Response time", "requests", "share");
     if (cut > bars.most) bars.most = cut;
     for (uint32_t i = 0; i < bars.count; i++) {
@@ -8276,6 +8288,10 @@ static void bench_print_details(FILE *out, bool *blank, const bench_options *opt
         bench_remark(out, blank, "Without the expected text: %llu answers",
                      (unsigned long long)result->failed[BENCH_BODY]);
     if (result->first_error[0]) bench_remark(out, blank, "The first error: %s", result->first_error);
+    if (options->conn_rate > 0)
+        bench_remark(out, blank, "Connections: %llu opened, %.1f a second (asked %.6g), at most %llu at a time",
+                     (unsigned long long)result->conns_opened, (double)result->conns_opened / bench_run_s(result),
+                     options->conn_rate, (unsigned long long)result->conns_most);
     if (!result->response.count && bench_errors(result))
         bench_remark(out, blank, "No request succeeded: the latencies above are of none.");
 }
@@ -9185,7 +9201,9 @@ static int bench_find(bench_session *session)
     options->duration_ns = 500000000;
     if (bench_session_run(session, false)) {
         options->duration_ns = duration;
-        (void)bench_find_rate(&slo, bench_answer_rate(session->result) / 16 + 1, bench_try_rate, session, knee);
+        double least = duration ? BENCH_KNEE_LEAST * 1e9 / (double)duration : 0.001, first;
+        first = bench_answer_rate(session->result) / 16 + 1;
+        (void)bench_find_rate(&slo, first > least ? first : least, least, bench_try_rate, session, knee);
         found = knee->found > 0;
         bench_print_knee(stdout, knee);
     }

@@ -1757,6 +1757,12 @@ static const char *serve_add_type(serve_site *site, const char *line)
     if (!fsi_field_is_clean("t", 1, type, type_len)) return "the type has a control byte";
     if (!slash) return "a type has a slash, as in text/plain";
     if (slash == type || !slash[1]) return "a type has something on both sides of its slash, as in text/plain";
+    const char *at = type, *end = type + type_len;
+    FSI_SPAN(at, end, FSI_TCHAR);
+    if (at == slash) at++;
+    FSI_SPAN(at, end, FSI_TCHAR);
+    while (at < end && (*at == ' ' || *at == '\t')) at++;
+    if (at != end && *at != ';') return "is more than one type, or none; repeat the option for another";
     bool text = strncmp(type, "text/", 5) == 0 && !strchr(type, ';');
     len = strlen(full);
     len += (size_t)snprintf(full + len, sizeof full - len, "=%s%s", type, text ? "; charset=utf-8" : "");

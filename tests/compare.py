@@ -14,9 +14,9 @@ Each number is one of five logs that people published, as a command: the same lo
     files  not of the logs: files of 1 KiB, 100 KiB and 10 MiB, 100 connections
 
 The servers stand in tests/peers, one file each; --list says which are here and how to get the others; nothing is
-installed. One of your own is a file tests/peers/NAME.EXT in any language; its first comment says, one a line:
+installed. One of your own is a file tests/peers/NAME.EXT in any language; the comment that it begins with says, one a line:
 
-    peer: name in the tables      does: hello, echo, files      needs: programs, or paths, that must exist
+    peer: name in the tables      does: hello echo files        needs: programs, or paths, that must exist
     install: apt-get install ...  version: command              build: command, once      run: command, stays in front
     log: 1 3 (who is named there) note: one line                missing: why it is left out    when: by hand (large install)
 
@@ -209,9 +209,11 @@ def run(args, timeout_s, **how):
 # ---------------------------------------------------------------------------------------------
 
 DIRECTIVES = "peer log does needs install version build run when note missing".split()
+DOES = "hello", "echo", "files"
 DIRECTIVE = re.compile(r"^\W*?\b(" + "|".join(DIRECTIVES) + r"): *(.*?)\s*(?:\*/|-})?\s*$")
 NOT_A_PEER = re.compile(r"^\.|~$|\.(?:orig|rej|bak|swp)$")  # what editors and patches leave
-COMMENT = re.compile(r"^\s*(?://|#|--|%|;|/?\*|\{-|\"\"\")")
+COMMENT = re.compile(r"^\s*(?://|#|--|%|;|/?\*|\{-|\"\"\"|''\')")
+BLOCKS = {"/*": "*/", "{-": "-}", '"""': '"""', "''\'": "''\'"}  # comments of several lines
 
 
 def which(program):
@@ -225,23 +227,34 @@ class Peer:
         self.file, self.key = os.path.abspath(file), os.path.splitext(os.path.basename(file))[0]
         said = dict.fromkeys(DIRECTIVES, "")
         with open(file, encoding="utf-8", errors="replace") as lines:
+            within = ""  # what ends the comment
             for line in lines:
-                if line.strip() and not COMMENT.match(line) and not file.endswith(".txt"):
+                text = line.strip()
+                if text and not within and not COMMENT.match(line) and not file.endswith(".txt"):
                     break
+                mark = next((mark for mark in BLOCKS if text.startswith(mark)), "") if not within else ""
+                if within:
+                    within = "" if within in text else within
+                elif mark:
+                    within = "" if BLOCKS[mark] in text[len(mark):] else BLOCKS[mark]
                 found = DIRECTIVE.match(line)
                 if found:
                     said[found[1]] = f"{said[found[1]]} {found[2]}".strip()
         self.name, self.missing, self.install, self.note = said["peer"], said["missing"], said["install"], said["note"]
-        self.logs, self.does, self.needs = said["log"].split(), said["does"].split(), said["needs"].split()
+        self.logs, self.does, self.needs = said["log"].split(), said["does"].replace(",", " ").split(), said["needs"].split()
+        self.meant = any(said.values())  # to be a peer
         self.version_command, self.build, self.run = said["version"], said["build"], said["run"]
         self.by_hand = said["when"] == "by hand"
         self.version_line = ""
         self.state, self.reason = "here", ""
         lacking = [word for word in ("peer", "does", "run") if not said[word]]
+        strange = [word for word in self.does if word not in DOES]
         if self.missing:
             self.state, self.reason = "missing", self.missing
         elif lacking:
             self.state, self.reason = "failed", f"{os.path.basename(file)} has no line `{lacking[0]}:`"
+        elif strange:
+            self.state, self.reason, self.does = "failed", f"does: {strange[0]}: there are {', '.join(DOES)}", []
         else:
             for need in self.needs:
                 if not (glob.glob(need) if "/" in need else which(need)):
@@ -313,7 +326,7 @@ class Peer:
 def load_peers(folder):
     files = [file for file in sorted(glob.glob(os.path.join(folder, "*"))) if os.path.isfile(file)]
     peers = [Peer(file) for file in files if not NOT_A_PEER.search(os.path.basename(file))]
-    return [peer for peer in peers if peer.does or peer.run or peer.missing]  # not what a peer needs beside its file
+    return [peer for peer in peers if peer.meant]  # not what a peer needs beside its file
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1288,7 +1301,7 @@ def check_only(world):
     for peer in world.peers:
         if peer.state != "here":
             say(f"{peer.key:<18}{peer.reason}")
-            fine = fine and peer.state != "failed"
+            fine = fine and peer.state != "failed" and world.o.peers is None  # who names one wants that one
             continue
         for does in peer.does:
             row = Server(peer.key, peer.name, "peer", None, does, peer)

@@ -219,6 +219,7 @@ main.c	main.c: this is not a folder
 . --mime x	--mime x: wants EXT=TYPE
 . --mime md=text	--mime md=text: a type has a slash
 . --mime a,b=c/d	--mime a,b=c/d: an extension has no comma
+. --mime a=text/x,b=text/y	more than one type
 . --mime x	(see fastserve serve --help-all)
 --max-head x	(see fastserve serve --help-all)
 -t 0	(see fastserve serve --help-all)
@@ -275,6 +276,7 @@ http://127.0.0.1:1 --echo	http://127.0.0.1:1: --echo wants
 --json /no/such/folder/x 127.0.0.1:1	--json /no/such/folder/x
 --html /no/such/folder/x 127.0.0.1:1	--html /no/such/folder/x
 -c	see --help-all
+8080	8080: a number names no host
 --source-ips 251 127.0.0.1:1	--source-ips 251
 -w 3 127.0.0.1:1	-w
 --compare-models 127.0.0.1:1	--compare-models
@@ -382,8 +384,8 @@ for row in '0 errors<=100%' '99 errors<1%' '3 p99<1h' '3 errors<=100% --max-erro
     check $? "bench --slo $*: what fails is judged by its errors, else by --max-errors: status $status" "$dir/err"
 done
 run bench -q --conn-rate 50 -c 9 -d 200ms "$url/"
-grep -q ' and 9 connections at most$' "$dir/out"
-check $? 'bench --conn-rate: so many are open at most' "$dir/out"
+grep -q ' and 9 connections at most$' "$dir/out" && grep -qE '^Connections: [0-9]+ opened, [0-9.]+ a second \(asked 50\), at most [1-9] at a time$' "$dir/out"
+check $? 'bench --conn-rate: says how many came, and were open' "$dir/out"
 stop "$term"
 check "$status" "SIG$term: ends with status 0" "$dir/serve.err"
 run bench -q -n 1 "$url/"

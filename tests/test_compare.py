@@ -199,6 +199,27 @@ def case_rows(place):
     check(len(lines) == len(rows) and all(len(line) <= 100 for line in out.splitlines()), out)
 
 
+def case_comments(place):
+    """However the comment looks that they stand in, they are read; what is meant to be a peer and is none is told."""
+    body = "peer: the {0} one\n{1}does: {2}\n{1}run: true {{port}}\n"
+    for name, begin, sign, end in (("stars", "/* ", " * ", " */\n"), ("plain", "/*\n  ", "   ", "*/\n"),
+                                   ("slashes", "// ", "// ", ""), ("quotes", '"""', "", '"""\n'), ("hashes", "# ", "# ", "")):
+        place.write(f"{name}.x", begin + body.format(name, sign, "hello, echo") + end + "code peer: none\n")
+    place.write("strange.py", "# " + body.format("strange", "# ", "hallo"))
+    place.write("bare.py", "# peer: the bare one\nprint('does: hello')\n")
+    place.write("beside.conf", "what a peer needs\n")
+    place.write("absent.py", "# " + body.format("absent", "# ", "hello") + "# needs: no-such-program\n")
+    peers = {peer.key: peer for peer in compare.load_peers(place.peers)}
+    for name in "stars", "plain", "slashes", "quotes", "hashes":
+        peer = peers.pop(name)
+        check(peer.state == "here" and peer.does == ["hello", "echo"] and peer.name == f"the {name} one", f"{name}: {vars(peer)}")
+    check(peers.pop("strange").reason == "does: hallo: there are hello, echo, files")
+    check(peers.pop("bare").reason == "bare.py has no line `does:`")
+    check(list(peers) == ["absent"], str(list(peers)))
+    status, out = place.run("--check", "--peers", "absent")
+    check(status == 1 and "no no-such-program" in out, f"{status} {out}")
+
+
 def interrupted(place, number):
     """The status that it ends with, once measuring has begun."""
     place.fake("stubborn")

@@ -64,7 +64,8 @@ TEST(slo_terms)
         {"errors<101%", "more than everything"},
         {"rate>0", "must be more than 0"},
         {"p99<00000000000000000000005ms", "a limit that is too long"},
-        {"p99<5ms;p50<1ms", "unknown unit; a time is 10s, 500ms, 1.5m or 2h"},
+        {"p99<5ms;p50<1ms", "two terms without a comma between them"},
+        {"p99<5ms errors<1%", "two terms without a comma between them"},
         {"max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<1s,max<"
          "1s,max<1s",
          "too many terms"},
@@ -213,7 +214,7 @@ TEST(find_rate_finds_the_knee)
         double want = KNEE(rows[i].capacity);
         ROW("%g from %g", rows[i].capacity, rows[i].first);
         seed = i;
-        CHECK(bench_find_rate(&slo, rows[i].first, queue_run, &model, &knee));
+        CHECK(bench_find_rate(&slo, rows[i].first, 0.001, queue_run, &model, &knee));
         CHECK(knee.settled && knee.count == model.runs && model.runs <= BENCH_KNEE_RUNS);
         CHECK(knee.found < want * 1.05 && knee.missed > want * 0.95 && knee.missed <= knee.found * BENCH_KNEE_WIDTH);
         if (i == 0) CHECK_EQ(model.runs, 13);
@@ -231,7 +232,7 @@ TEST(find_rate_stands_noise_and_flukes)
         seed = n << 32;
         queue_model model = {10000, 0.03, 0.05, 0, 0, 0, {0}};
         bench_knee knee;
-        settled += bench_find_rate(&slo, 1000, queue_run, &model, &knee);
+        settled += bench_find_rate(&slo, 1000, 0.001, queue_run, &model, &knee);
         CHECK(model.runs <= BENCH_KNEE_RUNS);
         near += knee.found > KNEE(10000) * 0.9 && knee.found < KNEE(10000) * 1.1;
         high += knee.found >= KNEE(10000) * 1.1;
@@ -249,7 +250,7 @@ TEST(find_rate_repeats_what_decides)
         queue_model model = {10000, 0, 0, 0, 0, at, {0}};
         bench_knee knee;
         ROW("fluke in run %u", at);
-        CHECK(bench_find_rate(&slo, 500, queue_run, &model, &knee));
+        CHECK(bench_find_rate(&slo, 500, 0.001, queue_run, &model, &knee));
         CHECK(knee.found < KNEE(10000) && knee.found * BENCH_KNEE_WIDTH * 1.001 >= KNEE(10000));
     }
 }
@@ -261,11 +262,11 @@ TEST(find_rate_ends)
     REQUIRE(bench_slo_parse("p99<5ms", &slo) == NULL);
     queue_model never = {0.0001, 0, 0, 0, 0, 0, {0}}, always = {1e30, 0, 0, 0, 0, 0, {0}},
                 stopped = {10000, 0, 0, 0, 3, 0, {0}};
-    CHECK(bench_find_rate(&slo, 2, queue_run, &never, &knee)); // down to what is no rate any more
+    CHECK(bench_find_rate(&slo, 2, 0.001, queue_run, &never, &knee)); // down to what is no rate any more
     CHECK(!(knee.found > 0) && !knee.settled);
-    CHECK(!bench_find_rate(&slo, 1, queue_run, &always, &knee));
+    CHECK(!bench_find_rate(&slo, 1, 0.001, queue_run, &always, &knee));
     CHECK(knee.found >= 500000 && !(knee.missed > 0) && knee.count == BENCH_KNEE_RUNS);
-    CHECK(!bench_find_rate(&slo, 1000, queue_run, &stopped, &knee));
+    CHECK(!bench_find_rate(&slo, 1000, 0.001, queue_run, &stopped, &knee));
     CHECK(knee.count == 2 && knee.found > 1999 && knee.found < 2001);
 }
 
@@ -307,7 +308,7 @@ TEST(knee_layout)
     char text[4096];
     queue_model model = {10000, 0, 0, 0, 0, 0, {0}};
     REQUIRE(bench_slo_parse("p99<5ms", &slo) == NULL);
-    CHECK(bench_find_rate(&slo, 8000, queue_run, &model, &knee));
+    CHECK(bench_find_rate(&slo, 8000, 0.001, queue_run, &model, &knee));
     FILE *out = os_stream();
     REQUIRE(out != NULL);
     bench_print_knee(out, &knee);
