@@ -5779,9 +5779,9 @@ static void bench_knee_add(bench_knee *knee, const bench_slo *latencies, double 
                        bench_time_text(lag, sizeof lag, (double)late / 1000));
 }
 
-// Searches from first_rate on, and not below `least`. Terms on the rate are left out: the rate is what is looked for. True: found and
-// confirmed, or no rate holds; false: run() said stop, the runs were used up, or there is no memory. What was found so
-// far stands in knee.
+// Searches from first_rate on, and not below `least`. Terms on the rate are left out: the rate is what is looked for.
+// True: found and confirmed, or no rate holds; false: run() said stop, the runs were used up, or there is no memory. What
+// was found so far stands in knee.
 static bool bench_find_rate(const bench_slo *slo, double first_rate, double least, bench_rate_run *run, void *user,
                             bench_knee *knee)
 {
@@ -9538,8 +9538,8 @@ static bool bench_objectives_fine(bench_options *options)
     const char *wrong = options->slo ? bench_slo_parse(options->slo, &slo) : NULL;
     if (wrong) bench_say("--slo %s: %s", options->slo, wrong);
     if (wrong) return false;
-    for (uint32_t i = 0; options->slo && i < slo.count;
-         i++) // who says how many may fail, is told whether they did: by 99
+    // Who says how many may fail is told by 99 whether they did.
+    for (uint32_t i = 0; options->slo && i < slo.count; i++)
         if (slo.terms[i].figure == BENCH_FIGURE_ERRORS && !options->max_errors_said) options->max_errors = 1;
     wrong = options->find_rate ? bench_slo_parse(options->find_rate, &slo) : NULL;
     if (wrong) bench_say("--find-rate %s: %s", options->find_rate, wrong);

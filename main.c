@@ -3138,9 +3138,10 @@ static bool serve_filter_enter(void)
         STEP(0x15, 0, 1, serve_forbidden[i]);
         STEP(0x06, 0, 0, deny);
     }
-    STEP(0x15, 0, 6, SYS_ioctl); // of files it changes flags, too: only what asks is left
+    STEP(0x15, 0, 7, SYS_ioctl); // of files it changes flags, too: only what asks is left
     STEP(0x20, 0, 0, 24);        // load the request
-    STEP(0x15, 2, 0, TIOCOUTQ);
+    STEP(0x15, 3, 0, TIOCOUTQ);
+    STEP(0x15, 2, 0, FIONREAD);
     STEP(0x15, 1, 0, TCGETS);
     STEP(0x15, 0, 1, TIOCGWINSZ);
     STEP(0x06, 0, 0, allow);

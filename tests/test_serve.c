@@ -1018,7 +1018,7 @@ static bool box_changes(const char *path)
                    box_refused(syscall(SERVE_FILE_SETATTR, AT_FDCWD, path, NULL, (size_t)0, 0u)) &&
                    box_refused(ioctl(fd, 0x40086602, &flags)) &&
                    box_refused(ioctl(fd, 0x401c5820, &flags)) && // the older way
-                   box_refused(ioctl(fd, FIONREAD, &flags));
+                   box_refused(ioctl(fd, FIONBIO, &flags));
     int ends[2], queued = 1; // what the server asks of its sockets
     refused = refused && pipe(ends) == 0 && ioctl(ends[0], TIOCOUTQ, &queued) == -1 && errno != EPERM;
 #ifdef SYS_chmod
