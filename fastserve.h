@@ -9200,11 +9200,17 @@ FSI_SELDOM fsv_result fsi_answer_field(fsv_request *request, const char *name, c
 
 #define FSI_TYPE_BYTES_MAX 1024
 
+// It has no content, whoever asks (RFC 9110 15.3.5, 15.3.6, 15.4.5).
+FSI_INLINE bool fsi_status_is_bare(uint32_t status)
+{
+    return status == 204 || status == 205 || status == 304;
+}
+
 // The rules of an answer that do not depend on its request.
 FSI_PRIVATE fsv_result fsi_answer_rules(uint32_t status, const char *type, size_t *type_len, uint64_t len)
 {
     if (status < 200 || status > 599) return FSV_ERR_ARGUMENT;
-    if ((status == 204 || status == 205 || status == 304) && len) return FSV_ERR_ARGUMENT;
+    if (fsi_status_is_bare(status) && len) return FSV_ERR_ARGUMENT;
     *type_len = type ? strlen(type) : 0;
     if (*type_len > FSI_TYPE_BYTES_MAX) return FSV_ERR_LIMIT;
     if (*type_len && !fsi_value_is_clean(type, *type_len)) return FSV_ERR_FIELD;
@@ -9295,7 +9301,7 @@ FSI_PRIVATE fsv_result fsi_answer(fsv_request *request, uint32_t status, const c
 FSI_PRIVATE void fsi_stream_head(fsv_request *request, uint32_t status, const char *type, size_t type_len,
                                  uint64_t length)
 {
-    bool bare = status == 204 || status == 205 || status == 304;
+    bool bare = fsi_status_is_bare(status);
     if (status == 205) length = 0; // whose emptiness is said (RFC 9110 15.3.6)
     request->out_chunked = length == FSV_LENGTH_UNKNOWN && request->head.minor == 1 && !bare;
     request->out_counted = length != FSV_LENGTH_UNKNOWN;
@@ -10400,7 +10406,7 @@ FSI_PRIVATE bool fsi_asset_stays_open(const fsi_file_look *look)
 // There was no room for its file: HEAD and conditions are answered, its bytes are not.
 FSI_PRIVATE bool fsi_asset_is_shut(const fsi_asset *asset)
 {
-    return !asset->content && asset->file == FSI_NO_FILE && asset->look.id.size > FSI_KEEP_BYTES;
+    return asset->file == FSI_NO_FILE && fsi_asset_stays_open(&asset->look);
 }
 
 // Loop's own, but for one that is not on a loop yet.
@@ -10560,10 +10566,12 @@ FSI_SELDOM fsi_found fsi_asset_make(fsv_folder *folder, const char *path, const 
     char *at = fsi_put((char *)(made + 1), path, asset.path_len + 1);
     at = fsi_put(at, lines, asset.lines_len);
     if (open) { // without room it has no file: a loop may have an open one, or send no byte of it
-        bool room = fsi_add32(&server->files_open, 1) < server->files_max;
-        if (!room) (void)fsi_add32(&server->files_open, (uint32_t)-1);
-        if (!room) fsi_file_close(file);
-        if (room) made->file = file; // the asset's from here on
+        if (fsi_add32(&server->files_open, 1) < server->files_max) {
+            made->file = file; // the asset's from here on
+        } else {
+            (void)fsi_add32(&server->files_open, (uint32_t)-1);
+            fsi_file_close(file);
+        }
         *out = made;
         return FSI_FOUND;
     }
@@ -14928,8 +14936,7 @@ FSV_API FSI_SMALL fsv_result fsv_token_stream(fsv_token token, uint32_t status, 
     job->begun = true;
     if (result == FSV_OK) {
         job->length = job->length_left = length;
-        job->bare = status == 204 || status == 205 || status == 304 ||
-                    job->request->no_body; // the loop writes that once it has begun
+        job->bare = fsi_status_is_bare(status) || job->request->no_body; // the loop writes that once it has begun
     }
     fsi_lock_give(&token.server->token_lock);
     return result;

@@ -264,6 +264,8 @@ TEST(find_rate_ends)
                 stopped = {10000, 0, 0, 0, 3, 0, {0}};
     CHECK(bench_find_rate(&slo, 2, 0.001, queue_run, &never, &knee)); // down to what is no rate any more
     CHECK(!(knee.found > 0) && !knee.settled);
+    CHECK(bench_find_rate(&slo, 100, 30, queue_run, &never, &knee)); // 50 is tried, 25 is not
+    CHECK(!(knee.found > 0) && knee.missed > 49 && knee.missed < 51);
     CHECK(!bench_find_rate(&slo, 1, 0.001, queue_run, &always, &knee));
     CHECK(knee.found >= 500000 && !(knee.missed > 0) && knee.count == BENCH_KNEE_RUNS);
     CHECK(!bench_find_rate(&slo, 1000, 0.001, queue_run, &stopped, &knee));
